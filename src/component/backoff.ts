@@ -1,0 +1,14 @@
+/** How long to wait before trying again: exponential, capped, with full jitter. Milliseconds. */
+export interface Backoff {
+  readonly initial: number;
+  readonly max: number;
+  /** Attempts in a row that may fail before the stream fails; Infinity tries for ever. */
+  readonly attempts: number;
+}
+
+export const defaultBackoff: Backoff = { initial: 500, max: 30_000, attempts: Infinity };
+
+/** Milliseconds to wait before attempt number `failures` + 1, drawn evenly from nothing to the exponential cap. */
+export function backoffDelay(backoff: Backoff, failures: number, random = Math.random): number {
+  return random() * Math.min(backoff.max, backoff.initial * 2 ** Math.min(failures - 1, 30));
+}

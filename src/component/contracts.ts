@@ -1,0 +1,122 @@
+import type { Logger } from '../telemetry/logger.ts';
+import type { ComponentEvents } from '../telemetry/events.ts';
+import type { Batch } from '../message/batch.ts';
+import type { Rejection } from '../errors.ts';
+import type { Backoff } from './backoff.ts';
+import type { Budget } from './budget.ts';
+import type { Listeners } from './listeners.ts';
+
+/**
+ * Where messages come from. The engine calls `connect`, then `read` again and again (one call at a time), and at last
+ * `close`, which it may call at any moment and more than once.
+ */
+export interface Input {
+  /** Resolves when data can arrive. Any error is retried with backoff, unless it is fatal. */
+  connect(signal: AbortSignal): Promise<void>;
+  /**
+   * Resolves with what has arrived, at least one message; waits if that is nothing.
+   * @throws NotConnectedError when the connection is gone: the engine calls `connect` again
+   * @throws EndOfInputError when there is nothing more
+   */
+  read(signal: AbortSignal): Promise<Batch>;
+  /**
+   * The stream is to end: take in nothing new, and let `read` give what has been taken in already and then throw
+   * EndOfInputError. Without this method the engine just stops reading.
+   */
+  drain?(): void;
+  close(): Promise<void>;
+  /** How the engine connects this input again, where its configuration says so. */
+  readonly backoff?: Backoff;
+  /** Why it is not ready though it is connected, or undefined. */
+  notReady?(): string | undefined;
+}
+
+/** Where messages go. The engine calls `write` one at a time, in order, and retries what throws. */
+export interface Output {
+  /** Resolves when `write` can be called. Any error is retried with backoff, unless it is fatal. */
+  connect(signal: AbortSignal): Promise<void>;
+  /**
+   * Resolves when the sink has every message.
+   * @throws NotConnectedError when the connection is gone: the engine connects and writes the batch again
+   * @throws MessagesRefusedError when some can never be written; the others must have been
+   */
+  write(batch: Batch, signal: AbortSignal): Promise<void>;
+  close(): Promise<void>;
+  readonly backoff?: Backoff;
+}
+
+/** Reports that one message of the batch at hand is wrong; it goes to `error_output`, the others go on. */
+export type Reject = (rejection: Rejection) => void;
+
+export interface Processor {
+  /**
+   * Gives the batches that go on; none drops the messages on purpose. The engine acknowledges the input batch when
+   * everything that came of it is; who keeps messages for later keeps `batch.ack.fork()` with them, and gives what it
+   * returns an ack of its own (`joinAcks`).
+   * Throws only for what it cannot split: then the whole batch goes to `error_output`.
+   */
+  process(batch: Batch, reject: Reject, signal: AbortSignal): Promise<Batch[]> | Batch[];
+  /** True when batches must enter one at a time in input order, because the processor keeps state between them. */
+  readonly ordered?: boolean;
+  /** Gives what has been kept. Called at `flushAt`, and at the end of the stream. */
+  flush?(): Promise<Batch[]> | Batch[];
+  /** When what is kept must go on though no more arrives, in milliseconds of `performance.now()`. */
+  readonly flushAt?: number | undefined;
+  close?(): Promise<void> | void;
+}
+
+/** Keeps messages between input and pipeline, with their acks. */
+export interface Buffer {
+  write(batch: Batch): void;
+  /** Resolves with the next batch that is due. @throws EndOfInputError after `flush`, when it is empty */
+  read(signal: AbortSignal): Promise<Batch>;
+  /** No more will be written: give what is left. */
+  flush(): void;
+}
+
+export interface Codec {
+  /** Messages as the input received them in, checked messages out; never throws. */
+  decode(batch: Batch, reject: Reject): Batch;
+  /** Messages as the pipeline left them in, messages as the output shall write them out; never throws. */
+  encode(batch: Batch, reject: Reject): Batch;
+}
+
+/** An input, with the engine's care: connected, retried and decoded. What `multiple_inputs` gets for its children. */
+export interface Source {
+  /** Starts connecting; `read` does it too. */
+  read(signal: AbortSignal): Promise<Batch>;
+  drain(): void;
+  close(): Promise<void>;
+  /** Why it is not ready, or undefined. */
+  notReady(): string | undefined;
+}
+
+/** A component as the file configures it: `type`, and the fields that its schema parsed. */
+export interface ComponentConfig {
+  readonly type: string;
+  readonly [field: string]: unknown;
+}
+
+/** What every component gets. */
+export interface ComponentContext {
+  readonly streamId: string;
+  readonly logger: Logger;
+  readonly events: ComponentEvents;
+}
+
+export interface InputContext extends ComponentContext {
+  /** `__meta_source` where the file names the input, else undefined: the component takes its address. */
+  readonly name: string | undefined;
+  readonly budget: Budget;
+  readonly listeners: Listeners;
+  /** Opens another input of the file as part of this one. */
+  openSource(config: ComponentConfig, name: string | undefined): Source;
+}
+
+export type OutputContext = ComponentContext;
+export type ProcessorContext = ComponentContext;
+
+export interface BufferContext extends ComponentContext {
+  readonly budget: Budget;
+}
+export type CodecContext = ComponentContext;

@@ -1,0 +1,69 @@
+import type { z } from 'zod';
+import type {
+  Buffer,
+  BufferContext,
+  Codec,
+  CodecContext,
+  Input,
+  InputContext,
+  Output,
+  OutputContext,
+  Processor,
+  ProcessorContext,
+} from './contracts.ts';
+
+export type Kind = 'input' | 'buffer' | 'processor' | 'output' | 'codec';
+
+/** Schemas of other components, for a schema that nests them (`multiple_inputs`). */
+export type ComponentSchemas = { readonly [K in Kind]: z.ZodType };
+
+/** A component as it is declared. `schema` has all its fields but `type`, and an input's and output's `codec`. */
+export interface Definition<S extends z.ZodObject, Instance, Context> {
+  /** Its name in the file, snake_case. */
+  readonly type: string;
+  /** One sentence, for `millrace list` and the reference page. */
+  readonly summary: string;
+  readonly status: 'stable' | 'beta';
+  /** What a reader of its reference page needs to know besides its fields; Markdown. */
+  readonly description?: string;
+  readonly schema: S | ((components: ComponentSchemas) => S);
+  /** The component's value in a file, in YAML; a test loads each. */
+  readonly examples: readonly { readonly title: string; readonly yaml: string }[];
+  create(config: z.output<S>, context: Context): Instance;
+}
+
+/** A definition whose config type is not known here. */
+export interface AnyDefinition<Instance = unknown, Context = never> {
+  readonly kind: Kind;
+  readonly type: string;
+  readonly summary: string;
+  readonly status: 'stable' | 'beta';
+  readonly description?: string;
+  readonly schema: z.ZodObject | ((components: ComponentSchemas) => z.ZodObject);
+  readonly examples: readonly { readonly title: string; readonly yaml: string }[];
+  create(config: never, context: Context): Instance;
+}
+
+export type InputDefinition = AnyDefinition<Input, InputContext> & { readonly kind: 'input' };
+export type OutputDefinition = AnyDefinition<Output, OutputContext> & { readonly kind: 'output' };
+export type ProcessorDefinition = AnyDefinition<Processor, ProcessorContext> & { readonly kind: 'processor' };
+export type BufferDefinition = AnyDefinition<Buffer, BufferContext> & { readonly kind: 'buffer' };
+export type CodecDefinition = AnyDefinition<Codec, CodecContext> & { readonly kind: 'codec' };
+
+export function defineInput<S extends z.ZodObject>(d: Definition<S, Input, InputContext>): InputDefinition {
+  return { kind: 'input', ...d };
+}
+export function defineOutput<S extends z.ZodObject>(d: Definition<S, Output, OutputContext>): OutputDefinition {
+  return { kind: 'output', ...d };
+}
+export function defineProcessor<S extends z.ZodObject>(
+  d: Definition<S, Processor, ProcessorContext>,
+): ProcessorDefinition {
+  return { kind: 'processor', ...d };
+}
+export function defineBuffer<S extends z.ZodObject>(d: Definition<S, Buffer, BufferContext>): BufferDefinition {
+  return { kind: 'buffer', ...d };
+}
+export function defineCodec<S extends z.ZodObject>(d: Definition<S, Codec, CodecContext>): CodecDefinition {
+  return { kind: 'codec', ...d };
+}

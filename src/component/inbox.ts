@@ -1,0 +1,105 @@
+import { Batch, nowMicros, type Origin, type Run } from '../message/batch.ts';
+import { createAck } from '../message/ack.ts';
+import type { Budget } from './budget.ts';
+
+/** A read takes at most this much, so that no single batch stalls the ones behind it. */
+const MAX_BATCH_MESSAGES = 16_384;
+const MAX_BATCH_BYTES = 4 * 1024 * 1024;
+
+interface Filling {
+  payloads: Uint8Array[];
+  runs: Run[];
+  bytes: number;
+}
+
+/**
+ * What has arrived and has not been read yet, for inputs that are pushed to (sockets). It counts everything in the
+ * stream's budget from arrival to ack; the input pauses its sockets when the budget is full. A read takes all that
+ * is there: one message when the stream is quiet, thousands when it is busy.
+ */
+export class Inbox {
+  readonly #budget: Budget;
+  readonly #batches: Filling[] = [];
+  #last: Filling | undefined;
+  #run: Run | undefined;
+  #nextSequence = 0;
+  #time = 0;
+  #end: { error: Error } | undefined;
+  #wake: (() => void) | undefined;
+
+  constructor(budget: Budget) {
+    this.#budget = budget;
+  }
+
+  push(
+    payload: Uint8Array,
+    origin: Origin,
+    sequence?: number,
+    messageType?: 'text' | 'binary',
+  ): void {
+    if (this.#time === 0) {
+      // All messages of one socket read came at one time; the microtask runs once that read has been handled.
+      this.#time = nowMicros();
+      queueMicrotask(this.#forgetTime);
+    }
+    let filling = this.#last;
+    if (filling === undefined || filling.payloads.length >= MAX_BATCH_MESSAGES || filling.bytes >= MAX_BATCH_BYTES) {
+      filling = { payloads: [], runs: [], bytes: 0 };
+      this.#batches.push(filling);
+      this.#last = filling;
+      this.#run = undefined;
+    }
+    const run = this.#run;
+    if (
+      run === undefined ||
+      run.origin !== origin ||
+      run.time !== this.#time ||
+      run.messageType !== messageType ||
+      (sequence !== undefined && sequence !== this.#nextSequence)
+    ) {
+      this.#run = { start: filling.payloads.length, origin, time: this.#time, sequence, messageType };
+      filling.runs.push(this.#run);
+    }
+    if (sequence !== undefined) this.#nextSequence = sequence + 1;
+    filling.payloads.push(payload);
+    filling.bytes += payload.length;
+    this.#budget.add(1, payload.length);
+    if (this.#wake !== undefined) this.#wake();
+  }
+
+  /** After what is there, reads throw `error`. */
+  end(error: Error): void {
+    this.#end ??= { error };
+    this.#wake?.();
+  }
+
+  /** Undoes `end`, for the next connection. */
+  reopen(): void {
+    this.#end = undefined;
+  }
+
+  async read(signal: AbortSignal): Promise<Batch> {
+    while (this.#batches.length === 0) {
+      signal.throwIfAborted();
+      if (this.#end !== undefined) throw this.#end.error;
+      await new Promise<void>((resolve) => {
+        const leave = (): void => {
+          this.#wake = undefined;
+          signal.removeEventListener('abort', leave);
+          resolve();
+        };
+        this.#wake = leave;
+        signal.addEventListener('abort', leave, { once: true });
+      });
+    }
+    const filling = this.#batches.shift()!;
+    if (filling === this.#last) this.#last = undefined;
+    const { payloads, runs, bytes } = filling;
+    const ack = createAck(() => this.#budget.release(payloads.length, bytes));
+    return new Batch(payloads, { runs, ack, budgeted: true });
+  }
+
+  readonly #forgetTime = (): void => {
+    this.#time = 0;
+  };
+}

@@ -1,0 +1,42 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+
+/** Certificate and key in PEM, for a listener that speaks TLS. */
+export interface ListenerTls {
+  readonly cert: string | Uint8Array;
+  readonly key: string | Uint8Array;
+  /** Where set, clients must show a certificate that one of these authorities signed. */
+  readonly ca?: string | Uint8Array;
+}
+
+/** Called with the socket of a request to upgrade; who is called owns the socket from then on. */
+export type UpgradeHandler = (request: IncomingMessage, socket: Duplex, head: Uint8Array) => void;
+
+export interface Endpoint {
+  /** The port that is listened on; of use when it was 0. */
+  readonly port: number;
+  /** Frees the path, and the port with its last path. Open sockets stay open. */
+  close(): Promise<void>;
+}
+
+/** The process's HTTP servers, one for each host and port, shared by all who want a path there. */
+export interface Listeners {
+  /**
+   * Takes WebSocket upgrades of one path (the exact pathname of the request).
+   * @throws MillraceError MILLRACE_LISTEN_FAILED, MILLRACE_LISTEN_CONFLICT (both fatal)
+   */
+  upgrade(options: {
+    host: string;
+    port: number;
+    path: string;
+    tls?: ListenerTls | undefined;
+    handler: UpgradeHandler;
+  }): Promise<Endpoint>;
+  /** Takes plain HTTP requests of the paths given. */
+  http(options: {
+    host: string;
+    port: number;
+    paths: readonly string[];
+    handler: (request: IncomingMessage, response: ServerResponse) => void;
+  }): Promise<Endpoint>;
+}

@@ -1,0 +1,87 @@
+import { z } from 'zod';
+import type {
+  AnyDefinition,
+  BufferDefinition,
+  CodecDefinition,
+  ComponentSchemas,
+  InputDefinition,
+  Kind,
+  OutputDefinition,
+  ProcessorDefinition,
+} from './define.ts';
+
+interface DefinitionOf {
+  input: InputDefinition;
+  output: OutputDefinition;
+  processor: ProcessorDefinition;
+  buffer: BufferDefinition;
+  codec: CodecDefinition;
+}
+
+/** The components that a file can name. A plain value: whoever needs it is handed it. */
+export class Registry {
+  /** For each kind, the schema of a component of that kind in a file, told apart by `type`. */
+  readonly schemas: ComponentSchemas;
+  readonly #definitions: ReadonlyMap<string, AnyDefinition>;
+
+  /** @throws Error when two definitions have the same kind and type */
+  constructor(definitions: readonly AnyDefinition[]) {
+    const byKey = new Map<string, AnyDefinition>();
+    for (const definition of definitions) {
+      const key = `${definition.kind} ${definition.type}`;
+      if (byKey.has(key)) throw new Error(`${key} is defined twice`);
+      byKey.set(key, definition);
+    }
+    this.#definitions = byKey;
+    const kind = (name: Kind): z.ZodType => z.lazy(() => this.#union(name)).meta({ id: name });
+    this.schemas = {
+      input: kind('input'),
+      buffer: kind('buffer'),
+      processor: kind('processor'),
+      output: kind('output'),
+      codec: kind('codec'),
+    };
+  }
+
+  list<K extends Kind>(kind: K): readonly DefinitionOf[K][] {
+    return [...this.#definitions.values()].filter((each) => each.kind === kind) as never;
+  }
+
+  /** @throws Error when there is none; a validated file names only components that exist */
+  get<K extends Kind>(kind: K, type: string): DefinitionOf[K] {
+    const definition = this.#definitions.get(`${kind} ${type}`);
+    if (definition === undefined) throw new Error(`no ${kind} is called ${type}`);
+    return definition as never;
+  }
+
+  /** The whole schema of one component: `type`, its own fields, and `codec` and `name` where its kind has them. */
+  schemaOf(definition: AnyDefinition): z.ZodObject {
+    const own = typeof definition.schema === 'function' ? definition.schema(this.schemas) : definition.schema;
+    const shape: Record<string, z.ZodType> = { type: z.literal(definition.type) };
+    if (definition.kind === 'input') {
+      shape['name'] = z
+        .string()
+        .min(1)
+        .optional()
+        .describe('What `__meta_source` says, in place of the address.');
+    }
+    if (definition.kind === 'input' || definition.kind === 'output') {
+      shape['codec'] = this.schemas.codec
+        .optional()
+        .describe('How payloads are read or written. With none they are passed as they are.');
+    }
+    return own.safeExtend(shape).strict();
+  }
+
+  readonly #unions = new Map<Kind, z.ZodType>();
+
+  #union(kind: Kind): z.ZodType {
+    let union = this.#unions.get(kind);
+    if (union === undefined) {
+      const options = this.list(kind).map((definition) => this.schemaOf(definition));
+      union = z.discriminatedUnion('type', options as unknown as [z.ZodObject]);
+      this.#unions.set(kind, union);
+    }
+    return union;
+  }
+}

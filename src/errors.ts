@@ -1,0 +1,93 @@
+/**
+ * Every error code that Millrace can show, with what it means. `docs/reference/errors.md` is generated from
+ * this table.
+ */
+export const errorCodes = {
+  MILLRACE_CONFIG_INVALID:
+    'The configuration file has mistakes. Each is listed with its place; nothing was started. Mend them and run `millrace check FILE`.',
+  MILLRACE_CONFIG_UNREADABLE: 'The configuration file cannot be read. Check its path and its permissions.',
+  MILLRACE_NOT_CONNECTED:
+    'An input or output lost its connection, or could not make one. The engine connects again with growing, random pauses.',
+  MILLRACE_END_OF_INPUT: 'The input has no more data. The stream drains what it holds and ends.',
+  MILLRACE_RECONNECT_EXHAUSTED:
+    'As many attempts to connect failed as the configuration allows. The stream has failed; raise `reconnect.attempts`, or leave it out to try for ever.',
+  MILLRACE_LISTEN_FAILED:
+    'The address cannot be listened on: it is in use, not of this machine, or not permitted. Free it or choose another.',
+  MILLRACE_LISTEN_CONFLICT:
+    'Two components want the same path of one listener, or the same port with different TLS settings. Give each its own path.',
+  MILLRACE_FILE_UNAVAILABLE:
+    'A file cannot be opened, read or written. The message names the file and the reason.',
+  MILLRACE_TLS_INVALID: 'A certificate or key file cannot be read or used.',
+  MILLRACE_CODEC_INVALID_JSON:
+    'A message is not one JSON value (RFC 8259). It went to `error_output`; its neighbours were not touched.',
+  MILLRACE_CODEC_INVALID_UTF8: 'A message is not valid UTF-8, and its codec needs text. It went to `error_output`.',
+  MILLRACE_PROCESSOR_FAILED: 'A processor could not process a message or a batch. It went to `error_output`.',
+  MILLRACE_SQL_INVALID: 'The SQL query is not valid. The message quotes what the database says of it.',
+  MILLRACE_SQL_FIELD_CONFLICT:
+    'A message has a field of a type, or a name, that the query cannot take beside what the stream has shown so far. It went to `error_output`.',
+  MILLRACE_OUTPUT_REFUSED:
+    'The output refused a message for good; sending it again could not help. It went to `error_output`.',
+  MILLRACE_STREAM_FAILED: 'A stream has failed and will not go on by itself. The other streams are not affected.',
+  MILLRACE_SHUTDOWN_INCOMPLETE:
+    'The shutdown deadline passed, or a second signal came, before everything in flight was confirmed. The message says what was left.',
+} as const;
+
+export type ErrorCode = keyof typeof errorCodes;
+
+/** An error with a stable code, for people to look up and for programs to act on. */
+export class MillraceError extends Error {
+  override readonly name: string = 'MillraceError';
+  readonly code: ErrorCode;
+  /** True when trying again cannot help: the engine fails the stream at once. */
+  readonly fatal: boolean;
+
+  constructor(code: ErrorCode, message: string, options: { cause?: unknown; fatal?: boolean } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.fatal = options.fatal ?? false;
+  }
+}
+
+/** Thrown by a component whose connection is gone; the engine connects it again with backoff. */
+export class NotConnectedError extends MillraceError {
+  override readonly name = 'NotConnectedError';
+
+  constructor(message: string, cause?: unknown) {
+    super('MILLRACE_NOT_CONNECTED', message, { cause });
+  }
+}
+
+/** Thrown by an input or a buffer that has nothing more to give; the stream drains and ends. */
+export class EndOfInputError extends MillraceError {
+  override readonly name = 'EndOfInputError';
+
+  constructor() {
+    super('MILLRACE_END_OF_INPUT', 'the input has ended');
+  }
+}
+
+/** Thrown by an output for messages that it can never take; the others of the batch are written. */
+export class MessagesRefusedError extends MillraceError {
+  override readonly name = 'MessagesRefusedError';
+  readonly refusals: readonly Rejection[];
+
+  constructor(refusals: readonly Rejection[]) {
+    super('MILLRACE_OUTPUT_REFUSED', `${refusals.length} message(s) refused`);
+    this.refusals = refusals;
+  }
+}
+
+/** One message of a batch that is wrong, and why. */
+export interface Rejection {
+  /** The message's place in its batch, from 0. */
+  readonly index: number;
+  readonly error: MillraceError;
+  /** The field that is wrong, where one is. */
+  readonly field?: string;
+}
+
+/** What an unknown thrown value says of itself, on one line. */
+export function errorMessage(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return text.replaceAll(/\s*\n\s*/g, ' ');
+}

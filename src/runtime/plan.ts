@@ -1,0 +1,34 @@
+import type { ComponentConfig } from '../component/contracts.ts';
+import type { LoggingConfig } from '../telemetry/logger.ts';
+
+/** What an engine runs: a validated file, with every default filled in. */
+export interface EnginePlan {
+  readonly logging: LoggingConfig;
+  readonly health_check: HealthCheckPlan;
+  readonly streams: readonly StreamPlan[];
+}
+
+export interface HealthCheckPlan {
+  readonly enabled: boolean;
+  /** `host:port`; IPv6 hosts in brackets. */
+  readonly address: string;
+  readonly health_path: string;
+  readonly readiness_path: string;
+  readonly liveness_path: string;
+  readonly metrics_path: string;
+}
+
+export interface StreamPlan {
+  readonly id: string;
+  readonly input: ComponentConfig;
+  readonly buffer?: ComponentConfig | undefined;
+  readonly pipeline: {
+    /** How many batches are processed at the same time. */
+    readonly thread_num: number;
+    readonly processors: readonly ComponentConfig[];
+  };
+  readonly output: ComponentConfig;
+  readonly error_output?: ComponentConfig | undefined;
+  /** The stream's budget; bytes are parsed. */
+  readonly in_flight: { readonly messages: number; readonly bytes: number };
+}

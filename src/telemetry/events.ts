@@ -1,0 +1,119 @@
+import { MillraceError, errorMessage } from '../errors.ts';
+import type { Batch } from '../message/batch.ts';
+import type { Logger } from './logger.ts';
+import type { Metrics } from './metrics.ts';
+
+/** The part of a stream that an event is about. */
+export type Stage = 'input' | 'codec' | 'buffer' | 'processor' | 'output' | 'error_output';
+
+/** What happened, as a component tells it: each function is one log line and its metric, so the two can't disagree. */
+export type ComponentEvents = ReturnType<typeof createComponentEvents>;
+
+/** What happened, as the engine tells it. */
+export type StreamEvents = ReturnType<typeof createStreamEvents>;
+
+export function errorCode(error: unknown): string {
+  return error instanceof MillraceError ? error.code : 'MILLRACE_UNEXPECTED';
+}
+
+/** `logger` is a child that names the stream. */
+export function createComponentEvents(metrics: Metrics, logger: Logger, stream: string, stage: Stage) {
+  const labels = { stream, stage };
+  const open = metrics.connectionsOpen.labels(labels);
+  const opened = metrics.connectionsOpened.labels(labels);
+  open.set(0);
+  return {
+    listening(url: string): void {
+      logger.info({ url }, `listening on ${url}`);
+    },
+    connectionOpened(details: { url?: string; remote_address?: string; session_id?: string }): void {
+      open.inc();
+      opened.inc();
+      logger.debug(details, 'connection opened');
+    },
+    /** `code` is the close code (RFC 6455 section 7.4; 1006 when no close frame came). */
+    connectionClosed(details: { code: number; reason: string; session_id?: string; url?: string }): void {
+      open.dec();
+      metrics.connectionsClosed.labels({ ...labels, code: String(details.code) }).inc();
+      const ordinary = details.code === 1000 || details.code === 1001 || details.code === 1005;
+      logger[ordinary ? 'debug' : 'warn'](details, `connection closed with ${details.code}`);
+    },
+    connectionRefused(details: { status: number; reason: string; remote_address?: string | undefined }): void {
+      metrics.connectionsRefused.labels({ ...labels, status: String(details.status) }).inc();
+      logger.debug(details, `connection refused with ${details.status}`);
+    },
+    /** Something that the user should know and that changes no message, said once. */
+    noticed(details: Record<string, unknown>, message: string): void {
+      logger.warn(details, message);
+    },
+  };
+}
+
+/** `logger` is a child that names the stream. */
+export function createStreamEvents(metrics: Metrics, logger: Logger, stream: string) {
+  const inputMessages = metrics.inputMessages.labels({ stream });
+  const inputBytes = metrics.inputBytes.labels({ stream });
+  const inputBatches = metrics.inputBatches.labels({ stream });
+  const outputMessages = metrics.outputMessages.labels({ stream });
+  const outputBytes = metrics.outputBytes.labels({ stream });
+  const outputBatches = metrics.outputBatches.labels({ stream });
+  const countError = (stage: Stage, code: string): void => {
+    metrics.errors.labels({ stream, stage, code }).inc();
+  };
+  return {
+    streamStarted(input: string, output: string): void {
+      logger.info({ input, output }, 'stream started');
+    },
+    streamEnded(): void {
+      logger.info('stream ended');
+    },
+    streamFailed(error: unknown): void {
+      countError('input', 'MILLRACE_STREAM_FAILED');
+      logger.error({ code: errorCode(error) }, `stream failed: ${errorMessage(error)}`);
+    },
+    batchRead(batch: Batch): void {
+      inputMessages.inc(batch.length);
+      inputBytes.inc(batch.bytes);
+      inputBatches.inc();
+    },
+    batchWritten(batch: Batch): void {
+      outputMessages.inc(batch.length);
+      outputBytes.inc(batch.bytes);
+      outputBatches.inc();
+    },
+    /** `nowMicros` at the confirmation of everything that came of `batch`. */
+    batchConfirmed(batch: Batch, now: number): void {
+      for (const [index, run] of batch.runs.entries()) {
+        const end = batch.runs[index + 1]?.start ?? batch.length;
+        metrics.latency.observe(stream, (now - run.time) / 1e6, end - run.start);
+      }
+    },
+    connected(stage: Stage, type: string): void {
+      logger.info({ stage, type }, `${stage} connected`);
+    },
+    connectionLost(stage: Stage, error: unknown): void {
+      countError(stage, errorCode(error));
+      logger.warn({ stage, code: errorCode(error) }, `${stage} lost its connection: ${errorMessage(error)}`);
+    },
+    /** `delay` in milliseconds until the next attempt. */
+    attemptFailed(stage: Stage, action: 'connect' | 'read' | 'write', error: unknown, delay: number): void {
+      countError(stage, errorCode(error));
+      if (action === 'connect') metrics.reconnects.labels({ stream, stage }).inc();
+      logger.warn(
+        { stage, code: errorCode(error), retry_in_ms: Math.round(delay) },
+        `${stage} failed to ${action}: ${errorMessage(error)}`,
+      );
+    },
+    /** `payload` is at most 1 KiB of it, or undefined when the dead letter is kept by an `error_output`. */
+    messageRejected(stage: Stage, error: MillraceError, payload: string | undefined): void {
+      countError(stage, error.code);
+      metrics.deadLetters.labels({ stream, stage, code: error.code }).inc();
+      if (payload === undefined) logger.debug({ stage, code: error.code }, `message rejected: ${error.message}`);
+      else logger.warn({ stage, code: error.code, payload }, `message rejected: ${error.message}`);
+    },
+    inFlight(messages: number, bytes: number): void {
+      metrics.inFlightMessages.labels({ stream }).set(messages);
+      metrics.inFlightBytes.labels({ stream }).set(bytes);
+    },
+  };
+}

@@ -1,0 +1,50 @@
+import { Counter, Gauge, Registry } from 'prom-client';
+import { LatencyHistogram } from './latency-histogram.ts';
+
+/** Everything that `/metrics` shows: one set for each engine. */
+export function createMetrics() {
+  const registry = new Registry();
+  const registers = [registry];
+  const counter = <L extends string>(name: string, help: string, labelNames: readonly L[]): Counter<L> =>
+    new Counter({ name, help, labelNames: [...labelNames], registers });
+  const gauge = <L extends string>(name: string, help: string, labelNames: readonly L[]): Gauge<L> =>
+    new Gauge({ name, help, labelNames: [...labelNames], registers });
+  const latency = new LatencyHistogram(
+    'millrace_latency_seconds',
+    'Time from the arrival of a message to the confirmation by the output of what came of it.',
+  );
+  registry.registerMetric(latency.metric());
+  return {
+    registry,
+    latency,
+    inputMessages: counter('millrace_input_messages_total', 'Messages received by the input.', ['stream']),
+    inputBytes: counter('millrace_input_bytes_total', 'Bytes of payload received by the input.', ['stream']),
+    inputBatches: counter('millrace_input_batches_total', 'Batches read from the input.', ['stream']),
+    outputMessages: counter('millrace_output_messages_total', 'Messages confirmed by the output.', ['stream']),
+    outputBytes: counter('millrace_output_bytes_total', 'Bytes of payload confirmed by the output.', ['stream']),
+    outputBatches: counter('millrace_output_batches_total', 'Batches confirmed by the output.', ['stream']),
+    deadLetters: counter('millrace_dead_letters_total', 'Messages rejected.', ['stream', 'stage', 'code']),
+    errors: counter('millrace_errors_total', 'Errors, each attempt that failed and each message rejected.', [
+      'stream',
+      'stage',
+      'code',
+    ]),
+    connectionsOpen: gauge('millrace_connections_open', 'Connections that are open now.', ['stream', 'stage']),
+    connectionsOpened: counter('millrace_connections_opened_total', 'Connections opened.', ['stream', 'stage']),
+    connectionsClosed: counter('millrace_connections_closed_total', 'Connections closed, by close code.', [
+      'stream',
+      'stage',
+      'code',
+    ]),
+    connectionsRefused: counter(
+      'millrace_connections_refused_total',
+      'Requests to a WebSocket path that were refused before a connection opened, by HTTP status.',
+      ['stream', 'stage', 'status'],
+    ),
+    reconnects: counter('millrace_reconnects_total', 'Attempts to connect again.', ['stream', 'stage']),
+    inFlightMessages: gauge('millrace_in_flight_messages', 'Messages received and not yet confirmed.', ['stream']),
+    inFlightBytes: gauge('millrace_in_flight_bytes', 'Bytes received and not yet confirmed.', ['stream']),
+  };
+}
+
+export type Metrics = ReturnType<typeof createMetrics>;
