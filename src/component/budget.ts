@@ -51,7 +51,11 @@ export class Budget {
       this.#bytes <= this.limits.bytes * LOW_MARK
     ) {
       this.#full = false;
-      for (const gate of this.#gates) gate.room();
+      for (const gate of this.#gates) {
+        // One that takes in more at once may fill it again; the gates after it are still closed, and stay so.
+        if (this.#full) break;
+        gate.room();
+      }
     }
   }
 

@@ -27,6 +27,14 @@ export interface Input {
   close(): Promise<void>;
   /** How the engine connects this input again, where its configuration says so. */
   readonly backoff?: Backoff;
+  /** True when the input counts its messages in the budget itself, from arrival to ack (an `Inbox` does). */
+  readonly budgeted?: boolean;
+  /** True when its batches come from sources that the engine counts already. */
+  readonly composite?: boolean;
+  /** True when others connect to it: at shutdown it ends after the inputs of other streams, which may feed it. */
+  readonly listens?: boolean;
+  /** Connects once, for `check --dial`, where that differs from `connect`. */
+  dial?(signal: AbortSignal): Promise<void>;
   /** Why it is not ready though it is connected, or undefined. */
   notReady?(): string | undefined;
 }
@@ -49,6 +57,8 @@ export interface Output {
 export type Reject = (rejection: Rejection) => void;
 
 export interface Processor {
+  /** Called once before anything is read; what it throws is a mistake in the configuration (a query that is not SQL). */
+  prepare?(): Promise<void>;
   /**
    * Gives the batches that go on; none drops the messages on purpose. The engine acknowledges the input batch when
    * everything that came of it is; who keeps messages for later keeps `batch.ack.fork()` with them, and gives what it
@@ -83,8 +93,11 @@ export interface Codec {
 
 /** An input, with the engine's care: connected, retried and decoded. What `multiple_inputs` gets for its children. */
 export interface Source {
-  /** Starts connecting; `read` does it too. */
+  /** Connects as often as it takes; then as `Input.read`, but it throws only at the end of input or a fatal error. */
   read(signal: AbortSignal): Promise<Batch>;
+  /** Connects once, without trying again. */
+  dial(signal: AbortSignal): Promise<void>;
+  readonly listens: boolean;
   drain(): void;
   close(): Promise<void>;
   /** Why it is not ready, or undefined. */

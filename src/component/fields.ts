@@ -66,28 +66,78 @@ export const reconnect = z
   })
   .describe('Pauses between attempts to connect: exponential, each drawn at random from nothing up to its limit.');
 
-/** TLS of a client. Files hold PEM. */
-export const clientTls = z
+/** TLS of a client, or of a server. Files hold PEM and are read at each attempt to connect. */
+export const tls = z
   .strictObject({
-    ca_file: z.string().optional().describe('Certificates of the authorities to trust, in place of the system’s.'),
-    cert_file: z.string().optional().describe('The client’s own certificate.'),
-    key_file: z.string().optional().describe('The key of the client’s own certificate.'),
-    server_name: z.string().optional().describe('The name to ask for (SNI) and to verify, in place of the URL’s host.'),
-    insecure_skip_verify: z
-      .boolean()
-      .default(false)
-      .describe('Accept any certificate. This gives up the protection that TLS is for; use it only to find a fault.'),
-  })
-  .describe('TLS of a `wss://` connection.');
-
-/** TLS of a server. Files hold PEM. */
-export const serverTls = z
-  .strictObject({
-    cert_file: z.string().describe('The server’s certificate, with its intermediates.'),
-    key_file: z.string().describe('The certificate’s key.'),
-    client_ca_file: z
+    ca_file: z
       .string()
       .optional()
-      .describe('Where set, clients must show a certificate that one of these authorities signed.'),
+      .describe(
+        'Certificates of the authorities to trust, in place of the system’s. On a server, clients must then show a certificate that one of them signed.',
+      ),
+    cert_file: z.string().optional().describe('The own certificate, with its intermediates.'),
+    key_file: z.string().optional().describe('The key of the own certificate.'),
+    server_name: z
+      .string()
+      .optional()
+      .meta({ mode: 'client' })
+      .describe('The name to ask for (SNI) and to verify, in place of the URL’s host.'),
+    insecure_skip_verify: z
+      .boolean()
+      .optional()
+      .meta({ mode: 'client', default: false })
+      .describe('Accept any certificate. That gives up what TLS is for; use it only to find a fault.'),
   })
-  .describe('With this the server speaks `wss://`.');
+  .refine((value) => (value.cert_file === undefined) === (value.key_file === undefined), {
+    message: 'cert_file and key_file belong together; give both or neither',
+  });
+
+export type TlsFiles = z.output<typeof tls>;
+
+const CONTROL_CHARACTER = /[\u0000-\u0008\u000a-\u001f\u007f]/;
+
+/** Headers of a WebSocket handshake that a client sends. */
+export const headers = z
+  .record(
+    z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, 'not a header name (RFC 9110 section 5.1)'),
+    z.string().refine((value) => !CONTROL_CHARACTER.test(value), {
+      message: 'a header value cannot hold control characters such as line breaks',
+    }),
+  )
+  .superRefine((value, context) => {
+    for (const name of Object.keys(value)) {
+      if (!/^sec-websocket-(protocol|key|version|extensions)$/i.test(name)) continue;
+      const hint = /protocol$/i.test(name) ? '; use `protocols`' : '';
+      const message = `this header is part of the handshake itself and cannot be set${hint}`;
+      context.addIssue({ code: 'custom', path: [name], message });
+    }
+  });
+
+/** Names of subprotocols (RFC 6455 section 1.9). */
+export const subprotocols = z
+  .array(z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, 'not a subprotocol name (RFC 6455 section 4.1)'))
+  .refine((names) => new Set(names).size === names.length, { message: 'each subprotocol can be named once only' });
+
+/** `ws://` or `wss://` with a host. */
+export const websocketUrl = z.string().superRefine((value, context) => {
+  const url = URL.parse(value);
+  if (url === null || !/^wss?:$/.test(url.protocol)) {
+    context.addIssue({ code: 'custom', message: 'not a WebSocket URL; expected one like ws://host:port/path or wss://…' });
+  } else if (url.hash !== '') {
+    context.addIssue({ code: 'custom', message: 'a WebSocket URL has no fragment (RFC 6455 section 3); remove the #…' });
+  }
+});
+
+/** For a component with modes: reports every field that is set and belongs to another mode (meta `mode`). */
+export function refuseOtherMode(
+  shape: Readonly<Record<string, z.ZodType>>,
+  value: Readonly<Record<string, unknown>>,
+  mode: string,
+  report: (field: string, message: string) => void,
+): void {
+  for (const [name, field] of Object.entries(shape)) {
+    const owner = (field.meta() as { mode?: string } | undefined)?.mode;
+    if (owner === undefined || owner === mode || value[name] === undefined) continue;
+    report(name, `only for \`mode: ${owner}\`; this is \`mode: ${mode}\``);
+  }
+}

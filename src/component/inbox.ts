@@ -22,7 +22,6 @@ export class Inbox {
   readonly #batches: Filling[] = [];
   #last: Filling | undefined;
   #run: Run | undefined;
-  #nextSequence = 0;
   #time = 0;
   #end: { error: Error } | undefined;
   #wake: (() => void) | undefined;
@@ -31,19 +30,18 @@ export class Inbox {
     this.#budget = budget;
   }
 
-  push(
-    payload: Uint8Array,
-    origin: Origin,
-    sequence?: number,
-    messageType?: 'text' | 'binary',
-  ): void {
+  push(payload: Uint8Array, origin: Origin, sequence?: number, messageType?: 'text' | 'binary'): void {
     if (this.#time === 0) {
       // All messages of one socket read came at one time; the microtask runs once that read has been handled.
       this.#time = nowMicros();
       queueMicrotask(this.#forgetTime);
     }
     let filling = this.#last;
-    if (filling === undefined || filling.payloads.length >= MAX_BATCH_MESSAGES || filling.bytes >= MAX_BATCH_BYTES) {
+    if (
+      filling === undefined ||
+      filling.payloads.length >= MAX_BATCH_MESSAGES ||
+      filling.bytes >= MAX_BATCH_BYTES
+    ) {
       filling = { payloads: [], runs: [], bytes: 0 };
       this.#batches.push(filling);
       this.#last = filling;
@@ -55,12 +53,11 @@ export class Inbox {
       run.origin !== origin ||
       run.time !== this.#time ||
       run.messageType !== messageType ||
-      (sequence !== undefined && sequence !== this.#nextSequence)
+      sequence !== nextSequence(run, filling.payloads.length)
     ) {
       this.#run = { start: filling.payloads.length, origin, time: this.#time, sequence, messageType };
       filling.runs.push(this.#run);
     }
-    if (sequence !== undefined) this.#nextSequence = sequence + 1;
     filling.payloads.push(payload);
     filling.bytes += payload.length;
     this.#budget.add(1, payload.length);
@@ -96,10 +93,15 @@ export class Inbox {
     if (filling === this.#last) this.#last = undefined;
     const { payloads, runs, bytes } = filling;
     const ack = createAck(() => this.#budget.release(payloads.length, bytes));
-    return new Batch(payloads, { runs, ack, budgeted: true });
+    return new Batch(payloads, { runs, ack });
   }
 
   readonly #forgetTime = (): void => {
     this.#time = 0;
   };
+}
+
+/** What a message at `index` must be numbered to go on with the run: nothing, if the run is not numbered. */
+function nextSequence(run: Run, index: number): number | undefined {
+  return run.sequence === undefined ? undefined : run.sequence + index - run.start;
 }

@@ -54,15 +54,13 @@ export class Batch {
   readonly runs: readonly Run[];
   readonly ack: Ack;
   readonly length: number;
-  /** True when the input has counted the batch in the stream's budget already. */
-  readonly budgeted: boolean;
   #payloads: readonly Uint8Array[] | undefined;
   readonly #lines: JsonLines | undefined;
   #bytes: number | undefined;
 
   constructor(
     content: readonly Uint8Array[] | JsonLines,
-    options: { runs?: readonly Run[]; format?: Format; ack?: Ack; budgeted?: boolean } = {},
+    options: { runs?: readonly Run[]; format?: Format; ack?: Ack } = {},
   ) {
     if ('data' in content) this.#lines = content;
     else this.#payloads = content;
@@ -70,7 +68,6 @@ export class Batch {
     this.runs = options.runs ?? [{ start: 0, origin: unknownOrigin, time: nowMicros() }];
     this.format = options.format ?? 'bytes';
     this.ack = options.ack ?? noAck;
-    this.budgeted = options.budgeted ?? false;
   }
 
   get payloads(): readonly Uint8Array[] {
@@ -94,14 +91,14 @@ export class Batch {
   }
 
   /** The same messages with another ack. */
-  withAck(ack: Ack, budgeted = this.budgeted): Batch {
+  withAck(ack: Ack): Batch {
     const { runs, format } = this;
-    return new Batch(this.#lines ?? this.payloads, { runs, format, ack, budgeted });
+    return new Batch(this.#lines ?? this.payloads, { runs, format, ack });
   }
 
   /** The same messages (same number, same order) with other payloads or another format; the ack stays. */
   withPayloads(payloads: readonly Uint8Array[], format: Format): Batch {
-    return new Batch(payloads, { runs: this.runs, format, ack: this.ack, budgeted: this.budgeted });
+    return new Batch(payloads, { runs: this.runs, format, ack: this.ack });
   }
 
   withFormat(format: Format): Batch {
@@ -126,7 +123,7 @@ export class Batch {
       payloads.push(this.payloads[index]!);
       previous = index;
     }
-    return new Batch(payloads, { runs, format: this.format, ack: this.ack, budgeted: this.budgeted });
+    return new Batch(payloads, { runs, format: this.format, ack: this.ack });
   }
 
   /** All messages but those at `indices` (ascending). */
@@ -172,7 +169,7 @@ export function concatBatches(batches: readonly Batch[], ack: Ack): Batch {
     for (const run of batch.runs) runs.push({ ...run, start: payloads.length + run.start });
     for (const payload of batch.payloads) payloads.push(payload);
   }
-  return new Batch(payloads, { runs, format, ack, budgeted: true });
+  return new Batch(payloads, { runs, format, ack });
 }
 
 /** Microseconds since the epoch, UTC; follows the system clock, and is finer than its milliseconds between steps. */

@@ -1,7 +1,18 @@
+import { formatAddress, parseAddress } from '../component/address.ts';
+import type { Listeners } from '../component/listeners.ts';
 import type { Registry } from '../component/registry.ts';
+import { MillraceError, errorMessage } from '../errors.ts';
 import type { StreamHealth } from '../http/health.ts';
+import { serveHealth } from '../http/health-server.ts';
+import { SharedListeners } from '../http/listeners.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
+import { buildStream } from './build-stream.ts';
 import type { EnginePlan } from './plan.ts';
+import { Stream } from './stream.ts';
+
+/** How long streams that others may feed wait for the other streams to drain first. Milliseconds. */
+const FEEDERS_FIRST = 5_000;
 
 /** What `millrace check --dial` says of one component. */
 export interface DialReport {
@@ -12,31 +23,145 @@ export interface DialReport {
   readonly error?: Error;
 }
 
+/** A mistake that only a component itself can see. */
+export interface PrepareProblem {
+  readonly path: readonly (string | number)[];
+  readonly message: string;
+}
+
+/** How a run ended. */
+export interface Outcome {
+  /** Ids of the streams that failed. */
+  readonly failed: readonly string[];
+  /** What was left unconfirmed, a sentence for each stream that held something. */
+  readonly left: readonly string[];
+}
+
 /** Runs the streams of one file in this process. */
 export class Engine {
+  readonly metrics: Metrics = createMetrics();
+  readonly #plan: EnginePlan;
+  readonly #logger: Logger;
+  readonly #listeners: Listeners;
+  readonly #streams: readonly Stream[];
+  readonly #ended = new Map<Stream, Promise<'ended' | 'failed'>>();
+  #stopping = false;
+
+  /** Makes every component; throws what a component says of its configuration. */
   constructor(plan: EnginePlan, options: { registry: Registry; logger: Logger }) {
-    void plan;
-    void options;
+    this.#plan = plan;
+    this.#logger = options.logger;
+    this.#listeners = new SharedListeners({
+      onError: (error) => options.logger.error(`a listener failed: ${errorMessage(error)}`),
+    });
+    const surroundings = { ...options, metrics: this.metrics, listeners: this.#listeners };
+    this.#streams = plan.streams.map((stream) => buildStream(stream, surroundings));
   }
 
-  /** Resolves when every stream has ended, with the ids of those that failed. Rejects when it cannot start at all. */
-  run(): Promise<{ failed: readonly string[]; left: readonly string[] }> {
-    throw new Error('not yet');
+  /**
+   * Lets every processor check what a schema cannot (whether a query is SQL). Call it before `run`.
+   * @returns the mistakes, each with its place in the file
+   */
+  async prepare(): Promise<PrepareProblem[]> {
+    const problems: PrepareProblem[] = [];
+    for (const [index, stream] of this.#streams.entries()) {
+      for (const { index: place, error } of await stream.parts.pipeline.prepare()) {
+        problems.push({ path: ['streams', index, 'pipeline', 'processors', place], message: errorMessage(error) });
+      }
+    }
+    return problems;
   }
 
-  /** Drains every stream and ends; `run` resolves when that is done. */
-  stop(): void {}
+  /** Frees what `prepare` made, where `run` is not called. */
+  async close(): Promise<void> {
+    await Promise.all(this.#streams.map((stream) => stream.parts.pipeline.close()));
+  }
 
-  /** Ends at once; `run` resolves with `left`, a sentence for each stream that held unconfirmed messages. */
-  abort(): void {}
+  /** Resolves when every stream has ended. Rejects when it cannot start at all (the health address is taken). */
+  async run(): Promise<Outcome> {
+    const { health_check: plan } = this.#plan;
+    const healthEndpoint = plan.enabled
+      ? await serveHealth({
+          listeners: this.#listeners,
+          plan,
+          health: () => this.health(),
+          metrics: this.metrics.registry,
+        })
+      : undefined;
+    if (healthEndpoint !== undefined) {
+      const { host = '' } = parseAddress(plan.address) ?? {};
+      this.#logger.info(`health on http://${formatAddress(host, healthEndpoint.port)}${plan.readiness_path}`);
+    }
+    try {
+      for (const stream of this.#streams) this.#ended.set(stream, stream.run());
+      const states = await Promise.all(this.#streams.map((stream) => this.#ended.get(stream)));
+      const failed = this.#streams.filter((_, index) => states[index] === 'failed');
+      return {
+        failed: failed.map((stream) => stream.parts.id),
+        left: failed
+          .filter((stream) => stream.parts.budget.messages > 0)
+          .map((stream) => `${stream.parts.id}: ${stream.parts.budget.messages} message(s) not confirmed`),
+      };
+    } finally {
+      await healthEndpoint?.close();
+    }
+  }
+
+  /**
+   * Drains every stream and ends; `run` resolves when that is done. Streams that others connect to go last, because
+   * other streams of this file may still be writing to them.
+   */
+  stop(): void {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    const listening = this.#streams.filter((stream) => stream.parts.source.listens);
+    const others = this.#streams.filter((stream) => !stream.parts.source.listens);
+    for (const stream of others) stream.drain();
+    let timer: NodeJS.Timeout | undefined;
+    const patience = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, FEEDERS_FIRST);
+    });
+    void Promise.race([Promise.all(others.map((stream) => this.#ended.get(stream))), patience]).then(() => {
+      clearTimeout(timer);
+      for (const stream of listening) stream.drain();
+    });
+  }
+
+  /** Ends at once; `run` resolves, and says what was left. */
+  abort(): void {
+    for (const stream of this.#streams) {
+      stream.parts.abort.abort(new MillraceError('MILLRACE_SHUTDOWN_INCOMPLETE', 'stopped before it had drained'));
+    }
+  }
 
   health(): StreamHealth[] {
-    return [];
+    return this.#streams.map((stream) => stream.health());
   }
 
   /** Connects every input and output once, without retrying, and closes them again. */
-  dial(signal: AbortSignal): Promise<DialReport[]> {
-    void signal;
-    throw new Error('not yet');
+  async dial(signal: AbortSignal): Promise<DialReport[]> {
+    const reports: DialReport[] = [];
+    const parts = this.#streams.flatMap((stream, index) => {
+      const plan = this.#plan.streams[index]!;
+      const { id, source, sink, errorSink } = stream.parts;
+      return [
+        { stream: id, stage: 'input', part: source, type: plan.input.type },
+        { stream: id, stage: 'output', part: sink, type: plan.output.type },
+        { stream: id, stage: 'error_output', part: errorSink, type: plan.error_output?.type ?? '' },
+      ] as const;
+    });
+    // Inputs first, and nothing closes before the end: an output may write to an input of the same file.
+    const order = [...parts.filter(({ stage }) => stage === 'input'), ...parts.filter(({ stage }) => stage !== 'input')];
+    for (const { part, ...component } of order) {
+      if (part === undefined) continue;
+      try {
+        await part.dial(signal);
+        reports.push(component);
+      } catch (error) {
+        reports.push({ ...component, error: error instanceof Error ? error : new Error(errorMessage(error)) });
+      }
+    }
+    await Promise.all(order.map(({ part }) => part?.close()));
+    return reports;
   }
 }

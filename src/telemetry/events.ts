@@ -71,6 +71,9 @@ export function createStreamEvents(metrics: Metrics, logger: Logger, stream: str
       countError('input', 'MILLRACE_STREAM_FAILED');
       logger.error({ code: errorCode(error) }, `stream failed: ${errorMessage(error)}`);
     },
+    closeFailed(error: unknown): void {
+      logger.warn({ code: errorCode(error) }, `a part of the stream did not close: ${errorMessage(error)}`);
+    },
     batchRead(batch: Batch): void {
       inputMessages.inc(batch.length);
       inputBytes.inc(batch.bytes);

@@ -1,0 +1,21 @@
+import type { Registry } from '../component/registry.ts';
+import type { LoadedConfig } from '../config/load.ts';
+import type { Engine } from '../runtime/engine.ts';
+import type { Logger } from '../telemetry/logger.ts';
+
+/**
+ * An engine for a file, with every component made and its queries checked.
+ * @throws ConfigError for what only the components could see
+ */
+export async function prepareEngine(
+  config: LoadedConfig,
+  registry: Registry,
+  logger: Logger,
+): Promise<Engine> {
+  const { Engine: EngineClass } = await import('../runtime/engine.ts');
+  const engine = new EngineClass(config.plan, { registry, logger });
+  const findings = await engine.prepare();
+  if (findings.length === 0) return engine;
+  await engine.close();
+  throw config.mistakes(findings);
+}

@@ -1,0 +1,105 @@
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { type Shell, UsageError } from './shell.ts';
+
+const examples = `
+Examples:
+  $ millrace run orders.yaml           run the streams of a file
+  $ millrace check orders.yaml         list the mistakes of a file
+  $ millrace check --dial orders.yaml  and try to connect its inputs and outputs
+  $ millrace list                      list inputs, buffers, processors, outputs and codecs
+  $ millrace list websocket            list the fields of a component
+  $ millrace schema > millrace.json    JSON Schema of the file, for editors
+
+Data goes to stdout and the log to stderr. Exit codes: 0 done, 1 a mistake in the file or a stream that failed,
+2 a mistake on the command line.`;
+
+/**
+ * Runs one command line and resolves with its exit code.
+ * @throws what the command throws, apart from mistakes on the command line
+ */
+export async function runProgram(argv: readonly string[], shell: Shell): Promise<number> {
+  let code = 0;
+  let output = Promise.resolve();
+  const program = new Command('millrace')
+    .description('Takes what arrives on a WebSocket, transforms it, and writes it where it is needed.')
+    .version(version(), '--version', 'print the version')
+    .helpOption('-h, --help', 'print help')
+    .addHelpText('after', examples)
+    .option('-c, --config <file>', 'run this file; the same as `run`')
+    .enablePositionalOptions()
+    .exitOverride()
+    .showHelpAfterError('(millrace --help shows what there is)')
+    .configureOutput({
+      writeOut: (text) => {
+        output = output.then(() => shell.out(text));
+      },
+      writeErr: (text) => shell.err(text),
+    })
+    .action(async ({ config }: { config?: string }) => {
+      if (config === undefined) program.help({ error: true });
+      else code = await run(shell, config);
+    });
+
+  program
+    .command('run')
+    .description('run the streams of a file until they end, or until SIGTERM or SIGINT')
+    .argument('[file]', '.yaml, .yml, .json or .toml')
+    .option('-c, --config <file>', 'another way to name the file')
+    .action(async (file: string | undefined, { config }: { config?: string }) => {
+      if (file !== undefined && config !== undefined) throw new UsageError('expected one file, not two');
+      const chosen = file ?? config;
+      if (chosen === undefined) throw new UsageError('expected a file: millrace run FILE');
+      code = await run(shell, chosen);
+    });
+
+  program
+    .command('check')
+    .description('list every mistake of a file')
+    .argument('<file>', '.yaml, .yml, .json or .toml')
+    .option('--dial', 'also connect every input and output once, and say what was seen', false)
+    .action(async (file: string, options: { dial: boolean }) => {
+      const { checkCommand } = await import('./check.ts');
+      code = await checkCommand(shell, file, options);
+    });
+
+  program
+    .command('schema')
+    .description('print the JSON Schema of a configuration file')
+    .action(async () => {
+      const { schemaCommand } = await import('./schema.ts');
+      code = await schemaCommand(shell);
+    });
+
+  program
+    .command('list')
+    .description('list the components, or the fields of one')
+    .argument('[name]', 'a component, such as websocket')
+    .action(async (name: string | undefined) => {
+      const { listCommand } = await import('./list.ts');
+      code = await listCommand(shell, name);
+    });
+
+  try {
+    await program.parseAsync(argv, { from: 'user' });
+  } catch (error) {
+    if (error instanceof CommanderError) code = error.exitCode === 0 ? 0 : 2;
+    else if (error instanceof UsageError) {
+      shell.err(`error: ${error.message}\n`);
+      code = 2;
+    } else throw error;
+  }
+  await output;
+  return code;
+}
+
+async function run(shell: Shell, file: string): Promise<number> {
+  const { runCommand } = await import('./run.ts');
+  return await runCommand(shell, file);
+}
+
+function version(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  const manifest: { version: string } = JSON.parse(text);
+  return manifest.version;
+}

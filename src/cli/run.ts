@@ -1,0 +1,75 @@
+import { openConfig } from '../config/load.ts';
+import { errorMessage } from '../errors.ts';
+import type { Engine, Outcome } from '../runtime/engine.ts';
+import { errorCode } from '../telemetry/events.ts';
+import { createLogger, type Logger } from '../telemetry/logger.ts';
+import { prepareEngine } from './engine.ts';
+import type { Shell } from './shell.ts';
+
+/** How long a shutdown may take before what is in flight is given up. Milliseconds. */
+const SHUTDOWN_DEADLINE = 30_000;
+/** How long the engine may take to end at once. Milliseconds. */
+const ABORT_GRACE = 5_000;
+
+/** `millrace run FILE`: runs its streams until they end, or until SIGTERM or SIGINT. */
+export async function runCommand(shell: Shell, file: string): Promise<number> {
+  const registry = await shell.registry();
+  const config = await openConfig(file, { registry, env: shell.env });
+  const logger = createLogger(config.plan.logging);
+  const engine = await prepareEngine(config, registry, logger);
+  const signals = handleSignals(engine, logger);
+  try {
+    const { failed, left } = await Promise.race([engine.run(), signals.lost]);
+    for (const each of left) {
+      logger.error(
+        { code: 'MILLRACE_SHUTDOWN_INCOMPLETE' },
+        `ended with messages that were not confirmed: ${each}`,
+      );
+    }
+    return failed.length > 0 || left.length > 0 || signals.aborted() ? 1 : 0;
+  } catch (error) {
+    logger.error({ code: errorCode(error) }, errorMessage(error));
+    return 1;
+  } finally {
+    signals.ignore();
+  }
+}
+
+/** The first signal drains; the second one, or the deadline, ends at once. */
+function handleSignals(engine: Engine, logger: Logger) {
+  let deadline: NodeJS.Timeout | undefined;
+  let grace: NodeJS.Timeout | undefined;
+  const { promise: lost, resolve: giveUp } = Promise.withResolvers<Outcome>();
+  const abort = (why: string): void => {
+    if (grace !== undefined) return;
+    logger.error({ code: 'MILLRACE_SHUTDOWN_INCOMPLETE' }, `${why}; giving up what is in flight`);
+    grace = setTimeout(
+      () => giveUp({ failed: [], left: ['the streams did not end when told to'] }),
+      ABORT_GRACE,
+    );
+    engine.abort();
+  };
+  const onSignal = (signal: NodeJS.Signals): void => {
+    if (deadline !== undefined) {
+      abort(`second signal (${signal})`);
+      return;
+    }
+    logger.info({ signal }, `${signal}: draining; a second signal ends at once`);
+    const seconds = SHUTDOWN_DEADLINE / 1000;
+    deadline = setTimeout(() => abort(`not drained within ${seconds} s`), SHUTDOWN_DEADLINE);
+    engine.stop();
+  };
+  process.on('SIGTERM', onSignal);
+  process.on('SIGINT', onSignal);
+  return {
+    /** Resolves when the engine has been told to end at once and has not. */
+    lost,
+    aborted: () => grace !== undefined,
+    ignore: () => {
+      clearTimeout(deadline);
+      clearTimeout(grace);
+      process.off('SIGTERM', onSignal);
+      process.off('SIGINT', onSignal);
+    },
+  };
+}

@@ -1,0 +1,90 @@
+import type { WebSocket } from 'ws';
+
+/** What the keepalive needs to know of a connection. */
+export interface KeptAlive {
+  readonly socket: WebSocket;
+  /** Set whenever anything arrives; the keepalive clears it. */
+  active: boolean;
+}
+
+interface State {
+  quietSince: number;
+  pingedAt: number | undefined;
+}
+
+/**
+ * Finds connections that look alive and are dead: it pings those that have been quiet for `interval` and cuts those
+ * that stay quiet for `timeout` after that (RFC 6455 section 5.5.2). One timer serves all connections.
+ */
+export class Keepalive<C extends KeptAlive> {
+  readonly #interval: number;
+  readonly #timeout: number;
+  readonly #dead: (connection: C) => void;
+  readonly #states = new Map<C, State>();
+  readonly #period: number;
+  #timer: NodeJS.Timeout | undefined;
+  #lastTick = 0;
+  #suspended = false;
+
+  /** `interval` and `timeout` in milliseconds; an interval of 0 turns it off. */
+  constructor(options: { interval: number; timeout: number; dead: (connection: C) => void }) {
+    this.#interval = options.interval;
+    this.#timeout = options.timeout;
+    this.#dead = options.dead;
+    this.#period = Math.max(5, Math.min(options.interval, options.timeout) / 4);
+  }
+
+  add(connection: C): void {
+    if (this.#interval === 0) return;
+    this.#states.set(connection, { quietSince: performance.now(), pingedAt: undefined });
+    if (this.#timer === undefined) {
+      this.#lastTick = performance.now();
+      this.#timer = setInterval(this.#tick, this.#period);
+    }
+  }
+
+  remove(connection: C): void {
+    this.#states.delete(connection);
+    if (this.#states.size === 0) {
+      clearInterval(this.#timer);
+      this.#timer = undefined;
+    }
+  }
+
+  /** While sockets are not read (backpressure), silence is our own doing and says nothing of the peer. */
+  suspend(suspended: boolean): void {
+    this.#suspended = suspended;
+    this.#forgive(performance.now());
+  }
+
+  readonly #tick = (): void => {
+    const now = performance.now();
+    const late = now - this.#lastTick > this.#period + this.#timeout / 2;
+    this.#lastTick = now;
+    if (this.#suspended) return;
+    if (late) {
+      // The process itself was held up; answers may be waiting to be read.
+      this.#forgive(now);
+      return;
+    }
+    for (const [connection, state] of this.#states) {
+      if (connection.active) {
+        connection.active = false;
+        state.quietSince = now;
+        state.pingedAt = undefined;
+      } else if (state.pingedAt !== undefined) {
+        if (now - state.pingedAt >= this.#timeout) this.#dead(connection);
+      } else if (now - state.quietSince >= this.#interval) {
+        state.pingedAt = now;
+        if (connection.socket.readyState === connection.socket.OPEN) connection.socket.ping();
+      }
+    }
+  };
+
+  #forgive(now: number): void {
+    for (const state of this.#states.values()) {
+      state.quietSince = now;
+      state.pingedAt = undefined;
+    }
+  }
+}

@@ -1,0 +1,93 @@
+import { isUtf8 } from 'node:buffer';
+import { MillraceError, type Rejection } from '../errors.ts';
+import type { Batch, Format } from '../message/batch.ts';
+import { keepJsonMembers, wrapAsJson } from '../message/json.ts';
+import { describeJsonError, findJsonError } from '../message/json-validate.ts';
+import { findUtf8Error } from '../message/text.ts';
+import type { Reject } from './contracts.ts';
+
+/** What is wrong with one message. */
+export type Problem = Omit<Rejection, 'index'>;
+
+/** The messages that are exactly one JSON value in UTF-8, as format `json`; payloads are shared. The rest is rejected. */
+export function checkJson(batch: Batch, reject: Reject): Batch {
+  if (batch.format === 'json') return batch;
+  return convertEach(
+    batch,
+    'json',
+    reject,
+    (payload, knownUtf8) => jsonProblem(payload, knownUtf8) ?? payload,
+  );
+}
+
+/** The messages that are valid UTF-8, as format `text`; payloads are shared. The rest is rejected. */
+export function checkText(batch: Batch, reject: Reject): Batch {
+  if (batch.format !== 'bytes') return batch.withFormat('text');
+  return convertEach(
+    batch,
+    'text',
+    reject,
+    (payload, knownUtf8) => textProblem(payload, knownUtf8) ?? payload,
+  );
+}
+
+/** Every message as JSON: what is not JSON already becomes an object with its text or its bytes (`wrapAsJson`). */
+export function encodeAsJson(batch: Batch): Batch {
+  return batch.format === 'json' ? batch : batch.withPayloads(batch.payloads.map(wrapAsJson), 'json');
+}
+
+/** JSON messages with only those top-level members that `names` has; a message that is not an object stays as it is. */
+export function keepFields(batch: Batch, names: ReadonlySet<string>): Batch {
+  return batch.withPayloads(
+    batch.payloads.map((payload) => keepJsonMembers(payload, names)),
+    'json',
+  );
+}
+
+/**
+ * Turns each payload into the one that `convert` gives for it, and rejects those for which it gives a problem.
+ * `knownUtf8` is true where the payload has been checked to be UTF-8 already.
+ */
+export function convertEach(
+  batch: Batch,
+  format: Format,
+  reject: Reject,
+  convert: (payload: Uint8Array, knownUtf8: boolean) => Uint8Array | Problem,
+): Batch {
+  const { payloads, runs } = batch;
+  const rejected: number[] = [];
+  let converted: Uint8Array[] | undefined;
+  for (let at = 0; at < runs.length; at++) {
+    const run = runs[at]!;
+    const end = runs[at + 1]?.start ?? payloads.length;
+    // A text frame's UTF-8 was checked as it was received (RFC 6455 section 8.1).
+    const knownUtf8 = batch.format !== 'bytes' || run.messageType === 'text';
+    for (let index = run.start; index < end; index++) {
+      const payload = payloads[index]!;
+      const result = convert(payload, knownUtf8);
+      if (result === payload) continue;
+      if ('error' in result) {
+        rejected.push(index);
+        reject({ index, ...result });
+      } else {
+        converted ??= [...payloads];
+        converted[index] = result;
+      }
+    }
+  }
+  const all = converted === undefined ? batch.withFormat(format) : batch.withPayloads(converted, format);
+  return all.without(rejected);
+}
+
+/** Undefined if the payload is exactly one JSON value in UTF-8. */
+export function jsonProblem(payload: Uint8Array, knownUtf8: boolean): Problem | undefined {
+  const offset = findJsonError(payload);
+  if (offset < 0) return textProblem(payload, knownUtf8);
+  return { error: new MillraceError('MILLRACE_CODEC_INVALID_JSON', describeJsonError(payload, offset)) };
+}
+
+function textProblem(payload: Uint8Array, knownUtf8: boolean): Problem | undefined {
+  if (knownUtf8 || isUtf8(payload)) return undefined;
+  const message = `not UTF-8: invalid sequence at byte ${findUtf8Error(payload)}`;
+  return { error: new MillraceError('MILLRACE_CODEC_INVALID_UTF8', message) };
+}

@@ -1,0 +1,56 @@
+import { z } from 'zod';
+import type { BufferContext } from '../../component/contracts.ts';
+import { defineBuffer } from '../../component/define.ts';
+import { duration } from '../../component/fields.ts';
+import { HoldingBuffer } from '../../component/holding-buffer.ts';
+
+const schema = z.strictObject({
+  capacity: z.int().min(1).default(100).describe('Give what has been collected on as soon as it is this many messages.'),
+  timeout: duration('s', { min: 1 })
+    .default(100)
+    .describe('Give it on at the latest this long after the first of them, however few they are.'),
+});
+
+/** Joins small batches into larger ones. */
+export const memoryBuffer = defineBuffer({
+  type: 'memory',
+  summary: 'Collects messages into larger batches, by number and time.',
+  status: 'stable',
+  description:
+    'What it holds counts in the stream’s `in_flight` budget; when that is full the buffer gives on what it has.',
+  schema,
+  examples: [{ title: 'A thousand messages, or a second', yaml: 'type: memory\ncapacity: 1000\ntimeout: 1s\n' }],
+  create: (config, context) => new MemoryBuffer(config, context),
+});
+
+class MemoryBuffer extends HoldingBuffer {
+  readonly #capacity: number;
+  readonly #timeout: number;
+  readonly #unsubscribe: () => void;
+  readonly #context: BufferContext;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor({ capacity, timeout }: z.output<typeof schema>, context: BufferContext) {
+    super();
+    this.#capacity = capacity;
+    this.#timeout = timeout;
+    this.#context = context;
+    this.#unsubscribe = context.budget.onChange({ full: () => this.#give(), room: () => {} });
+  }
+
+  protected override wrote(): void {
+    if (this.heldMessages >= this.#capacity || this.#context.budget.full) this.#give();
+    else this.#timer ??= setTimeout(() => this.#give(), this.#timeout);
+  }
+
+  protected override ended(): void {
+    clearTimeout(this.#timer);
+    this.#unsubscribe();
+  }
+
+  #give(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.release();
+  }
+}

@@ -1,0 +1,19 @@
+import { z } from 'zod';
+import { defineCodec } from '../../component/define.ts';
+import { checkText } from '../../component/payloads.ts';
+
+export const textCodec = defineCodec({
+  type: 'text',
+  summary: 'Each message is text in UTF-8; what is not is rejected.',
+  status: 'stable',
+  description: `
+On an input, a message must be valid UTF-8; it may be empty. The payload goes on byte for byte, a byte order mark
+included. On an output the same holds for what is written; JSON is written as its text.
+`.trim(),
+  schema: z.strictObject({}),
+  examples: [{ title: 'Messages are text', yaml: 'type: text' }],
+  create: () => ({
+    decode: checkText,
+    encode: checkText,
+  }),
+});

@@ -1,0 +1,43 @@
+import { Registry } from '../component/registry.ts';
+import { memoryBuffer } from './buffers/memory.ts';
+import { tumblingWindowBuffer } from './buffers/tumbling-window.ts';
+import { binaryCodec } from './codecs/binary.ts';
+import { jsonCodec } from './codecs/json.ts';
+import { textCodec } from './codecs/text.ts';
+import { fileInput } from './inputs/file.ts';
+import { generateInput } from './inputs/generate.ts';
+import { memoryInput } from './inputs/memory.ts';
+import { multipleInputsInput } from './inputs/multiple-inputs.ts';
+import { websocketInput } from './inputs/websocket/websocket.ts';
+import { dropOutput } from './outputs/drop.ts';
+import { fileOutput } from './outputs/file.ts';
+import { stdoutOutput } from './outputs/stdout.ts';
+import { websocketOutput } from './outputs/websocket.ts';
+import { arrowToJsonProcessor } from './processors/arrow-to-json.ts';
+import { batchProcessor } from './processors/batch.ts';
+import { jsonToArrowProcessor } from './processors/json-to-arrow.ts';
+import { sqlProcessor } from './processors/sql.ts';
+
+/** Every component that comes with Millrace. */
+export const components = [
+  websocketInput,
+  generateInput,
+  memoryInput,
+  fileInput,
+  multipleInputsInput,
+  memoryBuffer,
+  tumblingWindowBuffer,
+  sqlProcessor,
+  batchProcessor,
+  jsonToArrowProcessor,
+  arrowToJsonProcessor,
+  stdoutOutput,
+  fileOutput,
+  dropOutput,
+  websocketOutput,
+  jsonCodec,
+  textCodec,
+  binaryCodec,
+] as const;
+
+export const registry = new Registry(components);

@@ -1,0 +1,16 @@
+import { z } from 'zod';
+import { defineOutput } from '../../component/define.ts';
+
+/** Confirms every message and keeps none. */
+export const dropOutput = defineOutput({
+  type: 'drop',
+  summary: 'Throws every message away.',
+  status: 'stable',
+  schema: z.strictObject({}),
+  examples: [{ title: 'Measure an input', yaml: 'type: drop\n' }],
+  create: () => ({
+    connect: () => Promise.resolve(),
+    write: () => Promise.resolve(),
+    close: () => Promise.resolve(),
+  }),
+});

@@ -1,0 +1,54 @@
+import { z } from 'zod';
+import { defineOutput } from '../../component/define.ts';
+import type { Output } from '../../component/contracts.ts';
+import { MessagesRefusedError, MillraceError, errorMessage } from '../../errors.ts';
+import type { Batch } from '../../message/batch.ts';
+import { toLines } from '../../message/lines.ts';
+
+/** Standard output, a message a line. */
+export const stdoutOutput = defineOutput({
+  type: 'stdout',
+  summary: 'Writes each message as a line to standard output.',
+  status: 'stable',
+  description:
+    'Logs go to standard error, so what you pipe on is data alone. A message that has a line break inside and is not JSON goes to `error_output`, unless the output has a `json` codec or `append_newline` is false.',
+  schema: z.strictObject({
+    append_newline: z
+      .boolean()
+      .default(true)
+      .describe('End each message with a line feed. Without it payloads are written one after the other, as they are.'),
+  }),
+  examples: [{ title: 'A message a line', yaml: 'type: stdout\n' }],
+  create: ({ append_newline }) => new StdoutOutput(append_newline),
+});
+
+class StdoutOutput implements Output {
+  readonly #appendNewline: boolean;
+
+  constructor(appendNewline: boolean) {
+    this.#appendNewline = appendNewline;
+  }
+
+  connect(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async write(batch: Batch): Promise<void> {
+    const { lines, refusals } = this.#appendNewline
+      ? toLines(batch)
+      : { lines: Buffer.concat(batch.payloads), refusals: [] };
+    await new Promise<void>((resolve, reject) => {
+      process.stdout.write(lines, (error) => {
+        if (error === null || error === undefined) return resolve();
+        // Nobody reads any more (a closed pipe); that does not come back.
+        const message = `cannot write to standard output: ${errorMessage(error)}`;
+        reject(new MillraceError('MILLRACE_FILE_UNAVAILABLE', message, { cause: error, fatal: true }));
+      });
+    });
+    if (refusals.length > 0) throw new MessagesRefusedError(refusals);
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}

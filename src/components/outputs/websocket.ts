@@ -1,0 +1,147 @@
+import { isUtf8 } from 'node:buffer';
+import type { WebSocket } from 'ws';
+import { z } from 'zod';
+import { defaultBackoff, type Backoff } from '../../component/backoff.ts';
+import type { ComponentContext, Output } from '../../component/contracts.ts';
+import { defineOutput } from '../../component/define.ts';
+import { duration, headers, reconnect, secret, size, subprotocols, tls, websocketUrl } from '../../component/fields.ts';
+import { Keepalive } from '../../component/keepalive.ts';
+import { maskUrl } from '../../component/mask.ts';
+import { dialWebSocket, violationCode } from '../../component/websocket.ts';
+import { NotConnectedError } from '../../errors.ts';
+import type { Batch, Run } from '../../message/batch.ts';
+
+const schema = z
+  .strictObject({
+    url: secret(websocketUrl).describe('The server’s URL, `ws://` or `wss://`.'),
+    headers: secret(headers).default({}).describe('Headers to send with the handshake, at every attempt.'),
+    timeout: duration('s', { min: 1 })
+      .default(10_000)
+      .describe('How long the handshake may take. A bare number is seconds.'),
+    protocols: subprotocols.default([]).describe('Subprotocols to offer, the preferred first.'),
+    max_message_size: size({ min: 1, max: 2 ** 30 })
+      .default(1024 * 1024)
+      .describe('The largest message to accept from the server; what it sends is not used.'),
+    tls: tls.optional().describe('TLS of a `wss://` connection; without it the system’s authorities are trusted.'),
+    ping_interval: duration('s')
+      .default(30_000)
+      .describe('A connection that has been quiet this long gets a ping. 0 turns pings off.'),
+    ping_timeout: duration('s', { min: 1 })
+      .default(10_000)
+      .describe('A connection that stays quiet this long after a ping is dead: it is cut and opened again.'),
+    reconnect: reconnect.prefault({}),
+  })
+  .superRefine((value, context) => {
+    if (value.tls !== undefined && !value.url.toLowerCase().startsWith('wss:')) {
+      const message = 'has no effect with a ws:// URL; use wss:// or remove it';
+      context.addIssue({ code: 'custom', path: ['tls'], message });
+    }
+  });
+
+type Config = z.output<typeof schema>;
+
+/** Sends messages to a WebSocket server. */
+export const websocketOutput = defineOutput({
+  type: 'websocket',
+  summary: 'Sends each message to a WebSocket server.',
+  status: 'beta',
+  description:
+    'JSON and text go out as text frames, other payloads in the kind of frame that they came in; where that is not known, as text if they are valid UTF-8 and as binary otherwise. A message is confirmed when it has been written to the socket: WebSocket has no acknowledgement, so what the network or the server loses after that is lost. When the connection breaks in the middle of a batch, the whole batch is sent again.',
+  schema,
+  examples: [
+    { title: 'Forward', yaml: 'type: websocket\nurl: wss://hub.example.com/in\nheaders:\n  Authorization: "Bearer ${TOKEN}"\n' },
+  ],
+  create: (config, context) => new WebSocketOutput(config, context),
+});
+
+class WebSocketOutput implements Output {
+  readonly backoff: Backoff;
+  readonly #config: Config;
+  readonly #context: ComponentContext;
+  readonly #keepalive: Keepalive<Connection>;
+  #connection: Connection | undefined;
+
+  constructor(config: Config, context: ComponentContext) {
+    this.#config = config;
+    this.#context = context;
+    this.backoff = { ...defaultBackoff, ...config.reconnect, attempts: config.reconnect.attempts ?? Infinity };
+    this.#keepalive = new Keepalive({
+      interval: config.ping_interval,
+      timeout: config.ping_timeout,
+      dead: ({ socket }) => socket.terminate(),
+    });
+  }
+
+  async connect(signal: AbortSignal): Promise<void> {
+    const { url, headers: sent, protocols, timeout, max_message_size: maxMessageSize, tls: files } = this.#config;
+    const options = { url, headers: sent, protocols, timeout, maxMessageSize, tls: files };
+    await dialWebSocket(options, signal, (socket) => {
+      const connection: Connection = { socket, active: true, violation: undefined, lost: undefined };
+      const alive = (): void => {
+        connection.active = true;
+      };
+      socket.on('message', alive).on('ping', alive).on('pong', alive);
+      socket.on('error', (error) => {
+        connection.violation = violationCode(error);
+      });
+      socket.on('close', (code, reason) => {
+        const said = connection.violation ?? code;
+        const text = reason.toString();
+        connection.lost = `${maskUrl(url)} closed the connection with ${said}${text === '' ? '' : ` ${text}`}`;
+        this.#keepalive.remove(connection);
+        this.#context.events.connectionClosed({ code: said, reason: text, url: maskUrl(url) });
+      });
+      this.#keepalive.add(connection);
+      this.#connection = connection;
+      this.#context.events.connectionOpened({ url: maskUrl(url) });
+    });
+  }
+
+  async write(batch: Batch, signal: AbortSignal): Promise<void> {
+    const connection = this.#connection;
+    if (connection?.lost !== undefined || connection === undefined) {
+      throw new NotConnectedError(connection?.lost ?? 'not connected');
+    }
+    const { socket } = connection;
+    const { payloads, runs, format } = batch;
+    const last = payloads.length - 1;
+    await new Promise<void>((resolve, reject) => {
+      const aborted = (): void => reject(signal.reason as Error);
+      signal.addEventListener('abort', aborted, { once: true });
+      const written = (error?: Error | null): void => {
+        signal.removeEventListener('abort', aborted);
+        if (error === undefined || error === null) resolve();
+        else reject(new NotConnectedError(connection.lost ?? `cannot send: ${error.message}`, error));
+      };
+      let run = 0;
+      for (const [index, payload] of payloads.entries()) {
+        while (runs[run + 1] !== undefined && runs[run + 1]!.start <= index) run++;
+        const binary = format === 'bytes' && isBinary(runs[run], payload);
+        // The socket writes in order: when the last frame is written, all are.
+        socket.send(payload, { binary }, index === last ? written : undefined);
+      }
+    });
+  }
+
+  async close(): Promise<void> {
+    const socket = this.#connection?.socket;
+    if (socket === undefined || socket.readyState === socket.CLOSED) return;
+    const closed = new Promise<void>((resolve) => {
+      socket.once('close', () => resolve());
+    });
+    socket.close(1000, 'done');
+    await closed;
+  }
+}
+
+interface Connection {
+  readonly socket: WebSocket;
+  active: boolean;
+  violation: number | undefined;
+  /** Why it is gone, or undefined while it is open. */
+  lost: string | undefined;
+}
+
+function isBinary(run: Run | undefined, payload: Uint8Array): boolean {
+  return run?.messageType === undefined ? !isUtf8(payload) : run.messageType === 'binary';
+}

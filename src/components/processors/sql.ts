@@ -1,0 +1,75 @@
+import { z } from 'zod';
+import type { Processor, ProcessorContext, Reject } from '../../component/contracts.ts';
+import { defineProcessor } from '../../component/define.ts';
+import type { Batch } from '../../message/batch.ts';
+import { Query } from '../../sql/query.ts';
+
+const schema = z.strictObject({
+  query: z.string().min(1).describe('One SELECT statement, in DuckDB’s SQL.'),
+  table_name: z.string().min(1).default('flow').describe('The name of the table that is the batch.'),
+  schema: z
+    .record(z.string().min(1), z.string().min(1))
+    .default({})
+    .describe(
+      'Types of columns, by name, as DuckDB writes them (`BIGINT`, `TIMESTAMP`, `STRUCT(a VARCHAR)`). Others get the type that the first messages show. Declare what a query computes with where you don’t trust the senders.',
+    ),
+  allow_external_access: z
+    .boolean()
+    .default(false)
+    .describe('Let the query read and write files, attach databases and load extensions.'),
+});
+
+/** An SQL query over each batch. */
+export const sqlProcessor = defineProcessor({
+  type: 'sql',
+  summary: 'Runs an SQL query over each batch; its rows are the messages that go on.',
+  status: 'stable',
+  description: `The table has a row for each message of the batch, in order: what had arrived, or the window that a buffer gives.
+
+- A JSON object gives a column for each of its fields; nested objects and arrays are columns of type JSON (\`device->>'name'\`). A field that a message lacks is NULL, and so is a column that no message has shown yet. A JSON value that is not an object is in the column \`__value__\`. Without a codec, \`__value__\` is all there is: a BLOB, or with the \`text\` codec a VARCHAR.
+- \`__meta_source\`, \`__meta_ingest_time\` and \`__meta_ext\` (\`__meta_ext['session_id']\`) are columns too. Rows that have them keep them as their metadata, apart from their payload; give one another name to have it in the payload.
+- Columns take the narrowest type that holds what was seen and widen when more is needed: integers to 38 digits are exact. A message whose field does not fit goes to \`error_output\` alone if the query computes with that column, and so does a message that makes the query fail.
+- Each row goes on as one JSON object. NaN and infinity become null.`,
+  schema,
+  examples: [
+    {
+      title: 'Averages by sensor',
+      yaml: 'type: sql\nquery: |\n  SELECT sensor, avg(temperature) AS average, count(*) AS readings\n  FROM flow GROUP BY sensor ORDER BY sensor\n',
+    },
+    { title: 'Filter', yaml: 'type: sql\nquery: SELECT * FROM flow WHERE temperature > 30\n' },
+  ],
+  create: (config, context) => new SqlProcessor(config, context),
+});
+
+class SqlProcessor implements Processor {
+  readonly #config: z.output<typeof schema>;
+  readonly #context: ProcessorContext;
+  #query: Query | undefined;
+
+  constructor(config: z.output<typeof schema>, context: ProcessorContext) {
+    this.#config = config;
+    this.#context = context;
+  }
+
+  async prepare(): Promise<void> {
+    this.#query ??= await Query.open({
+      query: this.#config.query,
+      tableName: this.#config.table_name,
+      schema: this.#config.schema,
+      allowExternalAccess: this.#config.allow_external_access,
+      widened: ({ name, from, to }) =>
+        this.#context.events.noticed({ column: name, from, to }, `column ${name} is ${to} from now on; it was ${from}`),
+    });
+  }
+
+  async process(batch: Batch, reject: Reject, signal: AbortSignal): Promise<Batch[]> {
+    await this.prepare();
+    const rows = await this.#query!.run(batch, reject, signal);
+    return rows === undefined ? [] : [rows];
+  }
+
+  close(): void {
+    this.#query?.close();
+    this.#query = undefined;
+  }
+}

@@ -1,0 +1,90 @@
+import { type Path, pathKey } from './problem.ts';
+
+export interface Position {
+  readonly line: number;
+  readonly column: number;
+}
+
+/** A mistake of which the file and the position are not worked out yet. */
+export interface Finding {
+  readonly path: Path;
+  readonly message: string;
+  /** Where it is, as an offset into the text. */
+  readonly offset: number;
+}
+
+/** A configuration file as its format's parser leaves it: plain data, and the place of each part of it. */
+export interface SourceDocument {
+  readonly value: unknown;
+  readonly places: Places;
+  readonly findings: readonly Finding[];
+  /** True when the syntax is wrong, so that `value` says nothing about what the author meant. */
+  readonly broken: boolean;
+}
+
+/** Where the fields and values of a document stand in its text. */
+export class Places {
+  readonly #lineStarts: number[] = [0];
+  readonly #keys = new Map<string, number>();
+  readonly #values = new Map<string, number>();
+
+  constructor(text: string) {
+    for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) this.#lineStarts.push(at + 1);
+  }
+
+  has(path: Path): boolean {
+    return this.#values.has(pathKey(path));
+  }
+
+  setKey(path: Path, offset: number): void {
+    this.#keys.set(pathKey(path), offset);
+  }
+
+  setValue(path: Path, offset: number): void {
+    this.#values.set(pathKey(path), offset);
+  }
+
+  /** The position of the value at `path`, or of the nearest part around it that stands in the text. */
+  value(path: Path): Position {
+    return this.#nearest(path, (key) => this.#values.get(key));
+  }
+
+  /** The position of the name of the field at `path`; of the value, where it has no name (in a list). */
+  key(path: Path): Position {
+    return this.#nearest(path, (key) => this.#keys.get(key) ?? this.#values.get(key));
+  }
+
+  /** Offset of the name of the field at `path`, if there is one. */
+  keyOffset(path: Path): number | undefined {
+    return this.#keys.get(pathKey(path));
+  }
+
+  position(offset: number): Position {
+    let low = 0;
+    let high = this.#lineStarts.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (this.#lineStarts[middle]! <= offset) low = middle;
+      else high = middle - 1;
+    }
+    return { line: low + 1, column: offset - this.#lineStarts[low]! + 1 };
+  }
+
+  #nearest(path: Path, find: (key: string) => number | undefined): Position {
+    for (let length = path.length; length > 0; length--) {
+      const offset = find(pathKey(path.slice(0, length)));
+      if (offset !== undefined) return this.position(offset);
+    }
+    return this.position(this.#values.get('[]') ?? 0);
+  }
+}
+
+/** The mistake that a field is given more than once. */
+export function givenTwice(places: Places, path: Path, offset: number): Finding {
+  const { line } = places.key(path);
+  return {
+    path,
+    offset,
+    message: `is given a second time (first on line ${line}); expected each field once`,
+  };
+}

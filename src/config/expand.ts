@@ -1,0 +1,116 @@
+import { readFileSync } from 'node:fs';
+import { errorMessage } from '../errors.ts';
+import { isPlainObject } from './plain.ts';
+import { type Path, pathKey } from './problem.ts';
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** A document with its `${…}` filled in. */
+export interface Expansion {
+  readonly value: unknown;
+  readonly failures: readonly { readonly path: Path; readonly message: string }[];
+  /** Keys of the paths whose text came, in whole or in part, from outside the file: never to be shown. */
+  readonly filled: ReadonlySet<string>;
+  /** Those of them that are one `${…}` and nothing else, so that they may stand for a number or a boolean. */
+  readonly whole: ReadonlySet<string>;
+  /** What was filled in. */
+  readonly secrets: readonly string[];
+}
+
+/**
+ * Fills in `${NAME}`, `${NAME:-default}` and `${file:/path}` in every string, after parsing, so that what is filled in
+ * is text of that string and nothing else. `$${` is a literal `${`. Names of fields are left alone, and so is what
+ * has been filled in.
+ */
+export function expand(value: unknown, env: Environment): Expansion {
+  const failures: { path: Path; message: string }[] = [];
+  const filled = new Set<string>();
+  const whole = new Set<string>();
+  const secrets = new Set<string>();
+
+  const text = (source: string, path: Path): string => {
+    if (!source.includes('${')) return source;
+    let result = '';
+    let at = 0;
+    while (at < source.length) {
+      if (source.startsWith('$${', at)) {
+        result += '${';
+        at += 3;
+      } else if (source.startsWith('${', at)) {
+        const end = source.indexOf('}', at);
+        if (end < 0) {
+          failures.push({ path, message: 'a ${ that is not closed; expected a }, or $${ for a literal ${' });
+          return source;
+        }
+        const found = lookUp(source.slice(at + 2, end), env);
+        if ('problem' in found) {
+          failures.push({ path, message: found.problem });
+          return source;
+        }
+        result += found.text;
+        secrets.add(found.text);
+        filled.add(pathKey(path));
+        if (at === 0 && end === source.length - 1) whole.add(pathKey(path));
+        at = end + 1;
+      } else {
+        result += source[at];
+        at++;
+      }
+    }
+    if (filled.has(pathKey(path))) secrets.add(result);
+    return result;
+  };
+
+  const walk = (node: unknown, path: Path): unknown => {
+    if (typeof node === 'string') return text(node, path);
+    if (Array.isArray(node)) return node.map((item, index) => walk(item, [...path, index]));
+    if (!isPlainObject(node)) return node;
+    // fromEntries makes own properties whatever they are called, `__proto__` too.
+    return Object.fromEntries(Object.entries(node).map(([key, each]) => [key, walk(each, [...path, key])]));
+  };
+
+  return {
+    value: walk(value, []),
+    failures,
+    filled,
+    whole,
+    secrets: [...secrets].filter((each) => each !== ''),
+  };
+}
+
+function lookUp(reference: string, env: Environment): { text: string } | { problem: string } {
+  if (reference.startsWith('file:')) return readSecret(reference.slice('file:'.length));
+  const [name, fallback] = splitDefault(reference);
+  if (!/^[A-Za-z_]\w*$/.test(name)) {
+    // Not shown: it may be a piece of a password that was not meant to be filled in.
+    const message =
+      'a ${…} that does not name a variable; expected ${NAME}, ${NAME:-default}, ${file:/path}, or $${ for a literal ${';
+    return { problem: message };
+  }
+  if (fallback?.includes('${') === true) {
+    return { problem: `the default of \${${name}} has a \${ in it; expected plain text` };
+  }
+  const set = Object.hasOwn(env, name) ? env[name] : undefined;
+  // As in a shell, `:-` is for a variable that is empty too.
+  if (fallback !== undefined) return { text: set === undefined || set === '' ? fallback : set };
+  if (set !== undefined) return { text: set };
+  return {
+    problem: `the environment variable ${name} is not set; set it, or give a default as \${${name}:-default}`,
+  };
+}
+
+function splitDefault(reference: string): [name: string, fallback: string | undefined] {
+  const at = reference.indexOf(':-');
+  return at < 0 ? [reference, undefined] : [reference.slice(0, at), reference.slice(at + 2)];
+}
+
+/** The text of a file, as those that hold secrets are: one line, whose end is not part of it. */
+function readSecret(path: string): { text: string } | { problem: string } {
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path));
+    return { text: text.replace(/\r?\n$/, '') };
+  } catch (error) {
+    const reason = error instanceof TypeError ? 'it is not UTF-8 text' : errorMessage(error);
+    return { problem: `\${file:${path}} cannot be filled in: ${reason}` };
+  }
+}

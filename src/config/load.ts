@@ -1,0 +1,205 @@
+import { readFile } from 'node:fs/promises';
+import { extname } from 'node:path';
+import type { Registry } from '../component/registry.ts';
+import { errorMessage, MillraceError } from '../errors.ts';
+import type { EnginePlan, StreamPlan } from '../runtime/plan.ts';
+import { Places, type Position, type SourceDocument } from './document.ts';
+import { type Environment, expand, type Expansion } from './expand.ts';
+import { readJson } from './json.ts';
+import { isPlainObject } from './plain.ts';
+import { ConfigError, formatPath, type Path, pathKey, type Problem } from './problem.ts';
+import { fileSchema } from './schema.ts';
+import { readToml } from './toml.ts';
+import { createMask, validate } from './validate.ts';
+import { readYaml } from './yaml.ts';
+
+export type ConfigFormat = 'yaml' | 'json' | 'toml';
+
+export interface LoadOptions {
+  /** The components that the file can name. */
+  readonly registry: Registry;
+  /** What `${NAME}` is filled in from; `process.env` unless given. */
+  readonly env?: Environment;
+}
+
+export interface ParseOptions extends LoadOptions {
+  readonly file?: string;
+  readonly format?: ConfigFormat;
+}
+
+const readers = { yaml: readYaml, json: readJson, toml: readToml };
+const formats: Readonly<Record<string, ConfigFormat>> = {
+  '.yaml': 'yaml',
+  '.yml': 'yaml',
+  '.json': 'json',
+  '.toml': 'toml',
+};
+
+/** A mistake that a component found when it was made; its path goes from the root of an {@link EnginePlan}. */
+export interface LateFinding {
+  readonly path: Path;
+  readonly message: string;
+}
+
+/** A file that has been read and has no mistakes that show in its text. */
+export interface LoadedConfig {
+  readonly plan: EnginePlan;
+  /** The error for mistakes that showed later, with their places in the file. */
+  mistakes(findings: readonly LateFinding[]): ConfigError;
+}
+
+/**
+ * Reads and checks a configuration file: `.yaml`, `.yml`, `.json` or `.toml`.
+ * @throws MillraceError MILLRACE_CONFIG_UNREADABLE
+ * @throws ConfigError MILLRACE_CONFIG_INVALID, with every mistake
+ */
+export async function loadConfig(path: string, options: LoadOptions): Promise<EnginePlan> {
+  return (await openConfig(path, options)).plan;
+}
+
+/**
+ * Checks the text of a configuration file. `file` is what mistakes say of where they are.
+ * @throws ConfigError MILLRACE_CONFIG_INVALID, with every mistake
+ */
+export function parseConfig(text: string, options: ParseOptions): EnginePlan {
+  return openText(text, options).plan;
+}
+
+/** As `loadConfig`, for who goes on to make the components. */
+export async function openConfig(path: string, options: LoadOptions): Promise<LoadedConfig> {
+  const unreadable = (reason: string, cause?: unknown): MillraceError =>
+    new MillraceError('MILLRACE_CONFIG_UNREADABLE', `${path} cannot be read: ${reason}`, {
+      cause,
+      fatal: true,
+    });
+  const extension = extname(path).toLowerCase();
+  const format = formats[extension];
+  if (format === undefined) {
+    const wrong = extension === '' ? 'its name has no extension' : `${extension} is not a format of Millrace`;
+    throw unreadable(`${wrong}; expected .yaml, .yml, .json or .toml`);
+  }
+  let bytes: Uint8Array;
+  try {
+    bytes = await readFile(path);
+  } catch (error) {
+    throw unreadable(errorMessage(error), error);
+  }
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (error) {
+    throw unreadable('it is not UTF-8 text', error);
+  }
+  return openText(text, { ...options, file: path, format });
+}
+
+function openText(text: string, options: ParseOptions): LoadedConfig {
+  const { registry, env = process.env, file = 'config', format = 'yaml' } = options;
+  const source = read(text.replace(/^\uFEFF/, ''), format);
+  const { places } = source;
+  const problems: Problem[] = [];
+  const problem = (path: Path, message: string, at: Position): Problem => ({
+    file,
+    path: formatPath(path),
+    message,
+    ...at,
+  });
+  for (const { path, message, offset } of source.findings) {
+    problems.push(problem(path, message, places.position(offset)));
+  }
+  if (source.broken) throw new ConfigError(problems);
+
+  const expansion = expand(source.value, env);
+  for (const { path, message } of expansion.failures)
+    problems.push(problem(path, message, places.value(path)));
+  // What is wrong already is not held against the schema as well.
+  const known = [...source.findings, ...expansion.failures].map(({ path }) => path);
+
+  const wrapped = wrapList(expansion);
+  const inFile = (path: Path): Path => path.slice(wrapped.added);
+  const schema = fileSchema(registry);
+  const checked = validate(schema, wrapped.expansion, registry);
+  const explanations = [
+    ...('explanations' in checked ? checked.explanations : []),
+    ...sameIds(wrapped.expansion.value),
+  ];
+  for (const explanation of explanations) {
+    const path = inFile(explanation.path);
+    if (known.some((each) => startsWith(path, each))) continue;
+    problems.push(problem(path, explanation.message, places[explanation.at](path)));
+  }
+  if (problems.length > 0 || !('output' in checked)) throw new ConfigError(problems);
+
+  const streams = checked.output.streams.map((stream, index) => ({
+    ...stream,
+    id: stream.id ?? `stream-${index}`,
+  }));
+  return {
+    // oxlint-disable-next-line no-unsafe-type-assertion -- what the registry's schemas give is not typed
+    plan: { ...checked.output, streams: streams as unknown as StreamPlan[] },
+    mistakes: (findings) => {
+      const mask = createMask(schema, wrapped.expansion);
+      return new ConfigError(
+        findings.map(({ path, message }) => problem(inFile(path), mask(message), places.value(inFile(path)))),
+      );
+    },
+  };
+}
+
+function read(text: string, format: ConfigFormat): SourceDocument {
+  try {
+    return readers[format](text);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    // The parsers call themselves for each level.
+    const findings = [
+      { path: [], offset: 0, message: 'nested too deeply to be read; expected a few levels' },
+    ];
+    return { value: undefined, places: new Places(text), findings, broken: true };
+  }
+}
+
+/** A file that is a list is the list of its streams. */
+function wrapList(expansion: Expansion): { expansion: Expansion; added: number } {
+  const { value, filled, whole } = expansion;
+  if (!Array.isArray(value)) return { expansion, added: 0 };
+  return {
+    expansion: {
+      ...expansion,
+      value: { streams: value },
+      filled: inStreams(filled),
+      whole: inStreams(whole),
+    },
+    added: 1,
+  };
+}
+
+function inStreams(keys: ReadonlySet<string>): Set<string> {
+  return new Set(
+    [...keys].map((key) => {
+      const path: Path = JSON.parse(key);
+      return pathKey(['streams', ...path]);
+    }),
+  );
+}
+
+/** Ids that an earlier stream has already, given or by its place. */
+function sameIds(root: unknown) {
+  const streams = isPlainObject(root) && Array.isArray(root['streams']) ? root['streams'] : [];
+  const ids = streams.map((stream: unknown, index) => {
+    const id = isPlainObject(stream) ? stream['id'] : undefined;
+    return { given: id !== undefined, id: id ?? `stream-${index}` };
+  });
+  return ids.flatMap(({ id, given }, index) => {
+    const other = ids.findIndex((each) => each.id === id);
+    if (typeof id !== 'string' || other === index) return [];
+    // A stream that has its id by its place is not at fault.
+    const [wrong, first] = given ? [index, other] : [other, index];
+    const message = `is the id of stream ${first} of the list too; expected each to have its own`;
+    return [{ path: ['streams', wrong, 'id'], at: 'value' as const, message }];
+  });
+}
+
+function startsWith(path: Path, start: Path): boolean {
+  return start.length <= path.length && start.every((part, index) => path[index] === part);
+}

@@ -1,0 +1,119 @@
+import { z } from 'zod';
+import { size } from '../component/fields.ts';
+import type { Registry } from '../component/registry.ts';
+
+const httpPath = z
+  .string()
+  .regex(/^\/[^?#\s]*$/, 'not a path; expected one that begins with /, such as /health');
+
+const logging = z
+  .strictObject({
+    level: z
+      .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
+      .default('info')
+      .describe('The least important lines that are logged.'),
+    format: z
+      .enum(['plain', 'json'])
+      .default('plain')
+      .describe('Lines for people, or one JSON object a line.'),
+    file_path: z
+      .string()
+      .min(1)
+      .optional()
+      .describe('A file that lines are appended to, in place of stderr.'),
+  })
+  .describe('Where log lines go. Never to stdout: that is for data.');
+
+const healthCheck = z
+  .strictObject({
+    enabled: z.boolean().default(true).describe('Whether the paths below are served.'),
+    address: z
+      .string()
+      .refine(isAddress, 'not an address; expected host:port, such as 127.0.0.1:4747 or [::1]:4747')
+      .default('127.0.0.1:4747')
+      .describe('Host and port to listen on.'),
+    health_path: httpPath.default('/health').describe('The state of every stream, as JSON.'),
+    readiness_path: httpPath
+      .default('/readiness')
+      .describe('200 while every input and output is connected, else 503 with the reasons.'),
+    liveness_path: httpPath.default('/liveness').describe('200 while the process runs.'),
+    metrics_path: httpPath.default('/metrics').describe('Metrics for Prometheus.'),
+  })
+  .superRefine((value, context) => {
+    const taken = new Map<string, string>();
+    for (const name of ['health_path', 'readiness_path', 'liveness_path', 'metrics_path'] as const) {
+      const other = taken.get(value[name]);
+      taken.set(value[name], name);
+      if (other === undefined) continue;
+      const message = `not free: it is the ${other} too; expected each to have its own`;
+      context.addIssue({ code: 'custom', path: [name], message });
+    }
+  })
+  .describe('Health, readiness, liveness and metrics over HTTP.');
+
+/** The schema of one stream in a file. */
+function streamSchema(registry: Registry) {
+  const { input, buffer, processor, output } = registry.schemas;
+  return z.strictObject({
+    id: z
+      .string()
+      .regex(
+        /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/,
+        'not an id; expected up to 128 letters, digits, dots, underscores and hyphens, the first a letter or a digit',
+      )
+      .optional()
+      .describe('Its name in logs and metrics. With none it is `stream-` and its place in the list, from 0.'),
+    input: input.describe('Where its messages come from.'),
+    buffer: buffer
+      .optional()
+      .describe('Keeps messages between input and pipeline, for instance for a window of time.'),
+    pipeline: z
+      .strictObject({
+        thread_num: z
+          .int()
+          .min(1)
+          .max(256)
+          .default(4)
+          .describe('How many batches are processed at the same time. The order of messages stays.'),
+        processors: z
+          .array(processor)
+          .default([])
+          .describe('What is done to each batch, one after the other.'),
+      })
+      .prefault({})
+      .describe('What happens to messages on their way.'),
+    output: output.prefault({ type: 'stdout' }).describe('Where its messages go.'),
+    error_output: output
+      .optional()
+      .describe('Where a rejected message goes, with the reason. With none it is logged and counted.'),
+    in_flight: z
+      .strictObject({
+        messages: z
+          .int()
+          .min(1)
+          .default(100_000)
+          .describe('Messages received and not yet confirmed by the output.'),
+        bytes: size({ min: 1 })
+          .default(64 * 1024 ** 2)
+          .describe('Bytes of payload received and not yet confirmed by the output.'),
+      })
+      .prefault({})
+      .describe(
+        'How much may be on its way. At the limit the input stops receiving, at half of it it goes on.',
+      ),
+  });
+}
+
+/** The schema of a file; one that is a list is the `streams` of it. */
+export function fileSchema(registry: Registry) {
+  return z.strictObject({
+    logging: logging.prefault({}),
+    health_check: healthCheck.prefault({}),
+    streams: z.array(streamSchema(registry)).min(1).describe('Each runs by itself.'),
+  });
+}
+
+function isAddress(text: string): boolean {
+  const match = /^(?:\[[\da-fA-F:.]+\]|[^\s:/[\]]+):(\d{1,5})$/.exec(text);
+  return match !== null && Number(match[1]) <= 65_535;
+}

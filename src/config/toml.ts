@@ -1,0 +1,36 @@
+import { parse, TomlError } from 'smol-toml';
+import { type Finding, Places, type SourceDocument } from './document.ts';
+import { locateToml } from './toml-places.ts';
+
+const MAX_FINDINGS = 20;
+
+/** Reads TOML, with the place of each value. */
+export function readToml(text: string): SourceDocument {
+  const findings: Finding[] = [];
+  const lines = text.split('\n');
+  for (;;) {
+    try {
+      const value = parse(lines.join('\n'));
+      if (findings.length === 0) return { value, places: locateToml(text), findings, broken: false };
+      break;
+    } catch (error) {
+      if (!(error instanceof TomlError)) throw error;
+      const before = lines.slice(0, error.line - 1).join('\n').length + (error.line > 1 ? 1 : 0);
+      const message = error.message.split('\n')[0]!.replace('Invalid TOML document: ', '');
+      findings.push({ path: [], offset: before + error.column - 1, message: `not valid TOML: ${message}` });
+      // The parser stops at its first mistake. If that is in a line of its own, the others are found without the line.
+      const line = lines[error.line - 1] ?? '';
+      if (findings.length === MAX_FINDINGS || !standsAlone(line)) break;
+      lines[error.line - 1] = ' '.repeat(line.length);
+    }
+  }
+  return { value: undefined, places: new Places(text), findings, broken: true };
+}
+
+/** Whether the line is a whole `name = value`, as far as one can tell of a line that has a mistake. */
+function standsAlone(line: string): boolean {
+  if (!/^\s*[\w."'-]+\s*=/.test(line) || line.includes('"""') || line.includes("'''")) return false;
+  const opened = line.match(/[[{]/g)?.length ?? 0;
+  const closed = line.match(/[\]}]/g)?.length ?? 0;
+  return opened === closed;
+}

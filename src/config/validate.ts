@@ -1,0 +1,129 @@
+import type { z } from 'zod';
+import type { Registry } from '../component/registry.ts';
+import type { Expansion } from './expand.ts';
+import { explain, type Explanation, type Issue, NO_MESSAGE, pathOf } from './explain.ts';
+import { isPlainObject, replaceAt, valueAt } from './plain.ts';
+import { type Path, pathKey } from './problem.ts';
+import { defOf, options, schemaAt, shapeOf, unwrap } from './schema-walk.ts';
+
+export type Validation<T> = { readonly output: T } | { readonly explanations: readonly Explanation[] };
+
+/** Holds an expanded document against the schema. All mistakes come back, each in words. */
+export function validate<S extends z.ZodType>(
+  schema: S,
+  expansion: Expansion,
+  registry: Registry,
+): Validation<z.output<S>> {
+  let value = expansion.value;
+  let result = parse(schema, value);
+  if (result.issues !== undefined) {
+    // A `${…}` gives a string; where that is not taken, it may be meant as a number or a boolean.
+    const converted = convert(schema, value, flatten(result.issues), expansion);
+    if (converted !== value) {
+      value = converted;
+      result = parse(schema, value);
+    }
+  }
+  if (result.issues === undefined) return { output: result.output };
+
+  const issues = [...result.issues, ...hiddenByCodecs(schema, value, result.issues)];
+  const mask = createMask(schema, expansion);
+  const subject = {
+    schema,
+    value,
+    registry,
+    filled: (path: Path) => expansion.filled.has(pathKey(path)),
+    mask: (message: string, path: Path) => mask(message, valueAt(value, path)),
+  };
+  return { explanations: issues.flatMap((issue) => explain(issue, subject)) };
+}
+
+/** Takes what must not be shown out of a message that a component wrote, which is about the value `here`. */
+export function createMask(
+  schema: z.ZodType,
+  expansion: Expansion,
+): (message: string, here?: unknown) => string {
+  const secrets = [...expansion.secrets, ...secretsIn(schema, expansion.value)];
+  const longestFirst = secrets.toSorted((a, b) => b.length - a.length);
+  return (message, here) => {
+    let masked = message;
+    for (const text of longestFirst) {
+      // Anywhere, a secret of one or two characters would mask half of the words and tell itself by that.
+      if (text.length <= 2 && text !== String(here)) continue;
+      masked = masked.replaceAll(text, '***').replaceAll(JSON.stringify(text).slice(1, -1), '***');
+    }
+    return masked;
+  };
+}
+
+function parse<S extends z.ZodType>(
+  schema: S,
+  value: unknown,
+): { output: z.output<S>; issues?: undefined } | { issues: readonly Issue[] } {
+  const result = schema.safeParse(value, { error: () => NO_MESSAGE });
+  return result.success ? { output: result.data } : { issues: result.error.issues };
+}
+
+/** `value` with each whole `${…}` that an issue is about made a number or a boolean, if its text is one. */
+function convert(schema: z.ZodType, value: unknown, issues: readonly Issue[], expansion: Expansion): unknown {
+  const paths = new Map(issues.map(pathOf).map((path) => [pathKey(path), path]));
+  let result = value;
+  for (const [key, path] of paths) {
+    if (!expansion.whole.has(key)) continue;
+    const text = valueAt(value, path);
+    const wanted = schemaAt(schema, value, path).schema;
+    if (typeof text !== 'string' || wanted === undefined) continue;
+    const scalar = scalarFor(wanted, text);
+    if (scalar !== undefined) result = replaceAt(result, path, scalar);
+  }
+  return result;
+}
+
+function scalarFor(schema: z.core.$ZodType, text: string): number | boolean | undefined {
+  const wanted = new Set<unknown>();
+  for (const option of options(schema, text)) {
+    const def = defOf(option);
+    wanted.add(def.type);
+    if (def.type === 'literal') for (const value of def.values) wanted.add(typeof value);
+  }
+  if (wanted.has('number') && /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/.test(text)) return Number(text);
+  if (wanted.has('boolean') && (text === 'true' || text === 'false')) return text === 'true';
+  return undefined;
+}
+
+/** Issues of a component that zod does not come to while the component's codec is wrong. */
+function hiddenByCodecs(schema: z.ZodType, value: unknown, issues: readonly Issue[]): readonly Issue[] {
+  const codecs = issues
+    .map(pathOf)
+    .map((path) => path.slice(0, path.indexOf('codec') + 1))
+    .filter(({ length }) => length > 0);
+  if (codecs.length === 0) return [];
+  let without = value;
+  for (const path of codecs) without = replaceAt(without, path, undefined);
+  const known = new Set(issues.map((issue) => JSON.stringify([issue.code, issue.path])));
+  const all = parse(schema, without).issues ?? [];
+  return all.filter((issue) => !known.has(JSON.stringify([issue.code, issue.path])));
+}
+
+function flatten(issues: readonly Issue[]): Issue[] {
+  return issues.flatMap((issue) => {
+    if (issue.code !== 'invalid_union') return [issue];
+    const nested = issue.errors.flat().map((each) => ({ ...each, path: [...issue.path, ...each.path] }));
+    return [issue, ...flatten(nested)];
+  });
+}
+
+/** The texts that stand in secret fields. */
+function secretsIn(schema: z.core.$ZodType | undefined, value: unknown, secret = false): string[] {
+  const isSecret = secret || (schema !== undefined && unwrap(schema).meta.secret === true);
+  if (typeof value === 'string' || typeof value === 'number')
+    return isSecret && value !== '' ? [String(value)] : [];
+  if (schema === undefined && !isSecret) return [];
+  const child = (part: string | number): z.core.$ZodType | undefined => {
+    if (schema === undefined) return undefined;
+    return shapeOf(schema, value)?.[part] ?? schemaAt(schema, value, [part]).schema;
+  };
+  if (Array.isArray(value)) return value.flatMap((item, index) => secretsIn(child(index), item, isSecret));
+  if (!isPlainObject(value)) return [];
+  return Object.entries(value).flatMap(([key, each]) => secretsIn(child(key), each, isSecret));
+}

@@ -1,0 +1,153 @@
+import {
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  parseDocument,
+  visit,
+  type Alias,
+  type Document,
+  type Node,
+} from 'yaml';
+import { type Finding, givenTwice, Places, type SourceDocument } from './document.ts';
+import type { Path } from './problem.ts';
+
+/** How often anchors may be used again, all together: a few lines of aliases of aliases are gigabytes otherwise. */
+const MAX_ALIASES = 1000;
+
+/** Reads YAML 1.2 (with merge keys), with the place of each value. */
+export function readYaml(text: string): SourceDocument {
+  // Duplicate keys are found below, with their path; the library would say neither the path nor the first place.
+  const options = {
+    merge: true,
+    stringKeys: true,
+    uniqueKeys: false,
+    prettyErrors: false,
+    logLevel: 'error',
+  } as const;
+  const document = parseDocument(text, options);
+  const places = new Places(text);
+  const findings: Finding[] = [...document.errors, ...document.warnings].map((error) => ({
+    path: [],
+    offset: error.pos[0],
+    message: `not valid YAML: ${plainMessage(error.message)}`,
+  }));
+  const broken = (): SourceDocument => ({ value: undefined, places, findings, broken: true });
+
+  let firstAlias: Alias | undefined;
+  visit(document, {
+    Alias(_key, alias) {
+      firstAlias ??= alias;
+      if (alias.resolve(document) === undefined) {
+        const message = `no anchor "${alias.source}" before this alias; expected &${alias.source} at the value it stands for`;
+        findings.push({ path: [], offset: offsetOf(alias), message });
+      }
+    },
+  });
+  if (findings.length > 0) {
+    new Walk(document, places, findings, false).visit(document.contents, [], []);
+    return broken();
+  }
+  let value: unknown;
+  try {
+    value = document.toJS({ maxAliasCount: MAX_ALIASES });
+  } catch {
+    const message = `aliases stand for too much; expected at most ${MAX_ALIASES} uses of anchors`;
+    findings.push({ path: [], offset: offsetOf(firstAlias), message });
+    return broken();
+  }
+  const walk = new Walk(document, places, findings, true);
+  walk.visit(document.contents, [], []);
+  return walk.cyclic ? broken() : { value, places, findings, broken: false };
+}
+
+/** Notes where everything stands, and finds keys that are given twice and aliases that hold themselves. */
+class Walk {
+  cyclic = false;
+  readonly #document: Document;
+  readonly #places: Places;
+  readonly #findings: Finding[];
+  readonly #followAliases: boolean;
+  readonly #duplicates = new Set<number>();
+
+  constructor(document: Document, places: Places, findings: Finding[], followAliases: boolean) {
+    this.#document = document;
+    this.#places = places;
+    this.#findings = findings;
+    this.#followAliases = followAliases;
+  }
+
+  /** `around` has the collections that `node` is part of. */
+  visit(node: unknown, path: Path, around: readonly unknown[]): void {
+    if (isNode(node)) this.#places.setValue(path, offsetOf(node));
+    const target = this.#target(node, around);
+    if (isMap(target)) this.#visitMap(target, path, [...around, target]);
+    else if (isSeq(target)) {
+      for (const [index, item] of target.items.entries()) {
+        this.visit(item, [...path, index], [...around, target]);
+      }
+    }
+  }
+
+  #visitMap(
+    map: { items: readonly { key: unknown; value: unknown }[] },
+    path: Path,
+    around: readonly unknown[],
+  ): void {
+    const merges: unknown[] = [];
+    const own = new Set<string>();
+    for (const { key, value } of map.items) {
+      if (!isScalar(key)) continue;
+      if (typeof key.value === 'symbol') {
+        merges.push(value);
+        continue;
+      }
+      const name = String(key.value);
+      const at = [...path, name];
+      const offset = offsetOf(key);
+      if (own.has(name)) {
+        // An anchored map is seen at each of its uses; its mistake is one.
+        if (!this.#duplicates.has(offset)) this.#findings.push(givenTwice(this.#places, at, offset));
+        this.#duplicates.add(offset);
+        continue;
+      }
+      if (this.#places.has(at)) continue;
+      own.add(name);
+      this.#places.setKey(at, offset);
+      this.#places.setValue(at, offset);
+      if (value !== null) this.visit(value, at, around);
+    }
+    // What a map says itself goes before what is merged into it, and an earlier source of a merge before a later one.
+    for (const merge of merges) {
+      const target = this.#target(merge, around);
+      for (const source of isSeq(target) ? target.items : [target]) {
+        const from = this.#target(source, around);
+        if (isMap(from)) this.#visitMap(from, path, [...around, from]);
+      }
+    }
+  }
+
+  #target(node: unknown, around: readonly unknown[]): unknown {
+    if (!isAlias(node)) return node;
+    if (!this.#followAliases) return undefined;
+    const target = node.resolve(this.#document);
+    if (!around.includes(target)) return target;
+    this.cyclic = true;
+    const message = `the alias *${node.source} is part of what it stands for; expected a value that ends`;
+    this.#findings.push({ path: [], offset: offsetOf(node), message });
+    return undefined;
+  }
+}
+
+function isNode(value: unknown): value is Node {
+  return typeof value === 'object' && value !== null && 'range' in value;
+}
+
+function offsetOf(node: unknown): number {
+  return isNode(node) ? (node.range?.[0] ?? 0) : 0;
+}
+
+/** Without the piece of the file that some messages end with: it may be a secret. */
+function plainMessage(message: string): string {
+  return message.replace(/: ".*$/s, '').replaceAll(/\s*\n\s*/g, ' ');
+}

@@ -1,0 +1,98 @@
+import { fastify, type FastifyInstance } from 'fastify';
+import type { Registry } from 'prom-client';
+import { parseAddress } from '../component/address.ts';
+import type { Endpoint, Listeners } from '../component/listeners.ts';
+import { MillraceError } from '../errors.ts';
+import type { StreamHealth } from './health.ts';
+
+export interface HealthOptions {
+  readonly listeners: Listeners;
+  readonly plan: {
+    /** `host:port`; IPv6 hosts in brackets. */
+    readonly address: string;
+    readonly health_path: string;
+    readonly readiness_path: string;
+    readonly liveness_path: string;
+    readonly metrics_path: string;
+  };
+  readonly health: () => readonly StreamHealth[];
+  readonly metrics: Registry;
+}
+
+/**
+ * Answers the questions that an orchestrator and Prometheus ask, until the endpoint is closed.
+ * @throws MillraceError MILLRACE_LISTEN_FAILED, MILLRACE_LISTEN_CONFLICT (both fatal)
+ */
+export async function serveHealth({ listeners, plan, health, metrics }: HealthOptions): Promise<Endpoint> {
+  const address = parseAddress(plan.address);
+  if (address === undefined) {
+    throw new MillraceError(
+      'MILLRACE_LISTEN_FAILED',
+      `health_check.address: "${plan.address}" is no address; expected host:port, like 127.0.0.1:4747`,
+      { fatal: true },
+    );
+  }
+  const paths = [plan.health_path, plan.readiness_path, plan.liveness_path, plan.metrics_path];
+  if (new Set(paths).size < paths.length) {
+    throw new MillraceError(
+      'MILLRACE_LISTEN_CONFLICT',
+      `health_check: two of its paths are the same (${paths.join(', ')}); give each its own path`,
+      { fatal: true },
+    );
+  }
+  const app = createApp(plan, health, metrics);
+  await app.ready();
+  const endpoint = await listeners.http({
+    host: address.host,
+    port: address.port,
+    paths,
+    handler: (request, response) => app.routing(request, response),
+  });
+  return {
+    port: endpoint.port,
+    close: async () => {
+      await endpoint.close();
+      await app.close();
+    },
+  };
+}
+
+function createApp(
+  plan: HealthOptions['plan'],
+  health: HealthOptions['health'],
+  metrics: Registry,
+): FastifyInstance {
+  const app = fastify({ logger: false, exposeHeadRoutes: true });
+  // Before the body would be read: nothing here takes one.
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('cache-control', 'no-store');
+    if (request.method === 'GET' || request.method === 'HEAD') return;
+    await reply.code(405).header('allow', 'GET, HEAD').send({ error: `only GET and HEAD are answered here` });
+  });
+
+  /** The process is up; what its streams are doing is said, and changes nothing. */
+  app.get(route(plan.health_path), () => ({
+    status: 'ok',
+    streams: health().map(({ id, state }) => ({ id, state })),
+  }));
+
+  app.get(route(plan.readiness_path), (_, reply) => {
+    const streams = health();
+    const ready = streams.every((each) => each.ready);
+    reply.code(ready ? 200 : 503);
+    return { status: ready ? 'ready' : 'not_ready', streams };
+  });
+
+  app.get(route(plan.liveness_path), () => ({ status: 'alive' }));
+
+  app.get(route(plan.metrics_path), async (_, reply) => {
+    reply.header('content-type', metrics.contentType);
+    return await metrics.metrics();
+  });
+  return app;
+}
+
+/** A path as fastify's router wants it: a colon would begin a parameter. */
+function route(path: string): string {
+  return path.replaceAll(':', '::');
+}

@@ -1,0 +1,129 @@
+import type { Endpoint, Listeners, ListenerTls, UpgradeHandler } from '../component/listeners.ts';
+import { formatAddress } from '../component/address.ts';
+import { MillraceError, errorMessage } from '../errors.ts';
+import { Listener, toBuffer, type HttpHandler, type ListenerTimeouts, type Route } from './listener.ts';
+
+const defaultTimeouts: ListenerTimeouts = {
+  headers: 10_000,
+  request: 30_000,
+  keepAlive: 5_000,
+  checking: 1_000,
+  grace: 2_000,
+};
+
+/** What to do about an error of the system, by its code. */
+const advice: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'the address is in use (EADDRINUSE); stop the program that has it, or choose another port',
+  EACCES: 'not permitted (EACCES); choose a port from 1024 up, or give the process the right to low ports',
+  EADDRNOTAVAIL:
+    'the address is none of this machine’s (EADDRNOTAVAIL); use one that it has, or 0.0.0.0 for all of them',
+  ENOTFOUND: 'no such host is known (ENOTFOUND); use an address of this machine, or 0.0.0.0 for all of them',
+};
+
+interface Claim {
+  readonly host: string;
+  readonly port: number;
+  readonly tls?: ListenerTls | undefined;
+}
+
+/** The process's HTTP servers, one for each host and port. A server lives from its first path to its last. */
+export class SharedListeners implements Listeners {
+  readonly #timeouts: ListenerTimeouts;
+  readonly #onError: (error: unknown) => void;
+  readonly #listeners = new Map<string, { listener: Listener; listening: Promise<number> }>();
+
+  /** Timeouts in milliseconds. `onError` is told of what no request is to blame for; without it, it is a warning. */
+  constructor(options: { timeouts?: Partial<ListenerTimeouts>; onError?: (error: unknown) => void } = {}) {
+    this.#timeouts = { ...defaultTimeouts, ...options.timeouts };
+    this.#onError = options.onError ?? ((error) => process.emitWarning(errorMessage(error)));
+  }
+
+  upgrade(options: Claim & { path: string; handler: UpgradeHandler }): Promise<Endpoint> {
+    return this.#claim(options, [options.path], { upgrade: options.handler });
+  }
+
+  http(options: Omit<Claim, 'tls'> & { paths: readonly string[]; handler: HttpHandler }): Promise<Endpoint> {
+    return this.#claim(options, options.paths, { http: options.handler });
+  }
+
+  /** Takes the paths before it waits for anything, so that callers at the same time share one server. */
+  async #claim({ host, port, tls }: Claim, paths: readonly string[], route: Route): Promise<Endpoint> {
+    const address = formatAddress(host, port);
+    // Port 0 is a new port each time; its server is known by the port that it got.
+    const known = port === 0 ? undefined : this.#listeners.get(address);
+    const taken = paths.find(
+      (path, index) => known?.listener.routes.has(path) || paths.indexOf(path) !== index,
+    );
+    if (taken !== undefined) {
+      throw conflict(`the path ${taken} on ${address} is taken by another component; give each its own path`);
+    }
+    if (known !== undefined && !isSameTls(known.listener.tls, tls)) {
+      throw conflict(
+        `${address}, wanted for the path ${paths.join(', ')}, is shared with a component of other TLS settings; ` +
+          'give both the same, or each its own port',
+      );
+    }
+    const { listener, listening } = known ?? this.#open(host, port, tls);
+    for (const path of paths) listener.routes.set(path, route);
+    const actual = await listening;
+    let open = true;
+    return {
+      port: actual,
+      close: () => {
+        if (open) for (const path of paths) listener.routes.delete(path);
+        if (open && listener.routes.size === 0) {
+          this.#listeners.delete(formatAddress(host, actual));
+          listener.close();
+        }
+        open = false;
+        return Promise.resolve();
+      },
+    };
+  }
+
+  #open(host: string, port: number, tls: ListenerTls | undefined) {
+    const listener = new Listener({ host, port, tls, timeouts: this.#timeouts, onError: this.#onError });
+    const address = formatAddress(host, port);
+    const entry = { listener, listening: listener.listen() };
+    if (port !== 0) this.#listeners.set(address, entry);
+    entry.listening = entry.listening.then(
+      (actual) => {
+        this.#listeners.set(formatAddress(host, actual), entry);
+        return actual;
+      },
+      (cause: unknown) => {
+        if (this.#listeners.get(address) === entry) this.#listeners.delete(address);
+        throw this.#listenFailed(address, port, cause);
+      },
+    );
+    return entry;
+  }
+
+  #listenFailed(address: string, port: number, cause: unknown): MillraceError {
+    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
+    const reason = advice[code] ?? errorMessage(cause);
+    const own = [...this.#listeners.keys()].filter((each) => each.endsWith(`:${port}`) && port !== 0);
+    const hint =
+      code === 'EADDRINUSE' && own.length > 0
+        ? `; this process itself listens on ${own.join(' and ')}, and with the same host the two would share the port`
+        : '';
+    return new MillraceError('MILLRACE_LISTEN_FAILED', `cannot listen on ${address}: ${reason}${hint}`, {
+      cause,
+      fatal: true,
+    });
+  }
+}
+
+function conflict(message: string): MillraceError {
+  return new MillraceError('MILLRACE_LISTEN_CONFLICT', message, { fatal: true });
+}
+
+function isSameTls(a: ListenerTls | undefined, b: ListenerTls | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return isSamePem(a.cert, b.cert) && isSamePem(a.key, b.key) && isSamePem(a.ca, b.ca);
+}
+
+function isSamePem(a: string | Uint8Array | undefined, b: string | Uint8Array | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return toBuffer(a).equals(toBuffer(b));
+}

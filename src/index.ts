@@ -1,0 +1,44 @@
+export type {
+  Buffer,
+  BufferContext,
+  Codec,
+  CodecContext,
+  ComponentConfig,
+  ComponentContext,
+  Input,
+  InputContext,
+  Output,
+  OutputContext,
+  Processor,
+  ProcessorContext,
+  Reject,
+  Source,
+} from './component/contracts.ts';
+export type { Backoff } from './component/backoff.ts';
+export type { Definition, Kind } from './component/define.ts';
+export { defineBuffer, defineCodec, defineInput, defineOutput, defineProcessor } from './component/define.ts';
+export { duration, secret, size } from './component/fields.ts';
+export { Inbox } from './component/inbox.ts';
+export { Registry } from './component/registry.ts';
+export { registry } from './components/index.ts';
+export type { ConfigFormat, LoadOptions, ParseOptions } from './config/load.ts';
+export { loadConfig, parseConfig } from './config/load.ts';
+export type { Problem } from './config/problem.ts';
+export { ConfigError } from './config/problem.ts';
+export { configJsonSchema } from './config/json-schema.ts';
+export type { ErrorCode, Rejection } from './errors.ts';
+export {
+  EndOfInputError,
+  errorCodes,
+  MessagesRefusedError,
+  MillraceError,
+  NotConnectedError,
+} from './errors.ts';
+export type { Ack } from './message/ack.ts';
+export { createAck, joinAcks, noAck } from './message/ack.ts';
+export type { Format, Metadata, Origin, Run } from './message/batch.ts';
+export { Batch, concatBatches, nowMicros } from './message/batch.ts';
+export { Engine } from './runtime/engine.ts';
+export type { EnginePlan, StreamPlan } from './runtime/plan.ts';
+export type { Logger, LoggingConfig } from './telemetry/logger.ts';
+export { createLogger } from './telemetry/logger.ts';

@@ -1,0 +1,46 @@
+import { processShell } from './cli/shell.ts';
+import { runProgram } from './cli/program.ts';
+import type { Registry } from './component/registry.ts';
+import { ConfigError } from './config/problem.ts';
+import { MillraceError } from './errors.ts';
+
+/** How long what a command left open may keep the process, once the command is done. Milliseconds. */
+const LINGER = 5_000;
+
+/**
+ * The command line: argv (without node and script) in, exit code out. Data goes to stdout, everything else to
+ * stderr. `registry` stands in for the components that come with Millrace.
+ */
+export async function main(argv: readonly string[], options: { registry?: Registry } = {}): Promise<number> {
+  const registry = async (): Promise<Registry> =>
+    options.registry ?? (await import('./components/index.ts')).registry;
+  const shell = processShell(registry);
+  try {
+    return await runProgram(argv, shell);
+  } catch (error) {
+    if (error instanceof ConfigError) shell.err(`${error.message}\n`);
+    else if (error instanceof MillraceError) shell.err(`${error.code}: ${error.message}\n`);
+    // Not foreseen, so where it came from is what helps.
+    else shell.err(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+    return 1;
+  }
+}
+
+/** `main` as a process of its own: what `bin/millrace.js` calls. */
+export async function runProcess(options: { registry?: Registry } = {}): Promise<void> {
+  hideExperimentalWarnings();
+  const code = await main(process.argv.slice(2), options);
+  process.exitCode = code;
+  // The command is done; a handle that was forgotten must not keep the process.
+  setTimeout(() => process.exit(code), LINGER).unref();
+}
+
+/** Node says it of features that Millrace has chosen to use; to who runs Millrace it says nothing. */
+function hideExperimentalWarnings(): void {
+  const listeners = process.listeners('warning');
+  process.removeAllListeners('warning');
+  process.on('warning', (warning) => {
+    if (warning.name === 'ExperimentalWarning') return;
+    for (const listener of listeners) listener(warning);
+  });
+}

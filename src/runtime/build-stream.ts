@@ -1,0 +1,121 @@
+import { Budget } from '../component/budget.ts';
+import type {
+  Codec,
+  ComponentConfig,
+  ComponentContext,
+  InputContext,
+  Processor,
+  Source,
+} from '../component/contracts.ts';
+import type { Kind } from '../component/define.ts';
+import type { Listeners } from '../component/listeners.ts';
+import type { Registry } from '../component/registry.ts';
+import { createComponentEvents, createStreamEvents, type Stage } from '../telemetry/events.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { DeadLetters } from './dead-letters.ts';
+import { Pipeline } from './pipeline.ts';
+import type { StreamPlan } from './plan.ts';
+import { Sink, type RefusedHandler } from './sink.ts';
+import { SupervisedInput } from './source.ts';
+import { Stream } from './stream.ts';
+
+export interface Surroundings {
+  readonly registry: Registry;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly listeners: Listeners;
+}
+
+/** Makes a stream's components and wires them; nothing connects yet. */
+export function buildStream(plan: StreamPlan, surroundings: Surroundings): Stream {
+  const { registry, metrics } = surroundings;
+  const logger = surroundings.logger.child({ stream: plan.id });
+  const events = createStreamEvents(metrics, logger, plan.id);
+  const abort = new AbortController();
+  const budget = new Budget(plan.in_flight);
+  const stageEvents = new Map<Stage, ComponentContext['events']>();
+
+  const context = (stage: Stage): ComponentContext => {
+    let component = stageEvents.get(stage);
+    if (component === undefined) {
+      component = createComponentEvents(metrics, logger, plan.id, stage);
+      stageEvents.set(stage, component);
+    }
+    return { streamId: plan.id, logger, events: component };
+  };
+  const create = <K extends Kind>(kind: K, config: ComponentConfig, own: unknown) =>
+    registry.get(kind, config.type).create(config as never, own as never) as ReturnType<
+      ReturnType<typeof registry.get<K>>['create']
+    >;
+  const codecOf = (config: ComponentConfig): Codec | undefined =>
+    config['codec'] === undefined
+      ? undefined
+      : create('codec', config['codec'] as ComponentConfig, context('codec'));
+
+  const sinkOf = (stage: 'output' | 'error_output', config: ComponentConfig, refused: RefusedHandler): Sink =>
+    new Sink({
+      output: create('output', config, context(stage)),
+      codec: codecOf(config),
+      type: config.type,
+      stage,
+      events,
+      refused,
+    });
+
+  // A message that even error_output refuses has only the log left.
+  const lastResort = new DeadLetters({ events, sink: undefined, signal: abort.signal, failed: () => {} });
+  const errorSink =
+    plan.error_output &&
+    sinkOf('error_output', plan.error_output, (stage, batch, rejections) =>
+      lastResort.reject(stage, batch, rejections),
+    );
+  const deadLetters = new DeadLetters({
+    events,
+    sink: errorSink,
+    signal: abort.signal,
+    failed: (error) => abort.abort(error),
+  });
+  const sink = sinkOf('output', plan.output, (stage, batch, rejections) =>
+    deadLetters.reject(stage, batch, rejections),
+  );
+
+  const openSource = (config: ComponentConfig, name: string | undefined): Source => {
+    const inputContext: InputContext = {
+      ...context('input'),
+      name: name ?? (config['name'] as string | undefined),
+      budget,
+      listeners: surroundings.listeners,
+      openSource,
+    };
+    return new SupervisedInput({
+      input: create('input', config, inputContext),
+      codec: codecOf(config),
+      type: config.type,
+      events,
+      budget,
+      deadLetters,
+    });
+  };
+
+  const processors = plan.pipeline.processors.map((config): { type: string; processor: Processor } => ({
+    type: config.type,
+    processor: create('processor', config, context('processor')),
+  }));
+
+  return new Stream({
+    id: plan.id,
+    source: openSource(plan.input, undefined),
+    buffer: plan.buffer && create('buffer', plan.buffer, { ...context('buffer'), budget }),
+    pipeline: new Pipeline(processors, { deadLetters, signal: abort.signal }),
+    sink,
+    errorSink,
+    deadLetters,
+    budget,
+    events,
+    threads: plan.pipeline.thread_num,
+    abort,
+    input: plan.input.type,
+    output: plan.output.type,
+  });
+}

@@ -1,0 +1,97 @@
+import { isUtf8 } from 'node:buffer';
+import type { Rejection } from '../errors.ts';
+import type { Batch, Metadata } from '../message/batch.ts';
+import type { Stage, StreamEvents } from '../telemetry/events.ts';
+import type { Sink } from './sink.ts';
+
+/** How much of a rejected payload is logged when no `error_output` keeps it. */
+const LOGGED_BYTES = 1024;
+
+/** Where rejected messages go: to `error_output`, or to the log. They are never just gone. */
+export class DeadLetters {
+  readonly #events: StreamEvents;
+  readonly #sink: Sink | undefined;
+  readonly #signal: AbortSignal;
+  readonly #failed: (error: unknown) => void;
+  #tail: Promise<void> = Promise.resolve();
+
+  /** `failed` is called when `error_output` has failed for good. */
+  constructor(options: {
+    events: StreamEvents;
+    sink: Sink | undefined;
+    signal: AbortSignal;
+    failed: (error: unknown) => void;
+  }) {
+    this.#events = options.events;
+    this.#sink = options.sink;
+    this.#signal = options.signal;
+    this.#failed = options.failed;
+  }
+
+  /** The batch's ack waits until the rejected messages are written. What waits here is in the stream's budget. */
+  reject(stage: Stage, batch: Batch, rejections: readonly Rejection[]): void {
+    if (rejections.length === 0) return;
+    const sorted = rejections.toSorted((a, b) => a.index - b.index);
+    for (const { index, error } of sorted) {
+      const payload = this.#sink === undefined ? printable(batch.payloads[index]!) : undefined;
+      this.#events.messageRejected(stage, error, payload);
+    }
+    const sink = this.#sink;
+    if (sink === undefined) return;
+    const rejected = batch.select(sorted.map(({ index }) => index));
+    const letters = sorted.map((rejection, place) =>
+      deadLetter(rejected.payloads[place]!, rejected.metadata(place), stage, rejection),
+    );
+    const ack = batch.ack.fork();
+    const letterBatch = rejected.withPayloads(letters, 'json').withAck(ack);
+    this.#tail = this.#tail.then(async () => {
+      try {
+        await sink.write(letterBatch, this.#signal);
+        ack.ack();
+      } catch (error) {
+        ack.nack(error);
+        this.#failed(error);
+      }
+    });
+  }
+
+  /** Resolves when everything rejected so far is written. */
+  async idle(): Promise<void> {
+    await this.#tail;
+  }
+}
+
+function deadLetter(payload: Uint8Array, metadata: Metadata, stage: Stage, rejection: Rejection): Uint8Array {
+  const text = isUtf8(payload);
+  return Buffer.from(
+    JSON.stringify({
+      payload: Buffer.from(payload).toString(text ? 'utf8' : 'base64'),
+      encoding: text ? 'utf8' : 'base64',
+      metadata: {
+        __meta_source: metadata.source,
+        __meta_ingest_time: microsToIso(metadata.ingestTime),
+        __meta_ext: metadata.ext,
+      },
+      error: {
+        code: rejection.error.code,
+        stage,
+        message: rejection.error.message,
+        field: rejection.field,
+        time: new Date().toISOString(),
+      },
+    }),
+  );
+}
+
+/** ISO 8601 with microseconds, UTC. */
+function microsToIso(micros: number): string {
+  const milliseconds = Math.floor(micros / 1000);
+  const rest = String(micros - milliseconds * 1000).padStart(3, '0');
+  return new Date(milliseconds).toISOString().replace('Z', `${rest}Z`);
+}
+
+function printable(payload: Uint8Array): string {
+  const cut = Buffer.from(payload.subarray(0, LOGGED_BYTES));
+  const more = payload.length > LOGGED_BYTES ? `… (${payload.length} bytes)` : '';
+  return (isUtf8(payload) ? cut.toString('utf8') : `base64:${cut.toString('base64')}`) + more;
+}

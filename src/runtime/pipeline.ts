@@ -1,0 +1,129 @@
+import type { Processor } from '../component/contracts.ts';
+import { MillraceError, errorMessage, type Rejection } from '../errors.ts';
+import { noAck } from '../message/ack.ts';
+import type { Batch } from '../message/batch.ts';
+import type { DeadLetters } from './dead-letters.ts';
+
+interface Step {
+  readonly type: string;
+  readonly processor: Processor;
+  /** Resolves when the batch before has left this step; only kept for processors that are `ordered`. */
+  tail: Promise<void>;
+}
+
+interface Turn {
+  readonly before: Promise<void>;
+  readonly leave: () => void;
+}
+
+/** The processors of a stream, for several batches at a time. */
+export class Pipeline {
+  readonly #steps: readonly Step[];
+  readonly #deadLetters: DeadLetters;
+  readonly #signal: AbortSignal;
+
+  constructor(
+    processors: readonly { type: string; processor: Processor }[],
+    options: { deadLetters: DeadLetters; signal: AbortSignal },
+  ) {
+    this.#steps = processors.map((each) => ({ ...each, tail: Promise.resolve() }));
+    this.#deadLetters = options.deadLetters;
+    this.#signal = options.signal;
+  }
+
+  /** Lets each processor check its configuration. @returns what is wrong, with the processor's place */
+  async prepare(): Promise<{ index: number; error: unknown }[]> {
+    const problems: { index: number; error: unknown }[] = [];
+    for (const [index, { processor }] of this.#steps.entries()) {
+      await processor.prepare?.().catch((error: unknown) => problems.push({ index, error }));
+    }
+    return problems;
+  }
+
+  /** Call in input order. @returns the batches to write; rejects with a fatal error or when aborted */
+  process(batch: Batch): Promise<Batch[]> {
+    if (this.#steps.length === 0) return Promise.resolve([batch]);
+    return this.#run(0, () => [batch]);
+  }
+
+  /** When a processor must give what it keeps, in milliseconds of `performance.now()`. */
+  get flushAt(): number | undefined {
+    let earliest: number | undefined;
+    for (const { processor } of this.#steps) {
+      if (processor.flushAt !== undefined && processor.flushAt < (earliest ?? Infinity)) earliest = processor.flushAt;
+    }
+    return earliest;
+  }
+
+  /** Call in input order, like `process`: what the processors keep that is due by `now`. */
+  flush(now: number): Promise<Batch[]>[] {
+    const flushed: Promise<Batch[]>[] = [];
+    for (const [index, { processor }] of this.#steps.entries()) {
+      if (processor.flush === undefined || (now !== Infinity && (processor.flushAt ?? Infinity) > now)) continue;
+      flushed.push(this.#run(index, () => processor.flush!(), true));
+    }
+    return flushed;
+  }
+
+  async close(): Promise<void> {
+    for (const { processor } of this.#steps) await processor.close?.();
+  }
+
+  async #run(first: number, start: () => Promise<Batch[]> | Batch[], skipFirst = false): Promise<Batch[]> {
+    const steps = this.#steps.slice(first);
+    const turns = steps.map((step) => takeTurn(step));
+    try {
+      let current: Batch[] | undefined;
+      for (const [index, step] of steps.entries()) {
+        await turns[index]?.before;
+        current ??= await start();
+        if (index > 0 || !skipFirst) current = await this.#apply(step, current);
+        turns[index]?.leave();
+      }
+      return current ?? [];
+    } finally {
+      for (const turn of turns) turn?.leave();
+    }
+  }
+
+  async #apply(step: Step, batches: readonly Batch[]): Promise<Batch[]> {
+    const results: Batch[] = [];
+    for (const batch of batches) results.push(...(await this.#applyToOne(step, batch)));
+    return results;
+  }
+
+  async #applyToOne(step: Step, batch: Batch): Promise<Batch[]> {
+    const rejections: Rejection[] = [];
+    let results: Batch[];
+    try {
+      results = await step.processor.process(batch, (rejection) => rejections.push(rejection), this.#signal);
+    } catch (error) {
+      if (this.#signal.aborted || (error instanceof MillraceError && error.fatal)) {
+        batch.ack.nack(error);
+        throw error;
+      }
+      results = [];
+      rejections.length = 0;
+      const wrapped =
+        error instanceof MillraceError
+          ? error
+          : new MillraceError('MILLRACE_PROCESSOR_FAILED', `${step.type}: ${errorMessage(error)}`, { cause: error });
+      for (let index = 0; index < batch.length; index++) rejections.push({ index, error: wrapped });
+    }
+    this.#deadLetters.reject('processor', batch, rejections);
+    if (results.length === 1 && results[0]!.ack === batch.ack) return results;
+    const linked = results.map((each) =>
+      each.ack === batch.ack || each.ack === noAck ? each.withAck(batch.ack.fork()) : each,
+    );
+    batch.ack.ack();
+    return linked;
+  }
+}
+
+function takeTurn(step: Step): Turn | undefined {
+  if (step.processor.ordered !== true) return undefined;
+  const before = step.tail;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  step.tail = promise;
+  return { before, leave: resolve };
+}

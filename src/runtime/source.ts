@@ -1,0 +1,144 @@
+import { defaultBackoff } from '../component/backoff.ts';
+import type { Budget } from '../component/budget.ts';
+import type { Codec, Input, Source } from '../component/contracts.ts';
+import { EndOfInputError, NotConnectedError, type Rejection } from '../errors.ts';
+import { createAck } from '../message/ack.ts';
+import type { Batch } from '../message/batch.ts';
+import type { StreamEvents } from '../telemetry/events.ts';
+import type { DeadLetters } from './dead-letters.ts';
+import { Retry, pause } from './retry.ts';
+
+/** An input with the engine's care: connected, retried, counted in the budget, and decoded. */
+export class SupervisedInput implements Source {
+  readonly #input: Input;
+  readonly #codec: Codec | undefined;
+  readonly #type: string;
+  readonly #events: StreamEvents;
+  readonly #budget: Budget;
+  readonly #deadLetters: DeadLetters;
+  readonly #retry: Retry;
+  /** Aborts what waits without taking part in a drain: connecting, pauses, reads of inputs that cannot drain. */
+  readonly #draining = new AbortController();
+  #connected = false;
+
+  constructor(options: {
+    input: Input;
+    codec: Codec | undefined;
+    type: string;
+    events: StreamEvents;
+    budget: Budget;
+    deadLetters: DeadLetters;
+  }) {
+    this.#input = options.input;
+    this.#codec = options.codec;
+    this.#type = options.type;
+    this.#events = options.events;
+    this.#budget = options.budget;
+    this.#deadLetters = options.deadLetters;
+    this.#retry = new Retry(options.input.backoff ?? defaultBackoff);
+  }
+
+  get listens(): boolean {
+    return this.#input.listens ?? false;
+  }
+
+  notReady(): string | undefined {
+    if (!this.#connected) return `input ${this.#type} is not connected`;
+    return this.#input.notReady?.();
+  }
+
+  async dial(signal: AbortSignal): Promise<void> {
+    await (this.#input.dial?.(signal) ?? this.#input.connect(signal));
+  }
+
+  async read(signal: AbortSignal): Promise<Batch> {
+    const drained = this.#draining.signal;
+    const either = this.#either(signal);
+    for (;;) {
+      let action: 'connect' | 'read' = 'connect';
+      try {
+        if (!this.#connected) {
+          if (drained.aborted) throw new EndOfInputError();
+          await this.#input.connect(either);
+          this.#connected = true;
+          this.#retry.connected();
+          this.#events.connected('input', this.#type);
+        }
+        action = 'read';
+        const batch = await this.#next(this.#input.drain === undefined ? either : signal);
+        if (batch.length > 0) return batch;
+        batch.ack.ack();
+      } catch (error) {
+        await this.#recover(error, action, signal, either);
+      }
+    }
+  }
+
+  drain(): void {
+    this.#draining.abort();
+    if (this.#connected) this.#input.drain?.();
+  }
+
+  async close(): Promise<void> {
+    this.#connected = false;
+    await this.#input.close();
+  }
+
+  #combined: { of: AbortSignal; signal: AbortSignal } | undefined;
+
+  #either(signal: AbortSignal): AbortSignal {
+    if (this.#combined?.of !== signal) {
+      this.#combined = { of: signal, signal: AbortSignal.any([signal, this.#draining.signal]) };
+    }
+    return this.#combined.signal;
+  }
+
+  async #next(signal: AbortSignal): Promise<Batch> {
+    const budgeted = this.#input.budgeted ?? false;
+    if (!budgeted && this.#budget.full) await this.#budget.room(signal);
+    signal.throwIfAborted();
+    let batch = await this.#input.read(signal);
+    if (!budgeted) batch = this.#count(batch);
+    if (!(this.#input.composite ?? false)) this.#events.batchRead(batch);
+    return this.#codec === undefined ? batch : this.#decode(this.#codec, batch);
+  }
+
+  #count(batch: Batch): Batch {
+    const { length, bytes, ack } = batch;
+    this.#budget.add(length, bytes);
+    return batch.withAck(
+      createAck((error) => {
+        this.#budget.release(length, bytes);
+        if (error === undefined) ack.ack();
+        else ack.nack(error);
+      }),
+    );
+  }
+
+  #decode(codec: Codec, batch: Batch): Batch {
+    const rejections: Rejection[] = [];
+    const decoded = codec.decode(batch, (rejection) => rejections.push(rejection));
+    this.#deadLetters.reject('codec', batch, rejections);
+    return decoded;
+  }
+
+  async #recover(
+    error: unknown,
+    action: 'connect' | 'read',
+    signal: AbortSignal,
+    either: AbortSignal,
+  ): Promise<void> {
+    signal.throwIfAborted();
+    if (error instanceof EndOfInputError) throw error;
+    if (error instanceof NotConnectedError) {
+      if (this.#connected) this.#events.connectionLost('input', error);
+      this.#connected = false;
+    }
+    if (this.#draining.signal.aborted && (!this.#connected || this.#input.drain === undefined)) {
+      throw new EndOfInputError();
+    }
+    const delay = this.#retry.failed(error);
+    this.#events.attemptFailed('input', action, error, delay);
+    await pause(delay, either).catch(() => signal.throwIfAborted());
+  }
+}

@@ -1,0 +1,179 @@
+import type { Budget } from '../component/budget.ts';
+import type { Buffer, Source } from '../component/contracts.ts';
+import { EndOfInputError } from '../errors.ts';
+import type { StreamHealth } from '../http/health.ts';
+import { nowMicros, type Batch } from '../message/batch.ts';
+import type { StreamEvents } from '../telemetry/events.ts';
+import type { DeadLetters } from './dead-letters.ts';
+import type { Pipeline } from './pipeline.ts';
+import type { Sink } from './sink.ts';
+import { TicketQueue } from './ticket-queue.ts';
+
+/** The parts of a stream, made and wired by `build-stream.ts`. */
+export interface StreamParts {
+  readonly id: string;
+  readonly source: Source;
+  readonly buffer: Buffer | undefined;
+  readonly pipeline: Pipeline;
+  readonly sink: Sink;
+  readonly errorSink: Sink | undefined;
+  readonly deadLetters: DeadLetters;
+  readonly budget: Budget;
+  readonly events: StreamEvents;
+  readonly threads: number;
+  /** Ends everything at once; the stream aborts it itself when a part has failed for good. */
+  readonly abort: AbortController;
+  /** For the log: what it reads and writes. */
+  readonly input: string;
+  readonly output: string;
+}
+
+/** One stream from its input to its output: it reads, processes several batches at a time, and writes in input order. */
+export class Stream {
+  readonly parts: StreamParts;
+  readonly #tickets: TicketQueue;
+  #state: StreamHealth['state'] = 'starting';
+  #lastMessage: number | undefined;
+  #flushTimer: NodeJS.Timeout | undefined;
+
+  constructor(parts: StreamParts) {
+    this.parts = parts;
+    this.#tickets = new TicketQueue(parts.threads);
+  }
+
+  /** Resolves when the stream has ended, with whether it did so in order. */
+  async run(): Promise<'ended' | 'failed'> {
+    const { events, sink, errorSink, deadLetters, abort } = this.parts;
+    const { signal } = abort;
+    events.streamStarted(this.parts.input, this.parts.output);
+    this.#state = 'running';
+    try {
+      const upstream = this.parts.buffer ?? this.parts.source;
+      await this.#all([
+        sink.connect(signal),
+        errorSink?.connect(signal),
+        this.parts.buffer && this.#fill(this.parts.buffer),
+        this.#process(upstream),
+        this.#write(),
+      ]);
+      await deadLetters.idle();
+      signal.throwIfAborted();
+      this.#state = 'ended';
+      events.streamEnded();
+      return 'ended';
+    } catch (error) {
+      this.#state = 'failed';
+      events.streamFailed(error);
+      return 'failed';
+    } finally {
+      clearTimeout(this.#flushTimer);
+      await this.#close();
+    }
+  }
+
+  /** Takes in nothing new, and ends when everything taken in is written. */
+  drain(): void {
+    if (this.#state === 'running') this.#state = 'draining';
+    this.parts.source.drain();
+  }
+
+  health(): StreamHealth {
+    const { id, source, sink, errorSink, budget, events } = this.parts;
+    events.inFlight(budget.messages, budget.bytes);
+    const reasons: (string | undefined)[] = [];
+    if (this.#state === 'failed') reasons.push('the stream has failed');
+    else if (this.#state === 'draining') reasons.push('the stream is draining');
+    else if (this.#state !== 'ended') reasons.push(source.notReady(), sink.notReady(), errorSink?.notReady());
+    const age = this.#lastMessage === undefined ? null : (performance.now() - this.#lastMessage) / 1000;
+    const said = reasons.filter((reason) => reason !== undefined);
+    return { id, state: this.#state, ready: said.length === 0, reasons: said, last_message_age_seconds: age };
+  }
+
+  /** Waits for all; the first that fails aborts the others. */
+  async #all(parts: readonly (Promise<unknown> | undefined)[]): Promise<void> {
+    const guarded = parts.map(async (part) => {
+      try {
+        await part;
+      } catch (error) {
+        this.parts.abort.abort(error);
+        this.#tickets.end();
+      }
+    });
+    await Promise.all(guarded);
+    this.parts.abort.signal.throwIfAborted();
+  }
+
+  async #fill(buffer: Buffer): Promise<void> {
+    for await (const batch of this.#read(this.parts.source)) buffer.write(batch);
+    buffer.flush();
+  }
+
+  async #process(upstream: Source | Buffer): Promise<void> {
+    const { signal } = this.parts.abort;
+    await this.#tickets.slot(signal);
+    for await (const batch of this.#read(upstream)) {
+      const result = this.parts.pipeline.process(batch);
+      this.#tickets.push(result, true);
+      void result.then(this.#armFlush, () => {});
+      await this.#tickets.slot(signal);
+    }
+    for (const flushed of this.parts.pipeline.flush(Infinity)) this.#tickets.push(flushed, false);
+    this.#tickets.end();
+  }
+
+  async *#read(upstream: Source | Buffer): AsyncGenerator<Batch> {
+    const { signal } = this.parts.abort;
+    try {
+      for (;;) {
+        const batch = await upstream.read(signal);
+        if (upstream === this.parts.source) this.#lastMessage = performance.now();
+        yield batch;
+      }
+    } catch (error) {
+      if (!(error instanceof EndOfInputError)) throw error;
+    }
+  }
+
+  async #write(): Promise<void> {
+    const { sink, events, abort } = this.parts;
+    for (;;) {
+      const batches = await this.#tickets.next();
+      if (batches === undefined) return;
+      for (const batch of batches) {
+        try {
+          await sink.write(batch, abort.signal);
+        } catch (error) {
+          batch.ack.nack(error);
+          throw error;
+        }
+        events.batchWritten(batch);
+        events.batchConfirmed(batch, nowMicros());
+        batch.ack.ack();
+      }
+    }
+  }
+
+  readonly #armFlush = (): void => {
+    const { pipeline, abort } = this.parts;
+    clearTimeout(this.#flushTimer);
+    if (pipeline.flushAt === undefined || abort.signal.aborted) return;
+    this.#flushTimer = setTimeout(
+      () => {
+        for (const flushed of pipeline.flush(performance.now())) this.#tickets.push(flushed, false);
+        this.#armFlush();
+      },
+      Math.max(1, pipeline.flushAt - performance.now()),
+    );
+  };
+
+  async #close(): Promise<void> {
+    const { source, pipeline, sink, errorSink, events } = this.parts;
+    for (const part of [source, pipeline, sink, errorSink]) {
+      try {
+        await part?.close();
+      } catch (error) {
+        events.closeFailed(error);
+      }
+    }
+  }
+}

@@ -1,0 +1,68 @@
+import type { Batch } from '../message/batch.ts';
+
+/**
+ * What is being processed, in input order. The reader takes a slot for each batch; the writer takes the oldest ticket,
+ * whether or not later ones are done before it.
+ */
+export class TicketQueue {
+  readonly #tickets: { result: Promise<Batch[]>; slot: boolean }[] = [];
+  #free: number;
+  #ended = false;
+  #wakeReader: (() => void) | undefined;
+  #wakeWriter: (() => void) | undefined;
+
+  constructor(slots: number) {
+    this.#free = slots;
+  }
+
+  /** Waits until another batch may be processed. @throws the signal's reason when it aborts */
+  async slot(signal: AbortSignal): Promise<void> {
+    while (this.#free === 0) {
+      await new Promise<void>((resolve) => {
+        const wake = (): void => {
+          this.#wakeReader = undefined;
+          signal.removeEventListener('abort', wake);
+          resolve();
+        };
+        this.#wakeReader = wake;
+        signal.addEventListener('abort', wake, { once: true });
+      });
+      signal.throwIfAborted();
+    }
+    this.#free--;
+  }
+
+  /** Adds a ticket; `slot` says that it gives a slot back when it is done. */
+  push(result: Promise<Batch[]>, slot: boolean): void {
+    // The writer awaits it later; until then its failure must not count as unhandled.
+    result.catch(() => {});
+    this.#tickets.push({ result, slot });
+    this.#wakeWriter?.();
+  }
+
+  /** No more tickets will come. */
+  end(): void {
+    this.#ended = true;
+    this.#wakeWriter?.();
+  }
+
+  /** Resolves with the oldest ticket's batches once they are ready, or undefined at the end. */
+  async next(): Promise<Batch[] | undefined> {
+    while (this.#tickets.length === 0) {
+      if (this.#ended) return undefined;
+      await new Promise<void>((resolve) => {
+        this.#wakeWriter = () => {
+          this.#wakeWriter = undefined;
+          resolve();
+        };
+      });
+    }
+    const { result, slot } = this.#tickets.shift()!;
+    const batches = await result;
+    if (slot) {
+      this.#free++;
+      this.#wakeReader?.();
+    }
+    return batches;
+  }
+}

@@ -1,0 +1,45 @@
+import type { DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
+
+/**
+ * An in-memory DuckDB of its own for one query. One thread per connection keeps rows in the order in which they came;
+ * several batches run at the same time on several connections.
+ */
+export class Database {
+  readonly #instance: DuckDBInstance;
+
+  private constructor(instance: DuckDBInstance) {
+    this.#instance = instance;
+  }
+
+  /** Without `allowExternalAccess`, SQL cannot read or write files, attach databases or install extensions. */
+  static async open(options: { allowExternalAccess: boolean }): Promise<Database> {
+    const { DuckDBInstance } = await import('@duckdb/node-api');
+    const external = String(options.allowExternalAccess);
+    const instance = await DuckDBInstance.create(':memory:', {
+      threads: '1',
+      enable_external_access: external,
+      autoinstall_known_extensions: external,
+      autoload_known_extensions: external,
+      lock_configuration: 'true',
+    });
+    return new Database(instance);
+  }
+
+  connect(): Promise<DuckDBConnection> {
+    return this.#instance.connect();
+  }
+
+  close(): void {
+    this.#instance.closeSync();
+  }
+}
+
+/** An SQL identifier in quotes. */
+export function identifier(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+/** An SQL string in quotes. */
+export function literal(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`;
+}
