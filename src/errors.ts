@@ -20,14 +20,16 @@ export const errorCodes = {
   MILLRACE_TLS_INVALID: 'A certificate or key file cannot be read or used.',
   MILLRACE_CODEC_INVALID_JSON:
     'A message is not one JSON value (RFC 8259). It went to `error_output`; its neighbours were not touched.',
-  MILLRACE_CODEC_INVALID_UTF8: 'A message is not valid UTF-8, and its codec needs text. It went to `error_output`.',
+  MILLRACE_CODEC_INVALID_UTF8:
+    'A message is not valid UTF-8, and its codec needs text. It went to `error_output`.',
   MILLRACE_PROCESSOR_FAILED: 'A processor could not process a message or a batch. It went to `error_output`.',
   MILLRACE_SQL_INVALID: 'The SQL query is not valid. The message quotes what the database says of it.',
   MILLRACE_SQL_FIELD_CONFLICT:
     'A message has a field of a type, or a name, that the query cannot take beside what the stream has shown so far. It went to `error_output`.',
   MILLRACE_OUTPUT_REFUSED:
     'The output refused a message for good; sending it again could not help. It went to `error_output`.',
-  MILLRACE_STREAM_FAILED: 'A stream has failed and will not go on by itself. The other streams are not affected.',
+  MILLRACE_STREAM_FAILED:
+    'A stream has failed and will not go on by itself. The other streams are not affected.',
   MILLRACE_SHUTDOWN_INCOMPLETE:
     'The shutdown deadline passed, or a second signal came, before everything in flight was confirmed. The message says what was left.',
 } as const;

@@ -1,3 +1,5 @@
+/** Millrace as a library: run an engine, define a component. */
+
 export type {
   Buffer,
   BufferContext,
@@ -20,7 +22,7 @@ export { defineBuffer, defineCodec, defineInput, defineOutput, defineProcessor }
 export { duration, secret, size } from './component/fields.ts';
 export { Inbox } from './component/inbox.ts';
 export { Registry } from './component/registry.ts';
-export { registry } from './components/index.ts';
+export { components, registry } from './components/index.ts';
 export type { ConfigFormat, LoadOptions, ParseOptions } from './config/load.ts';
 export { loadConfig, parseConfig } from './config/load.ts';
 export type { Problem } from './config/problem.ts';
@@ -42,3 +44,6 @@ export { Engine } from './runtime/engine.ts';
 export type { EnginePlan, StreamPlan } from './runtime/plan.ts';
 export type { Logger, LoggingConfig } from './telemetry/logger.ts';
 export { createLogger } from './telemetry/logger.ts';
+
+/** The zod that schemas of components are written in; another copy's schemas are not the same. */
+export { z } from 'zod';

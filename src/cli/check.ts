@@ -1,16 +1,25 @@
+import { duration } from '../component/fields.ts';
 import { openConfig } from '../config/load.ts';
 import { errorMessage } from '../errors.ts';
-import type { DialReport } from '../runtime/engine.ts';
+import type { DialReport, Engine } from '../runtime/engine.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { prepareEngine } from './engine.ts';
-import type { Shell } from './shell.ts';
+import { type Shell, UsageError } from './shell.ts';
 
-/** How long `--dial` waits for all connections, and then for them to give up. Milliseconds. */
-const DIAL_TIME = 10_000;
+/** How long connections that `--dial` has waited for may take to give up. Milliseconds. */
 const DIAL_GRACE = 2_000;
 
+export interface CheckOptions {
+  readonly dial: boolean;
+  /** How long `dial` waits for all connections together; a duration, as in a file. */
+  readonly timeout: string;
+}
+
 /** `millrace check FILE`: every mistake of the file; with `--dial` also whether its inputs and outputs connect. */
-export async function checkCommand(shell: Shell, file: string, options: { dial: boolean }): Promise<number> {
+export async function checkCommand(shell: Shell, file: string, options: CheckOptions): Promise<number> {
+  const timeout = duration('s', { min: 1 }).safeParse(options.timeout);
+  if (!timeout.success)
+    throw new UsageError(`--timeout ${options.timeout}: expected a duration, such as 10s`);
   const registry = await shell.registry();
   const config = await openConfig(file, { registry, env: shell.env });
   // What is logged here are warnings that the run would log too.
@@ -19,41 +28,43 @@ export async function checkCommand(shell: Shell, file: string, options: { dial: 
   try {
     const count = config.plan.streams.length;
     await shell.out(`${file}: OK, ${count} stream${count === 1 ? '' : 's'}\n`);
-    return options.dial ? await report(shell, await dial(engine)) : 0;
+    return options.dial ? await report(shell, await dial(engine, timeout.data), options.timeout) : 0;
   } finally {
     await engine.close();
   }
 }
 
 /** What was seen, or undefined when the time was up and the connections did not give up. */
-async function dial(engine: {
-  dial(signal: AbortSignal): Promise<DialReport[]>;
-}): Promise<DialReport[] | undefined> {
+async function dial(engine: Engine, timeout: number): Promise<DialReport[] | undefined> {
   let timer: NodeJS.Timeout | undefined;
   const patience = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), DIAL_TIME + DIAL_GRACE);
+    timer = setTimeout(() => resolve(undefined), timeout + DIAL_GRACE);
   });
   try {
-    return await Promise.race([engine.dial(AbortSignal.timeout(DIAL_TIME)), patience]);
+    return await Promise.race([engine.dial(AbortSignal.timeout(timeout)), patience]);
   } finally {
     clearTimeout(timer);
   }
 }
 
-async function report(shell: Shell, reports: readonly DialReport[] | undefined): Promise<number> {
+async function report(
+  shell: Shell,
+  reports: readonly DialReport[] | undefined,
+  timeout: string,
+): Promise<number> {
   if (reports === undefined) {
-    shell.err(`not all inputs and outputs answered within ${DIAL_TIME / 1000} s\n`);
+    shell.err(`not all inputs and outputs answered within ${timeout}\n`);
     return 1;
   }
   for (const { stream, stage, type, error } of reports) {
     const component = `${stream}: ${stage} ${type}`;
     if (error === undefined) await shell.out(`${component}: connected\n`);
-    else shell.err(`${component}: ${dialError(error)}\n`);
+    else shell.err(`${component}: ${dialError(error, timeout)}\n`);
   }
   return reports.some(({ error }) => error !== undefined) ? 1 : 0;
 }
 
-function dialError(error: Error): string {
-  if (error.name === 'TimeoutError') return `no answer within ${DIAL_TIME / 1000} s`;
+function dialError(error: Error, timeout: string): string {
+  if (error.name === 'TimeoutError') return `no answer within ${timeout}`;
   return errorMessage(error);
 }

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { nearest } from '../config/nearest.ts';
 import { type Shell, UsageError } from './shell.ts';
 
 const examples = `
@@ -37,6 +38,8 @@ export async function runProgram(argv: readonly string[], shell: Shell): Promise
       writeErr: (text) => shell.err(text),
     })
     .action(async ({ config }: { config?: string }) => {
+      const [word] = program.args;
+      if (word !== undefined) throw new UsageError(unknownCommand(word, program));
       if (config === undefined) program.help({ error: true });
       else code = await run(shell, config);
     });
@@ -58,7 +61,8 @@ export async function runProgram(argv: readonly string[], shell: Shell): Promise
     .description('list every mistake of a file')
     .argument('<file>', '.yaml, .yml, .json or .toml')
     .option('--dial', 'also connect every input and output once, and say what was seen', false)
-    .action(async (file: string, options: { dial: boolean }) => {
+    .option('--timeout <duration>', 'how long --dial waits for all of them together', '10s')
+    .action(async (file: string, options: { dial: boolean; timeout: string }) => {
       const { checkCommand } = await import('./check.ts');
       code = await checkCommand(shell, file, options);
     });
@@ -80,6 +84,8 @@ export async function runProgram(argv: readonly string[], shell: Shell): Promise
       code = await listCommand(shell, name);
     });
 
+  // Not before the commands: they would inherit it.
+  program.allowExcessArguments();
   try {
     await program.parseAsync(argv, { from: 'user' });
   } catch (error) {
@@ -91,6 +97,16 @@ export async function runProgram(argv: readonly string[], shell: Shell): Promise
   }
   await output;
   return code;
+}
+
+function unknownCommand(word: string, program: Command): string {
+  if (/\.(?:ya?ml|json|toml)$/i.test(word))
+    return `what is to be done with ${word}? Try: millrace run ${word}`;
+  const meant = nearest(
+    word,
+    program.commands.map((command) => command.name()),
+  );
+  return `no command is called ${word}; ${meant === undefined ? 'millrace --help shows all' : `did you mean ${meant}?`}`;
 }
 
 async function run(shell: Shell, file: string): Promise<number> {

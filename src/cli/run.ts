@@ -10,6 +10,7 @@ import type { Shell } from './shell.ts';
 const SHUTDOWN_DEADLINE = 30_000;
 /** How long the engine may take to end at once. Milliseconds. */
 const ABORT_GRACE = 5_000;
+const KEEP_ALIVE = 3_600_000;
 
 /** `millrace run FILE`: runs its streams until they end, or until SIGTERM or SIGINT. */
 export async function runCommand(shell: Shell, file: string): Promise<number> {
@@ -59,6 +60,8 @@ function handleSignals(engine: Engine, logger: Logger) {
     deadline = setTimeout(() => abort(`not drained within ${seconds} s`), SHUTDOWN_DEADLINE);
     engine.stop();
   };
+  // Streams that wait without a socket or a timer of their own would let the process end in the middle.
+  const alive = setInterval(() => {}, KEEP_ALIVE);
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);
   return {
@@ -66,6 +69,7 @@ function handleSignals(engine: Engine, logger: Logger) {
     lost,
     aborted: () => grace !== undefined,
     ignore: () => {
+      clearInterval(alive);
       clearTimeout(deadline);
       clearTimeout(grace);
       process.off('SIGTERM', onSignal);

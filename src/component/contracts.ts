@@ -126,7 +126,10 @@ export interface InputContext extends ComponentContext {
   openSource(config: ComponentConfig, name: string | undefined): Source;
 }
 
-export type OutputContext = ComponentContext;
+export interface OutputContext extends ComponentContext {
+  /** Tells the engine that the connection is gone, so that it connects again though nothing is being written. */
+  lost(error: Error): void;
+}
 export type ProcessorContext = ComponentContext;
 
 export interface BufferContext extends ComponentContext {

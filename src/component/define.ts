@@ -53,7 +53,9 @@ export type CodecDefinition = AnyDefinition<Codec, CodecContext> & { readonly ki
 export function defineInput<S extends z.ZodObject>(d: Definition<S, Input, InputContext>): InputDefinition {
   return { kind: 'input', ...d };
 }
-export function defineOutput<S extends z.ZodObject>(d: Definition<S, Output, OutputContext>): OutputDefinition {
+export function defineOutput<S extends z.ZodObject>(
+  d: Definition<S, Output, OutputContext>,
+): OutputDefinition {
   return { kind: 'output', ...d };
 }
 export function defineProcessor<S extends z.ZodObject>(
@@ -61,7 +63,9 @@ export function defineProcessor<S extends z.ZodObject>(
 ): ProcessorDefinition {
   return { kind: 'processor', ...d };
 }
-export function defineBuffer<S extends z.ZodObject>(d: Definition<S, Buffer, BufferContext>): BufferDefinition {
+export function defineBuffer<S extends z.ZodObject>(
+  d: Definition<S, Buffer, BufferContext>,
+): BufferDefinition {
   return { kind: 'buffer', ...d };
 }
 export function defineCodec<S extends z.ZodObject>(d: Definition<S, Codec, CodecContext>): CodecDefinition {

@@ -16,7 +16,10 @@ export function duration(bareUnit: keyof typeof UNITS_MS = 's', range: { min?: n
       const unit = (match?.[2] ?? bareUnit) as keyof typeof UNITS_MS;
       const ms = match === null ? Number.NaN : Number(match[1]) * UNITS_MS[unit];
       if (Number.isNaN(ms)) {
-        context.addIssue({ code: 'custom', message: 'not a duration; expected one like 250ms, 5s, 1m or 1h' });
+        context.addIssue({
+          code: 'custom',
+          message: 'not a duration; expected one like 250ms, 5s, 1m or 1h',
+        });
       } else if (ms < min || ms > max) {
         context.addIssue({ code: 'custom', message: `out of range; expected ${min}ms to ${max}ms` });
       }
@@ -35,7 +38,10 @@ export function size(range: { min?: number; max?: number } = {}) {
       const unit = (match?.[2] ?? 'B') as keyof typeof UNITS_BYTES;
       const bytes = match === null ? Number.NaN : Math.round(Number(match[1]) * UNITS_BYTES[unit]);
       if (Number.isNaN(bytes)) {
-        context.addIssue({ code: 'custom', message: 'not a size; expected one like 64KiB, 4MiB or a number of bytes' });
+        context.addIssue({
+          code: 'custom',
+          message: 'not a size; expected one like 64KiB, 4MiB or a number of bytes',
+        });
       } else if (bytes < min || bytes > max) {
         context.addIssue({ code: 'custom', message: `out of range; expected ${min} to ${max} bytes` });
       }
@@ -62,9 +68,13 @@ export const reconnect = z
       .int()
       .min(1)
       .optional()
-      .describe('How many attempts in a row may fail before the stream fails. Without it, it tries for ever.'),
+      .describe(
+        'How many attempts in a row may fail before the stream fails. Without it, it tries for ever.',
+      ),
   })
-  .describe('Pauses between attempts to connect: exponential, each drawn at random from nothing up to its limit.');
+  .describe(
+    'Pauses between attempts to connect: exponential, each drawn at random from nothing up to its limit.',
+  );
 
 /** TLS of a client, or of a server. Files hold PEM and are read at each attempt to connect. */
 export const tls = z
@@ -116,15 +126,23 @@ export const headers = z
 /** Names of subprotocols (RFC 6455 section 1.9). */
 export const subprotocols = z
   .array(z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, 'not a subprotocol name (RFC 6455 section 4.1)'))
-  .refine((names) => new Set(names).size === names.length, { message: 'each subprotocol can be named once only' });
+  .refine((names) => new Set(names).size === names.length, {
+    message: 'each subprotocol can be named once only',
+  });
 
 /** `ws://` or `wss://` with a host. */
 export const websocketUrl = z.string().superRefine((value, context) => {
   const url = URL.parse(value);
   if (url === null || !/^wss?:$/.test(url.protocol)) {
-    context.addIssue({ code: 'custom', message: 'not a WebSocket URL; expected one like ws://host:port/path or wss://…' });
+    context.addIssue({
+      code: 'custom',
+      message: 'not a WebSocket URL; expected one like ws://host:port/path or wss://…',
+    });
   } else if (url.hash !== '') {
-    context.addIssue({ code: 'custom', message: 'a WebSocket URL has no fragment (RFC 6455 section 3); remove the #…' });
+    context.addIssue({
+      code: 'custom',
+      message: 'a WebSocket URL has no fragment (RFC 6455 section 3); remove the #…',
+    });
   }
 });
 

@@ -11,8 +11,7 @@ export abstract class HoldingBuffer implements Buffer {
   #flushed = false;
   #wake: (() => void) | undefined;
 
-  /** Called after each write. */
-  protected abstract wrote(): void;
+  abstract write(batch: Batch): void;
   /** Called at the end: clear timers. */
   protected abstract ended(): void;
 
@@ -20,10 +19,9 @@ export abstract class HoldingBuffer implements Buffer {
     return this.#heldMessages;
   }
 
-  write(batch: Batch): void {
+  protected hold(batch: Batch): void {
     this.#held.push(batch);
     this.#heldMessages += batch.length;
-    this.wrote();
   }
 
   async read(signal: AbortSignal): Promise<Batch> {

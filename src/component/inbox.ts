@@ -92,7 +92,10 @@ export class Inbox {
     const filling = this.#batches.shift()!;
     if (filling === this.#last) this.#last = undefined;
     const { payloads, runs, bytes } = filling;
-    const ack = createAck(() => this.#budget.release(payloads.length, bytes));
+    // What was refused is still not confirmed: it stays counted, and the stream says so when it ends.
+    const ack = createAck((error) => {
+      if (error === undefined) this.#budget.release(payloads.length, bytes);
+    });
     return new Batch(payloads, { runs, ack });
   }
 

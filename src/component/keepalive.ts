@@ -3,11 +3,12 @@ import type { WebSocket } from 'ws';
 /** What the keepalive needs to know of a connection. */
 export interface KeptAlive {
   readonly socket: WebSocket;
-  /** Set whenever anything arrives; the keepalive clears it. */
-  active: boolean;
+  /** What `socket` reads from: any byte is a sign of life, be it of a frame that takes minutes to arrive. */
+  readonly connection: { readonly bytesRead: number };
 }
 
 interface State {
+  bytesRead: number;
   quietSince: number;
   pingedAt: number | undefined;
 }
@@ -15,6 +16,9 @@ interface State {
 /**
  * Finds connections that look alive and are dead: it pings those that have been quiet for `interval` and cuts those
  * that stay quiet for `timeout` after that (RFC 6455 section 5.5.2). One timer serves all connections.
+ *
+ * A peer that does not take what we send is not dead but busy (backpressure), and the ping is behind what it has not
+ * taken: as long as bytes wait, nothing is cut. If it is the network that is gone, TCP gives up in its own time.
  */
 export class Keepalive<C extends KeptAlive> {
   readonly #interval: number;
@@ -36,7 +40,7 @@ export class Keepalive<C extends KeptAlive> {
 
   add(connection: C): void {
     if (this.#interval === 0) return;
-    this.#states.set(connection, { quietSince: performance.now(), pingedAt: undefined });
+    this.#states.set(connection, { bytesRead: 0, quietSince: performance.now(), pingedAt: undefined });
     if (this.#timer === undefined) {
       this.#lastTick = performance.now();
       this.#timer = setInterval(this.#tick, this.#period);
@@ -68,8 +72,9 @@ export class Keepalive<C extends KeptAlive> {
       return;
     }
     for (const [connection, state] of this.#states) {
-      if (connection.active) {
-        connection.active = false;
+      const { bytesRead } = connection.connection;
+      if (bytesRead !== state.bytesRead || connection.socket.bufferedAmount > 0) {
+        state.bytesRead = bytesRead;
         state.quietSince = now;
         state.pingedAt = undefined;
       } else if (state.pingedAt !== undefined) {

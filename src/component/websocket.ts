@@ -1,18 +1,24 @@
 import { readFile } from 'node:fs/promises';
+import type { Socket } from 'node:net';
 import { WebSocket } from 'ws';
 import { MillraceError, NotConnectedError, errorMessage } from '../errors.ts';
 import type { TlsFiles } from './fields.ts';
 import { maskUrl } from './mask.ts';
 
-/** Of every `ws` socket and server here. `closeTimeout` is how long a peer has to answer a close frame (ms). */
-export const socketOptions = { perMessageDeflate: false, closeTimeout: 10_000 };
+/** How long a peer has to answer a close frame, in milliseconds. */
+export const CLOSE_TIMEOUT = 10_000;
+
+/** Of every `ws` socket and server here; the types of `ws` don't know `closeTimeout` (in milliseconds) yet. */
+export const socketOptions = (closeTimeout: number) => ({ perMessageDeflate: false, closeTimeout });
 
 export interface DialOptions {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly protocols: readonly string[];
-  /** Of the whole handshake, in milliseconds. */
+  /** Of the whole attempt, from the name's resolution to the end of the handshake, in milliseconds. */
   readonly timeout: number;
+  /** How long the server has to answer a close frame, in milliseconds. */
+  readonly closeTimeout: number;
   /** In bytes. */
   readonly maxMessageSize: number;
   readonly tls: TlsFiles | undefined;
@@ -25,10 +31,16 @@ export async function loadTls(files: TlsFiles) {
     try {
       return await readFile(path);
     } catch (error) {
-      throw new MillraceError('MILLRACE_TLS_INVALID', `cannot read ${path}: ${errorMessage(error)}`, { cause: error });
+      throw new MillraceError('MILLRACE_TLS_INVALID', `cannot read ${path}: ${errorMessage(error)}`, {
+        cause: error,
+      });
     }
   };
-  const [ca, cert, key] = await Promise.all([load(files.ca_file), load(files.cert_file), load(files.key_file)]);
+  const [ca, cert, key] = await Promise.all([
+    load(files.ca_file),
+    load(files.cert_file),
+    load(files.key_file),
+  ]);
   return { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) };
 }
 
@@ -40,66 +52,102 @@ export async function loadTls(files: TlsFiles) {
 export async function dialWebSocket(
   options: DialOptions,
   signal: AbortSignal,
-  opened: (socket: WebSocket, remoteAddress: string) => void,
+  opened: (socket: WebSocket, connection: Socket) => void,
 ): Promise<WebSocket> {
   const tls = options.tls === undefined ? {} : await loadTls(options.tls);
   signal.throwIfAborted();
   const socket = new WebSocket(options.url, [...options.protocols], {
     headers: { ...options.headers },
-    handshakeTimeout: options.timeout,
     maxPayload: options.maxMessageSize,
-    ...socketOptions,
+    ...socketOptions(options.closeTimeout),
     ...tls,
     ...(options.tls?.server_name !== undefined && { servername: options.tls.server_name }),
     ...(options.tls?.insecure_skip_verify === true && { rejectUnauthorized: false }),
   });
-  let remoteAddress = '';
+  let connection: Socket | undefined;
   socket.once('upgrade', (response) => {
-    remoteAddress = response.socket.remoteAddress ?? '';
+    connection = response.socket;
   });
   const where = maskUrl(options.url);
   return await new Promise<WebSocket>((resolve, reject) => {
     const settle = (act: () => void): void => {
+      clearTimeout(deadline);
       signal.removeEventListener('abort', aborted);
       socket.off('open', succeeded).off('error', failed).off('unexpected-response', refused);
       act();
     };
-    const aborted = (): void =>
+    const giveUp = (error: Error): void =>
       settle(() => {
         socket.on('error', () => {});
         socket.terminate();
-        reject(signal.reason as Error);
+        reject(error);
       });
+    const aborted = (): void => giveUp(signal.reason as Error);
     const succeeded = (): void =>
       settle(() => {
-        opened(socket, remoteAddress);
+        opened(socket, connection!);
         resolve(socket);
       });
     const failed = (error: Error): void =>
-      settle(() => reject(new NotConnectedError(`cannot connect to ${where}: ${reasonOf(error)}`, error)));
-    const refused = (request: { destroy(): void }, response: { statusCode?: number; statusMessage?: string }): void =>
-      settle(() => {
-        socket.on('error', () => {});
-        request.destroy();
-        const status = `${response.statusCode} ${response.statusMessage}`.trim();
-        reject(new NotConnectedError(`cannot connect to ${where}: the server answered ${status}`));
-      });
+      giveUp(new NotConnectedError(`cannot connect to ${where}: ${reasonOf(error)}`, error));
+    const refused = (_: unknown, response: { statusCode?: number; statusMessage?: string }): void => {
+      const status = `${response.statusCode} ${response.statusMessage}`.trim();
+      giveUp(new NotConnectedError(`cannot connect to ${where}: the server answered ${status}`));
+    };
+    // Not the option of `ws`, which counts from the last byte that came.
+    const deadline = setTimeout(() => {
+      giveUp(
+        new NotConnectedError(`cannot connect to ${where}: no answer within ${options.timeout / 1000} s`),
+      );
+    }, options.timeout);
     socket.on('open', succeeded).on('error', failed).on('unexpected-response', refused);
     signal.addEventListener('abort', aborted, { once: true });
   });
 }
 
-/** Node gives one error per address of a host, with an empty message of its own. */
-function reasonOf(error: Error): string {
+const UNTRUSTED = new Set([
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+]);
+
+function reasonOf(error: Error & { code?: string }): string {
+  // Node gives one error per address of a host, with an empty message of its own.
   if (error instanceof AggregateError) return error.errors.map((each) => errorMessage(each)).join('; ');
+  const { code = '' } = error;
+  if (UNTRUSTED.has(code)) {
+    return `the authority of the server’s certificate is not trusted (${code}); name the authority’s certificate in \`tls.ca_file\``;
+  }
   return errorMessage(error);
 }
 
-/** The close code that `ws` sends for a violation of the protocol (RFC 6455 section 7.4.1), or undefined. */
-export function violationCode(error: Error & { code?: string }): number | undefined {
-  if (error.code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH' || error.code === 'WS_ERR_UNSUPPORTED_DATA_PAYLOAD_LENGTH') {
-    return 1009;
+/** How a connection ended. */
+export interface Ending {
+  /** The close code (RFC 6455 section 7.4); 1006 when there was no close frame. */
+  readonly code: number;
+  readonly reason: string;
+}
+
+/** Of a connection that we cut, because its peer no longer answers. */
+export const deadPeer: Ending = { code: 1006, reason: 'no answer to a ping' };
+
+/** How we ended a connection whose peer broke the protocol, or undefined for another error. `ws` sends the code. */
+export function violation(error: Error & { code?: string }): Ending | undefined {
+  const { code = '', message: reason } = error;
+  if (code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH' || code === 'WS_ERR_UNSUPPORTED_DATA_PAYLOAD_LENGTH') {
+    return { code: 1009, reason };
   }
-  if (error.code === 'WS_ERR_INVALID_UTF8') return 1007;
-  return error.code?.startsWith('WS_ERR_') === true ? 1002 : undefined;
+  if (code === 'WS_ERR_INVALID_UTF8') return { code: 1007, reason };
+  return code.startsWith('WS_ERR_') ? { code: 1002, reason } : undefined;
+}
+
+/** A client's sentence about its connection's end; `ours` when we ended it. */
+export function describeEnding(url: string, { code, reason }: Ending, ours: boolean): string {
+  const why = reason === '' ? '' : `: ${reason}`;
+  if (code === 1006) return `the connection to ${maskUrl(url)} broke (1006)${why}`;
+  return ours
+    ? `closed the connection to ${maskUrl(url)} with ${code}${why}`
+    : `${maskUrl(url)} closed the connection with ${code}${why}`;
 }

@@ -189,7 +189,10 @@ function show(path: Path, subject: Subject): string {
   if (hidden(path, subject)) return 'the value (not shown) ';
   const value = valueAt(subject.value, path);
   if (Array.isArray(value) || isPlainObject(value)) return '';
-  if (typeof value === 'string') return `${JSON.stringify(cut(maskUrl(value)))} `;
+  if (typeof value === 'string') {
+    // Only what may be a URL: it would take the port of a wrong address for a password.
+    return `${JSON.stringify(cut(/[@=]|:\/\//.test(value) ? maskUrl(value) : value))} `;
+  }
   return `${cut(value instanceof Date ? value.toISOString() : String(value))} `;
 }
 

@@ -135,7 +135,6 @@ function openText(text: string, options: ParseOptions): LoadedConfig {
     id: stream.id ?? `stream-${index}`,
   }));
   return {
-    // oxlint-disable-next-line no-unsafe-type-assertion -- what the registry's schemas give is not typed
     plan: { ...checked.output, streams: streams as unknown as StreamPlan[] },
     mistakes: (findings) => {
       const mask = createMask(schema, wrapped.expansion);

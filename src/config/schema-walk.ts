@@ -25,14 +25,12 @@ export interface Unwrapped {
 
 /** What a schema is made of, told apart by `type`. */
 export function defOf(schema: z.core.$ZodType): z.core.$ZodTypes['_zod']['def'] {
-  // oxlint-disable-next-line no-underscore-dangle, no-unsafe-type-assertion -- zod's own way, for tools like this
   return (schema as z.core.$ZodTypes)._zod.def;
 }
 
 function metaOf(schema: z.core.$ZodType): FieldMeta {
   let meta = globalRegistry.get(schema) ?? {};
   // `component.describe(…)` is a copy, which zod gives all that the component has but its id.
-  // oxlint-disable-next-line no-underscore-dangle -- zod has it there, for tools like this
   for (let { parent } = schema._zod; parent !== undefined; { parent } = parent._zod) {
     meta = { ...globalRegistry.get(parent), ...meta };
   }
@@ -75,7 +73,6 @@ export function options(schema: z.core.$ZodType, value: unknown): z.core.$ZodTyp
   const { discriminator } = def;
   const tag = isPlainObject(value) && typeof discriminator === 'string' ? value[discriminator] : undefined;
   const chosen = def.options.filter((option) => {
-    // oxlint-disable-next-line no-underscore-dangle -- zod has it there, for tools like this
     const tags = option._zod.propValues?.[String(discriminator)];
     return tags !== undefined && [...tags].some((each) => each === tag);
   });

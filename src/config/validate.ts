@@ -4,7 +4,7 @@ import type { Expansion } from './expand.ts';
 import { explain, type Explanation, type Issue, NO_MESSAGE, pathOf } from './explain.ts';
 import { isPlainObject, replaceAt, valueAt } from './plain.ts';
 import { type Path, pathKey } from './problem.ts';
-import { defOf, options, schemaAt, shapeOf, unwrap } from './schema-walk.ts';
+import { defOf, options, schemaAt, unwrap } from './schema-walk.ts';
 
 export type Validation<T> = { readonly output: T } | { readonly explanations: readonly Explanation[] };
 
@@ -119,10 +119,8 @@ function secretsIn(schema: z.core.$ZodType | undefined, value: unknown, secret =
   if (typeof value === 'string' || typeof value === 'number')
     return isSecret && value !== '' ? [String(value)] : [];
   if (schema === undefined && !isSecret) return [];
-  const child = (part: string | number): z.core.$ZodType | undefined => {
-    if (schema === undefined) return undefined;
-    return shapeOf(schema, value)?.[part] ?? schemaAt(schema, value, [part]).schema;
-  };
+  const child = (part: string | number): z.core.$ZodType | undefined =>
+    schema === undefined ? undefined : schemaAt(schema, value, [part]).schema;
   if (Array.isArray(value)) return value.flatMap((item, index) => secretsIn(child(index), item, isSecret));
   if (!isPlainObject(value)) return [];
   return Object.entries(value).flatMap(([key, each]) => secretsIn(child(key), each, isSecret));

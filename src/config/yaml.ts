@@ -98,7 +98,7 @@ class Walk {
     const own = new Set<string>();
     for (const { key, value } of map.items) {
       if (!isScalar(key)) continue;
-      if (typeof key.value === 'symbol') {
+      if (typeof key.value === 'symbol' || (key.value === '<<' && key.type === 'PLAIN')) {
         merges.push(value);
         continue;
       }

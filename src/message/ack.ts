@@ -14,18 +14,23 @@ export interface Ack {
 export function createAck(done: (error?: unknown) => void): Ack {
   let open = 0;
   let failure: { error: unknown } | undefined;
+  let fired = false;
   const share = (): Ack => {
+    if (fired) return noAck;
     open++;
     let settled = false;
     const settle = (error?: { error: unknown }): void => {
       if (settled) return;
       settled = true;
       failure ??= error;
-      if (--open === 0) done(failure?.error);
+      if (--open > 0) return;
+      fired = true;
+      done(failure?.error);
     };
     return {
       ack: () => settle(),
-      nack: (error) => settle({ error }),
+      // Without an error it would look like an ack, and the message would be lost.
+      nack: (error) => settle({ error: error ?? new Error('refused without a reason') }),
       fork: share,
     };
   };

@@ -77,6 +77,7 @@ export class Batch {
 
   /** Sum of the payloads' lengths. */
   get bytes(): number {
+    if (this.#lines !== undefined) return this.#lines.data.length - this.length;
     if (this.#bytes === undefined) {
       let sum = 0;
       for (const payload of this.payloads) sum += payload.length;

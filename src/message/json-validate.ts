@@ -136,8 +136,12 @@ function depthAt(payload: Uint8Array, offset: number): number {
   let depth = 0;
   for (let at = 0; at < offset; at++) {
     const byte = payload[at]!;
-    if (byte === QUOTE) at = endOfString(payload, at + 1, offset) - 1;
-    else if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) depth++;
+    if (byte === QUOTE) {
+      const end = endOfString(payload, at + 1, offset);
+      // The offset is inside a string, so that a bracket there opens nothing.
+      if (end < 0) return 0;
+      at = end - 1;
+    } else if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) depth++;
     else if (byte === CLOSE_OBJECT || byte === CLOSE_ARRAY) depth--;
   }
   return depth;

@@ -4,6 +4,7 @@ import type {
   ComponentConfig,
   ComponentContext,
   InputContext,
+  OutputContext,
   Processor,
   Source,
 } from '../component/contracts.ts';
@@ -53,15 +54,23 @@ export function buildStream(plan: StreamPlan, surroundings: Surroundings): Strea
       ? undefined
       : create('codec', config['codec'] as ComponentConfig, context('codec'));
 
-  const sinkOf = (stage: 'output' | 'error_output', config: ComponentConfig, refused: RefusedHandler): Sink =>
-    new Sink({
-      output: create('output', config, context(stage)),
+  const sinkOf = (
+    stage: 'output' | 'error_output',
+    config: ComponentConfig,
+    refused: RefusedHandler,
+  ): Sink => {
+    const outputContext: OutputContext = { ...context(stage), lost: (error) => made.lost(error) };
+    const made = new Sink({
+      output: create('output', config, outputContext),
       codec: codecOf(config),
       type: config.type,
       stage,
       events,
       refused,
+      failed: (error) => abort.abort(error),
     });
+    return made;
+  };
 
   // A message that even error_output refuses has only the log left.
   const lastResort = new DeadLetters({ events, sink: undefined, signal: abort.signal, failed: () => {} });

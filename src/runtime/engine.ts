@@ -9,7 +9,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
 import { buildStream } from './build-stream.ts';
 import type { EnginePlan } from './plan.ts';
-import { Stream } from './stream.ts';
+import type { Stream } from './stream.ts';
 
 /** How long streams that others may feed wait for the other streams to drain first. Milliseconds. */
 const FEEDERS_FIRST = 5_000;
@@ -44,7 +44,8 @@ export class Engine {
   readonly #logger: Logger;
   readonly #listeners: Listeners;
   readonly #streams: readonly Stream[];
-  readonly #ended = new Map<Stream, Promise<'ended' | 'failed'>>();
+  /** How each stream ends, once it runs. */
+  readonly #ends = new Map<Stream, Promise<'ended' | 'failed'>>();
   #stopping = false;
 
   /** Makes every component; throws what a component says of its configuration. */
@@ -66,7 +67,10 @@ export class Engine {
     const problems: PrepareProblem[] = [];
     for (const [index, stream] of this.#streams.entries()) {
       for (const { index: place, error } of await stream.parts.pipeline.prepare()) {
-        problems.push({ path: ['streams', index, 'pipeline', 'processors', place], message: errorMessage(error) });
+        problems.push({
+          path: ['streams', index, 'pipeline', 'processors', place],
+          message: errorMessage(error),
+        });
       }
     }
     return problems;
@@ -93,8 +97,8 @@ export class Engine {
       this.#logger.info(`health on http://${formatAddress(host, healthEndpoint.port)}${plan.readiness_path}`);
     }
     try {
-      for (const stream of this.#streams) this.#ended.set(stream, stream.run());
-      const states = await Promise.all(this.#streams.map((stream) => this.#ended.get(stream)));
+      for (const stream of this.#streams) this.#ends.set(stream, stream.run());
+      const states = await Promise.all(this.#ends.values());
       const failed = this.#streams.filter((_, index) => states[index] === 'failed');
       return {
         failed: failed.map((stream) => stream.parts.id),
@@ -121,7 +125,10 @@ export class Engine {
     const patience = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, FEEDERS_FIRST);
     });
-    void Promise.race([Promise.all(others.map((stream) => this.#ended.get(stream))), patience]).then(() => {
+    void Promise.race([
+      Promise.all(others.map(async (stream) => await this.#ends.get(stream))),
+      patience,
+    ]).then(() => {
       clearTimeout(timer);
       for (const stream of listening) stream.drain();
     });
@@ -130,7 +137,9 @@ export class Engine {
   /** Ends at once; `run` resolves, and says what was left. */
   abort(): void {
     for (const stream of this.#streams) {
-      stream.parts.abort.abort(new MillraceError('MILLRACE_SHUTDOWN_INCOMPLETE', 'stopped before it had drained'));
+      stream.parts.abort.abort(
+        new MillraceError('MILLRACE_SHUTDOWN_INCOMPLETE', 'stopped before it had drained'),
+      );
     }
   }
 
@@ -140,7 +149,6 @@ export class Engine {
 
   /** Connects every input and output once, without retrying, and closes them again. */
   async dial(signal: AbortSignal): Promise<DialReport[]> {
-    const reports: DialReport[] = [];
     const parts = this.#streams.flatMap((stream, index) => {
       const plan = this.#plan.streams[index]!;
       const { id, source, sink, errorSink } = stream.parts;
@@ -150,18 +158,24 @@ export class Engine {
         { stream: id, stage: 'error_output', part: errorSink, type: plan.error_output?.type ?? '' },
       ] as const;
     });
-    // Inputs first, and nothing closes before the end: an output may write to an input of the same file.
-    const order = [...parts.filter(({ stage }) => stage === 'input'), ...parts.filter(({ stage }) => stage !== 'input')];
-    for (const { part, ...component } of order) {
-      if (part === undefined) continue;
-      try {
-        await part.dial(signal);
-        reports.push(component);
-      } catch (error) {
-        reports.push({ ...component, error: error instanceof Error ? error : new Error(errorMessage(error)) });
-      }
+    const dialAll = async (inputs: boolean): Promise<DialReport[]> => {
+      const dialed = parts
+        .filter(({ stage, part }) => (stage === 'input') === inputs && part !== undefined)
+        .map(async ({ part, ...component }): Promise<DialReport> => {
+          try {
+            await part!.dial(signal);
+            return component;
+          } catch (error) {
+            return { ...component, error: error instanceof Error ? error : new Error(errorMessage(error)) };
+          }
+        });
+      return await Promise.all(dialed);
+    };
+    try {
+      // Inputs first, and nothing closes before the end: an output may write to an input of the same file.
+      return [...(await dialAll(true)), ...(await dialAll(false))];
+    } finally {
+      await Promise.all(parts.map(async ({ part }) => await part?.close()));
     }
-    await Promise.all(order.map(({ part }) => part?.close()));
-    return reports;
   }
 }

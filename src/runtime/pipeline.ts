@@ -50,7 +50,8 @@ export class Pipeline {
   get flushAt(): number | undefined {
     let earliest: number | undefined;
     for (const { processor } of this.#steps) {
-      if (processor.flushAt !== undefined && processor.flushAt < (earliest ?? Infinity)) earliest = processor.flushAt;
+      if (processor.flushAt !== undefined && processor.flushAt < (earliest ?? Infinity))
+        earliest = processor.flushAt;
     }
     return earliest;
   }
@@ -59,7 +60,8 @@ export class Pipeline {
   flush(now: number): Promise<Batch[]>[] {
     const flushed: Promise<Batch[]>[] = [];
     for (const [index, { processor }] of this.#steps.entries()) {
-      if (processor.flush === undefined || (now !== Infinity && (processor.flushAt ?? Infinity) > now)) continue;
+      if (processor.flush === undefined || (now !== Infinity && (processor.flushAt ?? Infinity) > now))
+        continue;
       flushed.push(this.#run(index, () => processor.flush!(), true));
     }
     return flushed;
@@ -107,7 +109,9 @@ export class Pipeline {
       const wrapped =
         error instanceof MillraceError
           ? error
-          : new MillraceError('MILLRACE_PROCESSOR_FAILED', `${step.type}: ${errorMessage(error)}`, { cause: error });
+          : new MillraceError('MILLRACE_PROCESSOR_FAILED', `${step.type}: ${errorMessage(error)}`, {
+              cause: error,
+            });
       for (let index = 0; index < batch.length; index++) rejections.push({ index, error: wrapped });
     }
     this.#deadLetters.reject('processor', batch, rejections);

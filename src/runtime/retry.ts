@@ -30,7 +30,8 @@ export class Retry {
    */
   failed(error: unknown): number {
     if (error instanceof MillraceError && error.fatal) throw error;
-    if (this.#connectedAt !== undefined && performance.now() - this.#connectedAt >= STABLE_AFTER) this.#failures = 0;
+    if (this.#connectedAt !== undefined && performance.now() - this.#connectedAt >= STABLE_AFTER)
+      this.#failures = 0;
     this.#connectedAt = undefined;
     this.#failures++;
     if (this.#failures >= this.#backoff.attempts) {
@@ -43,5 +44,6 @@ export class Retry {
 
 /** @throws the signal's reason when it aborts */
 export async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  await delay(milliseconds, undefined, { signal });
+  // Node's own abort error would hide why.
+  await delay(milliseconds, undefined, { signal }).catch(() => signal.throwIfAborted());
 }

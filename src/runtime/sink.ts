@@ -17,8 +17,12 @@ export class Sink {
   readonly #events: StreamEvents;
   readonly #refused: RefusedHandler;
   readonly #retry: Retry;
+  readonly #failed: (error: unknown) => void;
   #connected = false;
   #connecting: Promise<void> | undefined;
+  /** Counts connections, so that the end of an old one is not taken for the end of a new one. */
+  #connection = 0;
+  #signal: AbortSignal | undefined;
 
   constructor(options: {
     output: Output;
@@ -27,6 +31,8 @@ export class Sink {
     stage: 'output' | 'error_output';
     events: StreamEvents;
     refused: RefusedHandler;
+    /** Called when it has failed for good while nobody was waiting for it. */
+    failed: (error: unknown) => void;
   }) {
     this.#output = options.output;
     this.#codec = options.codec;
@@ -34,6 +40,7 @@ export class Sink {
     this.#stage = options.stage;
     this.#events = options.events;
     this.#refused = options.refused;
+    this.#failed = options.failed;
     this.#retry = new Retry(options.output.backoff ?? defaultBackoff);
   }
 
@@ -43,10 +50,24 @@ export class Sink {
 
   /** Connects, as often as it takes. @throws a fatal error, or the signal's reason */
   connect(signal: AbortSignal): Promise<void> {
-    this.#connecting ??= this.#connect(signal).finally(() => {
-      this.#connecting = undefined;
-    });
-    return this.#connecting;
+    this.#signal = signal;
+    return this.#reconnect(signal, 0);
+  }
+
+  /** The output says that its connection is gone: it is made again at once, not only when there is something to write. */
+  lost(error: unknown): void {
+    const signal = this.#signal;
+    if (!this.#connected || signal === undefined || signal.aborted) return;
+    this.#connected = false;
+    try {
+      const delay = this.#retry.failed(error);
+      this.#events.connectionLost(this.#stage, error, delay);
+      this.#reconnect(signal, delay).catch((cause: unknown) => {
+        if (!signal.aborted) this.#failed(cause);
+      });
+    } catch (fatal) {
+      this.#failed(fatal);
+    }
   }
 
   /** Connects once, without trying again. */
@@ -59,6 +80,7 @@ export class Sink {
     let pending = this.#codec === undefined ? batch : this.#encode(this.#codec, batch);
     while (pending.length > 0) {
       if (!this.#connected) await this.connect(signal);
+      const connection = this.#connection;
       try {
         await this.#output.write(pending, signal);
         break;
@@ -67,7 +89,7 @@ export class Sink {
           this.#refused(this.#stage, pending, error.refusals);
           break;
         }
-        await this.#recover(error, 'write', signal);
+        await this.#recover(error, 'write', connection, signal);
       }
     }
     this.#retry.succeeded();
@@ -75,6 +97,7 @@ export class Sink {
 
   async close(): Promise<void> {
     this.#connected = false;
+    this.#signal = undefined;
     await this.#output.close();
   }
 
@@ -85,24 +108,44 @@ export class Sink {
     return encoded;
   }
 
-  async #connect(signal: AbortSignal): Promise<void> {
+  #reconnect(signal: AbortSignal, delay: number): Promise<void> {
+    this.#connecting ??= this.#connect(signal, delay).finally(() => {
+      this.#connecting = undefined;
+    });
+    return this.#connecting;
+  }
+
+  async #connect(signal: AbortSignal, delay: number): Promise<void> {
+    if (delay > 0) await pause(delay, signal);
     while (!this.#connected) {
       signal.throwIfAborted();
       try {
         await this.#output.connect(signal);
         this.#connected = true;
+        this.#connection++;
+        this.#retry.connected();
         this.#events.connected(this.#stage, this.#type);
       } catch (error) {
-        await this.#recover(error, 'connect', signal);
+        await this.#recover(error, 'connect', this.#connection, signal);
       }
     }
   }
 
-  async #recover(error: unknown, action: 'connect' | 'write', signal: AbortSignal): Promise<void> {
+  /** Pauses after a failure. `connection` is the one that failed; by now there may be another. */
+  async #recover(
+    error: unknown,
+    action: 'connect' | 'write',
+    connection: number,
+    signal: AbortSignal,
+  ): Promise<void> {
     signal.throwIfAborted();
-    if (error instanceof NotConnectedError) this.#connected = false;
+    const gone = action === 'write' && error instanceof NotConnectedError;
+    // `lost` has counted this failure and is connecting already.
+    if (gone && (!this.#connected || connection !== this.#connection)) return;
+    if (gone) this.#connected = false;
     const delay = this.#retry.failed(error);
-    this.#events.attemptFailed(this.#stage, action, error, delay);
+    if (gone) this.#events.connectionLost(this.#stage, error, delay);
+    else this.#events.attemptFailed(this.#stage, action, error, delay);
     await pause(delay, signal);
   }
 }

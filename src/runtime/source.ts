@@ -108,9 +108,9 @@ export class SupervisedInput implements Source {
     this.#budget.add(length, bytes);
     return batch.withAck(
       createAck((error) => {
+        if (error !== undefined) return ack.nack(error);
         this.#budget.release(length, bytes);
-        if (error === undefined) ack.ack();
-        else ack.nack(error);
+        ack.ack();
       }),
     );
   }
@@ -130,15 +130,14 @@ export class SupervisedInput implements Source {
   ): Promise<void> {
     signal.throwIfAborted();
     if (error instanceof EndOfInputError) throw error;
-    if (error instanceof NotConnectedError) {
-      if (this.#connected) this.#events.connectionLost('input', error);
-      this.#connected = false;
-    }
+    const lost = this.#connected && error instanceof NotConnectedError;
+    if (lost) this.#connected = false;
     if (this.#draining.signal.aborted && (!this.#connected || this.#input.drain === undefined)) {
       throw new EndOfInputError();
     }
     const delay = this.#retry.failed(error);
-    this.#events.attemptFailed('input', action, error, delay);
+    if (lost) this.#events.connectionLost('input', error, delay);
+    else this.#events.attemptFailed('input', action, error, delay);
     await pause(delay, either).catch(() => signal.throwIfAborted());
   }
 }

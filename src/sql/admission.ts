@@ -61,7 +61,8 @@ export class Admission {
         refuse(index, 'the message has a \\u escape of half a surrogate pair, which is no text');
       } else if ((found & scanFindings.NOT_OBJECT) !== 0) {
         bare.add(index);
-        const known = (scanner.knows('__value__') & fieldKinds.NESTED) !== 0 || this.#schema.ignores('__value__');
+        const known =
+          (scanner.knows('__value__') & fieldKinds.NESTED) !== 0 || this.#schema.ignores('__value__');
         if (!known) suspects.push({ index, candidates: [{ name: '__value__', kind: fieldKinds.NESTED }] });
       } else {
         suspects.push({ index, candidates: Array.from(scanner.news, ([name, kind]) => ({ name, kind })) });
@@ -97,7 +98,8 @@ export class Admission {
     const unique = new Map<string, Candidate>();
     for (const { candidates } of suspects) {
       for (const candidate of candidates) {
-        if ((this.#scanner.knows(candidate.name) & candidate.kind) === 0) unique.set(keyOf(candidate), candidate);
+        if ((this.#scanner.knows(candidate.name) & candidate.kind) === 0)
+          unique.set(keyOf(candidate), candidate);
       }
     }
     const refusals = new Map<string, string>();

@@ -59,7 +59,8 @@ export class FlowSchema {
       return `it differs from the field ${column.name} only in case, and SQL does not tell them apart`;
     }
     if ((column.kinds & kind) !== 0) return undefined;
-    if (column.declared !== undefined) return `${kindName(kind)} does not fit the declared type ${column.declared}`;
+    if (column.declared !== undefined)
+      return `${kindName(kind)} does not fit the declared type ${column.declared}`;
     const before = columnType(column.kinds);
     const after = columnType(column.kinds | kind);
     const computed = this.#analysis.computed.has(name.toLowerCase());
@@ -81,7 +82,10 @@ export class FlowSchema {
     };
     const from = before && typeOf(before);
     const to = typeOf(after);
-    return { widened: from === undefined || to === undefined || from === to ? undefined : { name, from, to }, undo };
+    return {
+      widened: from === undefined || to === undefined || from === to ? undefined : { name, from, to },
+      undo,
+    };
   }
 }
 
@@ -122,16 +126,13 @@ export function flowSql(schema: FlowSchema, form: Form, missing: ReadonlyMap<str
     else selected.push(`CAST(${value} AS ${type}) AS ${name}`);
   }
   for (const [name, type] of missing) {
-    if (!columns.some((column) => column.name.toLowerCase() === name)) selected.push(`${type} AS ${identifier(name)}`);
+    if (!columns.some((column) => column.name.toLowerCase() === name))
+      selected.push(`${type} AS ${identifier(name)}`);
   }
   let structure = extracted.length === 0 ? '"JSON"' : `{${extracted.join(',')}}`;
   if (form.metadata) {
     structure = `{"v":${structure},"s":"VARCHAR","t":"BIGINT","e":"MAP(VARCHAR,VARCHAR)"}`;
-    selected.push(
-      'm.s AS __meta_source',
-      'make_timestamp(m.t) AS __meta_ingest_time',
-      'm.e AS __meta_ext',
-    );
+    selected.push('m.s AS __meta_source', 'make_timestamp(m.t) AS __meta_ingest_time', 'm.e AS __meta_ext');
   }
   if (selected.length === 0) selected.push('NULL AS "__no_column__"');
   return `SELECT ${selected.join(', ')} FROM (SELECT unnest(from_json(decode($1::BLOB), ${literal(`[${structure}]`)})) AS m)`;

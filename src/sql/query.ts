@@ -57,11 +57,17 @@ export class Query {
       const query = new Query(options, database, await analyseQuery(connection, options.query));
       const worker: Worker = { connection, compiled: new Map() };
       query.#idle.push(worker);
-      await query.#compile(worker, { format: 'json', metadata: query.#needsMetadata }).catch((error: unknown) => {
-        // What does not bind to columns of no type yet may bind to those that the data brings.
-        if (/^(Binder|Not implemented) Error/i.test(errorMessage(error)) && Object.keys(options.schema).length === 0) return;
-        throw new MillraceError('MILLRACE_SQL_INVALID', errorMessage(error), { cause: error, fatal: true });
-      });
+      await query
+        .#compile(worker, { format: 'json', metadata: query.#needsMetadata })
+        .catch((error: unknown) => {
+          // What does not bind to columns of no type yet may bind to those that the data brings.
+          if (
+            /^(Binder|Not implemented) Error/i.test(errorMessage(error)) &&
+            Object.keys(options.schema).length === 0
+          )
+            return;
+          throw new MillraceError('MILLRACE_SQL_INVALID', errorMessage(error), { cause: error, fatal: true });
+        });
       return query;
     } catch (error) {
       database.close();
@@ -90,7 +96,8 @@ export class Query {
       signal.throwIfAborted();
       const whole = some.length === batch.length;
       const selected = whole ? batch : batch.select(some);
-      const selectedBare = whole || bare.size === 0 ? bare : new Set(some.flatMap((from, to) => (bare.has(from) ? [to] : [])));
+      const selectedBare =
+        whole || bare.size === 0 ? bare : new Set(some.flatMap((from, to) => (bare.has(from) ? [to] : [])));
       return await this.#execute(worker, selected, form, selectedBare);
     };
     try {
@@ -103,7 +110,9 @@ export class Query {
       if (culprits.size === 0) throw failed(error);
       for (const [index, cause] of culprits) reject({ index, error: failed(cause) });
       const rest = taken.filter((index) => !culprits.has(index));
-      return rest.length === 0 ? undefined : await attempt(rest).catch((cause: unknown) => Promise.reject(failed(cause)));
+      return rest.length === 0
+        ? undefined
+        : await attempt(rest).catch((cause: unknown) => Promise.reject(failed(cause)));
     } finally {
       signal.removeEventListener('abort', interrupt);
       this.#idle.push(worker);
@@ -119,7 +128,12 @@ export class Query {
     return this.#analysis.star || META.some((name) => this.#analysis.names.has(name));
   }
 
-  async #execute(worker: Worker, batch: Batch, form: Form, bare: ReadonlySet<number>): Promise<Batch | undefined> {
+  async #execute(
+    worker: Worker,
+    batch: Batch,
+    form: Form,
+    bare: ReadonlySet<number>,
+  ): Promise<Batch | undefined> {
     const { statement, lifted } = await this.#compile(worker, form);
     statement.bindBlob(1, encodeBatch(batch, form, bare));
     const result = await statement.run();
@@ -154,11 +168,15 @@ export class Query {
     const { query } = this.#options;
     const table = identifier(this.#options.tableName);
     let firstError: unknown;
-    for (const missing of form.format === 'json' ? [this.#missing(), new Map<string, string>()] : [new Map<string, string>()]) {
+    for (const missing of form.format === 'json'
+      ? [this.#missing(), new Map<string, string>()]
+      : [new Map<string, string>()]) {
       const flow = `WITH ${table} AS (${flowSql(this.#schema, form, missing)})`;
       try {
         const described = await worker.connection.prepare(`${flow} SELECT * FROM (\n${query}\n)`);
-        const names = Array.from({ length: described.columnCount }, (_, index) => described.columnName(index));
+        const names = Array.from({ length: described.columnCount }, (_, index) =>
+          described.columnName(index),
+        );
         described.destroySync();
         const lifted = names.some((name) => META.includes(name.toLowerCase()));
         const statement = await worker.connection.prepare(`${flow}, ${resultSql(query, names)}`);
@@ -178,7 +196,8 @@ export class Query {
     const { names, aliases, dotted } = this.#analysis;
     const missing = new Map<string, string>();
     for (const name of names) {
-      if (aliases.has(name) || META.includes(name) || name === this.#options.tableName.toLowerCase()) continue;
+      if (aliases.has(name) || META.includes(name) || name === this.#options.tableName.toLowerCase())
+        continue;
       missing.set(name, dotted.has(name) ? 'NULL::JSON' : 'NULL');
     }
     return missing;
@@ -212,7 +231,11 @@ function liftedRuns(lines: Uint8Array): Run[] {
   const runs: Run[] = [];
   const now = Date.now() * 1000;
   for (const line of Buffer.from(lines).toString().trimEnd().split('\n')) {
-    const { s, t, e } = JSON.parse(line) as { s: string | null; t: number | null; e: Record<string, string> | null };
+    const { s, t, e } = JSON.parse(line) as {
+      s: string | null;
+      t: number | null;
+      e: Record<string, string> | null;
+    };
     const ext = typeof e === 'object' && e !== null ? e : {};
     runs.push({ start: runs.length, origin: { source: s ?? '', ext }, time: t ?? now });
   }
@@ -235,7 +258,9 @@ function commonRun(batch: Batch): Run {
 function withoutNaN(data: Uint8Array): Uint8Array {
   const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
   if (!bytes.includes(NAN) && !bytes.includes(INFINITY)) return data;
-  const text = bytes.toString().replaceAll(/"(?:[^"\\]|\\.)*"|-?(?:NaN|Infinity)/g, (token) => (token.startsWith('"') ? token : 'null'));
+  const text = bytes
+    .toString()
+    .replaceAll(/"(?:[^"\\]|\\.)*"|-?(?:NaN|Infinity)/g, (token) => (token.startsWith('"') ? token : 'null'));
   return Buffer.from(text);
 }
 

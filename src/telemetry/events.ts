@@ -16,8 +16,9 @@ export function errorCode(error: unknown): string {
   return error instanceof MillraceError ? error.code : 'MILLRACE_UNEXPECTED';
 }
 
-/** `logger` is a child that names the stream. */
-export function createComponentEvents(metrics: Metrics, logger: Logger, stream: string, stage: Stage) {
+/** `parent` is a logger that names the stream. */
+export function createComponentEvents(metrics: Metrics, parent: Logger, stream: string, stage: Stage) {
+  const logger = parent.child({ stage });
   const labels = { stream, stage };
   const open = metrics.connectionsOpen.labels(labels);
   const opened = metrics.connectionsOpened.labels(labels);
@@ -38,7 +39,11 @@ export function createComponentEvents(metrics: Metrics, logger: Logger, stream: 
       const ordinary = details.code === 1000 || details.code === 1001 || details.code === 1005;
       logger[ordinary ? 'debug' : 'warn'](details, `connection closed with ${details.code}`);
     },
-    connectionRefused(details: { status: number; reason: string; remote_address?: string | undefined }): void {
+    connectionRefused(details: {
+      status: number;
+      reason: string;
+      remote_address?: string | undefined;
+    }): void {
       metrics.connectionsRefused.labels({ ...labels, status: String(details.status) }).inc();
       logger.debug(details, `connection refused with ${details.status}`);
     },
@@ -94,9 +99,14 @@ export function createStreamEvents(metrics: Metrics, logger: Logger, stream: str
     connected(stage: Stage, type: string): void {
       logger.info({ stage, type }, `${stage} connected`);
     },
-    connectionLost(stage: Stage, error: unknown): void {
+    /** It connects again in `delay` milliseconds. */
+    connectionLost(stage: Stage, error: unknown, delay: number): void {
       countError(stage, errorCode(error));
-      logger.warn({ stage, code: errorCode(error) }, `${stage} lost its connection: ${errorMessage(error)}`);
+      metrics.reconnects.labels({ stream, stage }).inc();
+      logger.warn(
+        { stage, code: errorCode(error), retry_in_ms: Math.round(delay) },
+        `${stage} lost its connection: ${errorMessage(error)}`,
+      );
     },
     /** `delay` in milliseconds until the next attempt. */
     attemptFailed(stage: Stage, action: 'connect' | 'read' | 'write', error: unknown, delay: number): void {
@@ -111,7 +121,8 @@ export function createStreamEvents(metrics: Metrics, logger: Logger, stream: str
     messageRejected(stage: Stage, error: MillraceError, payload: string | undefined): void {
       countError(stage, error.code);
       metrics.deadLetters.labels({ stream, stage, code: error.code }).inc();
-      if (payload === undefined) logger.debug({ stage, code: error.code }, `message rejected: ${error.message}`);
+      if (payload === undefined)
+        logger.debug({ stage, code: error.code }, `message rejected: ${error.message}`);
       else logger.warn({ stage, code: error.code, payload }, `message rejected: ${error.message}`);
     },
     inFlight(messages: number, bytes: number): void {

@@ -34,7 +34,11 @@ export class LatencyHistogram {
 
   /** What prom-client's registry reads. */
   metric(): Metric {
-    const metric = { name: this.#name, get: () => Promise.resolve(this.#read()), reset: () => this.#series.clear() };
+    const metric = {
+      name: this.#name,
+      get: () => Promise.resolve(this.#read()),
+      reset: () => this.#series.clear(),
+    };
     return metric as unknown as Metric;
   }
 

@@ -22,7 +22,8 @@ export function createLogger(config: LoggingConfig): Logger {
       colorize,
       singleLine: true,
       translateTime: 'SYS:HH:MM:ss.l',
-      messageFormat: (log, key) => `${typeof log['stream'] === 'string' ? `[${log['stream']}] ` : ''}${String(log[key])}`,
+      messageFormat: (log, key) =>
+        `${typeof log['stream'] === 'string' ? `[${log['stream']}] ` : ''}${String(log[key])}`,
       ignore: 'stream,hostname,pid',
     }),
   );

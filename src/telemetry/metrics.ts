@@ -20,8 +20,12 @@ export function createMetrics() {
     inputMessages: counter('millrace_input_messages_total', 'Messages received by the input.', ['stream']),
     inputBytes: counter('millrace_input_bytes_total', 'Bytes of payload received by the input.', ['stream']),
     inputBatches: counter('millrace_input_batches_total', 'Batches read from the input.', ['stream']),
-    outputMessages: counter('millrace_output_messages_total', 'Messages confirmed by the output.', ['stream']),
-    outputBytes: counter('millrace_output_bytes_total', 'Bytes of payload confirmed by the output.', ['stream']),
+    outputMessages: counter('millrace_output_messages_total', 'Messages confirmed by the output.', [
+      'stream',
+    ]),
+    outputBytes: counter('millrace_output_bytes_total', 'Bytes of payload confirmed by the output.', [
+      'stream',
+    ]),
     outputBatches: counter('millrace_output_batches_total', 'Batches confirmed by the output.', ['stream']),
     deadLetters: counter('millrace_dead_letters_total', 'Messages rejected.', ['stream', 'stage', 'code']),
     errors: counter('millrace_errors_total', 'Errors, each attempt that failed and each message rejected.', [
@@ -29,8 +33,14 @@ export function createMetrics() {
       'stage',
       'code',
     ]),
-    connectionsOpen: gauge('millrace_connections_open', 'Connections that are open now.', ['stream', 'stage']),
-    connectionsOpened: counter('millrace_connections_opened_total', 'Connections opened.', ['stream', 'stage']),
+    connectionsOpen: gauge('millrace_connections_open', 'Connections that are open now.', [
+      'stream',
+      'stage',
+    ]),
+    connectionsOpened: counter('millrace_connections_opened_total', 'Connections opened.', [
+      'stream',
+      'stage',
+    ]),
     connectionsClosed: counter('millrace_connections_closed_total', 'Connections closed, by close code.', [
       'stream',
       'stage',
@@ -42,7 +52,9 @@ export function createMetrics() {
       ['stream', 'stage', 'status'],
     ),
     reconnects: counter('millrace_reconnects_total', 'Attempts to connect again.', ['stream', 'stage']),
-    inFlightMessages: gauge('millrace_in_flight_messages', 'Messages received and not yet confirmed.', ['stream']),
+    inFlightMessages: gauge('millrace_in_flight_messages', 'Messages received and not yet confirmed.', [
+      'stream',
+    ]),
     inFlightBytes: gauge('millrace_in_flight_bytes', 'Bytes received and not yet confirmed.', ['stream']),
   };
 }

@@ -134,7 +134,7 @@ test('no batch goes on once it has 4 MiB', async () => {
   expect(lengths).toEqual([4, 4, 1]);
 });
 
-test('what has arrived counts in the budget until it is settled, either way, once', async () => {
+test('what has arrived counts in the budget until it is confirmed, once', async () => {
   const { budget, inbox } = create({ messages: 4, bytes: 1_000 });
   for (const each of ['12', '345', '6', '7']) inbox.push(bytes(each), a);
   expect([budget.messages, budget.bytes, budget.full]).toEqual([4, 7, true]);
@@ -144,8 +144,17 @@ test('what has arrived counts in the budget until it is settled, either way, onc
   first.ack.ack();
   first.ack.ack();
   expect(budget.messages).toBe(4);
-  fork.nack(new Error('refused'));
+  fork.ack();
+  fork.nack(new Error('too late'));
   expect([budget.messages, budget.bytes, budget.full]).toEqual([0, 0, false]);
+});
+
+test('what was refused stays counted: it is not confirmed', async () => {
+  const { budget, inbox } = create();
+  inbox.push(bytes('1'), a);
+  const batch = await inbox.read(never);
+  batch.ack.nack(new Error('refused'));
+  expect(budget.messages).toBe(1);
 });
 
 test('a read that is aborted takes nothing, and throws the reason', async () => {

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
 import { createAck, joinAcks, noAck, type Ack } from '../../src/message/ack.ts';
 
@@ -28,6 +28,14 @@ describe('createAck', () => {
     joinAcks([createAck(other)]).nack(undefined);
     expect(done.mock.calls[0]![0]).toBeInstanceOf(Error);
     expect(other.mock.calls[0]![0]).toBeInstanceOf(Error);
+  });
+
+  test('fires no second time for a fork that is made afterwards', () => {
+    const done = vi.fn();
+    const ack = createAck(done);
+    ack.ack();
+    ack.fork().nack(new Error('late'));
+    expect(done.mock.calls).toEqual([[undefined]]);
   });
 
   test('waits for every fork, in whatever order they settle, and gives the first error', () => {

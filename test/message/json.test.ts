@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { joinJsonArray, jsonMembers, keepJsonMembers, wrapAsJson } from '../../src/message/json.ts';
 import { describeJsonError, findJsonError, MAX_JSON_DEPTH } from '../../src/message/json-validate.ts';
@@ -152,7 +152,7 @@ describe('findJsonError', () => {
     fc.assert(
       fc.property(
         fc.string({
-          unit: fc.constantFrom(...'[]{}",:0123456789.eE+-truefalsn\\u \n\t\u0000\u00e9'),
+          unit: fc.constantFrom(...Array.from('[]{}",:0123456789.eE+-truefalsn\\u \n\t\u0000\u00e9')),
           maxLength: 20,
         }),
         (text) => {
@@ -180,7 +180,7 @@ describe('findJsonError', () => {
       add: fc.oneof(
         fc.constant([]),
         fc.tuple(fc.nat({ max: 127 })),
-        fc.constantFrom(...'[]{}",:0e.-\\').map((c) => [c.charCodeAt(0)]),
+        fc.constantFrom(...bytes('[]{}",:0e.-\\')).map((byte) => [byte]),
       ),
     });
     fc.assert(
@@ -192,6 +192,7 @@ describe('findJsonError', () => {
         const error = findJsonError(payload);
         expect(error === -1).toBe(isJson(payload.toString()));
         expect(error).toBeLessThanOrEqual(payload.length);
+        if (error >= 0) expect(describeJsonError(payload, error)).toMatch(/^not JSON: /);
       }),
       { numRuns: 5000 },
     );
@@ -235,6 +236,7 @@ test.each([
   ['{"a":1}}', 'not JSON: unexpected `}` at byte 7'],
   ['"a\nb"', 'not JSON: unexpected 0x0a at byte 2'],
   ['\ufeff{}', 'not JSON: it begins with a byte order mark'],
+  ['["\\["]', 'not JSON: unexpected `[` at byte 3'],
   ['[1][', 'not JSON: unexpected `[` at byte 3'],
   [`["]", ${nested(MAX_JSON_DEPTH + 1)}]`, 'nested deeper than 512 levels at byte 517'],
 ])('describeJsonError says of %j: %s', (text, message) => {
@@ -264,11 +266,13 @@ describe('jsonMembers', () => {
           expect(members).toBeUndefined();
           return;
         }
-        const entries = members!.map(({ name, valueStart, end }) => [
-          name,
-          JSON.parse(textOf(payload, valueStart, end)) as unknown,
-        ]);
-        expect(new Map(entries as [string, unknown][])).toEqual(new Map(Object.entries(value)));
+        const found = new Map(
+          members!.map(({ name, valueStart, end }): [string, unknown] => [
+            name,
+            JSON.parse(textOf(payload, valueStart, end)),
+          ]),
+        );
+        expect(found).toEqual(new Map(Object.entries(value)));
         for (const { name, start, end } of members!) {
           expect(JSON.parse(`{${textOf(payload, start, end)}}`)).toHaveProperty([name]);
         }
@@ -300,14 +304,19 @@ describe('keepJsonMembers', () => {
   });
 });
 
-test('wrapAsJson gives the payload back', () => {
+test('wrapAsJson keeps what the payload is', () => {
   fc.assert(
-    fc.property(fc.oneof(fc.uint8Array(), fc.string().map(bytes)), (payload) => {
-      const wrapped = JSON.parse(wrapAsJson(payload).toString()) as {
-        __value__: string;
-        encoding?: 'base64';
-      };
-      expect(Buffer.from(wrapped.__value__, wrapped.encoding ?? 'utf8').equals(payload)).toBe(true);
+    fc.property(fc.string({ unit: 'binary' }), (text) => {
+      expect(JSON.parse(wrapAsJson(bytes(text)).toString())).toEqual({ __value__: text.toWellFormed() });
+    }),
+  );
+  fc.assert(
+    fc.property(fc.uint8Array(), (tail) => {
+      const payload = Buffer.from([0xff, ...tail]);
+      expect(JSON.parse(wrapAsJson(payload).toString())).toEqual({
+        __value__: payload.toString('base64'),
+        encoding: 'base64',
+      });
     }),
   );
 });

@@ -3,9 +3,14 @@ import type { BufferContext } from '../../component/contracts.ts';
 import { defineBuffer } from '../../component/define.ts';
 import { duration } from '../../component/fields.ts';
 import { HoldingBuffer } from '../../component/holding-buffer.ts';
+import type { Batch } from '../../message/batch.ts';
 
 const schema = z.strictObject({
-  capacity: z.int().min(1).default(100).describe('Give what has been collected on as soon as it is this many messages.'),
+  capacity: z
+    .int()
+    .min(1)
+    .default(100)
+    .describe('Give what has been collected on as soon as it is this many messages.'),
   timeout: duration('s', { min: 1 })
     .default(100)
     .describe('Give it on at the latest this long after the first of them, however few they are.'),
@@ -19,7 +24,9 @@ export const memoryBuffer = defineBuffer({
   description:
     'What it holds counts in the stream’s `in_flight` budget; when that is full the buffer gives on what it has.',
   schema,
-  examples: [{ title: 'A thousand messages, or a second', yaml: 'type: memory\ncapacity: 1000\ntimeout: 1s\n' }],
+  examples: [
+    { title: 'A thousand messages, or a second', yaml: 'type: memory\ncapacity: 1000\ntimeout: 1s\n' },
+  ],
   create: (config, context) => new MemoryBuffer(config, context),
 });
 
@@ -38,7 +45,8 @@ class MemoryBuffer extends HoldingBuffer {
     this.#unsubscribe = context.budget.onChange({ full: () => this.#give(), room: () => {} });
   }
 
-  protected override wrote(): void {
+  override write(batch: Batch): void {
+    this.hold(batch);
     if (this.heldMessages >= this.#capacity || this.#context.budget.full) this.#give();
     else this.#timer ??= setTimeout(() => this.#give(), this.#timeout);
   }

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { defineBuffer } from '../../component/define.ts';
 import { duration } from '../../component/fields.ts';
 import { HoldingBuffer } from '../../component/holding-buffer.ts';
+import type { Batch } from '../../message/batch.ts';
 
 const schema = z.strictObject({
   interval: duration('s', { min: 1 }).describe('The length of a window.'),
@@ -21,6 +22,8 @@ export const tumblingWindowBuffer = defineBuffer({
 
 class TumblingWindow extends HoldingBuffer {
   readonly #interval: number;
+  /** The number of the window that is open, since the epoch. */
+  #window = 0;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(interval: number) {
@@ -28,17 +31,38 @@ class TumblingWindow extends HoldingBuffer {
     this.#interval = interval;
   }
 
-  protected override wrote(): void {
-    this.#timer ??= setTimeout(
-      () => {
-        this.#timer = undefined;
-        this.release();
-      },
-      this.#interval - (Date.now() % this.#interval),
-    );
+  /** A timer may be late, so the window of a message is told by its time, not by the timer. */
+  override write(batch: Batch): void {
+    const starts = batch.runs.map(({ time }) => Math.floor(time / 1000 / this.#interval));
+    let first = 0;
+    for (const [index, window] of starts.entries()) {
+      if (window <= this.#window) continue;
+      const { start } = batch.runs[index]!;
+      if (start > first) this.#add(batch, first, start);
+      this.#close();
+      this.#window = window;
+      first = start;
+    }
+    this.#add(batch, first, batch.length);
+    batch.ack.ack();
+    this.#timer ??= setTimeout(() => this.#close(), this.#interval - (Date.now() % this.#interval));
   }
 
   protected override ended(): void {
     clearTimeout(this.#timer);
+  }
+
+  #add(batch: Batch, start: number, end: number): void {
+    const all = end - start === batch.length;
+    const part = all
+      ? batch
+      : batch.select(Array.from({ length: end - start }, (_, offset) => start + offset));
+    this.hold(part.withAck(batch.ack.fork()));
+  }
+
+  #close(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.release();
   }
 }

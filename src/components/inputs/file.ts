@@ -22,9 +22,12 @@ export const fileInput = defineInput({
   type: 'file',
   summary: 'Reads a file, a message a line, and ends with it.',
   status: 'stable',
-  description: 'A line ends with a line feed, or a carriage return and a line feed; neither is part of the message.',
+  description:
+    'A line ends with a line feed, or a carriage return and a line feed; neither is part of the message.',
   schema,
-  examples: [{ title: 'A file of JSON lines', yaml: 'type: file\npath: ./readings.jsonl\ncodec:\n  type: json\n' }],
+  examples: [
+    { title: 'A file of JSON lines', yaml: 'type: file\npath: ./readings.jsonl\ncodec:\n  type: json\n' },
+  ],
   create: (config, context) => new FileInput(config, context),
 });
 

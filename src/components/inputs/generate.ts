@@ -12,7 +12,9 @@ export const generateInput = defineInput({
   status: 'stable',
   schema: z.strictObject({
     context: z.string().describe('The payload of each message.'),
-    interval: duration('s').default(1000).describe('The time from one batch to the next; 0 makes them without a pause.'),
+    interval: duration('s')
+      .default(1000)
+      .describe('The time from one batch to the next; 0 makes them without a pause.'),
     batch_size: z.int().min(1).max(100_000).default(1).describe('How many messages each interval makes.'),
     count: z.int().min(1).optional().describe('How many messages to make in all. Without it, it never ends.'),
   }),
@@ -39,7 +41,10 @@ export const generateInput = defineInput({
         const size = Math.min(batch_size, left);
         left -= size;
         const time = Date.now() * 1000;
-        return new Batch(Array.from({ length: size }, () => payload), { runs: [{ start: 0, origin, time }] });
+        return new Batch(
+          Array.from({ length: size }, () => payload),
+          { runs: [{ start: 0, origin, time }] },
+        );
       },
     };
   },

@@ -11,7 +11,9 @@ export const memoryInput = defineInput({
   schema: z.strictObject({
     messages: z.array(z.string()).min(1).describe('The payloads, one message each.'),
   }),
-  examples: [{ title: 'Two messages', yaml: 'type: memory\nmessages:\n  - \'{"a": 1}\'\n  - \'{"a": 2}\'\n' }],
+  examples: [
+    { title: 'Two messages', yaml: 'type: memory\nmessages:\n  - \'{"a": 1}\'\n  - \'{"a": 2}\'\n' },
+  ],
   create({ messages }, { name }) {
     const origin = { source: name ?? 'memory', ext: {} };
     let given = false;

@@ -13,7 +13,10 @@ export const multipleInputsInput = defineInput({
     'Each input connects, and connects again, by itself. Give each a `name` to tell their messages apart: it is their `__meta_source`.',
   schema: (components) =>
     z.strictObject({
-      inputs: z.array(components.input).min(1).describe('The inputs, each with its own type, name and codec.'),
+      inputs: z
+        .array(components.input)
+        .min(1)
+        .describe('The inputs, each with its own type, name and codec.'),
     }),
   examples: [
     {

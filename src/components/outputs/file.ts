@@ -100,7 +100,10 @@ class FileOutput implements Output {
     if (size === 0 || !stat.isFile()) return;
     const { buffer } = await file.read(Buffer.alloc(1), 0, 1, size - 1);
     if (buffer[0] === LF) return;
-    this.#context.events.noticed({ path: this.#path }, 'the file ends in the middle of a line; starting a new one');
+    this.#context.events.noticed(
+      { path: this.#path },
+      'the file ends in the middle of a line; starting a new one',
+    );
     await file.write('\n');
     this.#end++;
   }

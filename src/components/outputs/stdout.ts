@@ -16,7 +16,9 @@ export const stdoutOutput = defineOutput({
     append_newline: z
       .boolean()
       .default(true)
-      .describe('End each message with a line feed. Without it payloads are written one after the other, as they are.'),
+      .describe(
+        'End each message with a line feed. Without it payloads are written one after the other, as they are.',
+      ),
   }),
   examples: [{ title: 'A message a line', yaml: 'type: stdout\n' }],
   create: ({ append_newline }) => new StdoutOutput(append_newline),
@@ -30,6 +32,8 @@ class StdoutOutput implements Output {
   }
 
   connect(): Promise<void> {
+    // Each write has its own answer; without a listener the same error would end the process.
+    if (!process.stdout.listeners('error').includes(ignore)) process.stdout.on('error', ignore);
     return Promise.resolve();
   }
 
@@ -52,3 +56,5 @@ class StdoutOutput implements Output {
     return Promise.resolve();
   }
 }
+
+function ignore(): void {}

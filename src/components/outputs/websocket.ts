@@ -2,12 +2,28 @@ import { isUtf8 } from 'node:buffer';
 import type { WebSocket } from 'ws';
 import { z } from 'zod';
 import { defaultBackoff, type Backoff } from '../../component/backoff.ts';
-import type { ComponentContext, Output } from '../../component/contracts.ts';
+import type { Output, OutputContext } from '../../component/contracts.ts';
 import { defineOutput } from '../../component/define.ts';
-import { duration, headers, reconnect, secret, size, subprotocols, tls, websocketUrl } from '../../component/fields.ts';
-import { Keepalive } from '../../component/keepalive.ts';
+import {
+  duration,
+  headers,
+  reconnect,
+  secret,
+  size,
+  subprotocols,
+  tls,
+  websocketUrl,
+} from '../../component/fields.ts';
+import { Keepalive, type KeptAlive } from '../../component/keepalive.ts';
 import { maskUrl } from '../../component/mask.ts';
-import { dialWebSocket, violationCode } from '../../component/websocket.ts';
+import {
+  CLOSE_TIMEOUT,
+  deadPeer,
+  describeEnding,
+  dialWebSocket,
+  violation,
+  type Ending,
+} from '../../component/websocket.ts';
 import { NotConnectedError } from '../../errors.ts';
 import type { Batch, Run } from '../../message/batch.ts';
 
@@ -22,7 +38,9 @@ const schema = z
     max_message_size: size({ min: 1, max: 2 ** 30 })
       .default(1024 * 1024)
       .describe('The largest message to accept from the server; what it sends is not used.'),
-    tls: tls.optional().describe('TLS of a `wss://` connection; without it the system’s authorities are trusted.'),
+    tls: tls
+      .optional()
+      .describe('TLS of a `wss://` connection; without it the system’s authorities are trusted.'),
     ping_interval: duration('s')
       .default(30_000)
       .describe('A connection that has been quiet this long gets a ping. 0 turns pings off.'),
@@ -49,7 +67,10 @@ export const websocketOutput = defineOutput({
     'JSON and text go out as text frames, other payloads in the kind of frame that they came in; where that is not known, as text if they are valid UTF-8 and as binary otherwise. A message is confirmed when it has been written to the socket: WebSocket has no acknowledgement, so what the network or the server loses after that is lost. When the connection breaks in the middle of a batch, the whole batch is sent again.',
   schema,
   examples: [
-    { title: 'Forward', yaml: 'type: websocket\nurl: wss://hub.example.com/in\nheaders:\n  Authorization: "Bearer ${TOKEN}"\n' },
+    {
+      title: 'Forward',
+      yaml: 'type: websocket\nurl: wss://hub.example.com/in\nheaders:\n  Authorization: "Bearer ${TOKEN}"\n',
+    },
   ],
   create: (config, context) => new WebSocketOutput(config, context),
 });
@@ -57,39 +78,57 @@ export const websocketOutput = defineOutput({
 class WebSocketOutput implements Output {
   readonly backoff: Backoff;
   readonly #config: Config;
-  readonly #context: ComponentContext;
+  readonly #context: OutputContext;
   readonly #keepalive: Keepalive<Connection>;
   #connection: Connection | undefined;
 
-  constructor(config: Config, context: ComponentContext) {
+  constructor(config: Config, context: OutputContext) {
     this.#config = config;
     this.#context = context;
-    this.backoff = { ...defaultBackoff, ...config.reconnect, attempts: config.reconnect.attempts ?? Infinity };
+    this.backoff = {
+      ...defaultBackoff,
+      ...config.reconnect,
+      attempts: config.reconnect.attempts ?? Infinity,
+    };
     this.#keepalive = new Keepalive({
       interval: config.ping_interval,
       timeout: config.ping_timeout,
-      dead: ({ socket }) => socket.terminate(),
+      dead: (connection) => {
+        connection.ours = deadPeer;
+        connection.socket.terminate();
+      },
     });
   }
 
   async connect(signal: AbortSignal): Promise<void> {
-    const { url, headers: sent, protocols, timeout, max_message_size: maxMessageSize, tls: files } = this.#config;
-    const options = { url, headers: sent, protocols, timeout, maxMessageSize, tls: files };
-    await dialWebSocket(options, signal, (socket) => {
-      const connection: Connection = { socket, active: true, violation: undefined, lost: undefined };
-      const alive = (): void => {
-        connection.active = true;
-      };
-      socket.on('message', alive).on('ping', alive).on('pong', alive);
+    const {
+      url,
+      headers: sent,
+      protocols,
+      timeout,
+      max_message_size: maxMessageSize,
+      tls: files,
+    } = this.#config;
+    const options = {
+      url,
+      headers: sent,
+      protocols,
+      timeout,
+      closeTimeout: CLOSE_TIMEOUT,
+      maxMessageSize,
+      tls: files,
+    };
+    await dialWebSocket(options, signal, (socket, tcp) => {
+      const connection: Connection = { socket, connection: tcp, ours: undefined, lost: undefined };
       socket.on('error', (error) => {
-        connection.violation = violationCode(error);
+        connection.ours = violation(error);
       });
       socket.on('close', (code, reason) => {
-        const said = connection.violation ?? code;
-        const text = reason.toString();
-        connection.lost = `${maskUrl(url)} closed the connection with ${said}${text === '' ? '' : ` ${text}`}`;
+        const ending = connection.ours ?? { code, reason: reason.toString() };
+        connection.lost = describeEnding(url, ending, connection.ours !== undefined);
         this.#keepalive.remove(connection);
-        this.#context.events.connectionClosed({ code: said, reason: text, url: maskUrl(url) });
+        this.#context.events.connectionClosed({ ...ending, url: maskUrl(url) });
+        this.#context.lost(new NotConnectedError(connection.lost));
       });
       this.#keepalive.add(connection);
       this.#connection = connection;
@@ -134,10 +173,10 @@ class WebSocketOutput implements Output {
   }
 }
 
-interface Connection {
+interface Connection extends KeptAlive {
   readonly socket: WebSocket;
-  active: boolean;
-  violation: number | undefined;
+  /** How we ended it, if it was us. */
+  ours: Ending | undefined;
   /** Why it is gone, or undefined while it is open. */
   lost: string | undefined;
 }

@@ -18,7 +18,8 @@ export const batchProcessor = defineProcessor({
   type: 'batch',
   summary: 'Makes batches of exactly so many messages.',
   status: 'stable',
-  description: 'The batches keep the input’s order. At the end of the stream what is left goes on as a smaller batch.',
+  description:
+    'The batches keep the input’s order. At the end of the stream what is left goes on as a smaller batch.',
   schema,
   examples: [{ title: 'A hundred at a time', yaml: 'type: batch\ncount: 100\ntimeout_ms: 500\n' }],
   create: (config) => new BatchProcessor(config),
@@ -44,7 +45,7 @@ class BatchProcessor implements Processor {
 
   process(batch: Batch): Batch[] {
     const full: Batch[] = [];
-    for (let start = 0; start < batch.length; ) {
+    for (let start = 0; start < batch.length;) {
       const taken = Math.min(this.#count - this.#messages, batch.length - start);
       if (this.#messages === 0) this.#flushAt = performance.now() + this.#timeout;
       const indices = Array.from({ length: taken }, (_, offset) => start + offset);

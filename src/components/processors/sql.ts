@@ -58,7 +58,10 @@ class SqlProcessor implements Processor {
       schema: this.#config.schema,
       allowExternalAccess: this.#config.allow_external_access,
       widened: ({ name, from, to }) =>
-        this.#context.events.noticed({ column: name, from, to }, `column ${name} is ${to} from now on; it was ${from}`),
+        this.#context.events.noticed(
+          { column: name, from, to },
+          `column ${name} is ${to} from now on; it was ${from}`,
+        ),
     });
   }
 

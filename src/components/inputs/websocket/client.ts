@@ -1,13 +1,12 @@
-import type { WebSocket } from 'ws';
 import type { Backoff } from '../../../component/backoff.ts';
 import { defaultBackoff } from '../../../component/backoff.ts';
 import type { Input, InputContext } from '../../../component/contracts.ts';
 import { maskUrl } from '../../../component/mask.ts';
-import { dialWebSocket } from '../../../component/websocket.ts';
+import { describeEnding, dialWebSocket } from '../../../component/websocket.ts';
 import { EndOfInputError, NotConnectedError } from '../../../errors.ts';
 import type { Batch } from '../../../message/batch.ts';
 import type { WebSocketInputConfig } from './config.ts';
-import { Sessions } from './sessions.ts';
+import { NO_TIMEOUT, Sessions } from './sessions.ts';
 
 const HANDSHAKE_TIMEOUT = 10_000;
 
@@ -17,35 +16,39 @@ export class WebSocketClientInput implements Input {
   readonly backoff: Backoff;
   readonly #config: WebSocketInputConfig;
   readonly #url: string;
-  readonly #shownUrl: string;
   readonly #source: string;
   readonly #sessions: Sessions;
-  #socket: WebSocket | undefined;
   #draining = false;
 
   constructor(config: WebSocketInputConfig, context: InputContext) {
     this.#config = config;
     this.#url = config.url ?? '';
-    this.#shownUrl = maskUrl(this.#url);
-    this.#source = context.name ?? this.#shownUrl;
+    this.#source = context.name ?? maskUrl(this.#url);
     this.backoff = {
       ...defaultBackoff,
       ...config.reconnect,
       attempts: config.reconnect?.attempts ?? Infinity,
     };
-    this.#sessions = new Sessions(config, context, (code, reason) => {
-      const why = `${this.#shownUrl} closed the connection with ${code}${reason === '' ? '' : ` ${reason}`}`;
-      this.#sessions.inbox.end(this.#draining ? new EndOfInputError() : new NotConnectedError(why));
+    this.#sessions = new Sessions(config, context, (ending, ours) => {
+      const lost = new NotConnectedError(describeEnding(this.#url, ending, ours));
+      this.#sessions.inbox.end(this.#draining ? new EndOfInputError() : lost);
     });
   }
 
   async connect(signal: AbortSignal): Promise<void> {
     const { headers = {}, protocols, timeout = HANDSHAKE_TIMEOUT, max_message_size, tls } = this.#config;
     this.#sessions.inbox.reopen();
-    const options = { url: this.#url, headers, protocols, timeout, maxMessageSize: max_message_size, tls };
-    this.#socket = await dialWebSocket(options, signal, (socket, remoteAddress) => {
-      this.#sessions.add(socket, this.#source, {
-        remote_address: remoteAddress,
+    const options = {
+      url: this.#url,
+      headers,
+      protocols,
+      timeout,
+      closeTimeout: NO_TIMEOUT,
+      maxMessageSize: max_message_size,
+      tls,
+    };
+    await dialWebSocket(options, signal, (socket, connection) => {
+      this.#sessions.add(socket, connection, this.#source, {
         path: new URL(this.#url).pathname,
         protocol: socket.protocol,
       });
@@ -59,7 +62,7 @@ export class WebSocketClientInput implements Input {
   drain(): void {
     this.#draining = true;
     if (this.#sessions.size === 0) this.#sessions.inbox.end(new EndOfInputError());
-    else this.#socket?.close(1000, 'done');
+    else this.#sessions.closeAll(1000, 'done');
   }
 
   close(): Promise<void> {

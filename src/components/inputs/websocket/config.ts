@@ -32,7 +32,10 @@ const shape = {
     .optional()
     .meta({ ...server, default: '0.0.0.0' })
     .describe('Host address to bind.'),
-  port: port.optional().meta(server).describe('Port to listen on; 0 takes a free one. Required without `url`.'),
+  port: port
+    .optional()
+    .meta(server)
+    .describe('Port to listen on; 0 takes a free one. Required without `url`.'),
   path: z
     .string()
     .regex(/^\/[^?#\s]*$/, 'not a path; expected one that starts with / and has no ?, # or space')
@@ -54,7 +57,9 @@ const shape = {
     ),
   max_message_size: size({ min: 1, max: 2 ** 30 })
     .default(1024 * 1024)
-    .describe('The largest message to accept. A larger one closes its connection with 1009, before it is read.'),
+    .describe(
+      'The largest message to accept. A larger one closes its connection with 1009, before it is read.',
+    ),
   tls: tls
     .optional()
     .describe('TLS, for `wss://`. A server needs `cert_file` and `key_file`; a client needs nothing here.'),
@@ -63,18 +68,25 @@ const shape = {
     .describe('A connection that has been quiet this long gets a ping. 0 turns pings off.'),
   ping_timeout: duration('s', { min: 1 })
     .default(10_000)
-    .describe('A connection that stays quiet this long after a ping is dead: it is cut, and a client connects again.'),
+    .describe(
+      'A connection that stays quiet this long after a ping is dead: it is cut, and a client connects again.',
+    ),
   reconnect: reconnect
     .optional()
     .meta({ ...client, default: {} })
-    .describe('Pauses between attempts to connect: exponential, each drawn at random from nothing up to its limit.'),
+    .describe(
+      'Pauses between attempts to connect: exponential, each drawn at random from nothing up to its limit.',
+    ),
   metadata: z
     .strictObject({
       headers: z
         .array(z.string().min(1).toLowerCase())
         .default([])
         .describe('Headers of the handshake to keep, as `header.<name>`.'),
-      query: z.array(z.string().min(1)).default([]).describe('Query parameters of the URL to keep, as `query.<name>`.'),
+      query: z
+        .array(z.string().min(1))
+        .default([])
+        .describe('Query parameters of the URL to keep, as `query.<name>`.'),
     })
     .optional()
     .meta({ ...server, default: {} })
@@ -85,7 +97,8 @@ export const schema = z.strictObject(shape).superRefine((value, context) => {
   const fail = (path: string[], message: string): void => context.addIssue({ code: 'custom', path, message });
   refuseOtherMode(shape, value, value.mode, (field, message) => fail([field], message));
   if (value.mode === 'client') {
-    if (value.url === undefined) return fail(['url'], 'missing; a client needs the URL of a server, like ws://host:port/path');
+    if (value.url === undefined)
+      return fail(['url'], 'missing; a client needs the URL of a server, like ws://host:port/path');
     const problem = websocketUrl.safeParse(value.url).error?.issues[0];
     if (problem !== undefined) return fail(['url'], problem.message);
     if (value.tls !== undefined && !value.url.toLowerCase().startsWith('wss:')) {
@@ -98,7 +111,8 @@ export const schema = z.strictObject(shape).superRefine((value, context) => {
     if (value.tls.cert_file === undefined) fail(['tls'], 'a server needs cert_file and key_file');
   }
   if (value.url === undefined) {
-    if (value.port === undefined) fail(['port'], 'missing; a server needs `port`, or `url` with the address to bind');
+    if (value.port === undefined)
+      fail(['port'], 'missing; a server needs `port`, or `url` with the address to bind');
     return;
   }
   const address = parseAddress(value.url);
@@ -111,8 +125,10 @@ export const schema = z.strictObject(shape).superRefine((value, context) => {
   if (value.path !== undefined && address.path !== undefined && address.path !== '/') {
     fail(['path'], 'given by `url` already; remove one of the two');
   }
-  if (address.secure && value.tls === undefined) fail(['tls'], 'missing; a wss:// address needs cert_file and key_file');
-  if (/^ws:/i.test(value.url) && value.tls !== undefined) fail(['tls'], 'does not fit a ws:// address; use wss://');
+  if (address.secure && value.tls === undefined)
+    fail(['tls'], 'missing; a wss:// address needs cert_file and key_file');
+  if (/^ws:/i.test(value.url) && value.tls !== undefined)
+    fail(['tls'], 'does not fit a ws:// address; use wss://');
 });
 
 export type WebSocketInputConfig = z.output<typeof schema>;

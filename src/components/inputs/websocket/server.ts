@@ -8,7 +8,10 @@ import { loadTls, socketOptions } from '../../../component/websocket.ts';
 import { EndOfInputError } from '../../../errors.ts';
 import type { Batch } from '../../../message/batch.ts';
 import { bindAddress, type WebSocketInputConfig } from './config.ts';
-import { Sessions } from './sessions.ts';
+import { NO_TIMEOUT, Sessions } from './sessions.ts';
+
+/** How long a peer has to take the answer to a handshake that was refused, in milliseconds. */
+const REFUSAL_GRACE = 2_000;
 
 /** Accepts any number of connections on one path. */
 export class WebSocketServerInput implements Input {
@@ -30,7 +33,7 @@ export class WebSocketServerInput implements Input {
       noServer: true,
       clientTracking: false,
       maxPayload: config.max_message_size,
-      ...socketOptions,
+      ...socketOptions(NO_TIMEOUT),
       handleProtocols: (offered) => config.protocols.find((name) => offered.has(name)) ?? false,
     });
     // What `ws` finds wrong with a handshake it answers itself (RFC 6455 section 4.2.1).
@@ -78,8 +81,7 @@ export class WebSocketServerInput implements Input {
       return;
     }
     this.#server.handleUpgrade(request, socket, Buffer.from(head), (webSocket) => {
-      this.#sessions.add(webSocket, this.#source, {
-        remote_address: request.socket.remoteAddress ?? '',
+      this.#sessions.add(webSocket, request.socket, this.#source, {
         path: pathOf(request),
         protocol: webSocket.protocol,
         ...this.#chosen(request),
@@ -96,7 +98,7 @@ export class WebSocketServerInput implements Input {
       if (value !== undefined) chosen[`header.${name}`] = Array.isArray(value) ? value.join(', ') : value;
     }
     if (query.length > 0) {
-      const parameters = new URLSearchParams((request.url ?? '').split('?')[1] ?? '');
+      const parameters = new URLSearchParams(/\?(.*)$/.exec(request.url ?? '')?.[1]);
       for (const name of query) {
         const value = parameters.get(name);
         if (value !== null) chosen[`query.${name}`] = value;
@@ -114,10 +116,12 @@ export class WebSocketServerInput implements Input {
   }
 }
 
+/** As the listener compares it: the target may be in absolute form (RFC 9112 section 3.2.2). */
 function pathOf(request: IncomingMessage): string {
-  return (request.url ?? '/').split('?')[0] ?? '/';
+  return (request.url ?? '').replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, '').replace(/[?#].*$/, '') || '/';
 }
 
+/** Answers a handshake that comes to nothing. */
 function refuse(socket: Duplex, status: number, reason: string): void {
   const body = `${reason}\n`;
   socket.on('error', () => {});
@@ -125,4 +129,9 @@ function refuse(socket: Duplex, status: number, reason: string): void {
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n` +
       `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
   );
+  // To close with unread data would reset the connection before the peer has the answer; to wait for ever would let
+  // it keep the socket.
+  const deadline = setTimeout(() => socket.destroy(), REFUSAL_GRACE);
+  socket.once('close', () => clearTimeout(deadline));
+  socket.resume();
 }

@@ -21,5 +21,7 @@ export const websocketInput = defineInput({
     },
   ],
   create: (config, context) =>
-    config.mode === 'server' ? new WebSocketServerInput(config, context) : new WebSocketClientInput(config, context),
+    config.mode === 'server'
+      ? new WebSocketServerInput(config, context)
+      : new WebSocketClientInput(config, context),
 });

@@ -1,0 +1,153 @@
+import { createServer, type Server } from 'node:net';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+import { cli, startCli } from '../support/cli.ts';
+import { tempDir } from '../support/temp-dir.ts';
+
+const dir = tempDir();
+const stubEntry = fileURLToPath(new URL('fixtures/stub-entry.ts', import.meta.url));
+const noHealth = 'health_check: { enabled: false }\n';
+
+function streams(name: string, text: string): string {
+  return dir.file(name, `${noHealth}streams:\n${text}`);
+}
+
+const hello = streams('hello.yaml', "  - input: { type: memory, messages: ['hello', 'world'] }\n");
+
+test.each([[['run', hello]], [['-c', hello]], [['--config', hello]], [['run', '-c', hello]]])(
+  '%j runs the file to its end; data goes to stdout, the log to stderr',
+  async (args) => {
+    const { code, stdout, stderr } = await cli(args);
+    expect({ code, stdout }).toEqual({ code: 0, stdout: 'hello\nworld\n' });
+    expect(stderr).toContain('stream ended');
+    expect(stderr).not.toContain('Warning');
+  },
+);
+
+test('nothing starts while the file has a mistake', async () => {
+  const text = "  - input: { type: memory, messages: ['hello'] }\n  - input: { type: memory, mesages: [] }\n";
+  const { code, stdout, stderr } = await cli(['run', streams('half.yaml', text)]);
+  expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+  expect(stderr).toMatch(
+    /half\.yaml:4:28: streams\[1\]\.input\.mesages: unknown field; did you mean messages\?/,
+  );
+});
+
+test.each(['SIGTERM', 'SIGINT'] as const)('%s drains and ends with 0', async (signal) => {
+  const file = streams('endless.yaml', '  - input: { type: generate, context: tick, interval: 10ms }\n');
+  const run = startCli(['run', file]);
+  await run.seen(/tick\n/);
+  run.child.kill(signal);
+  const { code, stderr } = await run.result;
+  expect(code).toBe(0);
+  expect(stderr).toContain(`${signal}: draining`);
+});
+
+test('a second signal ends at once and says what was left', async () => {
+  const file = streams(
+    'stuck.yaml',
+    '  - id: held\n    input: { type: once }\n    output: { type: stuck }\n',
+  );
+  const run = startCli(['run', file], { entry: stubEntry });
+  await run.seen(/write is stuck/);
+  run.child.kill('SIGTERM');
+  await run.seen(/SIGTERM: draining/);
+  run.child.kill('SIGTERM');
+  const { code, stderr } = await run.result;
+  expect(code).toBe(1);
+  expect(stderr).toContain('MILLRACE_SHUTDOWN_INCOMPLETE');
+  expect(stderr).toMatch(/ended with messages that were not confirmed: held: 1 message/);
+});
+
+test('a stream that fails makes the exit code 1 and leaves the others running', async () => {
+  const file = streams(
+    'fail.yaml',
+    '  - input: { type: once }\n    output: { type: broken }\n  - id: other\n    input: { type: once }\n    output: { type: stuck }\n',
+  );
+  const run = startCli(['run', file], { entry: stubEntry });
+  await run.seen(/the key is broken/);
+  await run.seen(/write is stuck/);
+  run.child.kill('SIGTERM');
+  await run.seen(/SIGTERM: draining/);
+  run.child.kill('SIGTERM');
+  expect((await run.result).code).toBe(1);
+  const alone = await cli(
+    ['run', streams('alone.yaml', '  - input: { type: once }\n    output: { type: broken }\n')],
+    {
+      entry: stubEntry,
+    },
+  );
+  expect(alone.code).toBe(1);
+});
+
+test('the log is JSON where the configuration says so', async () => {
+  const text = `logging: { format: json }\n${noHealth}streams:\n  - input: { type: memory, messages: [x] }\n    output: { type: drop }\n`;
+  const { stdout, stderr } = await cli(['run', dir.file('json.yaml', text)]);
+  expect(stdout).toBe('');
+  const lines = stderr
+    .trimEnd()
+    .split('\n')
+    .map((line): unknown => JSON.parse(line));
+  expect(lines).toContainEqual(expect.objectContaining({ level: 30, msg: 'stream ended' }));
+});
+
+test('warnings of experimental features are not shown, others are', async () => {
+  const { stderr } = await cli(['list'], { entry: stubEntry });
+  expect(stderr).toContain('OtherWarning: something else');
+  expect(stderr).not.toContain('ExperimentalWarning');
+});
+
+test('an address that is taken is said with its code', async () => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const text = `health_check: { address: "127.0.0.1:${portOf(server)}" }\nstreams:\n  - input: { type: generate, context: a }\n`;
+  const { code, stdout, stderr } = await cli(['run', dir.file('taken.yaml', text)]);
+  server.close();
+  expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+  expect(stderr).toContain('MILLRACE_LISTEN_FAILED');
+});
+
+test('check --dial says what it saw of each input and output', async () => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const port = portOf(server);
+  server.close();
+  await once(server, 'close');
+  const file = streams(
+    'dial.yaml',
+    `  - id: a\n    input: { type: memory, messages: [x] }\n    error_output: { type: drop }\n  - id: b\n    input: { type: websocket, url: "ws://127.0.0.1:${port}" }\n`,
+  );
+  const { code, stdout, stderr } = await cli(['check', '--dial', file]);
+  expect(code).toBe(1);
+  expect(stdout.trimEnd().split('\n').toSorted()).toEqual(
+    [
+      `${file}: OK, 2 streams`,
+      'a: error_output drop: connected',
+      'a: input memory: connected',
+      'a: output stdout: connected',
+      'b: output stdout: connected',
+    ].toSorted(),
+  );
+  expect(stderr).toMatch(/^b: input websocket: .*ECONNREFUSED/m);
+
+  const fine = await cli(['check', '--dial', hello]);
+  expect(fine).toMatchObject({ code: 0, stderr: '' });
+  expect(fine.stdout).toContain('stream-0: input memory: connected\n');
+});
+
+test('check --dial does not wait for ever', async () => {
+  const file = streams(
+    'silent.yaml',
+    '  - id: a\n    input: { type: silent }\n    output: { type: stuck }\n',
+  );
+  const { code, stderr } = await cli(['check', '--dial', '--timeout', '300ms', file], { entry: stubEntry });
+  expect(code).toBe(1);
+  expect(stderr).toContain('a: input silent: no answer within 300ms');
+});
+
+function portOf(server: Server): number {
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('not listening');
+  return address.port;
+}

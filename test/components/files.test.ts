@@ -1,0 +1,176 @@
+import { execFileSync, spawn } from 'node:child_process';
+import {
+  appendFileSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { engineFor } from '../runtime/harness.ts';
+
+let folder = '';
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'millrace-files-'));
+});
+afterEach(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const at = (name: string): string => join(folder, name);
+const memory = (...messages: string[]): string =>
+  `input: { type: memory, messages: ${JSON.stringify(messages)} }`;
+
+/** Arguments of a Node that runs the streams, and exits with how many failed. */
+const program = (streams: string): string[] => [
+  '--input-type=module',
+  '--eval',
+  `import { engineFor } from ${JSON.stringify(new URL('../runtime/harness.ts', import.meta.url).href)};
+   const { failed } = await engineFor(${JSON.stringify(streams)}).run();
+   process.exitCode = failed.length;`,
+];
+
+describe('file output', () => {
+  test('appends a message a line, and makes the folders', async () => {
+    const path = at('new/folder/out.txt');
+    for (const message of ['one', 'two']) {
+      const outcome = await engineFor(
+        `streams: [{ ${memory(message)}, output: { type: file, path: ${path} } }]`,
+      ).run();
+      expect(outcome.failed).toEqual([]);
+    }
+    expect(readFileSync(path, 'utf8')).toBe('one\ntwo\n');
+  });
+
+  test('with append: false, the file starts empty', async () => {
+    writeFileSync(at('out.txt'), 'old\n');
+    await engineFor(
+      `streams: [{ ${memory('new')}, output: { type: file, append: false, path: ${at('out.txt')} } }]`,
+    ).run();
+    expect(readFileSync(at('out.txt'), 'utf8')).toBe('new\n');
+  });
+
+  test('a line that an earlier run left torn spoils none after it', async () => {
+    writeFileSync(at('out.jsonl'), '{"whole":1}\n{"torn":');
+    await engineFor(
+      `streams: [{ ${memory('{"next":2}')}, output: { type: file, path: ${at('out.jsonl')} } }]`,
+    ).run();
+    expect(readFileSync(at('out.jsonl'), 'utf8')).toBe('{"whole":1}\n{"torn":\n{"next":2}\n');
+  });
+
+  test('line breaks between the tokens of JSON become spaces; those inside strings stay escaped', async () => {
+    const pretty = '{\r\n  "a": "x\\ny",\n  "b": [1,\n2]\n}';
+    await engineFor(
+      `streams: [{ input: { type: memory, messages: ${JSON.stringify([pretty, '2'])}, codec: { type: json } }, output: { type: file, path: ${at('out.jsonl')} } }]`,
+    ).run();
+    const lines = readFileSync(at('out.jsonl'), 'utf8').split('\n');
+    expect(lines.map((line) => (line === '' ? '' : (JSON.parse(line) as unknown)))).toEqual([
+      { a: 'x\ny', b: [1, 2] },
+      2,
+      '',
+    ]);
+  });
+
+  test('a message with a line break inside that is not JSON goes to error_output, its neighbours do not', async () => {
+    await engineFor(
+      `streams: [{ ${memory('one', 'two\nlines', 'three')}, output: { type: file, path: ${at('out.txt')} }, error_output: { type: file, path: ${at('errors.jsonl')} } }]`,
+    ).run();
+    expect(readFileSync(at('out.txt'), 'utf8')).toBe('one\nthree\n');
+    const letters = readFileSync(at('errors.jsonl'), 'utf8').trimEnd().split('\n');
+    expect(letters.map((letter) => JSON.parse(letter) as unknown)).toEqual([
+      expect.objectContaining({
+        payload: 'two\nlines',
+        error: expect.objectContaining({ code: 'MILLRACE_OUTPUT_REFUSED', stage: 'output' }) as unknown,
+      }),
+    ]);
+  });
+
+  test('with a json codec, it is written as a JSON string instead', async () => {
+    await engineFor(
+      `streams: [{ ${memory('two\nlines')}, output: { type: file, path: ${at('out.jsonl')}, codec: { type: json } } }]`,
+    ).run();
+    expect(readFileSync(at('out.jsonl'), 'utf8')).toBe('{"__value__":"two\\nlines"}\n');
+  });
+
+  test('a write that stops half-way (no room left) is waited out: no line is lost, torn or doubled', async () => {
+    const messages = Array.from({ length: 300 }, (_, index) => `${index}:${'x'.repeat(100)}`);
+    writeFileSync(at('in.txt'), messages.join('\n'));
+    const streams = `streams: [{ input: { type: file, path: ${at('in.txt')} }, output: { type: file, path: ${at('out.txt')} } }]`;
+    const room = 16_384;
+    const limited = ['--fsize=' + String(room) + ':unlimited', process.execPath, ...program(streams)];
+    const child = spawn('prlimit', limited, { stdio: 'ignore' });
+    const exited = new Promise((resolve) => {
+      child.once('exit', resolve);
+    });
+    const size = (): number => (existsSync(at('out.txt')) ? statSync(at('out.txt')).size : 0);
+    await expect.poll(size, { timeout: 10_000, interval: 1 }).toBe(room);
+    execFileSync('prlimit', ['--pid', String(child.pid), '--fsize=unlimited']);
+    expect(await exited).toBe(0);
+    expect(readFileSync(at('out.txt'), 'utf8')).toBe(`${messages.join('\n')}\n`);
+  });
+});
+
+describe('file input', () => {
+  test('gives the lines, without their ends, and the last without one too', async () => {
+    writeFileSync(at('in.txt'), 'one\r\n\ntwo\nthree');
+    await engineFor(
+      `streams: [{ input: { type: file, path: ${at('in.txt')} }, output: { type: file, path: ${at('out.txt')} } }]`,
+    ).run();
+    expect(readFileSync(at('out.txt'), 'utf8')).toBe('one\n\ntwo\nthree\n');
+  });
+
+  test('lines that cross the borders of reads are whole, in a file of many', async () => {
+    const lines = Array.from({ length: 40_000 }, (_, index) => `${index} ${'é'.repeat(index % 40)}`);
+    writeFileSync(at('in.txt'), `${lines.join('\n')}\n`);
+    await engineFor(
+      `streams: [{ input: { type: file, path: ${at('in.txt')} }, output: { type: file, path: ${at('out.txt')} } }]`,
+    ).run();
+    expect(readFileSync(at('out.txt'), 'utf8')).toBe(`${lines.join('\n')}\n`);
+  });
+
+  test('a line that is too long, or a missing file, fails the stream', async () => {
+    writeFileSync(at('in.txt'), `short\n${'x'.repeat(100)}\n`);
+    const tooLong = engineFor(
+      `streams: [{ id: s, input: { type: file, path: ${at('in.txt')}, max_line_size: 50 }, output: { type: drop } }]`,
+    );
+    expect((await tooLong.run()).failed).toEqual(['s']);
+    const missing = engineFor(
+      `streams: [{ id: s, input: { type: file, path: ${at('nowhere')} }, output: { type: drop } }]`,
+    );
+    expect((await missing.run()).failed).toEqual(['s']);
+    expect(existsSync(at('nowhere'))).toBe(false);
+  });
+});
+
+describe('stdout output', () => {
+  test('writes a message a line, and nothing but messages', () => {
+    const out = execFileSync(process.execPath, program(`streams: [{ ${memory('{"a":1}', 'two')} }]`), {
+      encoding: 'utf8',
+    });
+    expect(out).toBe('{"a":1}\ntwo\n');
+  });
+
+  test('with append_newline: false, payloads follow one another as they are', () => {
+    const streams = `streams: [{ ${memory('a\n', 'b')}, output: { type: stdout, append_newline: false } }]`;
+    expect(execFileSync(process.execPath, program(streams), { encoding: 'utf8' })).toBe('a\nb');
+  });
+
+  test('a reader that goes away ends the stream as failed, not the process with a stack trace', async () => {
+    appendFileSync(at('in.txt'), 'line\n'.repeat(200_000));
+    const streams = `streams: [{ input: { type: file, path: ${at('in.txt')} } }]`;
+    const child = spawn(process.execPath, program(streams), { stdio: ['ignore', 'pipe', 'pipe'] });
+    let errors = '';
+    child.stderr.on('data', (chunk) => {
+      errors += String(chunk);
+    });
+    child.stdout.once('data', () => child.stdout.destroy());
+    const code = await new Promise((resolve) => {
+      child.once('exit', resolve);
+    });
+    expect({ code, errors }).toEqual({ code: 1, errors: '' });
+  });
+});

@@ -1,0 +1,75 @@
+import { execFile } from 'node:child_process';
+import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { beforeAll, expect, test } from 'vitest';
+import { tempDir } from '../support/temp-dir.ts';
+
+const run = promisify(execFile);
+const root = new URL('../..', import.meta.url).pathname;
+const dir = tempDir();
+const app = join(dir.path, 'app');
+
+/** The environment of a user's shell: none of what npm sets for the scripts that it runs. */
+function cleanEnv(): NodeJS.ProcessEnv {
+  return Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !/^(npm_|NODE_|INIT_CWD|VITEST)/i.test(name)),
+  );
+}
+
+beforeAll(async () => {
+  // Packed from a copy: packing builds, and other tests must not see dist come and go.
+  const copy = join(dir.path, 'copy');
+  mkdirSync(copy);
+  for (const name of readdirSync(root)) {
+    if (['node_modules', '.git', 'dist', 'data'].includes(name) || name.endsWith('.tgz')) continue;
+    cpSync(join(root, name), join(copy, name), { recursive: true });
+  }
+  symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
+  const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', dir.path], { cwd: copy });
+  const [packed] = JSON.parse(stdout.slice(stdout.indexOf('['))) as { filename: string }[];
+  mkdirSync(app);
+  writeFileSync(join(app, 'package.json'), '{ "name": "app", "private": true, "type": "module" }');
+  const tarball = join(dir.path, packed!.filename);
+  await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', tarball], {
+    cwd: app,
+    env: cleanEnv(),
+  });
+}, 180_000);
+
+test('the package has what it needs to run, and nothing of how it is made', () => {
+  const files = readdirSync(join(app, 'node_modules/millrace')).toSorted();
+  expect(files).toEqual(['CHANGELOG.md', 'LICENSE', 'README.md', 'bin', 'dist', 'examples', 'package.json']);
+});
+
+test('npx millrace runs in an empty folder', async () => {
+  writeFileSync(
+    join(app, 'flow.yaml'),
+    'health_check: { enabled: false }\nstreams:\n  - input: { type: memory, messages: [\'{"n": 20}\', \'{"n": 22}\'], codec: { type: json } }\n    buffer: { type: memory, capacity: 2, timeout: 1h }\n    pipeline: { processors: [{ type: sql, query: "SELECT sum(n) AS n FROM flow" }] }\n',
+  );
+  const { stdout } = await run('npx', ['millrace', 'run', 'flow.yaml'], { cwd: app });
+  expect(stdout).toBe('{"n":42}\n');
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
+  expect((await run('npx', ['millrace', '--version'], { cwd: app })).stdout.trim()).toBe(version);
+});
+
+test('the library runs a file and a component of one’s own', async () => {
+  writeFileSync(
+    join(app, 'own.js'),
+    `import { Engine, Registry, components, createLogger, defineOutput, parseConfig, z } from 'millrace';
+     const seen = [];
+     const keep = defineOutput({
+       type: 'keep', summary: 'Keeps.', status: 'beta', schema: z.strictObject({}), examples: [],
+       create: () => ({
+         connect: async () => {}, close: async () => {},
+         write: async (batch) => { for (const payload of batch.payloads) seen.push(payload.toString()); },
+       }),
+     });
+     const registry = new Registry([...components, keep]);
+     const plan = parseConfig('health_check: { enabled: false }\\nlogging: { level: silent }\\nstreams: [{ input: { type: memory, messages: [a, b] }, output: { type: keep } }]', { registry });
+     const outcome = await new Engine(plan, { registry, logger: createLogger(plan.logging) }).run();
+     console.log(JSON.stringify({ seen, outcome }));`,
+  );
+  const { stdout } = await run(process.execPath, ['own.js'], { cwd: app });
+  expect(JSON.parse(stdout)).toEqual({ seen: ['a', 'b'], outcome: { failed: [], left: [] } });
+});

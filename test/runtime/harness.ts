@@ -1,0 +1,66 @@
+import { z } from 'zod';
+import {
+  defineInput,
+  defineOutput,
+  defineProcessor,
+  type AnyDefinition,
+} from '../../src/component/define.ts';
+import type { Input, Output, Processor } from '../../src/component/contracts.ts';
+import { Registry } from '../../src/component/registry.ts';
+import { components } from '../../src/components/index.ts';
+import { parseConfig } from '../../src/config/load.ts';
+import { Batch } from '../../src/message/batch.ts';
+import { createAck } from '../../src/message/ack.ts';
+import { Engine } from '../../src/runtime/engine.ts';
+import { createLogger } from '../../src/telemetry/logger.ts';
+
+const meta = { summary: 'For tests.', status: 'stable', examples: [] } as const;
+
+/** An input of the test's own, `type: <name>`. */
+export const testInput = (type: string, input: Partial<Input> & Pick<Input, 'read'>): AnyDefinition =>
+  defineInput({
+    ...meta,
+    type,
+    schema: z.strictObject({}),
+    create: () => ({ connect: () => Promise.resolve(), close: () => Promise.resolve(), ...input }),
+  });
+
+/** An output of the test's own, `type: <name>`. */
+export const testOutput = (type: string, output: Partial<Output> & Pick<Output, 'write'>): AnyDefinition =>
+  defineOutput({
+    ...meta,
+    type,
+    schema: z.strictObject({}),
+    create: () => ({ connect: () => Promise.resolve(), close: () => Promise.resolve(), ...output }),
+  });
+
+/** A processor of the test's own, `type: <name>`. */
+export const testProcessor = (type: string, processor: Processor): AnyDefinition =>
+  defineProcessor({ ...meta, type, schema: z.strictObject({}), create: () => processor });
+
+/** An engine for a file whose text is `yaml`, with the test's own components beside Millrace's. */
+export function engineFor(yaml: string, own: readonly AnyDefinition[] = []): Engine {
+  const registry = new Registry([...components, ...own]);
+  const text = `health_check: { enabled: false }\nlogging: { level: silent }\n${yaml}`;
+  const plan = parseConfig(text, { registry, env: {} });
+  return new Engine(plan, { registry, logger: createLogger(plan.logging) });
+}
+
+/** A batch of text messages that tells when it is settled. */
+export function settling(texts: readonly string[], settled: (error?: unknown) => void): Batch {
+  return new Batch(
+    texts.map((text) => Buffer.from(text)),
+    { ack: createAck(settled) },
+  );
+}
+
+export function textsOf(batch: Batch): string[] {
+  return batch.payloads.map((payload) => Buffer.from(payload).toString());
+}
+
+/** The value of one line of the Prometheus text, labels sorted as they are printed; 0 when there is none. */
+export async function metric(engine: Engine, name: string, labels: string): Promise<number> {
+  const text = await engine.metrics.registry.metrics();
+  const line = text.split('\n').find((each) => each.startsWith(`${name}{${labels}} `));
+  return line === undefined ? 0 : Number(line.split(' ').at(-1));
+}

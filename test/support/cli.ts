@@ -1,0 +1,73 @@
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+const defaultEntry = fileURLToPath(new URL('cli-entry.ts', import.meta.url));
+
+export interface CliOptions {
+  readonly env?: Record<string, string>;
+  readonly cwd?: string;
+  /** A module that runs the command line; from source, unless given. */
+  readonly entry?: string;
+  readonly nodeOptions?: readonly string[];
+}
+
+export interface CliResult {
+  /** Undefined when a signal ended the process. */
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Starts `millrace` as a process, as a user would. */
+export function startCli(args: readonly string[], options: CliOptions = {}) {
+  const { env = {}, cwd, entry = defaultEntry, nodeOptions = [] } = options;
+  const child = spawn(process.execPath, [...nodeOptions, entry, ...args], {
+    ...(cwd === undefined ? {} : { cwd }),
+    env: { PATH: process.env['PATH'], ...env },
+  });
+  let stdout = '';
+  let stderr = '';
+  const watchers = new Set<() => void>();
+  const changed = (): void => {
+    for (const watcher of watchers) watcher();
+  };
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text;
+    changed();
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+    changed();
+  });
+  child.stdin.on('error', () => {}).end();
+  const result = new Promise<CliResult>((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (code) => {
+      resolve({ code, stdout, stderr });
+      changed();
+    });
+  });
+  return {
+    child,
+    result,
+    /** Resolves when `pattern` is in what the process has written to stdout and stderr; rejects if it ends without. */
+    async seen(pattern: RegExp): Promise<void> {
+      await new Promise<void>((resolve, reject) => {
+        const look = (): void => {
+          const found = pattern.test(stdout) || pattern.test(stderr);
+          if (!found && child.exitCode === null && child.signalCode === null) return;
+          watchers.delete(look);
+          if (found) resolve();
+          else reject(new Error(`ended without ${String(pattern)}: ${stdout}${stderr}`));
+        };
+        watchers.add(look);
+        look();
+      });
+    },
+  };
+}
+
+/** Runs `millrace` to its end. */
+export function cli(args: readonly string[], options?: CliOptions): Promise<CliResult> {
+  return startCli(args, options).result;
+}

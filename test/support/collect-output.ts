@@ -1,0 +1,85 @@
+import { z } from 'zod';
+import { defineOutput } from '../../src/component/define.ts';
+import type { Output } from '../../src/component/contracts.ts';
+import type { Batch } from '../../src/message/batch.ts';
+import { textOf } from '../../src/message/text.ts';
+import { until } from './until.ts';
+
+/** A message as an output got it. */
+export interface Collected {
+  readonly payload: Uint8Array;
+  readonly source: string;
+  /** Microseconds since the epoch. */
+  readonly time: number;
+  readonly ext: Readonly<Record<string, string>>;
+}
+
+/** What the outputs of one name were given. It can be held: then a write does not end until it is released. */
+export class Collector {
+  readonly messages: Collected[] = [];
+  /** Writes that have begun; one that is held counts. */
+  writes = 0;
+  #gate: PromiseWithResolvers<void> | undefined;
+
+  hold(): void {
+    this.#gate ??= Promise.withResolvers();
+  }
+
+  release(): void {
+    this.#gate?.resolve();
+    this.#gate = undefined;
+  }
+
+  get texts(): string[] {
+    return this.messages.map(({ payload }) => textOf(payload));
+  }
+
+  /** Each message as JSON. */
+  get values(): unknown[] {
+    return this.texts.map((text): unknown => JSON.parse(text));
+  }
+
+  /** Resolves when there are at least `count` messages, with their texts. */
+  async count(count: number, timeout = 10_000): Promise<string[]> {
+    await until(`${count} messages`, () => this.messages.length >= count, {
+      timeout,
+      state: () => `${this.messages.length} came: ${JSON.stringify(this.texts.slice(-5)).slice(0, 500)}`,
+    });
+    return this.texts;
+  }
+
+  async write(batch: Batch, signal: AbortSignal): Promise<void> {
+    this.writes++;
+    while (this.#gate !== undefined) {
+      await Promise.race([this.#gate.promise, aborted(signal)]);
+      signal.throwIfAborted();
+    }
+    for (const [index, payload] of batch.payloads.entries()) {
+      const { source, ingestTime: time, ext } = batch.metadata(index);
+      this.messages.push({ payload, source, time, ext });
+    }
+  }
+}
+
+/** The output `collect`, whose `name` says which of `collectors` it fills. */
+export function collectOutput(collectors: (name: string) => Collector) {
+  return defineOutput({
+    type: 'collect',
+    summary: 'Keeps messages for a test.',
+    status: 'stable',
+    schema: z.strictObject({ name: z.string().default('out') }),
+    examples: [],
+    create: ({ name }): Output => ({
+      connect: () => Promise.resolve(),
+      write: (batch, signal) => collectors(name).write(batch, signal),
+      close: () => Promise.resolve(),
+    }),
+  });
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}

@@ -1,0 +1,163 @@
+import { pino } from 'pino';
+import { afterEach } from 'vitest';
+import { Registry } from '../../src/component/registry.ts';
+import { components } from '../../src/components/index.ts';
+import { parseConfig } from '../../src/config/load.ts';
+import { ConfigError } from '../../src/config/problem.ts';
+import { Engine, type Outcome } from '../../src/runtime/engine.ts';
+import { Collector, collectOutput } from './collect-output.ts';
+import { until } from './until.ts';
+
+/** A log line, parsed. */
+export interface LogLine {
+  readonly level: number;
+  readonly msg: string;
+  readonly stream?: string;
+  readonly stage?: string;
+  readonly code?: string | number;
+  readonly [field: string]: unknown;
+}
+
+const running = new Set<Run>();
+
+afterEach(async () => {
+  await Promise.all([...running].map((run) => run.abort()));
+});
+
+/** The mistakes of a file's text, one a line without its position; empty when it has none. */
+export function configMistakes(yaml: string): string[] {
+  try {
+    parse(yaml, {}, () => new Collector());
+    return [];
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems.map(({ path, message }) => `${path}: ${message}`);
+    throw error;
+  }
+}
+
+/** Runs the text of a file, as `millrace run` does. It is stopped after the test, if the test does not. */
+export async function startEngine(yaml: string, env: Record<string, string> = {}): Promise<Run> {
+  const run = new Run(yaml, env);
+  running.add(run);
+  await run.start();
+  return run;
+}
+
+/** An engine at work, and what can be seen of it from outside. */
+export class Run {
+  readonly log: LogLine[] = [];
+  /** Resolves when every stream has ended. */
+  ended: Promise<Outcome> = Promise.resolve({ failed: [], left: [] });
+  readonly #engine: Engine;
+  readonly #collectors = new Map<string, Collector>();
+
+  constructor(yaml: string, env: Record<string, string>) {
+    const { plan, registry } = parse(yaml, env, (name) => this.output(name));
+    const logger = pino(
+      { level: 'trace', base: null },
+      { write: (line: string) => void this.log.push(JSON.parse(line) as LogLine) },
+    );
+    this.#engine = new Engine(plan, { registry, logger });
+  }
+
+  async start(): Promise<void> {
+    const problems = await this.#engine.prepare();
+    if (problems.length > 0) throw new Error(problems.map(({ message }) => message).join('\n'));
+    this.ended = this.#engine.run();
+    this.ended.catch(() => {});
+  }
+
+  /** What the output `{ type: collect, name }` was given. */
+  output(name = 'out'): Collector {
+    let collector = this.#collectors.get(name);
+    if (collector === undefined) {
+      collector = new Collector();
+      this.#collectors.set(name, collector);
+    }
+    return collector;
+  }
+
+  /** The URL that a stream's server input says it listens on. */
+  async url(stream = 'stream-0'): Promise<string> {
+    const line = await this.logged(/^listening on /, (each) => each.stream === stream);
+    return String(line['url']);
+  }
+
+  async port(stream?: string): Promise<number> {
+    return Number(new URL(await this.url(stream)).port);
+  }
+
+  /** Resolves with the first log line whose message matches. */
+  async logged(message: RegExp, also: (line: LogLine) => boolean = () => true): Promise<LogLine> {
+    return await until(
+      `the log line ${String(message)}`,
+      () => this.log.find((line) => message.test(line.msg) && also(line)),
+      { state: () => `the log ends: ${this.#logEnd()}` },
+    );
+  }
+
+  /** Resolves when an input has connected, or listens. */
+  async connected(stream = 'stream-0'): Promise<void> {
+    await this.logged(/^input connected$/, (line) => line.stream === stream);
+  }
+
+  /** What `GET path` answers on the health address. */
+  async http(path: string): Promise<{ status: number; text: string }> {
+    const { msg } = await this.logged(/^health on /);
+    const response = await fetch(new URL(path, msg.slice('health on '.length)));
+    return { status: response.status, text: await response.text() };
+  }
+
+  /** The value of a metric in `/metrics`, 0 where there is none; `labels` as they stand there. */
+  async metric(name: string, ...labels: string[]): Promise<number> {
+    const { text } = await this.http('/metrics');
+    const line = text
+      .split('\n')
+      .find((each) => /^[^ {]+/.exec(each)?.[0] === name && labels.every((label) => each.includes(label)));
+    return line === undefined ? 0 : Number(line.slice(line.lastIndexOf(' ') + 1));
+  }
+
+  /** Resolves when the metric has the value. */
+  async metricIs(value: number, name: string, ...labels: string[]): Promise<void> {
+    let last = 0;
+    await until(`${name} to be ${value}`, async () => (last = await this.metric(name, ...labels)) === value, {
+      state: () => `it is ${last}; the log ends: ${this.#logEnd()}`,
+    });
+  }
+
+  /** Begins to drain, as SIGTERM does. */
+  drain(): void {
+    this.#engine.stop();
+  }
+
+  /** Drains, and resolves with how it ended. */
+  async stop(): Promise<Outcome> {
+    this.#engine.stop();
+    const outcome = await this.ended;
+    running.delete(this);
+    return outcome;
+  }
+
+  /** Ends at once. */
+  async abort(): Promise<void> {
+    running.delete(this);
+    for (const collector of this.#collectors.values()) collector.release();
+    this.#engine.abort();
+    await this.ended.catch(() => {});
+  }
+
+  #logEnd(): string {
+    return this.log
+      .slice(-8)
+      .map(({ msg }) => msg)
+      .join(' | ');
+  }
+}
+
+/** The text's plan; health is served on a port of its own choice, so that tests can run side by side. */
+function parse(yaml: string, env: Record<string, string>, collectors: (name: string) => Collector) {
+  const registry = new Registry([...components, collectOutput(collectors)]);
+  const plan = parseConfig(yaml, { registry, env, file: 'test.yaml' });
+  const health_check = { ...plan.health_check, address: '127.0.0.1:0' };
+  return { plan: { ...plan, health_check }, registry };
+}

@@ -1,0 +1,22 @@
+const POLL_MS = 5;
+
+/**
+ * Resolves with the first value of `condition` that is neither false nor undefined.
+ * @throws Error after `timeout` milliseconds, saying what was waited for and what `state` tells then
+ */
+export async function until<T>(
+  what: string,
+  condition: () => T | Promise<T>,
+  options: { timeout?: number; state?: () => string } = {},
+): Promise<Exclude<T, false | undefined>> {
+  const { timeout = 10_000, state } = options;
+  const deadline = performance.now() + timeout;
+  for (;;) {
+    const value = await condition();
+    if (value !== false && value !== undefined) return value as Exclude<T, false | undefined>;
+    if (performance.now() > deadline) {
+      throw new Error(`waited ${timeout} ms for ${what}${state === undefined ? '' : `; ${state()}`}`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+}
