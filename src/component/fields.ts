@@ -83,7 +83,7 @@ export const tls = z
       .string()
       .optional()
       .describe(
-        'Certificates of the authorities to trust, in place of the system’s. On a server, clients must then show a certificate that one of them signed.',
+        'Certificates of the authorities to trust, in place of those that come with Node.js. On a server, clients must then show a certificate that one of them signed.',
       ),
     cert_file: z.string().optional().describe('The own certificate, with its intermediates.'),
     key_file: z.string().optional().describe('The key of the own certificate.'),

@@ -110,11 +110,12 @@ export class Run {
 
   /** The value of a metric in `/metrics`, 0 where there is none; `labels` as they stand there. */
   async metric(name: string, ...labels: string[]): Promise<number> {
-    const { text } = await this.http('/metrics');
-    const line = text
-      .split('\n')
-      .find((each) => /^[^ {]+/.exec(each)?.[0] === name && labels.every((label) => each.includes(label)));
-    return line === undefined ? 0 : Number(line.slice(line.lastIndexOf(' ') + 1));
+    return metricIn((await this.http('/metrics')).text, name, labels);
+  }
+
+  /** The same after the end, when nobody answers any more. */
+  async finalMetric(name: string, ...labels: string[]): Promise<number> {
+    return metricIn(await this.#engine.metrics.registry.metrics(), name, labels);
   }
 
   /** Resolves when the metric has the value. */
@@ -123,6 +124,22 @@ export class Run {
     await until(`${name} to be ${value}`, async () => (last = await this.metric(name, ...labels)) === value, {
       state: () => `it is ${last}; the log ends: ${this.#logEnd()}`,
     });
+  }
+
+  /** Resolves when nothing is in flight. */
+  async idle(stream = 'stream-0'): Promise<void> {
+    await until('nothing to be in flight', async () => (await this.inFlight(stream)).messages === 0);
+  }
+
+  /** What the stream holds, from received to confirmed. */
+  async inFlight(stream = 'stream-0'): Promise<{ messages: number; bytes: number }> {
+    // The gauges are set when health is asked for.
+    await this.http('/health');
+    const label = `stream="${stream}"`;
+    return {
+      messages: await this.metric('millrace_in_flight_messages', label),
+      bytes: await this.metric('millrace_in_flight_bytes', label),
+    };
   }
 
   /** Begins to drain, as SIGTERM does. */
@@ -138,10 +155,10 @@ export class Run {
     return outcome;
   }
 
-  /** Ends at once. */
-  async abort(): Promise<void> {
+  /** Ends at once. Outputs that are held are released, unless told otherwise. */
+  async abort(options: { release?: boolean } = {}): Promise<void> {
     running.delete(this);
-    for (const collector of this.#collectors.values()) collector.release();
+    if (options.release ?? true) for (const collector of this.#collectors.values()) collector.release();
     this.#engine.abort();
     await this.ended.catch(() => {});
   }
@@ -152,6 +169,13 @@ export class Run {
       .map(({ msg }) => msg)
       .join(' | ');
   }
+}
+
+function metricIn(text: string, name: string, labels: readonly string[]): number {
+  const line = text
+    .split('\n')
+    .find((each) => /^[^ {]+/.exec(each)?.[0] === name && labels.every((label) => each.includes(label)));
+  return line === undefined ? 0 : Number(line.slice(line.lastIndexOf(' ') + 1));
 }
 
 /** The text's plan; health is served on a port of its own choice, so that tests can run side by side. */

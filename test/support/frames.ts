@@ -54,28 +54,29 @@ export interface ReadFrame {
   readonly payload: Buffer;
 }
 
-/** The whole frames at the start of `bytes`, unmasked. */
-export function readFrames(bytes: Buffer): ReadFrame[] {
+/** The whole frames at the start of `bytes`, unmasked, and the bytes after them. */
+export function readFrames(bytes: Buffer): { frames: ReadFrame[]; rest: Buffer } {
   const frames: ReadFrame[] = [];
   let at = 0;
   for (;;) {
-    if (bytes.length < at + 2) return frames;
+    const incomplete = { frames, rest: bytes.subarray(at) };
+    if (bytes.length < at + 2) return incomplete;
     const opcode = bytes[at]! & 0x0f;
     const masked = (bytes[at + 1]! & 0x80) !== 0;
     let length = bytes[at + 1]! & 0x7f;
     let start = at + 2;
     if (length === 126) {
-      if (bytes.length < start + 2) return frames;
+      if (bytes.length < start + 2) return incomplete;
       length = bytes.readUInt16BE(start);
       start += 2;
     } else if (length === 127) {
-      if (bytes.length < start + 8) return frames;
+      if (bytes.length < start + 8) return incomplete;
       length = Number(bytes.readBigUInt64BE(start));
       start += 8;
     }
     const mask = masked ? bytes.subarray(start, start + 4) : undefined;
     if (masked) start += 4;
-    if (bytes.length < start + length) return frames;
+    if (bytes.length < start + length) return incomplete;
     const payload = Buffer.from(bytes.subarray(start, start + length));
     if (mask !== undefined) for (let i = 0; i < length; i++) payload[i]! ^= mask[i & 3]!;
     frames.push({ opcode, payload });

@@ -62,21 +62,25 @@ export class RawPeer {
   readonly socket: Socket;
   /** The HTTP part of what came, without the empty line. */
   readonly head: string;
-  /** What came after it. */
-  received: Buffer;
+  readonly #frames: ReadFrame[] = [];
+  #unread: Buffer[];
 
   constructor(socket: Socket, head: string, rest: Buffer) {
     this.socket = socket;
     this.head = head;
-    this.received = rest;
-    socket.on('data', (chunk: Buffer) => {
-      this.received = Buffer.concat([this.received, chunk]);
-    });
+    this.#unread = [rest];
+    socket.on('data', (chunk: Buffer) => this.#unread.push(chunk));
     socket.on('error', () => {});
   }
 
-  get frames(): ReadFrame[] {
-    return readFrames(this.received);
+  /** The whole frames that came so far. */
+  get frames(): readonly ReadFrame[] {
+    if (this.#unread.length > 1 || this.#frames.length === 0) {
+      const { frames, rest } = readFrames(Buffer.concat(this.#unread));
+      this.#frames.push(...frames);
+      this.#unread = [rest];
+    }
+    return this.#frames;
   }
 
   /** The value of a header of the handshake; its name is compared without case. */

@@ -5,11 +5,20 @@ import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { startEngine, type Run } from '../support/engine.ts';
 import { frame, opcodes } from '../support/frames.ts';
-import { FaultServer, afterTest, connectClient, rawUpgrade, send, upgradeOn, type RawPeer } from '../support/peers.ts';
+import {
+  FaultServer,
+  afterTest,
+  connectClient,
+  rawUpgrade,
+  send,
+  upgradeOn,
+  type RawPeer,
+} from '../support/peers.ts';
 import { until } from '../support/until.ts';
 
 const fast = 'ping_interval: 50ms, ping_timeout: 100ms';
-const fixture = (name: string): string => fileURLToPath(new URL(`../http/fixtures/${name}.pem`, import.meta.url));
+const fixture = (name: string): string =>
+  fileURLToPath(new URL(`../http/fixtures/${name}.pem`, import.meta.url));
 
 const server = (fields: string, more = ''): string => `
   - input: { type: websocket, mode: server, host: 127.0.0.1, port: 0, ${fields} }
@@ -65,20 +74,26 @@ test('a client that talks gets no ping', async () => {
   expect(pings(peer)).toBe(0);
 });
 
-test.each(['ws', 'wss'])('a peer in the middle of a frame that takes long is not dead, though it cannot answer (%s)', async (scheme) => {
-  const tls = scheme === 'ws' ? '' : `tls: { cert_file: "${fixture('server')}", key_file: "${fixture('server-key')}" }`;
-  const run = await startEngine(`streams: ${server(`${fast}, ${tls}`)}`);
-  const url = await run.url();
-  const peer = scheme === 'ws' ? await rawUpgrade(url) : await rawSecureUpgrade(url);
-  const message = 'x'.repeat(100);
-  const bytes = frame('text', message, { mask: true });
-  let at = 0;
-  // A second in all: six times what a deaf peer gets.
-  const drip = setInterval(() => at < bytes.length && peer.socket.write(bytes.subarray(at, ++at)), 10);
-  afterTest(() => clearInterval(drip));
-  expect(await run.output().count(1)).toEqual([message]);
-  expect(peer.socket.destroyed).toBe(false);
-});
+test.each(['ws', 'wss'])(
+  'a peer in the middle of a frame that takes long is not dead, though it cannot answer (%s)',
+  async (scheme) => {
+    const tls =
+      scheme === 'ws'
+        ? ''
+        : `tls: { cert_file: "${fixture('server')}", key_file: "${fixture('server-key')}" }`;
+    const run = await startEngine(`streams: ${server(`${fast}, ${tls}`)}`);
+    const url = await run.url();
+    const peer = scheme === 'ws' ? await rawUpgrade(url) : await rawSecureUpgrade(url);
+    const message = 'x'.repeat(100);
+    const bytes = frame('text', message, { mask: true });
+    let at = 0;
+    // A second in all: six times what a deaf peer gets.
+    const drip = setInterval(() => at < bytes.length && peer.socket.write(bytes.subarray(at, ++at)), 10);
+    afterTest(() => clearInterval(drip));
+    expect(await run.output().count(1)).toEqual([message]);
+    expect(peer.socket.destroyed).toBe(false);
+  },
+);
 
 test('a client that is not read because the output is stalled is not taken for dead', async () => {
   const run = await startEngine(`

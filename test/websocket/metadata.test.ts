@@ -88,7 +88,9 @@ streams:
     'x-twice': 'one\r\nX-Twice: two',
   });
   expect(peer.header('sec-websocket-protocol')).toBe('v2');
-  peer.socket.write(Buffer.concat([frame('text', 'a', { mask: true }), frame('binary', 'b', { mask: true })]));
+  peer.socket.write(
+    Buffer.concat([frame('text', 'a', { mask: true }), frame('binary', 'b', { mask: true })]),
+  );
   await run.output().count(2);
   const [first, second] = run.output().messages.map(({ ext }) => ext);
   expect(first).toEqual({

@@ -35,7 +35,10 @@ test('a server that restarts again and again loses nobody', async () => {
     expect(await run.output().count(expected.length)).toEqual(expected);
     await server.down();
   }
-  await until('six reconnects', async () => (await run.metric('millrace_reconnects_total', 'stage="input"')) >= 6);
+  await until(
+    'six reconnects',
+    async () => (await run.metric('millrace_reconnects_total', 'stage="input"')) >= 6,
+  );
   expect(await run.metric('millrace_connections_opened_total', 'stage="input"')).toBe(6);
   const sessions = new Set(run.output().messages.map(({ ext }) => ext['session_id']));
   expect(sessions.size).toBe(6);
@@ -77,12 +80,17 @@ test('the server’s close code and reason are in the log', async () => {
   const run = await startEngine(client(server.url));
   const line = await run.logged(/^input lost its connection/);
   expect(line.msg).toMatch(/ws:\/\/[^ ]+ closed the connection with 1012: restarting$/);
-  await until('its count', async () => (await run.metric('millrace_connections_closed_total', 'code="1012"')) >= 1);
+  await until(
+    'its count',
+    async () => (await run.metric('millrace_connections_closed_total', 'code="1012"')) >= 1,
+  );
   expect(run.output().texts[0]).toBe('bye');
 });
 
 test('what we close for is in the log as ours', async () => {
-  const server = await new FaultServer((peer) => void peer.accept({ then: frame('text', 'x', { declared: 2 ** 31 }) })).up();
+  const server = await new FaultServer(
+    (peer) => void peer.accept({ then: frame('text', 'x', { declared: 2 ** 31 }) }),
+  ).up();
   const run = await startEngine(client(server.url));
   const peer = await server.peer(0);
   expect(await peer.closeCode()).toBe(1009);
@@ -94,8 +102,11 @@ test('what we close for is in the log as ours', async () => {
 test('pauses are drawn at random below a limit that doubles up to `max`', async () => {
   const run = await startEngine(client(`ws://127.0.0.1:${await freePort()}`, '{ initial: 4ms, max: 32ms }'));
   await until('30 attempts', () => run.log.filter(({ msg }) => msg.startsWith('input failed')).length >= 30);
-  const pauses = run.log.filter(({ msg }) => msg.startsWith('input failed')).map((line) => Number(line['retry_in_ms']));
-  for (const [index, pause] of pauses.entries()) expect(pause).toBeLessThanOrEqual(Math.min(32, 4 * 2 ** index));
+  const pauses = run.log
+    .filter(({ msg }) => msg.startsWith('input failed'))
+    .map((line) => Number(line['retry_in_ms']));
+  for (const [index, pause] of pauses.entries())
+    expect(pause).toBeLessThanOrEqual(Math.min(32, 4 * 2 ** index));
   expect(Math.max(...pauses)).toBeGreaterThan(8);
   expect(new Set(pauses).size).toBeGreaterThan(5);
 });
@@ -121,7 +132,10 @@ streams:
   expect(await run.output().count(1)).toEqual(['all is well']);
   const { status, text } = await run.http('/readiness');
   expect(status).toBe(503);
-  expect(JSON.parse(text).streams).toMatchObject([{ id: 'doomed', state: 'failed' }, { id: 'healthy', ready: true }]);
+  expect(JSON.parse(text).streams).toMatchObject([
+    { id: 'doomed', state: 'failed' },
+    { id: 'healthy', ready: true },
+  ]);
   peer.socket.end(closeFrame(1000, '', { mask: true }));
   expect(await run.stop()).toEqual({ failed: ['doomed'], left: [] });
 });

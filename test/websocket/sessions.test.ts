@@ -39,7 +39,11 @@ streams:
     const { client } = session[0]!;
     seen.add(client);
     expect(session).toEqual(
-      Array.from({ length: MESSAGES }, (_, index) => ({ client, number: index + 1, sequence: String(index + 1) })),
+      Array.from({ length: MESSAGES }, (_, index) => ({
+        client,
+        number: index + 1,
+        sequence: String(index + 1),
+      })),
     );
   }
   expect(seen.size).toBe(CONNECTIONS);

@@ -40,7 +40,9 @@ const schema = z
       .describe('The largest message to accept from the server; what it sends is not used.'),
     tls: tls
       .optional()
-      .describe('TLS of a `wss://` connection; without it the system’s authorities are trusted.'),
+      .describe(
+        'TLS of a `wss://` connection; without it the authorities that come with Node.js are trusted.',
+      ),
     ping_interval: duration('s')
       .default(30_000)
       .describe('A connection that has been quiet this long gets a ping. 0 turns pings off.'),
@@ -150,7 +152,13 @@ class WebSocketOutput implements Output {
       const written = (error?: Error | null): void => {
         signal.removeEventListener('abort', aborted);
         if (error === undefined || error === null) resolve();
-        else reject(new NotConnectedError(connection.lost ?? `cannot send: ${error.message}`, error));
+        else
+          reject(
+            new NotConnectedError(
+              connection.lost ?? `cannot send to ${maskUrl(this.#config.url)}: ${error.message}`,
+              error,
+            ),
+          );
       };
       let run = 0;
       for (const [index, payload] of payloads.entries()) {

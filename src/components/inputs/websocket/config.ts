@@ -93,9 +93,18 @@ const shape = {
     .describe('What of the handshake goes into `__meta_ext` besides what always does.'),
 };
 
-export const schema = z.strictObject(shape).superRefine((value, context) => {
+const modes = z.strictObject(shape).superRefine(
+  (value, context) => {
+    refuseOtherMode(shape, value, value.mode, (field, message) =>
+      context.addIssue({ code: 'custom', path: [field], message }),
+    );
+  },
+  // Also where another field is wrong, so that all mistakes are told at once.
+  { when: ({ value }) => shape.mode.safeParse((value as { mode?: unknown } | null)?.mode).success },
+);
+
+export const schema = modes.superRefine((value, context) => {
   const fail = (path: string[], message: string): void => context.addIssue({ code: 'custom', path, message });
-  refuseOtherMode(shape, value, value.mode, (field, message) => fail([field], message));
   if (value.mode === 'client') {
     if (value.url === undefined)
       return fail(['url'], 'missing; a client needs the URL of a server, like ws://host:port/path');

@@ -21,7 +21,7 @@ export interface Session {
 
 /** A socket's own stream, whose reads `ws` can pause but not hold back entirely. */
 interface WithHandle {
-  _handle?: { reading?: boolean; readStop?: () => number } | null;
+  _handle?: { reading: boolean; readStart: () => number; readStop: () => number } | null;
 }
 
 /** For the `closeTimeout` of `ws`, which runs on while we don't read; `Sessions` has its own. */
@@ -64,7 +64,7 @@ export class Sessions {
       },
       room: () => {
         this.#keepalive.suspend(false);
-        for (const { socket } of this.#open) socket.resume();
+        for (const session of this.#open) resume(session);
       },
     });
   }
@@ -134,13 +134,21 @@ export class Sessions {
 
 /**
  * Stops reading at once. Pausing the stream alone lets Node read another 64 KiB into each socket's own buffer, which
- * for thousands of connections is more than the budget; so the handle stops too, and Node starts it again on resume.
+ * for thousands of connections is more than the budget; so the handle stops too.
  */
 function pause({ socket, connection }: Session): void {
   socket.pause();
   const handle = (connection as unknown as WithHandle)._handle;
-  if (handle?.readStop !== undefined && handle.reading === true) {
-    handle.reading = false;
-    handle.readStop();
-  }
+  if (handle?.reading !== true) return;
+  handle.reading = false;
+  handle.readStop();
+}
+
+/** Node itself starts a handle again only if its stream was not waiting for data when it was stopped. */
+function resume({ socket, connection }: Session): void {
+  socket.resume();
+  const handle = (connection as unknown as WithHandle)._handle;
+  if (handle?.reading !== false || connection.readableEnded) return;
+  handle.reading = true;
+  if (handle.readStart() !== 0) connection.destroy();
 }

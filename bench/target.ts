@@ -1,0 +1,122 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { stringify } from 'yaml';
+import { Helper, freePort, track } from './processes.ts';
+import { sleep } from './wait.ts';
+
+/** What a server has done with what was sent to it. */
+export interface Counts {
+  readonly received: number;
+  /** Received and not yet confirmed by the output. */
+  readonly inFlight: number;
+  /** Confirmed by the output. */
+  readonly written: number;
+  /** Messages refused, and attempts that failed. */
+  readonly errors: number;
+}
+
+/** What is measured: the product, or bare `ws`. */
+export interface Target {
+  readonly pid: number;
+  readonly port: number;
+  counts(): Promise<Counts>;
+  stop(): Promise<void>;
+}
+
+export async function startBare(args: readonly string[] = []): Promise<Target> {
+  const helper = Helper.start('./bare.ts', args);
+  const { port } = await helper.reply<{ port: number }>();
+  return {
+    pid: helper.pid,
+    port,
+    counts: async () => {
+      const { count } = await helper.ask<{ count: number }>({});
+      return { received: count, inFlight: 0, written: count, errors: 0 };
+    },
+    stop: () => helper.stop(),
+  };
+}
+
+/** The part of a stream that a case is about; the rest is the same for all. */
+export interface StreamPart {
+  readonly codec?: object;
+  readonly processors?: readonly object[];
+  readonly output: object;
+}
+
+/** Runs the product as its users do, with a file of their format. */
+export async function startProduct(
+  bin: string,
+  part: StreamPart,
+  nodeOptions: readonly string[] = [],
+): Promise<Target> {
+  const [port, healthPort] = [await freePort(), await freePort()];
+  const directory = await mkdtemp(join(tmpdir(), 'millrace-bench-'));
+  const file = join(directory, 'bench.yaml');
+  const { codec, processors, output } = part;
+  await writeFile(
+    file,
+    stringify({
+      logging: { level: 'warn' },
+      health_check: { address: `127.0.0.1:${healthPort}` },
+      streams: [
+        {
+          input: { type: 'websocket', mode: 'server', host: '127.0.0.1', port, ...(codec && { codec }) },
+          ...(processors && { pipeline: { processors } }),
+          output,
+        },
+      ],
+    }),
+  );
+  const child = track(
+    spawn(process.execPath, [...nodeOptions, bin, 'run', file], { stdio: ['ignore', 'inherit', 'inherit'] }),
+  );
+  const health = `http://127.0.0.1:${healthPort}`;
+  await untilReady(child, health);
+  return {
+    pid: child.pid!,
+    port,
+    counts: () => scrape(health),
+    stop: async () => {
+      if (child.exitCode === null) {
+        const gone = new Promise((resolve) => child.once('exit', resolve));
+        child.kill('SIGTERM');
+        await gone;
+      }
+      await rm(directory, { recursive: true });
+      if (child.exitCode !== 0) throw new Error(`millrace ended with ${child.exitCode ?? child.signalCode}`);
+    },
+  };
+}
+
+async function untilReady(child: ChildProcess, health: string): Promise<void> {
+  for (;;) {
+    if (child.exitCode !== null) throw new Error(`millrace ended with ${child.exitCode} before it was ready`);
+    const ready = await fetch(`${health}/readiness`).then(
+      (response) => response.ok,
+      () => false,
+    );
+    if (ready) return;
+    await sleep(50);
+  }
+}
+
+async function scrape(health: string): Promise<Counts> {
+  // The gauge of what is in flight is brought up to date when readiness is asked for.
+  await (await fetch(`${health}/readiness`)).text();
+  const text = await (await fetch(`${health}/metrics`)).text();
+  const sum = (name: string): number => {
+    let total = 0;
+    for (const line of text.matchAll(new RegExp(`^${name}(?:\\{.*\\})? (\\S+)$`, 'gm')))
+      total += Number(line[1]);
+    return total;
+  };
+  return {
+    received: sum('millrace_input_messages_total'),
+    inFlight: sum('millrace_in_flight_messages'),
+    written: sum('millrace_output_messages_total'),
+    errors: sum('millrace_errors_total'),
+  };
+}

@@ -1,0 +1,196 @@
+import { readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Options, Part } from './options.ts';
+import { WARM_FROM } from './messages.ts';
+import { Sender, cpuOf } from './processes.ts';
+import { profileOptions } from './profile.ts';
+import type { Sent } from './sender.ts';
+import { startBare, startProduct, type StreamPart, type Target } from './target.ts';
+import { sleep } from './wait.ts';
+
+export interface Case {
+  readonly part: Part;
+  readonly name: string;
+  /** The least share of bare `ws`; undefined for a case that is only shown. */
+  readonly target: number | undefined;
+  readonly stream: StreamPart;
+  /** What must have been written of what was sent, where that is known. */
+  readonly expected: (sent: Sent) => number | undefined;
+}
+
+/** Messages a second, and CPU time for each message in microseconds: of all threads, and of the main one. */
+export interface Rate {
+  readonly perSecond: number;
+  readonly cpu: number;
+  readonly mainCpu: number;
+}
+
+const file = join(tmpdir(), `millrace-bench-${process.pid}.jsonl`);
+const json = { type: 'json' };
+const drop = { type: 'drop' };
+const sql = (query: string): object[] => [{ type: 'sql', query }];
+const filter = `FROM flow WHERE temperature >= ${WARM_FROM}`;
+
+export const cases: readonly Case[] = [
+  {
+    part: '4',
+    name: '(4) ws → drop, no codec',
+    target: 0.75,
+    stream: { output: drop },
+    expected: ({ messages }) => messages,
+  },
+  {
+    part: '1',
+    name: '(1) ws → json codec → drop',
+    target: 0.35,
+    stream: { codec: json, output: drop },
+    expected: ({ messages }) => messages,
+  },
+  {
+    part: '3',
+    name: '(3) ws → sql group-by → drop',
+    target: 0.3,
+    stream: {
+      codec: json,
+      processors: sql(
+        'SELECT sensor, avg(temperature) AS average, count(*) AS readings FROM flow GROUP BY sensor',
+      ),
+      output: drop,
+    },
+    expected: () => undefined,
+  },
+  {
+    part: '2',
+    name: '(2) ws → sql filter, projection → file',
+    target: 0.2,
+    stream: {
+      codec: json,
+      processors: sql(`SELECT sensor, temperature ${filter}`),
+      output: { type: 'file', path: file, append: false },
+    },
+    expected: ({ warm }) => warm,
+  },
+  {
+    part: 'star',
+    name: 'ws → sql SELECT * with a filter → file',
+    target: undefined,
+    stream: {
+      codec: json,
+      processors: sql(`SELECT * ${filter}`),
+      output: { type: 'file', path: file, append: false },
+    },
+    expected: ({ warm }) => warm,
+  },
+];
+
+/** One case beside bare `ws`: what each did in each round. */
+export interface Comparison {
+  readonly case: Case;
+  readonly connections: number;
+  readonly bare: Rate[];
+  readonly product: Rate[];
+  /** Of each round: the product's rate by the mean of bare's before and after it. */
+  readonly ratios: number[];
+}
+
+/** Runs bare, case, bare, case, …, bare in each round, so that all share what the machine does meanwhile. */
+export async function compareThroughput(
+  options: Options,
+  progress: (text: string) => void,
+): Promise<Comparison[]> {
+  const chosen = cases.filter(({ part }) => options.parts.has(part));
+  const comparisons = options.connections.flatMap((connections) =>
+    chosen.map((each): Comparison => ({ case: each, connections, bare: [], product: [], ratios: [] })),
+  );
+  const bare = async (connections: number): Promise<Rate> =>
+    await measure(await startBare(), connections, options);
+  for (let round = 1; round <= options.rounds; round++) {
+    let before: Rate | undefined;
+    let beforeConnections = 0;
+    for (const comparison of comparisons) {
+      const { connections } = comparison;
+      progress(`round ${round}: ${comparison.case.name}, ${connections} connections`);
+      if (before === undefined || beforeConnections !== connections) before = await bare(connections);
+      const product = await startProduct(
+        options.bin,
+        comparison.case.stream,
+        profileOptions(options, comparison.case.part),
+      );
+      const rate = await measure(product, connections, options, comparison.case.expected);
+      const after = await bare(connections);
+      comparison.bare.push(before, after);
+      comparison.product.push(rate);
+      comparison.ratios.push((2 * rate.perSecond) / (before.perSecond + after.perSecond));
+      before = after;
+      beforeConnections = connections;
+    }
+  }
+  await rm(file, { force: true });
+  return comparisons;
+}
+
+/** Warms it up, then sends for some seconds and counts until the last message is confirmed. */
+async function measure(
+  target: Target,
+  connections: number,
+  options: Options,
+  expected: Case['expected'] = ({ messages }) => messages,
+): Promise<Rate> {
+  const sender = new Sender();
+  await sender.connect(target.port, connections);
+  const warmUp = await sender.flood(Math.min(1.5, options.seconds));
+  await untilConfirmed(target, warmUp.messages);
+  const cpuBefore = await cpuOf(target.pid);
+  const start = performance.now();
+  const sent = await sender.flood(options.seconds);
+  const all: Sent = { messages: warmUp.messages + sent.messages, warm: warmUp.warm + sent.warm };
+  await untilConfirmed(target, all.messages);
+  const seconds = (performance.now() - start) / 1000;
+  const cpu = await cpuOf(target.pid);
+  await check(target, expected(all));
+  await sender.stop();
+  await target.stop();
+  const perMessage = 1e6 / sent.messages;
+  return {
+    perSecond: sent.messages / seconds,
+    cpu: (cpu.all - cpuBefore.all) * perMessage,
+    mainCpu: (cpu.main - cpuBefore.main) * perMessage,
+  };
+}
+
+/** @throws Error when messages are lost or come twice */
+export async function untilConfirmed(target: Target, messages: number): Promise<void> {
+  let last = -1;
+  let lastChange = performance.now();
+  for (;;) {
+    const { received, inFlight } = await target.counts();
+    if (received > messages) throw new Error(`sent ${messages}, and ${received} arrived`);
+    if (received === messages && inFlight === 0) return;
+    const state = received - inFlight;
+    if (state !== last) lastChange = performance.now();
+    else if (performance.now() - lastChange > 20_000) {
+      throw new Error(
+        `sent ${messages}; ${received} arrived and ${inFlight} are in flight, and nothing happens`,
+      );
+    }
+    last = state;
+    await sleep(10);
+  }
+}
+
+async function check(target: Target, expected: number | undefined): Promise<void> {
+  const { written, errors } = await target.counts();
+  if (errors > 0) throw new Error(`${errors} errors`);
+  if (expected === undefined) return;
+  if (written !== expected)
+    throw new Error(`${expected} messages should have been written, and ${written} were`);
+}
+
+/** Lines in the file that the SQL cases write. */
+export async function countLines(path: string): Promise<number> {
+  const data = await readFile(path);
+  let lines = 0;
+  for (let at = data.indexOf(10); at >= 0; at = data.indexOf(10, at + 1)) lines++;
+  return lines;
+}

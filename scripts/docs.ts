@@ -1,0 +1,259 @@
+/**
+ * Writes the parts of the documentation that the code itself knows: the reference pages, and the regions of other pages
+ * between `<!-- generated:name -->` and `<!-- /generated -->`. `npm run docs` writes them; with `--check` nothing is
+ * written, and what differs is shown and fails.
+ */
+import { spawnSync } from 'node:child_process';
+import { globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { format, resolveConfig } from 'prettier';
+import type { AnyDefinition, Kind } from '../src/component/define.ts';
+import { registry } from '../src/components/index.ts';
+import { describeFields, type FieldDescription } from '../src/config/describe-fields.ts';
+import { errorCodes } from '../src/errors.ts';
+import { createMetrics } from '../src/telemetry/metrics.ts';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const NOTE = '<!-- Generated from the source by `npm run docs`; do not edit by hand. -->';
+
+const kinds: readonly Kind[] = ['input', 'buffer', 'processor', 'output', 'codec'];
+const plurals: Readonly<Record<Kind, string>> = {
+  input: 'inputs',
+  buffer: 'buffers',
+  processor: 'processors',
+  output: 'outputs',
+  codec: 'codecs',
+};
+
+/** Where a component stands in a file, as the path that leads to it. */
+const places: Readonly<Record<Kind, string>> = {
+  input: '`streams[].input`',
+  buffer: '`streams[].buffer`',
+  processor: '`streams[].pipeline.processors[]`',
+  output: '`streams[].output` and `streams[].error_output`',
+  codec: '`codec` of an input or an output',
+};
+
+/** Longer pages that explain what a reference page only lists; from `docs/`. */
+const guides: Readonly<Record<string, string>> = {
+  'input websocket': 'websocket-input.md',
+};
+
+/** The page of a component, from the root of the repository. */
+export function pageOf({ kind, type }: AnyDefinition): string {
+  return `docs/reference/${plurals[kind]}/${type}.md`;
+}
+
+/** Every generated page, whole, by its path from the root of the repository. */
+export async function generatePages(): Promise<Map<string, string>> {
+  const pages = new Map<string, string>();
+  for (const definition of definitions()) pages.set(pageOf(definition), componentPage(definition));
+  pages.set('docs/reference/README.md', indexPage());
+  pages.set('docs/reference/errors.md', errorsPage());
+  const regions: Readonly<Record<string, () => string | Promise<string>>> = {
+    components: componentsTable,
+    'spec-examples': specExamples,
+    metrics: metricsTable,
+  };
+  for (const path of ['README.md', 'docs/monitoring.md']) {
+    pages.set(path, await fillRegions(readFileSync(join(root, path), 'utf8'), regions));
+  }
+  const formatted = [...pages].map(async ([path, text]) => [path, await pretty(path, text)] as const);
+  return new Map(await Promise.all(formatted));
+}
+
+/** Pages under `docs/reference` that nothing generates any more. */
+export function stalePages(pages: ReadonlyMap<string, string>): string[] {
+  return globSync('docs/reference/**/*.md', { cwd: root }).filter((path) => !pages.has(path));
+}
+
+function definitions(): AnyDefinition[] {
+  return kinds.flatMap((kind): readonly AnyDefinition[] => registry.list(kind));
+}
+
+function componentPage(definition: AnyDefinition): string {
+  const { kind, type, status, summary, description, examples } = definition;
+  const fields = describeFields(registry.schemaOf(definition));
+  const guide = guides[`${kind} ${type}`];
+  // TLS fields that only a client has are shared with components that are always one.
+  const hasModes = fields.some(({ name }) => name === 'mode');
+  return [
+    NOTE,
+    `# \`${type}\` ${kind}`,
+    summary,
+    `Status: ${status}. Its place in a file: ${places[kind]}.`,
+    guide === undefined ? '' : `[This page](../../${guide}) explains it with everything around it.`,
+    description ?? '',
+    examples.length === 0 ? '' : '## Examples',
+    ...examples.map(
+      ({ title, yaml }) => `${title}:\n\n\`\`\`yaml fragment\n${kind}:\n${indent(yaml.trimEnd())}\n\`\`\``,
+    ),
+    '## Fields',
+    fields.length === 0 ? `None besides \`type: ${type}\`.` : '',
+    ...fields.map((row) => field(row, hasModes)),
+  ]
+    .filter((part) => part !== '')
+    .join('\n\n');
+}
+
+function field(row: FieldDescription, hasModes: boolean): string {
+  const facts = [
+    `Type: ${row.type.replaceAll(' | ', ' or ')}`,
+    row.required ? 'required' : 'optional',
+    row.default === undefined ? '' : `default: \`${row.default}\``,
+    row.mode === undefined || !hasModes ? '' : `\`mode: ${row.mode}\` only`,
+    row.secret ? 'never shown in logs or errors' : '',
+  ].filter((fact) => fact !== '');
+  return `### \`${row.name}\`\n\n${row.description}\n\n${facts.join(' · ')}`;
+}
+
+function indent(text: string): string {
+  return text
+    .split('\n')
+    .map((line) => (line === '' ? line : `  ${line}`))
+    .join('\n');
+}
+
+function indexPage(): string {
+  const sections = kinds.map((kind) => {
+    const lines = registry
+      .list(kind)
+      .map(
+        ({ type, status, summary }) => `- [\`${type}\`](${plurals[kind]}/${type}.md) (${status}): ${summary}`,
+      );
+    const name = plurals[kind];
+    return `## ${name.charAt(0).toUpperCase()}${name.slice(1)}\n\n${lines.join('\n')}`;
+  });
+  return [
+    NOTE,
+    '# Reference',
+    'Every component and its fields. The same is printed by `millrace list` and `millrace list NAME`; `millrace schema` gives it to editors as JSON Schema. What surrounds the components in a file is on the page [Configuration](../configuration.md), and every error code on the page [Errors](errors.md).',
+    ...sections,
+  ].join('\n\n');
+}
+
+function errorsPage(): string {
+  const sections = Object.entries(errorCodes).map(([code, meaning]) => `## \`${code}\`\n\n${meaning}`);
+  return [
+    NOTE,
+    '# Errors',
+    'Codes stay what they are: programs and alerts may rely on them. A code is in the log line’s field `code`, in the label `code` of the metrics `millrace_errors_total` and `millrace_dead_letters_total`, in `error.code` of a [dead letter](../concepts.md#errors-and-dead-letters), and in the property `code` of what the library throws.',
+    'An error that has no code of its own, because nobody foresaw it, is shown as `MILLRACE_UNEXPECTED` with what the system or a library said of it.',
+    ...sections,
+  ].join('\n\n');
+}
+
+function componentsTable(): string {
+  const rows = kinds.map((kind) => {
+    const links = registry
+      .list(kind)
+      .map((each) => `[\`${each.type}\`](${pageOf(each)})${each.status === 'beta' ? ' (beta)' : ''}`);
+    return `| ${plurals[kind]} | ${links.join(', ')} |`;
+  });
+  return `| kind | components |\n| --- | --- |\n${rows.join('\n')}`;
+}
+
+/** The specification's examples byte for byte: prettier would change their quotes. */
+function specExamples(): string {
+  const examples = [
+    ['websocket-server', 'WebSocket Server', ''],
+    ['websocket-client', 'WebSocket Client', ''],
+    ['secure-websocket', 'Secure WebSocket (WSS)', 'TOKEN=… '],
+    ['websocket-server-custom-path', 'WebSocket Server with Custom Path', ''],
+  ] as const;
+  return examples
+    .map(([name, title, environment]) => {
+      const path = `examples/spec/${name}.yaml`;
+      const yaml = readFileSync(join(root, path), 'utf8').trimEnd();
+      const command = `${environment}npx millrace run ${path}`;
+      return `**${title}**: \`${command}\`\n\n<!-- prettier-ignore -->\n\`\`\`yaml\n${yaml}\n\`\`\``;
+    })
+    .join('\n\n');
+}
+
+async function metricsTable(): Promise<string> {
+  const metrics = createMetrics();
+  // A histogram of ours has no labels before it has a value.
+  metrics.latency.observe('', 0, 1);
+  const labels = new Map(
+    metrics.registry
+      .getMetricsAsArray()
+      .map((metric) => [
+        metric.name,
+        'labelNames' in metric ? (metric.labelNames as readonly string[]) : undefined,
+      ]),
+  );
+  const described = await metrics.registry.getMetricsAsJSON();
+  const rows = described.map(({ name, help, type, values }) => {
+    const names = labels.get(name) ?? Object.keys(values[0]?.labels ?? {}).filter((label) => label !== 'le');
+    return `| \`${name}\` | ${String(type)} | ${names.map((label) => `\`${label}\``).join(', ')} | ${help} |`;
+  });
+  return `| metric | type | labels | what it counts |\n| --- | --- | --- | --- |\n${rows.join('\n')}`;
+}
+
+/** @throws Error for a region that has no end or that nothing fills */
+async function fillRegions(
+  text: string,
+  regions: Readonly<Record<string, () => string | Promise<string>>>,
+): Promise<string> {
+  const parts: string[] = [];
+  let rest = text;
+  for (let match = START.exec(rest); match !== null; match = START.exec(rest)) {
+    const end = rest.indexOf(END, match.index);
+    const fill = regions[match[1]!];
+    if (end < 0 || fill === undefined) throw new Error(`cannot fill the region ${match[0]}`);
+    parts.push(rest.slice(0, match.index), match[0], '\n\n', await fill(), '\n\n', END);
+    rest = rest.slice(end + END.length);
+  }
+  return parts.join('') + rest;
+}
+const START = /<!-- generated:([\w-]+) -->/;
+const END = '<!-- /generated -->';
+
+async function pretty(path: string, text: string): Promise<string> {
+  const filepath = join(root, path);
+  return await format(text, { ...(await resolveConfig(filepath)), filepath });
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(join(root, path), 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function write(pages: ReadonlyMap<string, string>): void {
+  for (const path of stalePages(pages)) rmSync(join(root, path));
+  for (const [path, text] of pages) {
+    if (read(path) === text) continue;
+    mkdirSync(dirname(join(root, path)), { recursive: true });
+    writeFileSync(join(root, path), text);
+    process.stdout.write(`${path}\n`);
+  }
+}
+
+/** Shows what differs from what is committed. */
+function check(pages: ReadonlyMap<string, string>): boolean {
+  const stale = stalePages(pages);
+  for (const path of stale) process.stderr.write(`${path}: nothing generates this page any more\n`);
+  const different = [...pages].filter(([path, text]) => read(path) !== text);
+  const temporary = mkdtempSync(join(tmpdir(), 'millrace-docs-'));
+  for (const [path, text] of different) {
+    const expected = join(temporary, 'expected.md');
+    writeFileSync(expected, text);
+    spawnSync('git', ['diff', '--no-index', '--', join(root, path), expected], { stdio: ['ignore', 2, 2] });
+  }
+  rmSync(temporary, { recursive: true });
+  if (stale.length + different.length === 0) return true;
+  process.stderr.write('the pages above are not what the source says; run `npm run docs`\n');
+  return false;
+}
+
+if (import.meta.main) {
+  const pages = await generatePages();
+  if (process.argv.includes('--check')) process.exitCode = check(pages) ? 0 : 1;
+  else write(pages);
+}

@@ -1,0 +1,166 @@
+import { expect, test } from 'vitest';
+import { expectLetter, openFeed, type DeadLetter, type Payload } from '../support/bad-input.ts';
+import { hostile } from '../support/payload-cases.ts';
+
+const conflict = (field?: string) => ({
+  code: 'MILLRACE_SQL_FIELD_CONFLICT',
+  stage: 'processor',
+  ...(field !== undefined && { field }),
+});
+
+test.each(hostile)(
+  'crafted: %s: nothing is swallowed or forged on the way through SQL',
+  async (_, payloads) => {
+    const feed = await openFeed('SELECT n FROM flow');
+    feed.send('{"n":0}', ...payloads.flatMap((payload, index) => [payload, `{"n":${index + 1}}`]));
+    feed.send(...payloads, '{"n":99}');
+    const { texts, letters } = await feed.results();
+    expect(texts).toEqual([0, ...payloads.map((__, index) => index + 1), 99].map((n) => `{"n":${n}}`));
+    expect(letters).toHaveLength(2 * payloads.length);
+  },
+);
+
+test('bad messages all over ten thousand good ones: the good ones give their rows, in order', async () => {
+  const feed = await openFeed('SELECT n FROM flow');
+  const crafted = ['[1', '2]', '{}, {}', '"a', 'b"', '{"n":5},{"n":6}', '{"n":7', '', '],[', 'null,null'];
+  const payloads = Array.from({ length: 10_000 }, (_, n) =>
+    n % 97 < 2 ? crafted[n % crafted.length]! : `{"n":${n}}`,
+  );
+  feed.send(...payloads);
+  const { texts, letters } = await feed.results();
+  expect(texts).toEqual(payloads.filter((payload) => !crafted.includes(payload)));
+  expect(letters.map(({ payload }) => payload).toSorted()).toEqual(
+    payloads.filter((payload) => crafted.includes(payload)).toSorted(),
+  );
+});
+
+test('`__proto__`, `constructor` and the like are fields like any other, and change nothing else', async () => {
+  const feed = await openFeed('SELECT * FROM flow');
+  feed.send('{"n":1}', '{"__proto__":{"admin":true},"constructor":"c","toString":1}', '{"n":2}');
+  const { texts } = await feed.results();
+  // Compared as text: an object with a member __proto__ is not easily had in JavaScript.
+  expect(texts).toEqual([
+    '{"n":1,"__proto__":null,"constructor":null,"toString":null}',
+    '{"n":null,"__proto__":{"admin":true},"constructor":"c","toString":1}',
+    '{"n":2,"__proto__":null,"constructor":null,"toString":null}',
+  ]);
+  expect(({} as Record<string, unknown>)['admin']).toBeUndefined();
+});
+
+test('numbers beyond 2^53 keep their digits', async () => {
+  const feed = await openFeed('SELECT n FROM flow');
+  const numbers = [
+    '9007199254740993',
+    '-9223372036854775808',
+    '18446744073709551615',
+    '12345678901234567890123456789012345678',
+  ];
+  for (const number of numbers) {
+    feed.send(`{"n":${number}}`);
+    await feed.results();
+  }
+  feed.send(...numbers.map((number) => `{"n":${number}}`));
+  const { texts, letters } = await feed.results();
+  expect(texts).toEqual([...numbers, ...numbers].map((number) => `{"n":${number}}`));
+  expect(letters).toEqual([]);
+});
+
+test('they can be computed with, exactly', async () => {
+  const feed = await openFeed('SELECT n + 1 AS m FROM flow');
+  feed.send('{"n":9007199254740993}', '{"n":1}');
+  const { texts } = await feed.results();
+  expect(texts.map((text) => text.replaceAll(/\s/g, ''))).toEqual(['{"m":9007199254740994}', '{"m":2}']);
+});
+
+test('NUL, line breaks and quotes inside strings come out as they went in', async () => {
+  const feed = await openFeed('SELECT s FROM flow');
+  const strings = ['a\u0000b', 'a\nb', 'a\r\nb', '\ufeff', '"],[{"', '\\u0000', '😀', '\u2028'];
+  feed.send(...strings.map((s) => JSON.stringify({ s })));
+  await feed.results();
+  expect(feed.run.output().values).toEqual(strings.map((s) => ({ s })));
+});
+
+test('ten thousand different field names: each row has its own, the rest is NULL', async () => {
+  const feed = await openFeed('SELECT count(*) AS messages, sum(n) AS sum, max(f9999) AS last FROM flow');
+  const wide = (from: number, to: number): Payload =>
+    `{"n":1,${Array.from({ length: to - from }, (_, index) => `"f${from + index}":${from + index}`).join(',')}}`;
+  feed.send('{"n":1}', wide(0, 5000), '{"n":1}', wide(5000, 10_000), '{"n":1}');
+  const { letters } = await feed.results();
+  const rows = feed.run.output().values as { messages: number; sum: number; last: number | null }[];
+  expect(letters).toEqual([]);
+  expect(rows.reduce((sum, { messages }) => sum + messages, 0)).toBe(5);
+  expect(rows.reduce((sum, each) => sum + each.sum, 0)).toBe(5);
+  expect(rows.map(({ last }) => last).filter((last) => last !== null)).toEqual([9999]);
+});
+
+test('ten thousand different field names through SELECT *: the first thousand are columns, the rest dead letters', async () => {
+  const feed = await openFeed('SELECT * FROM flow');
+  for (let part = 0; part < 10; part++) {
+    const from = part * 1000;
+    feed.send(
+      ...Array.from({ length: 1000 }, (_, at) => `{"n":${from + at},"f${from + at}":"v"}`),
+      `{"n":"end ${part}"}`,
+    );
+  }
+  const { letters } = await feed.results();
+  const rows = feed.run.output().values as Record<string, unknown>[];
+  expect(rows.map(({ n }) => n)).toEqual([
+    ...Array.from({ length: 999 }, (_, n) => n),
+    ...Array.from({ length: 10 }, (_, part) => `end ${part}`),
+  ]);
+  for (const { n, ...others } of rows) {
+    const fields = Object.keys(others).filter((name) => others[name] !== null);
+    expect(fields).toEqual(typeof n === 'number' ? [`f${n}`] : []);
+  }
+  // Batches are processed side by side, and dead letters are written as they come up.
+  const sequence = (letter: DeadLetter): number => Number(letter.metadata.__meta_ext['sequence']);
+  const inOrder = letters.toSorted((a, b) => sequence(a) - sequence(b));
+  expect(inOrder.map(({ payload, error }) => [payload, error.field])).toEqual(
+    Array.from({ length: 9001 }, (_, at) => [`{"n":${at + 999},"f${at + 999}":"v"}`, `f${at + 999}`]),
+  );
+}, 60_000);
+
+test('a field that changes type: the column widens, and all values come out', async () => {
+  const feed = await openFeed('SELECT v FROM flow');
+  const values = ['1', '2.5', '"three"', 'true', 'null', '[4]', '{"five":5}', '9007199254740993'];
+  feed.send(...values.map((value) => `{"v":${value}}`));
+  await feed.results();
+  feed.send(...values.toReversed().map((value) => `{"v":${value}}`));
+  const { texts, letters } = await feed.results();
+  expect(letters).toEqual([]);
+  expect(texts).toEqual([...values, ...values.toReversed()].map((value) => `{"v":${value}}`));
+});
+
+test('a value that the query cannot compute with is a dead letter that names its field', async () => {
+  const feed = await openFeed('SELECT v * 2 AS twice FROM flow');
+  feed.send('{"v":1}');
+  await feed.results();
+  feed.send('{"v":2}', '{"v":"a lot"}', '{"v":3}', '{"v":{"x":1}}', '{"v":4}');
+  const { texts, letters } = await feed.results();
+  expect(texts).toEqual([2, 4, 6, 8].map((twice) => `{"twice":${twice}}`));
+  expect(letters).toHaveLength(2);
+  expectLetter(feed.run, letters[0], '{"v":"a lot"}', 3, conflict('v'));
+  expectLetter(feed.run, letters[1], '{"v":{"x":1}}', 5, conflict('v'));
+});
+
+test('a message that makes the query fail is a dead letter; its neighbours give their rows', async () => {
+  const feed = await openFeed('SELECT CAST(v AS INTEGER) AS v FROM flow');
+  feed.send('{"v":"1"}', '{"v":"two"}', '{"v":"3"}');
+  const { texts, letters } = await feed.results();
+  expect(texts).toEqual(['{"v":1}', '{"v":3}']);
+  expect(letters).toHaveLength(1);
+  expect(letters[0]).toMatchObject({ payload: '{"v":"two"}', error: { stage: 'processor' } });
+  expect(letters[0]!.error.message).toContain('two');
+});
+
+test.each([
+  ['half of a surrogate pair', '{"n":1,"s":"\\ud800"}', conflict()],
+  ['a field that is there twice', '{"n":1,"n":2}', conflict('n')],
+])('%s is JSON, but no row: a dead letter', async (_, payload, error) => {
+  const feed = await openFeed('SELECT * FROM flow');
+  feed.send('{"n":0}', payload, '{"n":3}');
+  const { letters } = await feed.results();
+  expect(feed.run.output().values).toMatchObject([{ n: 0 }, { n: 3 }]);
+  expect(letters).toHaveLength(1);
+  expectLetter(feed.run, letters[0], payload, 2, error);
+});
