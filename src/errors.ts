@@ -28,6 +28,8 @@ export const errorCodes = {
     'A message has a field of a type, or a name, that the query cannot take beside what the stream has shown so far. It went to `error_output`.',
   MILLRACE_OUTPUT_REFUSED:
     'The output refused a message for good; sending it again could not help. It went to `error_output`.',
+  MILLRACE_UNEXPECTED:
+    'Something failed that Millrace has no code of its own for; the message says what. The engine tries again as with any other error.',
   MILLRACE_STREAM_FAILED:
     'A stream has failed and will not go on by itself. The other streams are not affected.',
   MILLRACE_SHUTDOWN_INCOMPLETE:
@@ -42,11 +44,18 @@ export class MillraceError extends Error {
   readonly code: ErrorCode;
   /** True when trying again cannot help: the engine fails the stream at once. */
   readonly fatal: boolean;
+  /** The field of the component's configuration that is wrong, where one is. */
+  readonly field: string | undefined;
 
-  constructor(code: ErrorCode, message: string, options: { cause?: unknown; fatal?: boolean } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { cause?: unknown; fatal?: boolean; field?: string } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.fatal = options.fatal ?? false;
+    this.field = options.field;
   }
 }
 

@@ -18,8 +18,11 @@ export async function main(argv: readonly string[], options: { registry?: Regist
   try {
     return await runProgram(argv, shell);
   } catch (error) {
-    if (error instanceof ConfigError) shell.err(`${error.message}\n`);
-    else if (error instanceof MillraceError) shell.err(`${error.code}: ${error.message}\n`);
+    if (error instanceof ConfigError) {
+      const count = error.problems.length;
+      const mistakes = count === 1 ? '1 mistake' : `${count} mistakes`;
+      shell.err(`${error.message}\n${mistakes}; nothing was started (${error.code})\n`);
+    } else if (error instanceof MillraceError) shell.err(`${error.code}: ${error.message}\n`);
     // Not foreseen, so where it came from is what helps.
     else shell.err(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
     return 1;

@@ -67,8 +67,9 @@ export class Engine {
     const problems: PrepareProblem[] = [];
     for (const [index, stream] of this.#streams.entries()) {
       for (const { index: place, error } of await stream.parts.pipeline.prepare()) {
+        const field = error instanceof MillraceError && error.field !== undefined ? [error.field] : [];
         problems.push({
-          path: ['streams', index, 'pipeline', 'processors', place],
+          path: ['streams', index, 'pipeline', 'processors', place, ...field],
           message: errorMessage(error),
         });
       }
@@ -175,7 +176,11 @@ export class Engine {
       // Inputs first, and nothing closes before the end: an output may write to an input of the same file.
       return [...(await dialAll(true)), ...(await dialAll(false))];
     } finally {
-      await Promise.all(parts.map(async ({ part }) => await part?.close()));
+      // Outputs first: they take their leave of inputs of the same file.
+      const inputs = parts.filter(({ stage }) => stage === 'input');
+      const outputs = parts.filter(({ stage }) => stage !== 'input');
+      for (const some of [outputs, inputs])
+        await Promise.all(some.map(async ({ part }) => await part?.close()));
     }
   }
 }

@@ -3,7 +3,7 @@ import type { Codec, Output } from '../component/contracts.ts';
 import { MessagesRefusedError, NotConnectedError, type Rejection } from '../errors.ts';
 import type { Batch } from '../message/batch.ts';
 import type { Stage, StreamEvents } from '../telemetry/events.ts';
-import { Retry, pause } from './retry.ts';
+import { Retry, because, pause } from './retry.ts';
 
 /** Called with messages that the output can never take. */
 export type RefusedHandler = (stage: Stage, batch: Batch, rejections: readonly Rejection[]) => void;
@@ -19,6 +19,8 @@ export class Sink {
   readonly #retry: Retry;
   readonly #failed: (error: unknown) => void;
   #connected = false;
+  /** Why the last attempt to connect, or the last connection, failed. */
+  #failure: unknown;
   #connecting: Promise<void> | undefined;
   /** Counts connections, so that the end of an old one is not taken for the end of a new one. */
   #connection = 0;
@@ -45,7 +47,9 @@ export class Sink {
   }
 
   notReady(): string | undefined {
-    return this.#connected ? undefined : `${this.#stage} ${this.#type} is not connected`;
+    return this.#connected
+      ? undefined
+      : `${this.#stage} ${this.#type} is not connected${because(this.#failure)}`;
   }
 
   /** Connects, as often as it takes. @throws a fatal error, or the signal's reason */
@@ -59,6 +63,7 @@ export class Sink {
     const signal = this.#signal;
     if (!this.#connected || signal === undefined || signal.aborted) return;
     this.#connected = false;
+    this.#failure = error;
     try {
       const delay = this.#retry.failed(error);
       this.#events.connectionLost(this.#stage, error, delay);
@@ -122,6 +127,7 @@ export class Sink {
       try {
         await this.#output.connect(signal);
         this.#connected = true;
+        this.#failure = undefined;
         this.#connection++;
         this.#retry.connected();
         this.#events.connected(this.#stage, this.#type);
@@ -143,6 +149,7 @@ export class Sink {
     // `lost` has counted this failure and is connecting already.
     if (gone && (!this.#connected || connection !== this.#connection)) return;
     if (gone) this.#connected = false;
+    if (!this.#connected) this.#failure = error;
     const delay = this.#retry.failed(error);
     if (gone) this.#events.connectionLost(this.#stage, error, delay);
     else this.#events.attemptFailed(this.#stage, action, error, delay);

@@ -6,7 +6,7 @@ import { createAck } from '../message/ack.ts';
 import type { Batch } from '../message/batch.ts';
 import type { StreamEvents } from '../telemetry/events.ts';
 import type { DeadLetters } from './dead-letters.ts';
-import { Retry, pause } from './retry.ts';
+import { Retry, because, pause } from './retry.ts';
 
 /** An input with the engine's care: connected, retried, counted in the budget, and decoded. */
 export class SupervisedInput implements Source {
@@ -20,6 +20,8 @@ export class SupervisedInput implements Source {
   /** Aborts what waits without taking part in a drain: connecting, pauses, reads of inputs that cannot drain. */
   readonly #draining = new AbortController();
   #connected = false;
+  /** Why the last attempt to connect, or the last connection, failed. */
+  #failure: unknown;
 
   constructor(options: {
     input: Input;
@@ -43,7 +45,7 @@ export class SupervisedInput implements Source {
   }
 
   notReady(): string | undefined {
-    if (!this.#connected) return `input ${this.#type} is not connected`;
+    if (!this.#connected) return `input ${this.#type} is not connected${because(this.#failure)}`;
     return this.#input.notReady?.();
   }
 
@@ -61,6 +63,7 @@ export class SupervisedInput implements Source {
           if (drained.aborted) throw new EndOfInputError();
           await this.#input.connect(either);
           this.#connected = true;
+          this.#failure = undefined;
           this.#retry.connected();
           this.#events.connected('input', this.#type);
         }
@@ -130,6 +133,7 @@ export class SupervisedInput implements Source {
   ): Promise<void> {
     signal.throwIfAborted();
     if (error instanceof EndOfInputError) throw error;
+    this.#failure = error;
     const lost = this.#connected && error instanceof NotConnectedError;
     if (lost) this.#connected = false;
     if (this.#draining.signal.aborted && (!this.#connected || this.#input.drain === undefined)) {

@@ -1,4 +1,4 @@
-import { MillraceError, errorMessage } from '../errors.ts';
+import { MillraceError, errorMessage, type ErrorCode } from '../errors.ts';
 import type { Batch } from '../message/batch.ts';
 import type { Logger } from './logger.ts';
 import type { Metrics } from './metrics.ts';
@@ -12,7 +12,7 @@ export type ComponentEvents = ReturnType<typeof createComponentEvents>;
 /** What happened, as the engine tells it. */
 export type StreamEvents = ReturnType<typeof createStreamEvents>;
 
-export function errorCode(error: unknown): string {
+export function errorCode(error: unknown): ErrorCode {
   return error instanceof MillraceError ? error.code : 'MILLRACE_UNEXPECTED';
 }
 
@@ -20,24 +20,31 @@ export function errorCode(error: unknown): string {
 export function createComponentEvents(metrics: Metrics, parent: Logger, stream: string, stage: Stage) {
   const logger = parent.child({ stage });
   const labels = { stream, stage };
-  const open = metrics.connectionsOpen.labels(labels);
-  const opened = metrics.connectionsOpened.labels(labels);
-  open.set(0);
   return {
     listening(url: string): void {
+      // From here on there is something to count, even before the first connection.
+      metrics.connectionsOpen.labels(labels).inc(0);
+      metrics.connectionsOpened.labels(labels).inc(0);
       logger.info({ url }, `listening on ${url}`);
     },
     connectionOpened(details: { url?: string; remote_address?: string; session_id?: string }): void {
-      open.inc();
-      opened.inc();
+      metrics.connectionsOpen.labels(labels).inc();
+      metrics.connectionsOpened.labels(labels).inc();
       logger.debug(details, 'connection opened');
     },
     /** `code` is the close code (RFC 6455 section 7.4; 1006 when no close frame came). */
-    connectionClosed(details: { code: number; reason: string; session_id?: string; url?: string }): void {
-      open.dec();
+    connectionClosed(details: {
+      code: number;
+      reason: string;
+      session_id?: string;
+      remote_address?: string;
+      url?: string;
+    }): void {
+      metrics.connectionsOpen.labels(labels).dec();
       metrics.connectionsClosed.labels({ ...labels, code: String(details.code) }).inc();
-      const ordinary = details.code === 1000 || details.code === 1001 || details.code === 1005;
-      logger[ordinary ? 'debug' : 'warn'](details, `connection closed with ${details.code}`);
+      const ordinary = [1000, 1001, 1005].includes(details.code);
+      const reason = details.reason === '' ? '' : ` ${details.reason}`;
+      logger[ordinary ? 'debug' : 'warn'](details, `connection closed with ${details.code}${reason}`);
     },
     connectionRefused(details: {
       status: number;
@@ -67,7 +74,7 @@ export function createStreamEvents(metrics: Metrics, logger: Logger, stream: str
   };
   return {
     streamStarted(input: string, output: string): void {
-      logger.info({ input, output }, 'stream started');
+      logger.info({ input, output }, `stream started, from ${input} to ${output}`);
     },
     streamEnded(): void {
       logger.info('stream ended');
@@ -97,7 +104,7 @@ export function createStreamEvents(metrics: Metrics, logger: Logger, stream: str
       }
     },
     connected(stage: Stage, type: string): void {
-      logger.info({ stage, type }, `${stage} connected`);
+      logger.info({ stage, type }, `${stage} ${type} connected`);
     },
     /** It connects again in `delay` milliseconds. */
     connectionLost(stage: Stage, error: unknown, delay: number): void {

@@ -24,7 +24,8 @@ export function createLogger(config: LoggingConfig): Logger {
       translateTime: 'SYS:HH:MM:ss.l',
       messageFormat: (log, key) =>
         `${typeof log['stream'] === 'string' ? `[${log['stream']}] ` : ''}${String(log[key])}`,
-      ignore: 'stream,hostname,pid',
+      // What the sentence says already.
+      ignore: 'stream,stage,type,input,output,url,signal,reason',
     }),
   );
 }

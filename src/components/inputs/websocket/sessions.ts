@@ -99,7 +99,11 @@ export class Sessions {
       this.#open.delete(session);
       this.#keepalive.remove(session);
       const ending = session.ours ?? { code, reason: reason.toString() };
-      this.#context.events.connectionClosed({ ...ending, session_id: sessionId });
+      this.#context.events.connectionClosed({
+        ...ending,
+        session_id: sessionId,
+        remote_address: remoteAddress,
+      });
       this.#closed(ending, session.ours !== undefined);
     });
     this.#open.add(session);
