@@ -2,6 +2,7 @@ import { EndOfInputError } from '../errors.ts';
 import { joinAcks } from '../message/ack.ts';
 import { concatBatches, type Batch } from '../message/batch.ts';
 import type { Buffer } from './contracts.ts';
+import { Waker } from './waker.ts';
 
 /** A buffer that collects batches and gives them on as one, when whoever extends it says so. */
 export abstract class HoldingBuffer implements Buffer {
@@ -9,7 +10,7 @@ export abstract class HoldingBuffer implements Buffer {
   #heldMessages = 0;
   readonly #due: Batch[] = [];
   #flushed = false;
-  #wake: (() => void) | undefined;
+  readonly #waker = new Waker();
 
   abstract write(batch: Batch): void;
   /** Called at the end: clear timers. */
@@ -31,15 +32,7 @@ export abstract class HoldingBuffer implements Buffer {
       if (this.#flushed) throw new EndOfInputError();
       if (signal.aborted) this.ended();
       signal.throwIfAborted();
-      await new Promise<void>((resolve) => {
-        const wake = (): void => {
-          this.#wake = undefined;
-          signal.removeEventListener('abort', wake);
-          resolve();
-        };
-        this.#wake = wake;
-        signal.addEventListener('abort', wake, { once: true });
-      });
+      await this.#waker.wait(signal);
     }
   }
 
@@ -47,7 +40,7 @@ export abstract class HoldingBuffer implements Buffer {
     this.ended();
     this.#flushed = true;
     this.release();
-    this.#wake?.();
+    this.#waker.wake();
   }
 
   /** Gives what is held on as one batch. */
@@ -57,6 +50,6 @@ export abstract class HoldingBuffer implements Buffer {
     this.#held = [];
     this.#heldMessages = 0;
     this.#due.push(held.length === 1 ? held[0]! : concatBatches(held, joinAcks(held.map(({ ack }) => ack))));
-    this.#wake?.();
+    this.#waker.wake();
   }
 }

@@ -1,6 +1,7 @@
 import { Batch, nowMicros, type Origin, type Run } from '../message/batch.ts';
 import { createAck } from '../message/ack.ts';
 import type { Budget } from './budget.ts';
+import { Waker } from './waker.ts';
 
 /** A read takes at most this much, so that no single batch stalls the ones behind it. */
 const MAX_BATCH_MESSAGES = 16_384;
@@ -24,7 +25,7 @@ export class Inbox {
   #run: Run | undefined;
   #time = 0;
   #end: { error: Error } | undefined;
-  #wake: (() => void) | undefined;
+  readonly #waker = new Waker();
 
   constructor(budget: Budget) {
     this.#budget = budget;
@@ -61,13 +62,13 @@ export class Inbox {
     filling.payloads.push(payload);
     filling.bytes += payload.length;
     this.#budget.add(1, payload.length);
-    if (this.#wake !== undefined) this.#wake();
+    this.#waker.wake();
   }
 
   /** After what is there, reads throw `error`. */
   end(error: Error): void {
     this.#end ??= { error };
-    this.#wake?.();
+    this.#waker.wake();
   }
 
   /** Undoes `end`, for the next connection. */
@@ -79,15 +80,7 @@ export class Inbox {
     while (this.#batches.length === 0) {
       signal.throwIfAborted();
       if (this.#end !== undefined) throw this.#end.error;
-      await new Promise<void>((resolve) => {
-        const leave = (): void => {
-          this.#wake = undefined;
-          signal.removeEventListener('abort', leave);
-          resolve();
-        };
-        this.#wake = leave;
-        signal.addEventListener('abort', leave, { once: true });
-      });
+      await this.#waker.wait(signal);
     }
     const filling = this.#batches.shift()!;
     if (filling === this.#last) this.#last = undefined;

@@ -1,3 +1,4 @@
+import { Waker } from '../component/waker.ts';
 import type { Batch } from '../message/batch.ts';
 
 /**
@@ -8,8 +9,8 @@ export class TicketQueue {
   readonly #tickets: { result: Promise<Batch[]>; slot: boolean }[] = [];
   #free: number;
   #ended = false;
-  #wakeReader: (() => void) | undefined;
-  #wakeWriter: (() => void) | undefined;
+  readonly #reader = new Waker();
+  readonly #writer = new Waker();
 
   constructor(slots: number) {
     this.#free = slots;
@@ -18,15 +19,7 @@ export class TicketQueue {
   /** Waits until another batch may be processed. @throws the signal's reason when it aborts */
   async slot(signal: AbortSignal): Promise<void> {
     while (this.#free === 0) {
-      await new Promise<void>((resolve) => {
-        const wake = (): void => {
-          this.#wakeReader = undefined;
-          signal.removeEventListener('abort', wake);
-          resolve();
-        };
-        this.#wakeReader = wake;
-        signal.addEventListener('abort', wake, { once: true });
-      });
+      await this.#reader.wait(signal);
       signal.throwIfAborted();
     }
     this.#free--;
@@ -37,31 +30,26 @@ export class TicketQueue {
     // The writer awaits it later; until then its failure must not count as unhandled.
     result.catch(() => {});
     this.#tickets.push({ result, slot });
-    this.#wakeWriter?.();
+    this.#writer.wake();
   }
 
   /** No more tickets will come. */
   end(): void {
     this.#ended = true;
-    this.#wakeWriter?.();
+    this.#writer.wake();
   }
 
   /** Resolves with the oldest ticket's batches once they are ready, or undefined at the end. */
   async next(): Promise<Batch[] | undefined> {
     while (this.#tickets.length === 0) {
       if (this.#ended) return undefined;
-      await new Promise<void>((resolve) => {
-        this.#wakeWriter = () => {
-          this.#wakeWriter = undefined;
-          resolve();
-        };
-      });
+      await this.#writer.wait();
     }
     const { result, slot } = this.#tickets.shift()!;
     const batches = await result;
     if (slot) {
       this.#free++;
-      this.#wakeReader?.();
+      this.#reader.wake();
     }
     return batches;
   }

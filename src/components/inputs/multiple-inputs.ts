@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { ComponentConfig, Input, InputContext, Source } from '../../component/contracts.ts';
 import { defineInput } from '../../component/define.ts';
+import { Waker } from '../../component/waker.ts';
 import { EndOfInputError } from '../../errors.ts';
 import type { Batch } from '../../message/batch.ts';
 
@@ -36,7 +37,7 @@ class MultipleInputs implements Input {
   readonly #ready: { source: Source; batch: Batch }[] = [];
   #ended = 0;
   #failure: { error: unknown } | undefined;
-  #wake: (() => void) | undefined;
+  readonly #waker = new Waker();
 
   constructor(inputs: readonly ComponentConfig[], context: InputContext) {
     this.#sources = inputs.map((input) => context.openSource(input, input['name'] as string | undefined));
@@ -71,15 +72,7 @@ class MultipleInputs implements Input {
       }
       if (this.#failure !== undefined) throw this.#failure.error;
       if (this.#ended === this.#sources.length) throw new EndOfInputError();
-      await new Promise<void>((resolve) => {
-        const wake = (): void => {
-          this.#wake = undefined;
-          signal.removeEventListener('abort', wake);
-          resolve();
-        };
-        this.#wake = wake;
-        signal.addEventListener('abort', wake, { once: true });
-      });
+      await this.#waker.wait(signal);
     }
   }
 
@@ -98,12 +91,12 @@ class MultipleInputs implements Input {
     void source.read(signal).then(
       (batch) => {
         this.#ready.push({ source, batch });
-        this.#wake?.();
+        this.#waker.wake();
       },
       (error: unknown) => {
         if (error instanceof EndOfInputError) this.#ended++;
         else this.#failure ??= { error };
-        this.#wake?.();
+        this.#waker.wake();
       },
     );
   }
