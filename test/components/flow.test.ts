@@ -50,7 +50,16 @@ describe('generate input', () => {
     await engine.run();
     expect(output.lengths()).toEqual([4, 4, 2]);
     expect(output.batches.flatMap(({ texts }) => texts)).toEqual(Array.from({ length: 10 }, () => 'x'));
-    expect(output.batches[2]!.at - output.batches[0]!.at).toBeGreaterThanOrEqual(39);
+  });
+
+  test('waits for the interval, and stops at once', async () => {
+    const output = collecting();
+    await runUntil(
+      'streams: [{ input: { type: generate, context: "x", interval: 1h }, output: { type: collect } }]',
+      [output.definition],
+      () => output.batches.length === 1,
+    );
+    expect(output.lengths()).toEqual([1]);
   });
 });
 

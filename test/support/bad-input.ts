@@ -56,7 +56,7 @@ export class Feed {
   }
 
   /** Resolves when everything sent has come out, here or there; what came out, and the dead letters. */
-  async results(): Promise<{ texts: string[]; letters: DeadLetter[] }> {
+  async results(timeout?: number): Promise<{ texts: string[]; letters: DeadLetter[] }> {
     const { run } = this;
     const dead = run.output('errors');
     await run.metricIs(this.#sent, 'millrace_input_messages_total');
@@ -65,7 +65,7 @@ export class Feed {
       const lines = text.split('\n').filter((line) => line.startsWith('millrace_dead_letters_total'));
       return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
     };
-    await run.idle();
+    await run.idle('stream-0', timeout);
     await dead.count(await rejected());
     return { texts: run.output().texts, letters: dead.values as DeadLetter[] };
   }

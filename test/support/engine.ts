@@ -98,13 +98,15 @@ export class Run {
 
   /** Resolves when an input has connected, or listens. */
   async connected(stream = 'stream-0'): Promise<void> {
-    await this.logged(/^input connected$/, (line) => line.stream === stream);
+    await this.logged(/^input \S+ connected$/, (line) => line.stream === stream);
   }
 
   /** What `GET path` answers on the health address. */
   async http(path: string): Promise<{ status: number; text: string }> {
     const { msg } = await this.logged(/^health on /);
-    const response = await fetch(new URL(path, msg.slice('health on '.length)));
+    // A connection of its own: one that is kept may be closed by the server just when it is used again.
+    const headers = { connection: 'close' };
+    const response = await fetch(new URL(path, msg.slice('health on '.length)), { headers });
     return { status: response.status, text: await response.text() };
   }
 
@@ -127,8 +129,10 @@ export class Run {
   }
 
   /** Resolves when nothing is in flight. */
-  async idle(stream = 'stream-0'): Promise<void> {
-    await until('nothing to be in flight', async () => (await this.inFlight(stream)).messages === 0);
+  async idle(stream = 'stream-0', timeout = 10_000): Promise<void> {
+    await until('nothing to be in flight', async () => (await this.inFlight(stream)).messages === 0, {
+      timeout,
+    });
   }
 
   /** What the stream holds, from received to confirmed. */

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { afterEach } from 'vitest';
 import { WebSocket, type ClientOptions } from 'ws';
-import { closeCodeOf, readFrames, type ReadFrame } from './frames.ts';
+import { closeCodeOf, opcodes, readFrames, type ReadFrame } from './frames.ts';
 import { until } from './until.ts';
 
 const leftovers = new Set<() => void>();
@@ -81,6 +81,27 @@ export class RawPeer {
       this.#unread = [rest];
     }
     return this.#frames;
+  }
+
+  /** The messages that came so far: a frame each, for our outputs don't fragment. */
+  get messages(): readonly ReadFrame[] {
+    return this.frames.filter(({ opcode }) => opcode === opcodes.text || opcode === opcodes.binary);
+  }
+
+  get texts(): string[] {
+    return this.messages.map(({ payload }) => payload.toString());
+  }
+
+  /** Resolves with the texts of the messages when there are `count`. */
+  async count(count: number): Promise<string[]> {
+    await until(`${count} messages`, () => this.messages.length >= count, {
+      state: () => `${this.messages.length} came`,
+    });
+    return this.texts;
+  }
+
+  get pings(): number {
+    return this.frames.filter(({ opcode }) => opcode === opcodes.ping).length;
   }
 
   /** The value of a header of the handshake; its name is compared without case. */

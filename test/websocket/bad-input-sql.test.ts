@@ -102,7 +102,7 @@ test('ten thousand different field names through SELECT *: the first thousand ar
       `{"n":"end ${part}"}`,
     );
   }
-  const { letters } = await feed.results();
+  const { letters } = await feed.results(50_000);
   const rows = feed.run.output().values as Record<string, unknown>[];
   expect(rows.map(({ n }) => n)).toEqual([
     ...Array.from({ length: 999 }, (_, n) => n),

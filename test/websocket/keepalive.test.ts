@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { startEngine, type Run } from '../support/engine.ts';
-import { frame, opcodes } from '../support/frames.ts';
+import { frame } from '../support/frames.ts';
 import {
   FaultServer,
   afterTest,
@@ -25,8 +25,6 @@ const server = (fields: string, more = ''): string => `
     output: { type: collect, name: ${more === '' ? 'out' : more} }
 `;
 
-const pings = (peer: RawPeer): number => peer.frames.filter(({ opcode }) => opcode === opcodes.ping).length;
-
 /** The clock of these tests: as long as it takes to find `times` deaf peers one after the other. */
 async function deafPeersFound(run: Run, stream: string, times: number): Promise<void> {
   for (let found = 0; found < times; found++) await (await rawUpgrade(await run.url(stream))).gone();
@@ -36,8 +34,8 @@ test('a client that goes deaf gets a ping, and is cut when it does not answer; t
   const run = await startEngine(`streams: ${server(fast)}`);
   const deaf = await rawUpgrade(await run.url());
   await deaf.gone();
-  expect(pings(deaf)).toBe(1);
-  expect(await run.logged(/^connection closed with 1006$/)).toMatchObject({ reason: 'no answer to a ping' });
+  expect(deaf.pings).toBe(1);
+  expect(await run.logged(/^connection closed with 1006/)).toMatchObject({ reason: 'no answer to a ping' });
   await run.metricIs(0, 'millrace_connections_open', 'stage="input"');
 });
 
@@ -71,7 +69,7 @@ test('a client that talks gets no ping', async () => {
   const talking = setInterval(() => peer.socket.write(frame('text', 'x', { mask: true })), 20);
   afterTest(() => clearInterval(talking));
   await run.output().count(50);
-  expect(pings(peer)).toBe(0);
+  expect(peer.pings).toBe(0);
 });
 
 test.each(['ws', 'wss'])(
@@ -95,20 +93,25 @@ test.each(['ws', 'wss'])(
   },
 );
 
-test('a client that is not read because the output is stalled is not taken for dead', async () => {
+test('clients that are not read because the output is stalled are not taken for dead', async () => {
   const run = await startEngine(`
 streams: ${server(fast, 'stalled')}    in_flight: { messages: 1 }
 ${server(fast, 'flowing')}`);
   const stalled = run.output('stalled');
   stalled.hold();
-  const client = await connectClient(await run.url('stream-0'));
-  await send(client, 'first', 'second');
+  const url = await run.url('stream-0');
+  const quiet = await connectClient(url);
+  const busy = await connectClient(url);
+  await send(busy, 'first', 'second');
   await until('the first write', () => stalled.writes === 1);
   await deafPeersFound(run, 'stream-1', 5);
-  expect(client.socket.readyState).toBe(client.socket.OPEN);
+  expect(await run.metric('millrace_connections_open', 'stream="stream-0"', 'stage="input"')).toBe(2);
   stalled.release();
-  await send(client, 'third');
-  expect(await stalled.count(3)).toEqual(['first', 'second', 'third']);
+  await stalled.count(2);
+  await send(busy, 'third');
+  await stalled.count(3);
+  await send(quiet, 'fourth');
+  expect(await stalled.count(4)).toEqual(['first', 'second', 'third', 'fourth']);
   // Once it is read again, a deaf one is found again.
   await deafPeersFound(run, 'stream-0', 1);
 });
@@ -117,7 +120,7 @@ test('`ping_interval: 0` sends no pings and cuts nobody', async () => {
   const run = await startEngine(`streams: ${server('ping_interval: 0')}${server(fast, 'other')}`);
   const peer = await rawUpgrade(await run.url('stream-0'));
   await deafPeersFound(run, 'stream-1', 5);
-  expect({ pings: pings(peer), gone: peer.socket.destroyed }).toEqual({ pings: 0, gone: false });
+  expect({ pings: peer.pings, gone: peer.socket.destroyed }).toEqual({ pings: 0, gone: false });
 });
 
 async function rawSecureUpgrade(url: string): Promise<RawPeer> {
