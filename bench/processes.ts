@@ -74,6 +74,11 @@ export class Sender {
     return await this.#ask({ type: 'flood', seconds });
   }
 
+  /** Ends it with what it could not send yet. */
+  async abandon(): Promise<void> {
+    await this.#helper.stop();
+  }
+
   async stop(): Promise<void> {
     await this.#ask({ type: 'close' });
     await this.#helper.stop();

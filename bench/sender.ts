@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net';
 import { closeConnections, openConnections } from './connection.ts';
 import { encodeChunks, type Chunk } from './messages.ts';
+import { sleep } from './wait.ts';
 
 export type SenderCommand =
   | { type: 'connect'; port: number; connections: number; messageBytes: number }
@@ -36,16 +37,15 @@ async function connectAll(command: Extract<SenderCommand, { type: 'connect' }>):
 }
 
 async function flood(seconds: number): Promise<Sent> {
-  let messages = 0;
-  let warm = 0;
-  let flooding = true;
+  const sent = { messages: 0, warm: 0 };
+  const flooding = new AbortController();
   for (const [index, socket] of sockets.entries()) {
     let next = index;
     const pump = (): void => {
-      while (flooding) {
+      while (!flooding.signal.aborted) {
         const chunk = chunks[next++ % chunks.length]!;
-        messages += chunk.messages;
-        warm += chunk.warm;
+        sent.messages += chunk.messages;
+        sent.warm += chunk.warm;
         if (!socket.write(chunk.data)) return;
       }
     };
@@ -53,7 +53,7 @@ async function flood(seconds: number): Promise<Sent> {
     socket.on('drain', pump);
     if (!socket.writableNeedDrain) pump();
   }
-  await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
-  flooding = false;
-  return { messages, warm } satisfies Sent;
+  await sleep(seconds * 1000);
+  flooding.abort();
+  return sent;
 }

@@ -4,27 +4,41 @@ import { raiseFileLimit } from './idle.ts';
 import type { Options } from './options.ts';
 import { Sender, memoryOf } from './processes.ts';
 import { mebibytes, type Row } from './report.ts';
-import { startProduct } from './target.ts';
+import { startBare, startProduct, type Target } from './target.ts';
 import { untilConfirmed } from './throughput.ts';
 import { until } from './wait.ts';
 
 /** The product's default, which the cases leave as it is. */
 const BUDGET_BYTES = 64 * 1024 ** 2;
-const BASELINE_SECONDS = 5;
+const BARE_SECONDS = 5;
 
 interface Flood {
   readonly connections: number;
   readonly messageBytes: number;
+  /**
+   * Read the output again afterwards, and see that everything comes. Not with thousands of connections: the kernel
+   * has taken in tens of millions of messages by then.
+   */
+  readonly recover: boolean;
 }
 
+/** Resident memory in bytes: with the connections open and nothing sent yet, and the most there was. */
+interface Memory {
+  readonly open: number;
+  readonly peak: number;
+}
+
+// The small messages reach the budget's limit of messages, the large ones that of bytes.
 const floods: readonly Flood[] = [
-  { connections: 10, messageBytes: 70 },
-  { connections: 2000, messageBytes: 70 },
-  { connections: 10, messageBytes: 16 * 1024 },
-  { connections: 2000, messageBytes: 16 * 1024 },
+  { connections: 10, messageBytes: 70, recover: true },
+  { connections: 2000, messageBytes: 70, recover: false },
+  { connections: 10, messageBytes: 16 * 1024, recover: true },
 ];
 
-/** The most memory that the product takes while it is flooded and its output accepts nothing. */
+/**
+ * The most memory that the product takes while it is flooded and its output accepts nothing. The baseline is what it
+ * takes with the connections open, and what the same flood makes a bare server grow by, which holds nothing.
+ */
 export async function measureStall(
   options: Options,
   progress: (text: string) => void,
@@ -32,80 +46,79 @@ export async function measureStall(
   const rows: Row[] = [];
   const raw: object[] = [];
   for (const each of floods) {
-    progress(`stall: ${name(each)}`);
-    const baseline = await peakWhenDropped(options, each);
-    const stalled = await peakWhenStalled(options, each);
-    const held = stalled.peak - baseline;
-    raw.push({ ...each, baseline, ...stalled });
+    const { connections, messageBytes } = each;
+    const size = messageBytes < 1024 ? `${messageBytes} B` : `${messageBytes / 1024} KiB`;
+    const name = `memory, output stalled ${options.stallSeconds} s, ${connections} conn., ${size}`;
+    progress(name);
+    const bare = await flooded(await startBare(), each, Math.min(BARE_SECONDS, options.stallSeconds));
+    const product = await stalled(options, each);
+    const baseline = product.open + bare.peak - bare.open;
+    const limit = baseline + BUDGET_BYTES;
+    raw.push({ ...each, bare, product, baseline, limit });
     rows.push({
-      what: `peak memory, output stalled ${options.stallSeconds} s: ${name(each)}`,
-      bare: '',
-      product: mebibytes(stalled.peak),
-      reached: `${mebibytes(baseline)} ${held < 0 ? '−' : '+'} ${mebibytes(Math.abs(held))}`,
+      what: name,
+      bare: `${mebibytes(bare.open)} → ${mebibytes(bare.peak)}`,
+      product: `${mebibytes(product.open)} → ${mebibytes(product.peak)}`,
+      reached: mebibytes(product.peak),
       target: `≤ ${mebibytes(baseline)} + ${mebibytes(BUDGET_BYTES)}`,
-      ok: held <= BUDGET_BYTES,
+      ok: product.peak <= limit,
     });
   }
   return { rows, raw };
 }
 
-function name({ connections, messageBytes }: Flood): string {
-  const size = messageBytes < 1024 ? `${messageBytes} B` : `${messageBytes / 1024} KiB`;
-  return `${connections} conn., ${size}`;
-}
-
-/** The baseline: the same flood into an output that holds nothing back. */
-async function peakWhenDropped(options: Options, { connections, messageBytes }: Flood): Promise<number> {
-  const product = await startProduct(options.bin, { output: { type: 'drop' } });
-  const sender = await flooder(product, connections, messageBytes);
-  const { messages } = await sender.flood(Math.min(BASELINE_SECONDS, options.stallSeconds));
-  await untilConfirmed(product, messages);
-  const { peak } = await memoryOf(product.pid);
-  await sender.stop();
-  await product.stop();
-  return peak;
-}
-
-/** Afterwards the output is read again, and everything must come. */
-async function peakWhenStalled(
-  options: Options,
+async function flooded(
+  target: Target,
   { connections, messageBytes }: Flood,
-): Promise<{ peak: number; inFlight: number; messages: number }> {
+  seconds: number,
+): Promise<Memory> {
+  const sender = await connectedSender(target, connections, messageBytes);
+  const open = (await memoryOf(target.pid)).now;
+  await sender.flood(seconds);
+  const { peak } = await memoryOf(target.pid);
+  await sender.abandon();
+  await target.abandon();
+  return { open, peak };
+}
+
+async function stalled(options: Options, flood: Flood): Promise<Memory & { inFlight: number }> {
   const sink = new WebSocketServer({ host: '127.0.0.1', port: 0, perMessageDeflate: false });
-  let stalled: WebSocket | undefined;
+  let reader: WebSocket | undefined;
   let arrived = 0;
   sink.on('connection', (socket) => {
     socket.pause();
-    stalled = socket;
+    reader = socket;
     socket.on('message', () => arrived++);
+    socket.on('error', () => {});
   });
   await once(sink, 'listening');
   const { port } = sink.address() as { port: number };
   // A peer that reads nothing answers no ping either, and would be cut after a while; that is not measured here.
   const output = { type: 'websocket', url: `ws://127.0.0.1:${port}`, ping_interval: 0 };
   const product = await startProduct(options.bin, { output });
-  const sender = await flooder(product, connections, messageBytes);
+  const sender = await connectedSender(product, flood.connections, flood.messageBytes);
+  const open = (await memoryOf(product.pid)).now;
   const { messages } = await sender.flood(options.stallSeconds);
   const { inFlight } = await product.counts();
   const { peak } = await memoryOf(product.pid);
-  stalled?.resume();
-  await untilConfirmed(product, messages);
-  await until(() => arrived >= messages, 10_000);
-  if (arrived !== messages)
-    throw new Error(`sent ${messages} through a stalled output, and ${arrived} arrived`);
-  await sender.stop();
-  await product.stop();
+  if (flood.recover) {
+    reader?.resume();
+    await untilConfirmed(product, messages);
+    await until(() => arrived >= messages, 10_000);
+    if (arrived !== messages) throw new Error(`sent ${messages} to a stalled output, and ${arrived} arrived`);
+    await sender.stop();
+    await product.stop();
+  } else {
+    await sender.abandon();
+    await product.abandon();
+  }
   sink.close();
-  return { peak, inFlight, messages };
+  return { open, peak, inFlight };
 }
 
-async function flooder(
-  product: { pid: number; port: number },
-  connections: number,
-  messageBytes: number,
-): Promise<Sender> {
+async function connectedSender(target: Target, connections: number, messageBytes: number): Promise<Sender> {
   const sender = new Sender();
-  for (const pid of [product.pid, sender.pid]) raiseFileLimit(pid, connections + 1000);
-  await sender.connect(product.port, connections, messageBytes);
+  for (const pid of [target.pid, sender.pid]) raiseFileLimit(pid, connections + 1000);
+  await sender.connect(target.port, connections, messageBytes);
   return sender;
 }

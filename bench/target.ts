@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -23,6 +24,8 @@ export interface Target {
   readonly port: number;
   counts(): Promise<Counts>;
   stop(): Promise<void>;
+  /** Ends it at once, with whatever it holds. */
+  abandon(): Promise<void>;
 }
 
 export async function startBare(args: readonly string[] = []): Promise<Target> {
@@ -36,6 +39,7 @@ export async function startBare(args: readonly string[] = []): Promise<Target> {
       return { received: count, inFlight: 0, written: count, errors: 0 };
     },
     stop: () => helper.stop(),
+    abandon: () => helper.stop(),
   };
 }
 
@@ -75,17 +79,21 @@ export async function startProduct(
   );
   const health = `http://127.0.0.1:${healthPort}`;
   await untilReady(child, health);
+  const end = async (signal: NodeJS.Signals): Promise<void> => {
+    if (child.exitCode === null) {
+      const gone = once(child, 'exit');
+      child.kill(signal);
+      await gone;
+    }
+    await rm(directory, { recursive: true });
+  };
   return {
     pid: child.pid!,
     port,
     counts: () => scrape(health),
+    abandon: () => end('SIGKILL'),
     stop: async () => {
-      if (child.exitCode === null) {
-        const gone = new Promise((resolve) => child.once('exit', resolve));
-        child.kill('SIGTERM');
-        await gone;
-      }
-      await rm(directory, { recursive: true });
+      await end('SIGTERM');
       if (child.exitCode !== 0) throw new Error(`millrace ended with ${child.exitCode ?? child.signalCode}`);
     },
   };

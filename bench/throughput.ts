@@ -29,6 +29,7 @@ export interface Rate {
 const file = join(tmpdir(), `millrace-bench-${process.pid}.jsonl`);
 const json = { type: 'json' };
 const drop = { type: 'drop' };
+const toFile = { type: 'file', path: file, append: false };
 const sql = (query: string): object[] => [{ type: 'sql', query }];
 const filter = `FROM flow WHERE temperature >= ${WARM_FROM}`;
 
@@ -67,7 +68,7 @@ export const cases: readonly Case[] = [
     stream: {
       codec: json,
       processors: sql(`SELECT sensor, temperature ${filter}`),
-      output: { type: 'file', path: file, append: false },
+      output: toFile,
     },
     expected: ({ warm }) => warm,
   },
@@ -78,7 +79,7 @@ export const cases: readonly Case[] = [
     stream: {
       codec: json,
       processors: sql(`SELECT * ${filter}`),
-      output: { type: 'file', path: file, append: false },
+      output: toFile,
     },
     expected: ({ warm }) => warm,
   },
@@ -117,7 +118,8 @@ export async function compareThroughput(
         comparison.case.stream,
         profileOptions(options, comparison.case.part),
       );
-      const rate = await measure(product, connections, options, comparison.case.expected);
+      const written = comparison.case.stream.output === toFile ? file : undefined;
+      const rate = await measure(product, connections, options, comparison.case.expected, written);
       const after = await bare(connections);
       comparison.bare.push(before, after);
       comparison.product.push(rate);
@@ -136,6 +138,7 @@ async function measure(
   connections: number,
   options: Options,
   expected: Case['expected'] = ({ messages }) => messages,
+  written?: string,
 ): Promise<Rate> {
   const sender = new Sender();
   await sender.connect(target.port, connections);
@@ -149,6 +152,7 @@ async function measure(
   const seconds = (performance.now() - start) / 1000;
   const cpu = await cpuOf(target.pid);
   await check(target, expected(all));
+  if (written !== undefined) await checkLines(written, expected(all));
   await sender.stop();
   await target.stop();
   const perMessage = 1e6 / sent.messages;
@@ -187,10 +191,10 @@ async function check(target: Target, expected: number | undefined): Promise<void
     throw new Error(`${expected} messages should have been written, and ${written} were`);
 }
 
-/** Lines in the file that the SQL cases write. */
-export async function countLines(path: string): Promise<number> {
+/** The file itself must have what the metrics claim. */
+async function checkLines(path: string, expected: number | undefined): Promise<void> {
   const data = await readFile(path);
   let lines = 0;
   for (let at = data.indexOf(10); at >= 0; at = data.indexOf(10, at + 1)) lines++;
-  return lines;
+  if (lines !== expected) throw new Error(`${expected} lines should be in ${path}, and ${lines} are`);
 }

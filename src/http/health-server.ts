@@ -86,6 +86,8 @@ function createApp(
   app.get(route(plan.liveness_path), () => ({ status: 'alive' }));
 
   app.get(route(plan.metrics_path), async (_, reply) => {
+    // Looking at the streams brings their gauges up to date.
+    health();
     reply.header('content-type', metrics.contentType);
     return await metrics.metrics();
   });

@@ -1,10 +1,10 @@
 import { MillraceError, type Rejection } from '../errors.ts';
 import type { Batch } from '../message/batch.ts';
 import { FieldScanner, fieldKinds, scanFindings } from '../message/json-fields.ts';
-import type { Candidate, FlowSchema, Form, Widened } from './flow-schema.ts';
+import type { Candidate, FlowSchema, Widened } from './flow-schema.ts';
 
 /** Reasons for refusing are remembered for so many kinds of field, to answer the next such message at once. */
-const MAX_REMEMBERED = 10_000;
+const MAX_REMEMBERED = 1000;
 
 interface Suspect {
   readonly index: number;
@@ -12,144 +12,143 @@ interface Suspect {
 }
 
 /**
- * Decides which messages a query can take, and grows its columns by what they bring. A message that would change how the
- * query reads the others (a string where it computes with numbers) is rejected alone.
+ * Decides which messages a query can take, and grows its columns by what they bring. A message that would change how
+ * the query reads the others (a string where it computes with numbers) is rejected alone.
  */
 export class Admission {
-  readonly #schema: FlowSchema;
-  readonly #binds: (form: Form) => Promise<string | undefined>;
+  #schema: FlowSchema;
+  readonly #objects: (schema: FlowSchema) => Promise<string | undefined>;
   readonly #widened: (column: Widened) => void;
   readonly #scanner: FieldScanner;
   readonly #refused = new Map<string, string>();
   #turn: Promise<void> = Promise.resolve();
 
-  /** `binds` says why the query does not fit the schema as it is now, or undefined when it does. */
+  /** `objects` says why the query does not fit a schema, or gives undefined when it does. */
   constructor(
     schema: FlowSchema,
-    binds: (form: Form) => Promise<string | undefined>,
+    objects: (schema: FlowSchema) => Promise<string | undefined>,
     widened: (column: Widened) => void,
   ) {
     this.#schema = schema;
-    this.#binds = binds;
+    this.#objects = objects;
     this.#widened = widened;
     this.#scanner = new FieldScanner((name) => !schema.ignores(name));
-    for (const { name, kinds } of schema.columns()) this.#scanner.allow(name, kinds);
+    for (const { name, kinds } of schema.columns) this.#scanner.allow(name, kinds);
   }
 
-  /** Gives the messages rejected (ascending), and those that are JSON but not an object. */
-  async check(
-    batch: Batch,
-    form: Form,
-    reject: (rejection: Rejection) => void,
-  ): Promise<{ rejected: ReadonlySet<number>; bare: ReadonlySet<number> }> {
-    const rejected = new Set<number>();
-    const bare = new Set<number>();
+  /** The columns that all messages admitted so far fit. */
+  get schema(): FlowSchema {
+    return this.#schema;
+  }
+
+  /** Rejects the messages that the query cannot take. @returns their places, ascending */
+  async check({ payloads }: Batch, reject: (rejection: Rejection) => void): Promise<number[]> {
+    const rejected: number[] = [];
     const suspects: Suspect[] = [];
     const refuse = (index: number, message: string, field?: string): void => {
-      rejected.add(index);
+      rejected.push(index);
       const error = new MillraceError('MILLRACE_SQL_FIELD_CONFLICT', message);
       reject({ index, error, ...(field !== undefined && { field }) });
     };
     const scanner = this.#scanner;
-    const { payloads } = batch;
     for (let index = 0; index < payloads.length; index++) {
       const found = scanner.scan(payloads[index]!);
       if (found === 0) continue;
       if ((found & scanFindings.DUPLICATE) !== 0) {
-        refuse(index, `field ${scanner.duplicate}: the message has it twice`, scanner.duplicate);
+        refuse(index, `field ${shorten(scanner.duplicate!)}: the message has it twice`, scanner.duplicate);
       } else if ((found & scanFindings.LONE_SURROGATE) !== 0) {
         refuse(index, 'the message has a \\u escape of half a surrogate pair, which is no text');
-      } else if ((found & scanFindings.NOT_OBJECT) !== 0) {
-        bare.add(index);
-        const known =
-          (scanner.knows('__value__') & fieldKinds.NESTED) !== 0 || this.#schema.ignores('__value__');
-        if (!known) suspects.push({ index, candidates: [{ name: '__value__', kind: fieldKinds.NESTED }] });
       } else {
-        suspects.push({ index, candidates: Array.from(scanner.news, ([name, kind]) => ({ name, kind })) });
+        const candidates =
+          (found & scanFindings.NOT_OBJECT) !== 0 ? this.#bareValue() : candidatesOf(scanner.news);
+        if (candidates.length > 0) suspects.push({ index, candidates });
       }
     }
-    if (suspects.length > 0) {
-      const refusals = await this.#inTurn(() => this.#admit(suspects, form));
-      for (const { index, candidates } of suspects) {
-        const culprit = candidates.find((candidate) => refusals.has(keyOf(candidate)));
-        if (culprit !== undefined) {
-          refuse(index, `field ${culprit.name}: ${refusals.get(keyOf(culprit))}`, culprit.name);
-        }
-      }
+    if (suspects.length === 0) return rejected;
+    const refusals = await this.#inTurn(() => this.#admit(suspects.flatMap(({ candidates }) => candidates)));
+    for (const { index, candidates } of suspects) {
+      const culprit = candidates.find((candidate) => refusals.has(keyOf(candidate)));
+      if (culprit === undefined) continue;
+      refuse(index, `field ${shorten(culprit.name)}: ${refusals.get(keyOf(culprit))}`, culprit.name);
     }
-    return { rejected, bare };
+    return rejected.toSorted((a, b) => a - b);
+  }
+
+  /** A JSON value that is no object is the column `__value__`; its kind is not looked at. */
+  #bareValue(): Candidate[] {
+    const name = '__value__';
+    const known = (this.#scanner.knows(name) & fieldKinds.NESTED) !== 0 || this.#schema.ignores(name);
+    return known ? [] : [{ name, kind: fieldKinds.NESTED }];
   }
 
   /** Batches are checked at the same time, but the columns grow by one batch at a time. */
-  async #inTurn<T>(action: () => Promise<T>): Promise<T> {
-    const before = this.#turn;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#turn = promise;
-    await before;
-    try {
-      return await action();
-    } finally {
-      resolve();
-    }
+  #inTurn<T>(action: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(action);
+    this.#turn = result.then(
+      () => {},
+      () => {},
+    );
+    return result;
   }
 
   /** Gives the reasons for what is refused. */
-  async #admit(suspects: readonly Suspect[], form: Form): Promise<ReadonlyMap<string, string>> {
-    const unique = new Map<string, Candidate>();
-    for (const { candidates } of suspects) {
-      for (const candidate of candidates) {
-        if ((this.#scanner.knows(candidate.name) & candidate.kind) === 0)
-          unique.set(keyOf(candidate), candidate);
-      }
-    }
+  async #admit(candidates: readonly Candidate[]): Promise<ReadonlyMap<string, string>> {
     const refusals = new Map<string, string>();
-    const fresh: Candidate[] = [];
-    for (const [key, candidate] of unique) {
+    const fresh = new Map<string, Candidate>();
+    for (const candidate of candidates) {
+      const key = keyOf(candidate);
       const reason = this.#refused.get(key);
-      if (reason === undefined) fresh.push(candidate);
-      else refusals.set(key, reason);
+      if (reason !== undefined) refusals.set(key, reason);
+      else if ((this.#scanner.knows(candidate.name) & candidate.kind) === 0) fresh.set(key, candidate);
     }
-    if (fresh.length === 0) return refusals;
-    // Where the query does not fit even what is known, what is new cannot be blamed; it may be what is missing.
-    const blamed = (await this.#binds(form)) === undefined;
-    const undo: (() => void)[] = [];
-    const refuse = (candidate: Candidate, reason: string, lasting: boolean): void => {
-      refusals.set(keyOf(candidate), reason);
-      if (lasting && this.#refused.size < MAX_REMEMBERED) this.#refused.set(keyOf(candidate), reason);
-    };
-    const admitAll = async (candidates: readonly Candidate[], oneByOne: boolean): Promise<Candidate[]> => {
-      const admitted: Candidate[] = [];
-      const changes: Widened[] = [];
-      for (const candidate of candidates) {
-        const objection = this.#schema.objection(candidate);
-        if (objection !== undefined) {
-          refuse(candidate, objection, false);
-          continue;
-        }
-        const change = this.#schema.admit(candidate);
-        const reason = oneByOne ? await this.#binds(form) : undefined;
-        if (reason !== undefined) {
-          change.undo();
-          refuse(candidate, reason, true);
-          continue;
-        }
-        undo.push(change.undo);
-        if (change.widened !== undefined) changes.push(change.widened);
-        admitted.push(candidate);
-      }
-      if (!oneByOne && blamed && (await this.#binds(form)) !== undefined) {
-        for (const each of undo.toReversed()) each();
-        for (const candidate of candidates) refusals.delete(keyOf(candidate));
-        return await admitAll(candidates, true);
-      }
-      changes.forEach(this.#widened);
-      return admitted;
-    };
-    for (const { name, kind } of await admitAll(fresh, false)) this.#scanner.allow(name, kind);
+    const before = this.#schema;
+    this.#schema = await this.#grow(before, [...fresh.values()], refusals);
+    for (const [key, { name, kind }] of fresh) if (!refusals.has(key)) this.#scanner.allow(name, kind);
+    this.#schema.widenedSince(before).forEach(this.#widened);
     return refusals;
   }
+
+  /** The schema with the candidates, as if they had come one by one, but for those that `refusals` gets. */
+  async #grow(
+    schema: FlowSchema,
+    candidates: readonly Candidate[],
+    refusals: Map<string, string>,
+  ): Promise<FlowSchema> {
+    const objections = new Map<string, string>();
+    let grown = schema;
+    for (const candidate of candidates) {
+      const objection = grown.objection(candidate);
+      if (objection === undefined) grown = grown.with(candidate);
+      else objections.set(keyOf(candidate), objection);
+    }
+    const reason = grown === schema ? undefined : await this.#objects(grown);
+    // Where the query does not fit even what is known, what is new cannot be blamed; it may be what is missing.
+    if (reason === undefined || (await this.#objects(schema)) !== undefined) {
+      for (const [key, objection] of objections) refusals.set(key, objection);
+      return grown;
+    }
+    if (candidates.length === 1) {
+      const key = keyOf(candidates[0]!);
+      refusals.set(key, reason);
+      if (this.#refused.size < MAX_REMEMBERED) this.#refused.set(key, reason);
+      return schema;
+    }
+    const middle = candidates.length >> 1;
+    const half = await this.#grow(schema, candidates.slice(0, middle), refusals);
+    return await this.#grow(half, candidates.slice(middle), refusals);
+  }
+}
+
+function candidatesOf(news: ReadonlyMap<string, number>): Candidate[] {
+  return Array.from(news, ([name, kind]) => ({ name, kind }));
 }
 
 function keyOf({ name, kind }: Candidate): string {
   return `${kind} ${name}`;
+}
+
+/** A field's name on one line, in quotes only where it needs them. */
+function shorten(name: string): string {
+  const short = name.length > 100 ? `${name.slice(0, 100)}…` : name;
+  return /^[\w.…-]+$/.test(short) ? short : JSON.stringify(short);
 }

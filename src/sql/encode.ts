@@ -1,28 +1,54 @@
 import type { Batch } from '../message/batch.ts';
 import { joinJsonArray } from '../message/json.ts';
-import type { Form } from './flow-schema.ts';
+import type { MetadataMode } from './flow-sql.ts';
 
-/** The batch as the JSON array that `flowSql` reads. `bare` are the indices of JSON messages that are not objects. */
-export function encodeBatch(batch: Batch, form: Form, bare: ReadonlySet<number>): Uint8Array {
-  if (form.format === 'json' && !form.metadata && bare.size === 0) return joinJsonArray(batch.payloads);
-  const parts: Uint8Array[] = [];
-  const text = (part: string): number => parts.push(Buffer.from(part));
-  for (const [index, payload] of batch.payloads.entries()) {
-    text(index === 0 ? '[' : ',');
-    if (form.metadata) text('{"v":');
-    if (form.format === 'json' && !bare.has(index)) {
-      parts.push(payload);
-    } else {
-      text('{"__value__":');
-      if (form.format === 'json') parts.push(payload);
-      else text(JSON.stringify(Buffer.from(payload).toString(form.format === 'text' ? 'utf8' : 'base64')));
-      text('}');
-    }
-    if (form.metadata) {
-      const { source, ingestTime, ext } = batch.metadata(index);
-      text(`,"s":${JSON.stringify(source)},"t":${ingestTime},"e":${JSON.stringify(ext)}}`);
+const SPACE = 0x20;
+const OPEN_OBJECT = 0x7b;
+
+/** The batch as the JSON array that `flowSql` reads; every element is an object. */
+export function encodeBatch(batch: Batch, metadata: MetadataMode): Uint8Array {
+  const { format, payloads } = batch;
+  const objects =
+    format === 'json' && payloads.every(isObject)
+      ? payloads
+      : payloads.map((payload) => asObject(payload, format));
+  return joinJsonArray(metadata === 'columns' ? withMetadata(batch, objects) : objects);
+}
+
+/** True when a JSON value is an object. */
+function isObject(payload: Uint8Array): boolean {
+  let at = 0;
+  while (payload[at]! <= SPACE) at++;
+  return payload[at] === OPEN_OBJECT;
+}
+
+/** A payload as a JSON object: what is none becomes its member `__value__`, as text, or as base64 if it is bytes. */
+export function asObject(payload: Uint8Array, format: Batch['format']): Uint8Array {
+  if (format === 'json') {
+    return isObject(payload) ? payload : Buffer.concat([VALUE_BEFORE, payload, VALUE_AFTER]);
+  }
+  const text = Buffer.from(payload.buffer, payload.byteOffset, payload.length);
+  return Buffer.from(JSON.stringify({ __value__: text.toString(format === 'text' ? 'utf8' : 'base64') }));
+}
+const VALUE_BEFORE = Buffer.from('{"__value__":');
+const VALUE_AFTER = Buffer.from('}');
+
+/** `{"v": the object, "s": its source, "t": its time, "e": its ext}` of each. */
+function withMetadata(batch: Batch, objects: readonly Uint8Array[]): Uint8Array[] {
+  const elements: Uint8Array[] = [];
+  for (const [at, run] of batch.runs.entries()) {
+    const { source, ingestTime, ext } = batch.metadata(run.start);
+    // Only the number in the session differs within a run.
+    if (run.sequence !== undefined) delete ext['sequence'];
+    const common = `,"s":${JSON.stringify(source)},"t":${ingestTime},"e":${JSON.stringify(ext).slice(0, -1)}`;
+    const comma = common.endsWith('{') ? '' : ',';
+    const end = batch.runs[at + 1]?.start ?? objects.length;
+    for (let index = run.start; index < end; index++) {
+      const number =
+        run.sequence === undefined ? '' : `${comma}"sequence":"${run.sequence + index - run.start}"`;
+      elements.push(Buffer.concat([OBJECT_BEFORE, objects[index]!, Buffer.from(`${common}${number}}}`)]));
     }
   }
-  text(']');
-  return Buffer.concat(parts);
+  return elements;
 }
+const OBJECT_BEFORE = Buffer.from('{"v":');

@@ -1,92 +1,32 @@
 import { fieldKinds as Kind } from '../message/json-fields.ts';
 import type { QueryAnalysis } from './analyse.ts';
-import { identifier, literal } from './database.ts';
+import { fold } from './database.ts';
 
-/** A query that takes all columns gets at most so many; a message that would add another is rejected. */
-export const MAX_COLUMNS = 1000;
+/**
+ * A query that takes all columns gets at most so many, because each costs every batch time; a message that would add
+ * another is rejected.
+ */
+export const MAX_COLUMNS = 500;
+const MAX_NAME_LENGTH = 1024;
+
+/** The metadata columns, and the number of a message's row. */
+export const META = ['__meta_source', '__meta_ingest_time', '__meta_ext'];
+export const ROW = '__row__';
 
 const NUMBERS = Kind.INT | Kind.LONG | Kind.BIGINT | Kind.FLOAT | Kind.HUGE;
 
-interface Column {
+export interface Column {
   readonly name: string;
-  /** The kinds of JSON value that it takes. */
+  /** The kinds of JSON value that it has had. */
   readonly kinds: number;
-  /** The type that the user declared, or undefined when it follows the data. */
-  readonly declared: string | undefined;
+  /** The type that the user declared, as DuckDB names it, or undefined when it follows the data. */
+  readonly declared?: string;
 }
 
 /** A kind of value that a field has not had before. */
 export interface Candidate {
   readonly name: string;
   readonly kind: number;
-}
-
-/** The columns of the table that a query reads: what the user declared, and what messages have shown so far. */
-export class FlowSchema {
-  readonly #analysis: QueryAnalysis;
-  readonly #columns = new Map<string, Column>();
-  #version = 0;
-
-  constructor(analysis: QueryAnalysis, declared: Readonly<Record<string, string>>) {
-    this.#analysis = analysis;
-    for (const [name, type] of Object.entries(declared)) {
-      this.#columns.set(name.toLowerCase(), { name, kinds: declaredKinds(type), declared: type });
-    }
-  }
-
-  /** Grows with each change. */
-  get version(): number {
-    return this.#version;
-  }
-
-  columns(): readonly Column[] {
-    return [...this.#columns.values()];
-  }
-
-  /** True when the query cannot see the field. */
-  ignores(name: string): boolean {
-    return !this.#analysis.star && !this.#analysis.names.has(name.toLowerCase());
-  }
-
-  /** Why the field cannot have this kind of value, or undefined when it may, as far as types go. */
-  objection({ name, kind }: Candidate): string | undefined {
-    const column = this.#columns.get(name.toLowerCase());
-    if (column === undefined) {
-      if (this.#columns.size < MAX_COLUMNS) return undefined;
-      return `the stream has shown ${MAX_COLUMNS} different fields already, and the query takes all; name the columns that you need`;
-    }
-    if (column.name !== name) {
-      return `it differs from the field ${column.name} only in case, and SQL does not tell them apart`;
-    }
-    if ((column.kinds & kind) !== 0) return undefined;
-    if (column.declared !== undefined)
-      return `${kindName(kind)} does not fit the declared type ${column.declared}`;
-    const before = columnType(column.kinds);
-    const after = columnType(column.kinds | kind);
-    const computed = this.#analysis.computed.has(name.toLowerCase());
-    if (!computed || before === undefined || after !== 'JSON' || before === 'JSON') return undefined;
-    return `${kindName(kind)} does not fit the type ${before} that earlier messages gave the column, and the query computes with it; declare its type in \`schema\` if it may have several`;
-  }
-
-  /** Takes in a kind of value. Gives the change of the column's type, if it had one before, and how to undo it. */
-  admit({ name, kind }: Candidate): { widened: Widened | undefined; undo: () => void } {
-    const key = name.toLowerCase();
-    const before = this.#columns.get(key);
-    const after = { name, declared: undefined, ...before, kinds: (before?.kinds ?? 0) | kind };
-    this.#columns.set(key, after);
-    this.#version++;
-    const undo = (): void => {
-      if (before === undefined) this.#columns.delete(key);
-      else this.#columns.set(key, before);
-      this.#version++;
-    };
-    const from = before && typeOf(before);
-    const to = typeOf(after);
-    return {
-      widened: from === undefined || to === undefined || from === to ? undefined : { name, from, to },
-      undo,
-    };
-  }
 }
 
 /** A column whose type changed. */
@@ -96,50 +36,116 @@ export interface Widened {
   readonly to: string;
 }
 
-/** What the payloads are, and whether the query needs their metadata. */
-export interface Form {
-  readonly format: 'json' | 'text' | 'bytes';
-  readonly metadata: boolean;
-}
+/**
+ * The columns of the table that a query reads: what the user declared, and what messages have shown so far.
+ * It never changes: one with more columns is another one.
+ */
+export class FlowSchema {
+  readonly #analysis: QueryAnalysis;
+  readonly #columns: ReadonlyMap<string, Column>;
 
-/** The SELECT that reads the batch, parameter 1: a JSON array in UTF-8, an element a message. */
-export function flowSql(schema: FlowSchema, form: Form, missing: ReadonlyMap<string, string>): string {
-  const columns =
-    form.format === 'json'
-      ? schema.columns()
-      : [{ name: '__value__', kinds: Kind.STRING, declared: undefined } satisfies Column];
-  const extracted: string[] = [];
-  const selected: string[] = [];
-  const row = form.metadata ? 'm.v.' : 'm.';
-  for (const column of columns) {
-    const type = typeOf(column);
-    const name = identifier(column.name);
-    if (type === undefined) {
-      selected.push(`NULL AS ${name}`);
-      continue;
+  private constructor(analysis: QueryAnalysis, columns: ReadonlyMap<string, Column>) {
+    this.#analysis = analysis;
+    this.#columns = columns;
+  }
+
+  /** `declared`: types as DuckDB names them. */
+  static declare(analysis: QueryAnalysis, declared: ReadonlyMap<string, string>): FlowSchema {
+    const columns = new Map<string, Column>();
+    for (const [name, type] of declared) {
+      const used = takesAll(analysis) || analysis.names.has(fold(name));
+      if (used) columns.set(fold(name), { name, kinds: Kind.NULL, declared: type });
     }
-    const extractedAs = column.declared === undefined || isNested(column.declared) ? type : 'VARCHAR';
-    extracted.push(`${JSON.stringify(column.name)}:${JSON.stringify(extractedAs)}`);
-    const value = row + name;
-    if (form.format === 'bytes') selected.push(`from_base64(${value}) AS ${name}`);
-    else if (extractedAs === type) selected.push(`${value} AS ${name}`);
-    else selected.push(`CAST(${value} AS ${type}) AS ${name}`);
+    return new FlowSchema(analysis, columns);
   }
-  for (const [name, type] of missing) {
-    if (!columns.some((column) => column.name.toLowerCase() === name))
-      selected.push(`${type} AS ${identifier(name)}`);
+
+  get columns(): Iterable<Column> {
+    return this.#columns.values();
   }
-  let structure = extracted.length === 0 ? '"JSON"' : `{${extracted.join(',')}}`;
-  if (form.metadata) {
-    structure = `{"v":${structure},"s":"VARCHAR","t":"BIGINT","e":"MAP(VARCHAR,VARCHAR)"}`;
-    selected.push('m.s AS __meta_source', 'make_timestamp(m.t) AS __meta_ingest_time', 'm.e AS __meta_ext');
+
+  /** Columns that the query names and no message has shown, folded, with how the query writes them. */
+  get missing(): Map<string, string> {
+    const { names, own } = this.#analysis;
+    return new Map(
+      [...names].filter(([key]) => !own.has(key) && !this.#columns.has(key) && !isReserved(key)),
+    );
   }
-  if (selected.length === 0) selected.push('NULL AS "__no_column__"');
-  return `SELECT ${selected.join(', ')} FROM (SELECT unnest(from_json(decode($1::BLOB), ${literal(`[${structure}]`)})) AS m)`;
+
+  /** True when the query cannot see the field. */
+  ignores(name: string): boolean {
+    const { names } = this.#analysis;
+    return !takesAll(this.#analysis) && (!names.has(fold(name)) || isReserved(fold(name)));
+  }
+
+  /** Why the field cannot have this kind of value, or undefined when it may, as far as types go. */
+  objection({ name, kind }: Candidate): string | undefined {
+    const { own, computed } = this.#analysis;
+    const key = fold(name);
+    const column = this.#columns.get(key);
+    if (column === undefined) {
+      if (isReserved(key)) return 'the query takes all fields, and this name is that of metadata';
+      if (name === '' || name.includes('\0'))
+        return 'the query takes all fields, and in SQL no column can have this name';
+      if (name.length > MAX_NAME_LENGTH)
+        return `the query takes all fields, and this name is longer than ${MAX_NAME_LENGTH}`;
+      if (own.has(key))
+        return 'the query gives this name to a value of its own and uses it; put the table’s name before it in the query to have the field, or declare it in `schema`';
+      if (this.#columns.size < MAX_COLUMNS) return undefined;
+      return `the stream has shown ${MAX_COLUMNS} different fields already, and the query takes all; name the columns that you need`;
+    }
+    if (column.name !== name) {
+      return `it differs from the field ${column.name} only in case, and SQL does not tell them apart`;
+    }
+    if ((column.kinds & kind) === kind) return undefined;
+    if (column.declared !== undefined) {
+      if ((declaredKinds(column.declared) & kind) === kind) return undefined;
+      return `${kindName(kind)} does not fit the declared type ${column.declared}`;
+    }
+    const before = columnType(column.kinds);
+    const after = columnType(column.kinds | kind);
+    if (before === undefined || after !== 'JSON' || before === 'JSON') return undefined;
+    if (computed !== 'all' && !computed.has(key)) return undefined;
+    return `${kindName(kind)} does not fit the type ${before} that earlier messages gave the column, and the query computes with it; declare its type in \`schema\` if it may have several`;
+  }
+
+  /** `candidate`: one without an objection. */
+  with({ name, kind }: Candidate): FlowSchema {
+    const before = this.#columns.get(fold(name));
+    const columns = new Map(this.#columns);
+    columns.set(fold(name), { name, ...before, kinds: (before?.kinds ?? 0) | kind });
+    return new FlowSchema(this.#analysis, columns);
+  }
+
+  /** The columns that have a type here and had another in `before`. */
+  widenedSince(before: FlowSchema): Widened[] {
+    const widened: Widened[] = [];
+    for (const [key, column] of this.#columns) {
+      const earlier = before.#columns.get(key);
+      if (earlier === undefined || earlier === column) continue;
+      const [from, to] = [typeOf(earlier), typeOf(column)];
+      if (from !== undefined && to !== undefined && from !== to)
+        widened.push({ name: column.name, from, to });
+    }
+    return widened;
+  }
 }
 
-function typeOf(column: Column): string | undefined {
+/** True when every field is a column. Rows that are whole messages need none but those that the query names. */
+function takesAll({ star, rows }: QueryAnalysis): boolean {
+  return star && rows !== 'messages';
+}
+
+/** True for names (folded) that no field can have as a column. */
+export function isReserved(name: string): boolean {
+  return name === ROW || META.includes(name);
+}
+
+export function typeOf(column: Column): string | undefined {
   return column.declared ?? columnType(column.kinds);
+}
+
+export function isNested(type: string): boolean {
+  return /^(STRUCT|MAP|UNION)\b|\]$/.test(type);
 }
 
 /** The narrowest type that holds the kinds exactly; undefined for a column that was only ever null. */
@@ -156,21 +162,27 @@ function columnType(kinds: number): string | undefined {
   return 'JSON';
 }
 
-function declaredKinds(type: string): number {
-  const any = NUMBERS | Kind.BOOL | Kind.STRING | Kind.NESTED | Kind.NULL;
-  if (/^json$/i.test(type)) return any;
-  if (isNested(type)) return Kind.NESTED | Kind.NULL;
-  if (/^(varchar|text|string|char|bpchar)\b/i.test(type)) return any & ~Kind.NESTED;
-  if (/^bool/i.test(type)) return Kind.BOOL | Kind.NULL;
-  if (/^u?(tiny|small|big|huge)?int|^integer|^(long|short|signed)$/i.test(type)) {
-    return Kind.INT | Kind.LONG | Kind.BIGINT | Kind.NULL;
-  }
-  if (/^(double|float|real|decimal|numeric)/i.test(type)) return NUMBERS | Kind.NULL;
-  return Kind.STRING | Kind.NULL;
+/** True when all that the column has had is numbers. */
+export function isNumeric(column: Column): boolean {
+  return (column.kinds & ~(NUMBERS | Kind.NULL)) === 0;
 }
 
-function isNested(type: string): boolean {
-  return /^(struct|map|union)\b|\[\d*\]$/i.test(type);
+/** True when the column's values, taken from JSON as `type`, need no check: none can be out of its range. */
+export function isExact(column: Column, type: string): boolean {
+  return type === 'JSON' || type === 'VARCHAR' || type === columnType(column.kinds);
+}
+
+/** Kinds that may fit a type; a string does if it reads as one. */
+function declaredKinds(type: string): number {
+  const scalar = NUMBERS | Kind.BOOL | Kind.STRING | Kind.NULL;
+  if (type === 'JSON') return scalar | Kind.NESTED;
+  if (isNested(type)) return Kind.NESTED | Kind.NULL;
+  if (type === 'VARCHAR') return scalar;
+  if (type === 'BOOLEAN') return Kind.BOOL | Kind.STRING | Kind.NULL;
+  if (/^U?(TINY|SMALL|BIG|HUGE)INT$|^U?INTEGER$/.test(type))
+    return Kind.STRING | Kind.NULL | (NUMBERS & ~Kind.FLOAT);
+  if (/^(DOUBLE|FLOAT|DECIMAL\(.*\)|BIGNUM)$/.test(type)) return NUMBERS | Kind.STRING | Kind.NULL;
+  return Kind.STRING | Kind.NULL;
 }
 
 function kindName(kind: number): string {

@@ -11,7 +11,7 @@ const schema = z.strictObject({
     .record(z.string().min(1), z.string().min(1))
     .default({})
     .describe(
-      'Types of columns, by name, as DuckDB writes them (`BIGINT`, `TIMESTAMP`, `STRUCT(a VARCHAR)`). Others get the type that the first messages show. Declare what a query computes with where you don’t trust the senders.',
+      'Types of columns, by name, as DuckDB writes them (`BIGINT`, `TIMESTAMP`, `STRUCT(a VARCHAR)`). A message whose value does not convert is rejected; a string converts if it reads as the type. Other columns get the type that the first messages show. Declare what a query computes with where you don’t trust the senders.',
     ),
   allow_external_access: z
     .boolean()
@@ -29,7 +29,7 @@ export const sqlProcessor = defineProcessor({
 - A JSON object gives a column for each of its fields; nested objects and arrays are columns of type JSON (\`device->>'name'\`). A field that a message lacks is NULL, and so is a column that no message has shown yet. A JSON value that is not an object is in the column \`__value__\`. Without a codec, \`__value__\` is all there is: a BLOB, or with the \`text\` codec a VARCHAR.
 - \`__meta_source\`, \`__meta_ingest_time\` and \`__meta_ext\` (\`__meta_ext['session_id']\`) are columns too. Rows that have them keep them as their metadata, apart from their payload; give one another name to have it in the payload.
 - Columns take the narrowest type that holds what was seen and widen when more is needed: integers to 38 digits are exact. A message whose field does not fit goes to \`error_output\` alone if the query computes with that column, and so does a message that makes the query fail.
-- Each row goes on as one JSON object. NaN and infinity become null.`,
+- Each row goes on as one JSON object. \`SELECT * FROM flow\`, filtered or sorted at most and without \`schema\`, passes the messages themselves on, byte for byte. NaN and infinity become null, and a BLOB becomes base64.`,
   schema,
   examples: [
     {
@@ -44,7 +44,7 @@ export const sqlProcessor = defineProcessor({
 class SqlProcessor implements Processor {
   readonly #config: z.output<typeof schema>;
   readonly #context: ProcessorContext;
-  #query: Query | undefined;
+  #query: Promise<Query> | undefined;
 
   constructor(config: z.output<typeof schema>, context: ProcessorContext) {
     this.#config = config;
@@ -52,7 +52,23 @@ class SqlProcessor implements Processor {
   }
 
   async prepare(): Promise<void> {
-    this.#query ??= await Query.open({
+    await this.#open();
+  }
+
+  async process(batch: Batch, reject: Reject, signal: AbortSignal): Promise<Batch[]> {
+    const query = await this.#open();
+    const rows = await query.run(batch, reject, signal);
+    return rows === undefined ? [] : [rows];
+  }
+
+  async close(): Promise<void> {
+    // What could not be opened has said so already.
+    const query = await this.#query?.catch(() => undefined);
+    await query?.close();
+  }
+
+  #open(): Promise<Query> {
+    this.#query ??= Query.open({
       query: this.#config.query,
       tableName: this.#config.table_name,
       schema: this.#config.schema,
@@ -63,16 +79,6 @@ class SqlProcessor implements Processor {
           `column ${name} is ${to} from now on; it was ${from}`,
         ),
     });
-  }
-
-  async process(batch: Batch, reject: Reject, signal: AbortSignal): Promise<Batch[]> {
-    await this.prepare();
-    const rows = await this.#query!.run(batch, reject, signal);
-    return rows === undefined ? [] : [rows];
-  }
-
-  close(): void {
-    this.#query?.close();
-    this.#query = undefined;
+    return this.#query;
   }
 }

@@ -1,0 +1,33 @@
+import type { DuckDBConnection } from '@duckdb/node-api';
+import { MillraceError, errorMessage } from '../errors.ts';
+import { fold, literal } from './database.ts';
+import { isReserved } from './flow-schema.ts';
+
+/**
+ * The types that the user declared, as DuckDB names them.
+ * @throws MillraceError MILLRACE_SQL_INVALID (fatal) for what is no type; its text gets into no SQL
+ */
+export async function readDeclared(
+  connection: DuckDBConnection,
+  schema: Readonly<Record<string, string>>,
+): Promise<Map<string, string>> {
+  const declared = new Map<string, string>();
+  const seen = new Set<string>();
+  for (const [name, type] of Object.entries(schema)) {
+    const invalid = (message: string, cause?: unknown): MillraceError =>
+      new MillraceError('MILLRACE_SQL_INVALID', `schema.${name}: ${message}`, { cause, fatal: true });
+    if (isReserved(fold(name))) throw invalid('this name is that of a metadata column');
+    if (seen.has(fold(name)))
+      throw invalid('the name is there twice: SQL does not tell upper from lower case');
+    if (name.includes('\0')) throw invalid('a column’s name cannot have a NUL');
+    seen.add(fold(name));
+    const sql = `SELECT typeof(from_json('null', ${literal(JSON.stringify(type))}))`;
+    const known = await connection.runAndReadAll(sql).catch((error: unknown) => {
+      throw invalid(errorMessage(error).replace(/ Possible examples.*/, ''), error);
+    });
+    const canonical = String(known.getRows()[0]?.[0]);
+    if (canonical === '"NULL"') throw invalid('NULL is no type for a column');
+    declared.set(name, canonical);
+  }
+  return declared;
+}

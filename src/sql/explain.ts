@@ -1,0 +1,19 @@
+import { errorMessage } from '../errors.ts';
+
+/**
+ * What DuckDB says of an error, without its list of alternatives, and with the place in the user's query, which has
+ * `linesBefore` lines of SQL before it.
+ */
+export function explain(error: unknown, linesBefore: number): string {
+  const whole = error instanceof Error ? error.message : String(error);
+  const place = /\n+LINE (\d+): (.*)\n( *)\^/.exec(whole);
+  const said = place === null ? whole : whole.slice(0, place.index);
+  const message = errorMessage(
+    said.replace(/\s+(Candidate functions|Possible examples|Candidate bindings).*/s, ''),
+  );
+  const line = Number(place?.[1]) - linesBefore;
+  if (place === null || line < 1) return message;
+  // Of a long line DuckDB shows a part that begins with dots, and the column is lost.
+  const column = place[3]!.length - `LINE ${place[1]}: `.length + 1;
+  return `${message} (line ${line}${place[2]!.startsWith('...') ? '' : `, column ${column}`} of the query)`;
+}

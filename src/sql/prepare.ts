@@ -1,0 +1,76 @@
+import type { DuckDBConnection, DuckDBPreparedStatement } from '@duckdb/node-api';
+import { MillraceError, errorMessage } from '../errors.ts';
+import type { Format } from '../message/batch.ts';
+import type { QueryAnalysis } from './analyse.ts';
+import { fold, identifier } from './database.ts';
+import { explain } from './explain.ts';
+import type { FlowSchema } from './flow-schema.ts';
+import { flowSql, type MetadataMode } from './flow-sql.ts';
+import { resultFor, selectResult, type Result } from './rows.ts';
+
+/** What to prepare: the user's query over the table of this name. */
+export interface Plan {
+  readonly analysis: QueryAnalysis;
+  readonly tableName: string;
+  readonly metadata: MetadataMode;
+}
+
+/** A statement for one schema and one format; its parameter is the batch. */
+export interface Prepared {
+  readonly schema: FlowSchema;
+  readonly statement: DuckDBPreparedStatement;
+  readonly result: Result;
+  /** Lines of SQL before the user's query. */
+  readonly linesBefore: number;
+}
+
+/** @throws MillraceError with what the database says */
+export async function prepare(
+  connection: DuckDBConnection,
+  { analysis, tableName, metadata }: Plan,
+  schema: FlowSchema,
+  format: Format,
+): Promise<Prepared> {
+  const { missing } = schema;
+  if (format !== 'json') missing.delete('__value__');
+  const temporal = new Set<string>();
+  const nullOf = (name: string): string => {
+    if (analysis.dotted.has(fold(name))) return 'NULL::JSON';
+    return temporal.has(fold(name)) ? 'NULL::TIMESTAMP' : 'NULL';
+  };
+  for (;;) {
+    const flow = flowSql(schema.columns, { format, metadata, missing: missing.values(), nullOf });
+    // DuckDB 1.5 gives no rows for some queries that have an unnested list more than once.
+    const once = analysis.joins ? 'MATERIALIZED ' : '';
+    const before = `WITH ${identifier(tableName)} AS ${once}(${flow}) SELECT`;
+    const after = ` FROM (\n${analysis.query}\n)`;
+    const linesBefore = before.split('\n').length;
+    try {
+      const described = await connection.prepare(`${before} *${after}`);
+      const columns = Array.from({ length: described.columnCount }, (_, index) => ({
+        name: described.columnName(index),
+        isBlob: described.columnType(index).toString() === 'BLOB',
+      }));
+      described.destroySync();
+      const result = format === 'json' && analysis.rows === 'messages' ? 'numbers' : resultFor(columns);
+      const statement = await connection.prepare(`${before} ${selectResult(columns, result)}${after}`);
+      return { schema, statement, result, linesBefore };
+    } catch (error) {
+      const message = errorMessage(error);
+      const [, shared] = /^Binder Error: Ambiguous reference to column name "(.*?)"/.exec(message) ?? [];
+      // It is another table's, and not missing.
+      if (shared !== undefined && missing.delete(fold(shared))) continue;
+      const [, call] = /^Binder Error: Could not choose a best .* function call "(.+?)\(/.exec(message) ?? [];
+      const known = temporal.size;
+      // Where NULL could be anything, what is meant is a kind of time.
+      for (const name of analysis.argumentsOf.get(call ?? '') ?? []) temporal.add(name);
+      if (temporal.size === known) throw failed(error, linesBefore);
+    }
+  }
+}
+
+/** An error of the database as one of ours. */
+export function failed(error: unknown, linesBefore = 0): MillraceError {
+  if (error instanceof MillraceError) return error;
+  return new MillraceError('MILLRACE_PROCESSOR_FAILED', explain(error, linesBefore), { cause: error });
+}

@@ -1,0 +1,140 @@
+import type { DuckDBDataChunk } from '@duckdb/node-api';
+import { Batch, nowMicros, type Origin, type Run } from '../message/batch.ts';
+import { fold, identifier } from './database.ts';
+import { asObject } from './encode.ts';
+import { META, ROW } from './flow-schema.ts';
+
+const NAN = Buffer.from('NaN');
+const INFINITY = Buffer.from('Infinity');
+
+/** A column of the query's result. */
+export interface ResultColumn {
+  readonly name: string;
+  /** JSON has no bytes: they become base64. */
+  readonly isBlob: boolean;
+}
+
+/**
+ * What the database gives for a batch, besides the number of rows:
+ * - `rows`: the rows
+ * - `rows and metadata`: the rows, and their metadata columns apart from them
+ * - `rows and numbers`: the rows, and the numbers of their messages
+ * - `numbers`: the numbers of the messages that are the rows
+ */
+export type Result = 'rows' | 'rows and metadata' | 'rows and numbers' | 'numbers';
+
+/** The result for a query with these columns, unless it is `numbers`. */
+export function resultFor(columns: readonly ResultColumn[]): Result {
+  if (columns.some(({ name }) => name === ROW)) return 'rows and numbers';
+  return columns.some(({ name }) => META.includes(fold(name))) ? 'rows and metadata' : 'rows';
+}
+
+/** The select list that gives the result from the query's columns. */
+export function selectResult(columns: readonly ResultColumn[], result: Result): string {
+  const numbers = `encode(string_agg(CAST(${ROW} AS VARCHAR), ','))`;
+  if (result === 'numbers') return `count(*), ${numbers}`;
+  const fields: string[] = [];
+  const meta = new Set<string>();
+  for (const { name, isBlob } of columns) {
+    const column = identifier(name);
+    if (META.includes(fold(name))) meta.add(fold(name));
+    else if (name !== ROW) fields.push(`${column} := ${isBlob ? `base64(${column})` : column}`);
+  }
+  const has = (name: string, expression: string): string => (meta.has(name) ? expression : 'NULL');
+  const lifted = [
+    `s := ${has('__meta_source', 'CAST(__meta_source AS VARCHAR)')}`,
+    `t := ${has('__meta_ingest_time', 'epoch_us(CAST(__meta_ingest_time AS TIMESTAMP))')}`,
+    `e := ${has('__meta_ext', 'CAST(__meta_ext AS MAP(VARCHAR, VARCHAR))')}`,
+  ];
+  const results = ['count(*)', lines(fields.length === 0 ? 'MAP {}' : `struct_pack(${fields.join(', ')})`)];
+  if (result === 'rows and metadata') results.push(lines(`struct_pack(${lifted.join(', ')})`));
+  if (result === 'rows and numbers') results.push(numbers);
+  return results.join(', ');
+}
+
+function lines(struct: string): string {
+  return `encode(string_agg(CAST(to_json(${struct}) AS VARCHAR) || chr(10), ''))`;
+}
+
+/** The rows as messages, or undefined if there are none. `chunk` is the result for the batch. */
+export function readResult(chunk: DuckDBDataChunk, batch: Batch, result: Result): Batch | undefined {
+  const length = Number(chunk.getColumnVector(0).getItem(0));
+  if (length === 0) return undefined;
+  const { ack } = batch;
+  if (result === 'numbers') {
+    const numbers = numbersIn(bytesAt(chunk, 1));
+    const payloads = numbers.map((index) => asObject(batch.payloads[index]!, batch.format));
+    return new Batch(payloads, { runs: runsOf(batch, numbers), format: 'json', ack });
+  }
+  const data = withoutNaN(bytesAt(chunk, 1));
+  let runs: Run[];
+  if (result === 'rows') runs = [commonRun(batch)];
+  else if (result === 'rows and metadata') runs = liftedRuns(bytesAt(chunk, 2));
+  else runs = runsOf(batch, numbersIn(bytesAt(chunk, 2)));
+  return new Batch({ data, length }, { runs, format: 'json', ack });
+}
+
+function bytesAt(chunk: DuckDBDataChunk, column: number): Buffer {
+  const { bytes } = chunk.getColumnVector(column).getItem(0) as { bytes: Uint8Array };
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+function numbersIn(text: Buffer): number[] {
+  return text.toString().split(',').map(Number);
+}
+
+/** The runs of the messages with these numbers, in that order. */
+function runsOf(batch: Batch, numbers: readonly number[]): Run[] {
+  const runs: Run[] = [];
+  let last: Run | undefined;
+  let previous = -1;
+  for (const [start, index] of numbers.entries()) {
+    const run = batch.runAt(index);
+    const { sequence } = run;
+    const continues = run === last && (sequence === undefined || index === previous + 1);
+    if (!continues)
+      runs.push({
+        ...run,
+        start,
+        sequence: sequence === undefined ? undefined : sequence + index - run.start,
+      });
+    last = run;
+    previous = index;
+  }
+  return runs;
+}
+
+function liftedRuns(lifted: Buffer): Run[] {
+  const now = nowMicros();
+  return lifted
+    .toString()
+    .trimEnd()
+    .split('\n')
+    .map((line, start) => {
+      const { s, t, e } = JSON.parse(line) as {
+        s: string | null;
+        t: number | null;
+        e: Record<string, string> | null;
+      };
+      return { start, origin: { source: s ?? '', ext: e ?? {} }, time: t ?? now };
+    });
+}
+
+/** What can be said of rows that came from the batch as a whole: where all its messages came from, the oldest's time. */
+function commonRun(batch: Batch): Run {
+  const first = batch.runs[0]!;
+  let { time } = first;
+  let origin: Origin = { source: first.origin.source, ext: {} };
+  for (const run of batch.runs) {
+    if (run.time < time) time = run.time;
+    if (run.origin.source !== origin.source) origin = { source: '', ext: {} };
+  }
+  return { start: 0, origin, time };
+}
+
+/** JSON has no NaN and no infinity; they become null, unless they are text in a string. */
+function withoutNaN(data: Buffer): Buffer {
+  if (!data.includes(NAN) && !data.includes(INFINITY)) return data;
+  const tokens = /"(?:[^"\\]|\\.)*"|-?(?:NaN|Infinity)/g;
+  return Buffer.from(data.toString().replaceAll(tokens, (token) => (token.startsWith('"') ? token : 'null')));
+}
