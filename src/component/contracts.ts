@@ -51,6 +51,8 @@ export interface Output {
   write(batch: Batch, signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
   readonly backoff?: Backoff;
+  /** Sees whether it could connect, for `check --dial`, where connecting would change something. */
+  dial?(signal: AbortSignal): Promise<void>;
 }
 
 /** Reports that one message of the batch at hand is wrong; it goes to `error_output`, the others go on. */

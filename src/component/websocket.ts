@@ -120,6 +120,12 @@ function reasonOf(error: Error & { code?: string }): string {
   if (UNTRUSTED.has(code)) {
     return `the authority of the server’s certificate is not trusted (${code}); name the authority’s certificate in \`tls.ca_file\``;
   }
+  if (error.message.includes('wrong version number')) {
+    return 'the server does not speak TLS on this port; use ws://';
+  }
+  if (error.message === 'socket hang up') {
+    return 'the server ended the connection instead of answering (does it want wss://?)';
+  }
   return errorMessage(error);
 }
 

@@ -36,6 +36,18 @@ export interface ListenerOptions {
   readonly timeouts: ListenerTimeouts;
   /** Told of errors that no request is to blame for: a handler that threw, connections that cannot be accepted. */
   readonly onError: (error: unknown) => void;
+  /** Told of requests that no component gets to see. */
+  readonly onRefused: (refusal: Refusal) => void;
+}
+
+/** A request that was answered here. */
+export interface Refusal {
+  readonly status: number;
+  /** As it was sent, cut to 200 characters. */
+  readonly path: string;
+  readonly remote_address: string | undefined;
+  /** The paths that are served at this address. */
+  readonly served: readonly string[];
 }
 
 /** Node's default, said here so that `--max-http-header-size` cannot raise it. */
@@ -94,8 +106,12 @@ export class Listener {
     });
     const path = pathOf(request);
     const route = this.routes.get(path);
-    if (route === undefined) return answer(response, 404, notFound(path));
+    if (route === undefined) {
+      this.#refused(404, request);
+      return answer(response, 404, notFound(path));
+    }
     if ('upgrade' in route) {
+      this.#refused(426, request);
       const scheme = this.tls === undefined ? 'ws' : 'wss';
       // RFC 9110 section 15.5.22: a 426 names the protocol in Upgrade.
       response.setHeader('Upgrade', 'websocket');
@@ -120,24 +136,35 @@ export class Listener {
     // handler may need time (authentication) before the socket has a listener again.
     socket.on('error', ignore);
     const { grace } = this.#options.timeouts;
+    const turnAway = (status: number, phrase: string, text: string): void => {
+      this.#refused(status, request);
+      refuse(socket, status, phrase, text, grace);
+    };
     if (request.headers.host === undefined && request.httpVersion !== '1.0') {
-      return refuse(socket, 400, 'Bad Request', 'The request has no Host header.', grace);
+      return turnAway(400, 'Bad Request', 'The request has no Host header.');
     }
     if (!wantsWebSocket(request)) {
-      return refuse(socket, 426, 'Upgrade Required', 'The only upgrade here is to websocket.', grace);
+      return turnAway(426, 'Upgrade Required', 'The only upgrade here is to websocket.');
     }
     const path = pathOf(request);
     const route = this.routes.get(path);
-    if (route === undefined) return refuse(socket, 404, 'Not Found', notFound(path), grace);
-    if ('http' in route) {
-      return refuse(socket, 404, 'Not Found', `${path} takes no WebSocket connections.`, grace);
-    }
+    if (route === undefined) return turnAway(404, 'Not Found', notFound(path));
+    if ('http' in route) return turnAway(404, 'Not Found', `${path} takes no WebSocket connections.`);
     try {
       route.upgrade(request, socket, head);
     } catch (error) {
       this.#options.onError(error);
       refuse(socket, 500, 'Internal Server Error', 'The request could not be handled.', grace);
     }
+  }
+
+  #refused(status: number, request: IncomingMessage): void {
+    this.#options.onRefused({
+      status,
+      path: pathOf(request).slice(0, 200),
+      remote_address: request.socket.remoteAddress,
+      served: [...this.routes.keys()],
+    });
   }
 }
 

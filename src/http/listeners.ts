@@ -1,7 +1,14 @@
 import type { Endpoint, Listeners, ListenerTls, UpgradeHandler } from '../component/listeners.ts';
 import { formatAddress } from '../component/address.ts';
 import { MillraceError, errorMessage } from '../errors.ts';
-import { Listener, toBuffer, type HttpHandler, type ListenerTimeouts, type Route } from './listener.ts';
+import {
+  Listener,
+  toBuffer,
+  type HttpHandler,
+  type ListenerTimeouts,
+  type Refusal,
+  type Route,
+} from './listener.ts';
 
 const defaultTimeouts: ListenerTimeouts = {
   headers: 10_000,
@@ -30,10 +37,18 @@ interface Claim {
 export class SharedListeners implements Listeners {
   readonly #timeouts: ListenerTimeouts;
   readonly #onError: (error: unknown) => void;
+  readonly #onRefused: (refusal: Refusal) => void;
   readonly #listeners = new Map<string, { listener: Listener; listening: Promise<number> }>();
 
   /** Timeouts in milliseconds. `onError` is told of what no request is to blame for; without it, it is a warning. */
-  constructor(options: { timeouts?: Partial<ListenerTimeouts>; onError?: (error: unknown) => void } = {}) {
+  constructor(
+    options: {
+      timeouts?: Partial<ListenerTimeouts>;
+      onError?: (error: unknown) => void;
+      onRefused?: (refusal: Refusal) => void;
+    } = {},
+  ) {
+    this.#onRefused = options.onRefused ?? (() => {});
     this.#timeouts = { ...defaultTimeouts, ...options.timeouts };
     this.#onError = options.onError ?? ((error) => process.emitWarning(errorMessage(error)));
   }
@@ -82,7 +97,8 @@ export class SharedListeners implements Listeners {
   }
 
   #open(host: string, port: number, tls: ListenerTls | undefined) {
-    const listener = new Listener({ host, port, tls, timeouts: this.#timeouts, onError: this.#onError });
+    const [timeouts, onError, onRefused] = [this.#timeouts, this.#onError, this.#onRefused];
+    const listener = new Listener({ host, port, tls, timeouts, onError, onRefused });
     const address = formatAddress(host, port);
     const entry = { listener, listening: listener.listen() };
     if (port !== 0) this.#listeners.set(address, entry);

@@ -1,14 +1,15 @@
 import { formatAddress, parseAddress } from '../component/address.ts';
-import type { Listeners } from '../component/listeners.ts';
+import type { Endpoint, Listeners } from '../component/listeners.ts';
 import type { Registry } from '../component/registry.ts';
 import { MillraceError, errorMessage } from '../errors.ts';
 import type { StreamHealth } from '../http/health.ts';
 import { serveHealth } from '../http/health-server.ts';
 import { SharedListeners } from '../http/listeners.ts';
+import { createListenerEvents } from '../telemetry/events.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
 import { buildStream } from './build-stream.ts';
-import type { EnginePlan } from './plan.ts';
+import type { EnginePlan, HealthCheckPlan } from './plan.ts';
 import type { Stream } from './stream.ts';
 
 /** How long streams that others may feed wait for the other streams to drain first. Milliseconds. */
@@ -54,6 +55,7 @@ export class Engine {
     this.#logger = options.logger;
     this.#listeners = new SharedListeners({
       onError: (error) => options.logger.error(`a listener failed: ${errorMessage(error)}`),
+      onRefused: createListenerEvents(this.metrics, options.logger).requestRefused,
     });
     const surroundings = { ...options, metrics: this.metrics, listeners: this.#listeners };
     this.#streams = plan.streams.map((stream) => buildStream(stream, surroundings));
@@ -85,14 +87,7 @@ export class Engine {
   /** Resolves when every stream has ended. Rejects when it cannot start at all (the health address is taken). */
   async run(): Promise<Outcome> {
     const { health_check: plan } = this.#plan;
-    const healthEndpoint = plan.enabled
-      ? await serveHealth({
-          listeners: this.#listeners,
-          plan,
-          health: () => this.health(),
-          metrics: this.metrics.registry,
-        })
-      : undefined;
+    const healthEndpoint = plan.enabled ? await this.#serveHealth(plan) : undefined;
     if (healthEndpoint !== undefined) {
       const { host = '' } = parseAddress(plan.address) ?? {};
       this.#logger.info(`health on http://${formatAddress(host, healthEndpoint.port)}${plan.readiness_path}`);
@@ -109,6 +104,17 @@ export class Engine {
       };
     } finally {
       await healthEndpoint?.close();
+    }
+  }
+
+  async #serveHealth(plan: HealthCheckPlan): Promise<Endpoint> {
+    const listeners = this.#listeners;
+    const metrics = this.metrics.registry;
+    try {
+      return await serveHealth({ listeners, plan, health: () => this.health(), metrics });
+    } catch (cause) {
+      const message = `health_check.address: ${errorMessage(cause)}. Another Millrace may have it; set health_check.address, or health_check: { enabled: false }`;
+      throw new MillraceError('MILLRACE_LISTEN_FAILED', message, { cause, fatal: true });
     }
   }
 

@@ -77,7 +77,7 @@ export class Sink {
 
   /** Connects once, without trying again. */
   async dial(signal: AbortSignal): Promise<void> {
-    await this.#output.connect(signal);
+    await (this.#output.dial?.(signal) ?? this.#output.connect(signal));
   }
 
   /** Resolves when the sink has every message that it can take. @throws a fatal error, or the signal's reason */

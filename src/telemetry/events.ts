@@ -61,6 +61,32 @@ export function createComponentEvents(metrics: Metrics, parent: Logger, stream: 
   };
 }
 
+/** At most one line each so many milliseconds: anybody can send requests. */
+const REFUSAL_LOG_INTERVAL = 1000;
+
+/** What a listener answered itself, for no stream: a wrong path, a plain request. */
+export function createListenerEvents(metrics: Metrics, logger: Logger) {
+  let nextLine = 0;
+  return {
+    requestRefused(details: {
+      status: number;
+      path: string;
+      remote_address: string | undefined;
+      served: readonly string[];
+    }): void {
+      const { status, path, served } = details;
+      metrics.connectionsRefused.labels({ stream: '', stage: 'listener', status: String(status) }).inc();
+      if (performance.now() < nextLine) return;
+      nextLine = performance.now() + REFUSAL_LOG_INTERVAL;
+      const { remote_address } = details;
+      logger.info(
+        { status, path, remote_address },
+        `refused a request with ${status}; served here: ${served.join(', ')}`,
+      );
+    },
+  };
+}
+
 /** `logger` is a child that names the stream. */
 export function createStreamEvents(metrics: Metrics, logger: Logger, stream: string) {
   const inputMessages = metrics.inputMessages.labels({ stream });

@@ -48,7 +48,7 @@ export function createMetrics() {
     ]),
     connectionsRefused: counter(
       'millrace_connections_refused_total',
-      'Requests to a WebSocket path that were refused before a connection opened, by HTTP status.',
+      'Requests that were refused before a connection opened, by HTTP status; those to a wrong path have no stream.',
       ['stream', 'stage', 'status'],
     ),
     reconnects: counter('millrace_reconnects_total', 'Attempts to connect again.', ['stream', 'stage']),

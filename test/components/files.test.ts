@@ -114,6 +114,35 @@ describe('file output', () => {
   });
 });
 
+describe('check --dial', () => {
+  const dial = async (path: string): Promise<string | undefined> => {
+    const engine = engineFor(
+      `streams: [{ ${memory('x')}, output: { type: file, append: false, path: ${path} } }]`,
+    );
+    const reports = await engine.dial(new AbortController().signal);
+    return reports.find(({ stage }) => stage === 'output')?.error?.message;
+  };
+
+  test('changes no file and makes none', async () => {
+    writeFileSync(at('keep.txt'), 'precious\n');
+    expect(await dial(at('keep.txt'))).toBeUndefined();
+    expect(readFileSync(at('keep.txt'), 'utf8')).toBe('precious\n');
+    expect(await dial(at('new/folder/out.txt'))).toBeUndefined();
+    expect(existsSync(at('new'))).toBe(false);
+  });
+
+  test('says what stands in the way', async () => {
+    writeFileSync(at('file'), '');
+    expect(await dial(folder)).toBe(`cannot write ${folder}: ${folder} is a folder`);
+    expect(await dial(at('file/out.txt'))).toMatch(/cannot write .*file\/out\.txt: .*(no folder|ENOTDIR)/);
+  });
+});
+
+test('a path that is a folder fails the stream at once', async () => {
+  const engine = engineFor(`streams: [{ id: s, ${memory('x')}, output: { type: file, path: ${folder} } }]`);
+  expect((await engine.run()).failed).toEqual(['s']);
+});
+
 describe('file input', () => {
   test('gives the lines, without their ends, and the last without one too', async () => {
     writeFileSync(at('in.txt'), 'one\r\n\ntwo\nthree');

@@ -386,3 +386,20 @@ test('ws itself is served on a path', async () => {
   const wrong = new WebSocket(`ws://127.0.0.1:${port}/nope`);
   expect(await once(wrong, 'error')).toEqual([new Error('Unexpected server response: 404')]);
 });
+
+test('requests that no component sees are told of, with what is served', async () => {
+  const refusals: unknown[] = [];
+  const own = new SharedListeners({ onRefused: (refusal) => refusals.push(refusal) });
+  const endpoint = await own.upgrade({ host: '127.0.0.1', port: 0, path: '/ws', handler: () => {} });
+  try {
+    expect((await fetch(`http://127.0.0.1:${endpoint.port}/ws`)).status).toBe(426);
+    expect((await fetch(`http://127.0.0.1:${endpoint.port}/dev/?token=secret`)).status).toBe(404);
+    const common = { remote_address: '127.0.0.1', served: ['/ws'] };
+    expect(refusals).toEqual([
+      { status: 426, path: '/ws', ...common },
+      { status: 404, path: '/dev/', ...common },
+    ]);
+  } finally {
+    await endpoint.close();
+  }
+});

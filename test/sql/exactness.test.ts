@@ -187,6 +187,8 @@ describe('a batch and its messages alone', () => {
   ])('%s: the same rows and the same rejections', async (sql) => {
     await fc.assert(
       fc.asyncProperty(mixed, async (texts) => {
+        // What the database says of a failure has the column's type in it, which grows with the batch.
+        const reason = (rejected: string): string => rejected.replace(/(PROCESSOR_FAILED).*/, '$1');
         const whole = await open(sql);
         const alone = await open(sql);
         const together = await whole.run(...texts);
@@ -195,9 +197,9 @@ describe('a batch and its messages alone', () => {
         for (const [index, text] of texts.entries()) {
           const result = await alone.run(text);
           rows.push(...result.rows);
-          rejected.push(...result.rejected.map((each) => each.replace(/^0/, String(index))));
+          rejected.push(...result.rejected.map((each) => reason(each.replace(/^0/, String(index)))));
         }
-        expect(together.rejected).toEqual(rejected);
+        expect(together.rejected.map(reason)).toEqual(rejected);
         expect(valuesOf(together.rows)).toEqual(valuesOf(rows));
       }),
       { numRuns: 20 },

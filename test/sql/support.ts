@@ -9,7 +9,7 @@ export interface Opened {
   /** Each change of a column's type, as `name: from > to`. */
   readonly widened: string[];
   /** The rows as text, and the rejected messages as `index: reason`. */
-  run(...messages: readonly string[]): Promise<{ rows: string[]; rejected: string[] }>;
+  readonly run: (...messages: readonly string[]) => Promise<{ rows: string[]; rejected: string[] }>;
 }
 
 /** A query that is closed when the test ends. */

@@ -276,9 +276,7 @@ describe('declared types', () => {
     { __meta_source: 'VARCHAR' },
     { 'a\0': 'VARCHAR' },
   ])('what is no type, or no name, is a mistake of the file: %o', async (schema) => {
-    await expect(
-      open('SELECT * FROM flow', { schema: schema as Record<string, string> }),
-    ).rejects.toMatchObject({
+    await expect(open('SELECT * FROM flow', { schema })).rejects.toMatchObject({
       code: 'MILLRACE_SQL_INVALID',
       fatal: true,
       message: expect.stringMatching(/^schema\./) as string,

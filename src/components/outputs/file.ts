@@ -1,5 +1,6 @@
-import { mkdir, open, type FileHandle } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { constants } from 'node:fs';
+import { access, mkdir, open, stat, type FileHandle } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import type { ComponentContext, Output } from '../../component/contracts.ts';
 import { defineOutput } from '../../component/define.ts';
@@ -58,6 +59,21 @@ class FileOutput implements Output {
     }
   }
 
+  /** Looks whether the file, or the nearest folder that there is, can be written; touches neither. */
+  async dial(): Promise<void> {
+    for (let path = resolve(this.#path); ; path = dirname(path)) {
+      try {
+        const isFolder = (await stat(path)).isDirectory();
+        if (isFolder === (path === resolve(this.#path))) {
+          throw new Error(isFolder ? `${path} is a folder` : `${path} is no folder`);
+        }
+        return await access(path, constants.W_OK);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw this.#unavailable('write', error);
+      }
+    }
+  }
+
   async write(batch: Batch): Promise<void> {
     const file = this.#file;
     if (file === undefined) throw this.#unavailable('write', new Error('it is not open'));
@@ -110,6 +126,8 @@ class FileOutput implements Output {
 
   #unavailable(action: string, error: unknown): MillraceError {
     const message = `cannot ${action} ${this.#path}: ${errorMessage(error)}`;
-    return new MillraceError('MILLRACE_FILE_UNAVAILABLE', message, { cause: error });
+    // A full disk or a missing permission may be mended meanwhile; a folder does not become a file.
+    const fatal = ['EISDIR', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '');
+    return new MillraceError('MILLRACE_FILE_UNAVAILABLE', message, { cause: error, fatal });
   }
 }

@@ -45,7 +45,7 @@ class StdoutOutput implements Output {
       process.stdout.write(lines, (error) => {
         if (error === null || error === undefined) return resolve();
         // Nobody reads any more (a closed pipe); that does not come back.
-        const message = `cannot write to standard output: ${errorMessage(error)}`;
+        const message = `nobody reads standard output any more (${errorMessage(error)})`;
         reject(new MillraceError('MILLRACE_FILE_UNAVAILABLE', message, { cause: error, fatal: true }));
       });
     });
