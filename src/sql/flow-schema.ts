@@ -9,6 +9,9 @@ import { fold } from './database.ts';
 export const MAX_COLUMNS = 500;
 const MAX_NAME_LENGTH = 1024;
 
+/** What SQL writes like columns and are none, unless messages have such fields. */
+const VALUES = ['current_date', 'current_time', 'current_timestamp', 'localtime', 'localtimestamp'];
+
 /** The metadata columns, and the number of a message's row. */
 export const META = ['__meta_source', '__meta_ingest_time', '__meta_ext'];
 export const ROW = '__row__';
@@ -66,9 +69,9 @@ export class FlowSchema {
   /** Columns that the query names and no message has shown, folded, with how the query writes them. */
   get missing(): Map<string, string> {
     const { names, own } = this.#analysis;
-    return new Map(
-      [...names].filter(([key]) => !own.has(key) && !this.#columns.has(key) && !isReserved(key)),
-    );
+    const isMissing = (key: string): boolean =>
+      !own.has(key) && !this.#columns.has(key) && !isReserved(key) && !VALUES.includes(key);
+    return new Map([...names].filter(([key]) => isMissing(key)));
   }
 
   /** True when the query cannot see the field. */

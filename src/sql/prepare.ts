@@ -31,8 +31,8 @@ export async function prepare(
   schema: FlowSchema,
   format: Format,
 ): Promise<Prepared> {
-  const { missing } = schema;
-  if (format !== 'json') missing.delete('__value__');
+  // Messages that are not JSON have no fields, and none that might still come.
+  const missing = format === 'json' ? schema.missing : new Map<string, string>();
   const temporal = new Set<string>();
   const nullOf = (name: string): string => {
     if (analysis.dotted.has(fold(name))) return 'NULL::JSON';
@@ -64,7 +64,11 @@ export async function prepare(
       const known = temporal.size;
       // Where NULL could be anything, what is meant is a kind of time.
       for (const name of analysis.argumentsOf.get(call ?? '') ?? []) temporal.add(name);
-      if (temporal.size === known) throw failed(error, linesBefore);
+      if (temporal.size > known) continue;
+      if (format === 'json' || !message.includes('Referenced column')) throw failed(error, linesBefore);
+      const hint =
+        'the messages are not JSON and have no fields; does the input lack `codec: { type: json }`?';
+      throw failed(new Error(`${hint} ${(error as Error).message}`, { cause: error }), linesBefore);
     }
   }
 }

@@ -95,6 +95,8 @@ export function createStreamEvents(metrics: Metrics, logger: Logger, stream: str
   const outputMessages = metrics.outputMessages.labels({ stream });
   const outputBytes = metrics.outputBytes.labels({ stream });
   const outputBatches = metrics.outputBatches.labels({ stream });
+  /** Stages and codes of which a rejected message has been told. */
+  const rejected = new Set<string>();
   const countError = (stage: Stage, code: string): void => {
     metrics.errors.labels({ stream, stage, code }).inc();
   };
@@ -154,9 +156,14 @@ export function createStreamEvents(metrics: Metrics, logger: Logger, stream: str
     messageRejected(stage: Stage, error: MillraceError, payload: string | undefined): void {
       countError(stage, error.code);
       metrics.deadLetters.labels({ stream, stage, code: error.code }).inc();
-      if (payload === undefined)
-        logger.debug({ stage, code: error.code }, `message rejected: ${error.message}`);
-      else logger.warn({ stage, code: error.code, payload }, `message rejected: ${error.message}`);
+      const kind = `${stage} ${error.code}`;
+      const first = !rejected.has(kind);
+      rejected.add(kind);
+      const details = { stage, code: error.code, ...(payload !== undefined && { payload }) };
+      if (payload !== undefined) logger.warn(details, `message rejected: ${error.message}`);
+      else if (first)
+        logger.warn(details, `message sent to error_output, the first with this code: ${error.message}`);
+      else logger.debug(details, `message sent to error_output: ${error.message}`);
     },
     inFlight(messages: number, bytes: number): void {
       metrics.inFlightMessages.labels({ stream }).set(messages);

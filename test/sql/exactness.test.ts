@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Run } from '../../src/message/batch.ts';
 import { batchOf, open, runOn, values, valuesOf } from './support.ts';
