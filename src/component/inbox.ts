@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { Batch, nowMicros, type Origin, type Run } from '../message/batch.ts';
 import { createAck } from '../message/ack.ts';
 import type { Budget } from './budget.ts';
@@ -6,6 +7,9 @@ import { Waker } from './waker.ts';
 /** A read takes at most this much, so that no single batch stalls the ones behind it. */
 const MAX_BATCH_MESSAGES = 16_384;
 const MAX_BATCH_BYTES = 4 * 1024 * 1024;
+
+/** Fewer messages than this are worth waiting for others. */
+const FEW = 256;
 
 interface Filling {
   payloads: Uint8Array[];
@@ -81,6 +85,9 @@ export class Inbox {
       signal.throwIfAborted();
       if (this.#end !== undefined) throw this.#end.error;
       await this.#waker.wait(signal);
+      // A few messages wait until every socket that has data in this turn of the event loop has been read, so that what
+      // comes on many connections is one batch. Many go on at once, while they are in the processor's cache.
+      if ((this.#last?.payloads.length ?? FEW) < FEW) await setImmediate();
     }
     const filling = this.#batches.shift()!;
     if (filling === this.#last) this.#last = undefined;

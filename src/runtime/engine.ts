@@ -53,9 +53,10 @@ export class Engine {
   constructor(plan: EnginePlan, options: { registry: Registry; logger: Logger }) {
     this.#plan = plan;
     this.#logger = options.logger;
+    const events = createListenerEvents(this.metrics, options.logger);
     this.#listeners = new SharedListeners({
       onError: (error) => options.logger.error(`a listener failed: ${errorMessage(error)}`),
-      onRefused: createListenerEvents(this.metrics, options.logger).requestRefused,
+      onRefused: (refusal) => events.requestRefused(refusal),
     });
     const surroundings = { ...options, metrics: this.metrics, listeners: this.#listeners };
     this.#streams = plan.streams.map((stream) => buildStream(stream, surroundings));

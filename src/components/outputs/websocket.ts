@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import { z } from 'zod';
 import { defaultBackoff, type Backoff } from '../../component/backoff.ts';
@@ -160,6 +161,8 @@ class WebSocketOutput implements Output {
             ),
           );
       };
+      // The frames of a batch go to the system together; one by one they fill its buffers with little packets.
+      connection.connection.cork();
       let run = 0;
       for (const [index, payload] of payloads.entries()) {
         while (runs[run + 1] !== undefined && runs[run + 1]!.start <= index) run++;
@@ -167,6 +170,7 @@ class WebSocketOutput implements Output {
         // The socket writes in order: when the last frame is written, all are.
         socket.send(payload, { binary }, index === last ? written : undefined);
       }
+      connection.connection.uncork();
     });
   }
 
@@ -183,6 +187,7 @@ class WebSocketOutput implements Output {
 
 interface Connection extends KeptAlive {
   readonly socket: WebSocket;
+  readonly connection: Socket;
   /** How we ended it, if it was us. */
   ours: Ending | undefined;
   /** Why it is gone, or undefined while it is open. */
