@@ -65,7 +65,7 @@ export function flowSql(
  */
 function read(column: Column, type: string, value: string): readonly [string, string] {
   if (type === 'DOUBLE' || type === 'FLOAT') {
-    const raw = isNumeric(column) ? value : `CAST(${value} AS DOUBLE)`;
+    const raw = isNumeric(column) ? value : convert(column, 'DOUBLE', value);
     // JSON has no infinity: what reads as one is a number too large for a double.
     const message = literal(`field ${column.name}: not a number within the range of the type ${type}`);
     const finite = `CASE WHEN isfinite(${raw}) OR ${raw} IS NULL THEN ${raw} ELSE error(${message}) END`;
@@ -73,5 +73,13 @@ function read(column: Column, type: string, value: string): readonly [string, st
   }
   if (column.declared === undefined || isExact(column, type)) return [type, value];
   if (isNested(type)) return ['JSON', `from_json_strict(${value}, ${literal(JSON.stringify(type))})`];
-  return ['VARCHAR', `CAST(${value} AS ${type})`];
+  return ['VARCHAR', convert(column, type, value)];
+}
+
+/** As CAST, but its error names the field. */
+function convert(column: Column, type: string, value: string): string {
+  const before = literal(`field ${column.name}: `);
+  const after = literal(` does not convert to the declared type ${type}`);
+  const message = `${before} || left(${value}, 100) || ${after}`;
+  return `CASE WHEN ${value} IS NULL THEN NULL ELSE coalesce(TRY_CAST(${value} AS ${type}), error(${message})) END`;
 }

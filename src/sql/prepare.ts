@@ -76,5 +76,11 @@ export async function prepare(
 /** An error of the database as one of ours. */
 export function failed(error: unknown, linesBefore = 0): MillraceError {
   if (error instanceof MillraceError) return error;
-  return new MillraceError('MILLRACE_PROCESSOR_FAILED', explain(error, linesBefore), { cause: error });
+  const message = explain(error, linesBefore);
+  // What `flowSql` says of a field itself.
+  const [, said, field] = /^Invalid Input Error: (field (.+?): .*)/s.exec(message) ?? [];
+  if (said !== undefined && field !== undefined) {
+    return new MillraceError('MILLRACE_SQL_FIELD_CONFLICT', said, { cause: error, field });
+  }
+  return new MillraceError('MILLRACE_PROCESSOR_FAILED', message, { cause: error });
 }

@@ -102,7 +102,11 @@ export class Query {
         throwIfStopped();
         const gone = new Set(refused);
         const places = Array.from(batch.payloads.keys()).filter((index) => !gone.has(index));
-        for (const [index, cause] of culprits) reject({ index: places[index]!, error: failed(cause) });
+        for (const [index, cause] of culprits) {
+          const reason = failed(cause);
+          const { field } = reason;
+          reject({ index: places[index]!, error: reason, ...(field !== undefined && { field }) });
+        }
         const rest = taken.without([...culprits.keys()]);
         return rest.length === 0 ? undefined : await attempt(rest);
       } finally {

@@ -1,5 +1,5 @@
 import type { DuckDBDataChunk } from '@duckdb/node-api';
-import { Batch, nowMicros, type Origin, type Run } from '../message/batch.ts';
+import { Batch, type Origin, type Run } from '../message/batch.ts';
 import { fold, identifier } from './database.ts';
 import { asObject } from './encode.ts';
 import { META, ROW } from './flow-schema.ts';
@@ -69,7 +69,7 @@ export function readResult(chunk: DuckDBDataChunk, batch: Batch, result: Result)
   const data = withoutNaN(bytesAt(chunk, 1));
   let runs: Run[];
   if (result === 'rows') runs = [commonRun(batch)];
-  else if (result === 'rows and metadata') runs = liftedRuns(bytesAt(chunk, 2));
+  else if (result === 'rows and metadata') runs = liftedRuns(bytesAt(chunk, 2), commonRun(batch));
   else runs = runsOf(batch, numbersIn(bytesAt(chunk, 2)));
   return new Batch({ data, length }, { runs, format: 'json', ack });
 }
@@ -104,8 +104,8 @@ function runsOf(batch: Batch, numbers: readonly number[]): Run[] {
   return runs;
 }
 
-function liftedRuns(lifted: Buffer): Run[] {
-  const now = nowMicros();
+/** What a row's own metadata columns leave out is taken from `common`. */
+function liftedRuns(lifted: Buffer, common: Run): Run[] {
   return lifted
     .toString()
     .trimEnd()
@@ -116,7 +116,7 @@ function liftedRuns(lifted: Buffer): Run[] {
         t: number | null;
         e: Record<string, string> | null;
       };
-      return { start, origin: { source: s ?? '', ext: e ?? {} }, time: t ?? now };
+      return { start, origin: { source: s ?? common.origin.source, ext: e ?? {} }, time: t ?? common.time };
     });
 }
 

@@ -24,6 +24,30 @@ async function run(query: string, messages: readonly string[], codec: string) {
   return { rows, letters };
 }
 
+test('a row that has some of the metadata columns has the rest from its batch', async () => {
+  const times: number[] = [];
+  const output = testOutput('times', {
+    write: (batch) => {
+      times.push(batch.metadata(0).ingestTime);
+      return Promise.resolve();
+    },
+  });
+  const engine = engineFor(
+    `streams:
+       - input: { type: memory, messages: ['{"a":1}'], codec: { type: json } }
+         buffer: { type: memory, capacity: 2, timeout: 50ms }
+         pipeline: { processors: [{ type: sql, query: 'SELECT a, __meta_source FROM flow' }] }
+         output: { type: times }`,
+    [output],
+  );
+  const before = Date.now() * 1000;
+  await engine.run();
+  const after = Date.now() * 1000;
+  expect(times).toHaveLength(1);
+  expect(times[0]).toBeGreaterThanOrEqual(before - 2000);
+  expect(times[0]).toBeLessThanOrEqual(after);
+});
+
 const json = ', codec: { type: json }';
 
 test('what SQL writes like a column and is the time, is the time', async () => {
