@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { engineFor, testOutput, textsOf } from '../runtime/harness.ts';
+import { batchOf, open, runOn } from './support.ts';
 
 /** The rows and dead letters of a query over messages. */
 async function run(query: string, messages: readonly string[], codec: string) {
@@ -25,27 +26,14 @@ async function run(query: string, messages: readonly string[], codec: string) {
 }
 
 test('a row that has some of the metadata columns has the rest from its batch', async () => {
-  const times: number[] = [];
-  const output = testOutput('times', {
-    write: (batch) => {
-      times.push(batch.metadata(0).ingestTime);
-      return Promise.resolve();
-    },
-  });
-  const engine = engineFor(
-    `streams:
-       - input: { type: memory, messages: ['{"a":1}'], codec: { type: json } }
-         buffer: { type: memory, capacity: 2, timeout: 50ms }
-         pipeline: { processors: [{ type: sql, query: 'SELECT a, __meta_source FROM flow' }] }
-         output: { type: times }`,
-    [output],
-  );
-  const before = Date.now() * 1000;
-  await engine.run();
-  const after = Date.now() * 1000;
-  expect(times).toHaveLength(1);
-  expect(times[0]).toBeGreaterThanOrEqual(before - 2000);
-  expect(times[0]).toBeLessThanOrEqual(after);
+  const { query } = await open('SELECT n, __meta_source FROM flow');
+  const origin = { source: 'here', ext: { session_id: 's' } };
+  const runs = [
+    { start: 0, origin, time: 2_000_000 },
+    { start: 1, origin, time: 1_000_000 },
+  ];
+  const { batch } = await runOn(query, batchOf(['{"n":1}', '{"n":2}'], { runs }));
+  expect(batch!.metadata(1)).toEqual({ source: 'here', ingestTime: 1_000_000, ext: {} });
 });
 
 const json = ', codec: { type: json }';
