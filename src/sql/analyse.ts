@@ -36,7 +36,10 @@ export async function analyseQuery(
   if (tree.statements?.length !== 1) throw notOneSelect();
   // The batch is the only parameter.
   if (serialized.includes('"class":"PARAMETER"')) {
-    throw new MillraceError('MILLRACE_SQL_INVALID', 'the query cannot have parameters', { fatal: true });
+    throw new MillraceError('MILLRACE_SQL_INVALID', 'the query cannot have parameters', {
+      fatal: true,
+      field: 'query',
+    });
   }
   // A semicolon without which the tree is the same only ends the statement, or is in a comment.
   let unended = query;
@@ -48,7 +51,10 @@ export async function analyseQuery(
 }
 
 function notOneSelect(): MillraceError {
-  return new MillraceError('MILLRACE_SQL_INVALID', 'expected one SELECT statement', { fatal: true });
+  return new MillraceError('MILLRACE_SQL_INVALID', 'expected one SELECT statement', {
+    fatal: true,
+    field: 'query',
+  });
 }
 
 function invalid(query: string, { error_type, error_message = '', position }: Serialized): MillraceError {
@@ -58,5 +64,5 @@ function invalid(query: string, { error_type, error_message = '', position }: Se
     const before = Buffer.from(query).subarray(0, Number(position)).toString().split('\n');
     message += ` (line ${before.length}, column ${before.at(-1)!.length + 1} of the query)`;
   }
-  return new MillraceError('MILLRACE_SQL_INVALID', message, { fatal: true });
+  return new MillraceError('MILLRACE_SQL_INVALID', message, { fatal: true, field: 'query' });
 }

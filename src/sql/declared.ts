@@ -15,7 +15,11 @@ export async function readDeclared(
   const seen = new Set<string>();
   for (const [name, type] of Object.entries(schema)) {
     const invalid = (message: string, cause?: unknown): MillraceError =>
-      new MillraceError('MILLRACE_SQL_INVALID', `schema.${name}: ${message}`, { cause, fatal: true });
+      new MillraceError('MILLRACE_SQL_INVALID', `${name}: ${message}`, {
+        cause,
+        fatal: true,
+        field: 'schema',
+      });
     if (isReserved(fold(name))) throw invalid('this name is that of a metadata column');
     if (seen.has(fold(name)))
       throw invalid('the name is there twice: SQL does not tell upper from lower case');
@@ -23,7 +27,7 @@ export async function readDeclared(
     seen.add(fold(name));
     const sql = `SELECT typeof(from_json('null', ${literal(JSON.stringify(type))}))`;
     const known = await connection.runAndReadAll(sql).catch((error: unknown) => {
-      throw invalid(errorMessage(error).replace(/ Possible examples.*/, ''), error);
+      throw invalid(errorMessage(error).replace(/ (Possible examples|LINE \d+:).*/, ''), error);
     });
     const canonical = String(known.getRows()[0]?.[0]);
     if (canonical === '"NULL"') throw invalid('NULL is no type for a column');

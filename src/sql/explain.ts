@@ -9,7 +9,10 @@ export function explain(error: unknown, linesBefore: number): string {
   const place = /\n+LINE (\d+): (.*)\n( *)\^/.exec(whole);
   const said = place === null ? whole : whole.slice(0, place.index);
   const message = errorMessage(
-    said.replace(/\s+(Candidate functions|Possible examples|Candidate bindings).*/s, ''),
+    said
+      .replace(/\s+(Candidate functions|Possible examples|Candidate bindings).*/s, '')
+      // A table of DuckDB's own is never what was meant.
+      .replace(/\s+Did you mean "pg_\w+"\?/, ''),
   );
   const line = Number(place?.[1]) - linesBefore;
   if (place === null || line < 1) return message;

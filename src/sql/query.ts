@@ -185,7 +185,7 @@ export class Query {
       // What does not fit columns of no type may fit those that messages bring, and so may a star that finds none.
       const mendable = /^Binder Error: (No function matches|Could not choose|Cannot)/.test(message);
       if (mendable || (this.#plan.analysis.star && message.startsWith('Binder Error'))) return;
-      throw new MillraceError('MILLRACE_SQL_INVALID', message, { cause, fatal: true });
+      throw new MillraceError('MILLRACE_SQL_INVALID', message, { cause, fatal: true, field: 'query' });
     }
   }
 }

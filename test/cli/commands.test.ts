@@ -121,7 +121,7 @@ test('check finds what only a component can see, at its place', async () => {
   const bad = dir.file('sql.yaml', text);
   const { code, stdout, stderr } = await cli(['check', bad]);
   expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
-  expect(stderr).toMatch(/sql\.yaml:4:9: \[0\]\.pipeline\.processors\[0\]: .*SELCT/);
+  expect(stderr).toMatch(/sql\.yaml:5:16: \[0\]\.pipeline\.processors\[0\]\.query: .*SELCT/);
 });
 
 test('a file that cannot be read has its code', async () => {
