@@ -188,7 +188,8 @@ let clockOffset = Date.now() - performance.now();
 function splitLines(lines: Uint8Array): Uint8Array[] {
   const payloads: Uint8Array[] = [];
   for (let start = 0; start < lines.length;) {
-    const end = lines.indexOf(NEWLINE, start);
+    const found = lines.indexOf(NEWLINE, start);
+    const end = found < 0 ? lines.length : found;
     payloads.push(lines.subarray(start, end));
     start = end + 1;
   }

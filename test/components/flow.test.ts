@@ -174,6 +174,28 @@ describe('multiple_inputs input', () => {
     expect(text).toContain('millrace_input_messages_total{stream="stream-0"} 6');
   });
 
+  test('its own name is that of those of its inputs that have none', async () => {
+    const sources: string[] = [];
+    const output = testOutput('collect', {
+      write: (batch) => {
+        sources.push(batch.metadata(0).source);
+        return Promise.resolve();
+      },
+    });
+    await engineFor(
+      `streams:
+         - input:
+             type: multiple_inputs
+             name: both
+             inputs:
+               - { type: memory, messages: ["1"] }
+               - { type: memory, name: own, messages: ["2"] }
+           output: { type: collect }`,
+      [output],
+    ).run();
+    expect(sources.toSorted((a, b) => a.localeCompare(b))).toEqual(['both', 'own']);
+  });
+
   test('one that fails for good fails the stream', async () => {
     const engine = engineFor(
       'streams: [{ id: s, input: { type: multiple_inputs, inputs: [{ type: file, path: /nonexistent/file }, { type: generate, context: g }] }, output: { type: drop } }]',

@@ -40,7 +40,9 @@ class MultipleInputs implements Input {
   readonly #waker = new Waker();
 
   constructor(inputs: readonly ComponentConfig[], context: InputContext) {
-    this.#sources = inputs.map((input) => context.openSource(input, input['name'] as string | undefined));
+    this.#sources = inputs.map((input) =>
+      context.openSource(input, (input['name'] as string | undefined) ?? context.name),
+    );
   }
 
   get listens(): boolean {
