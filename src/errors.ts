@@ -11,6 +11,8 @@ export const errorCodes = {
   MILLRACE_END_OF_INPUT: 'The input has no more data. The stream drains what it holds and ends.',
   MILLRACE_RECONNECT_EXHAUSTED:
     'As many attempts to connect failed as the configuration allows. The stream has failed; raise `reconnect.attempts`, or leave it out to try for ever.',
+  MILLRACE_RECONNECT_STOPPED:
+    'The server closed the connection, or answered the handshake, with a code that `reconnect.stop_on` names. The stream has failed.',
   MILLRACE_LISTEN_FAILED:
     'The address cannot be listened on: it is in use, not of this machine, or not permitted. Free it or choose another.',
   MILLRACE_LISTEN_CONFLICT:
@@ -23,6 +25,8 @@ export const errorCodes = {
   MILLRACE_CODEC_INVALID_UTF8:
     'A message is not valid UTF-8, and its codec needs text. It went to `error_output`.',
   MILLRACE_PROCESSOR_FAILED: 'A processor could not process a message or a batch. It went to `error_output`.',
+  MILLRACE_SESSION_CLOSED:
+    'A message is for a WebSocket session that is no longer open. It went to `error_output`.',
   MILLRACE_SQL_INVALID: 'The SQL query is not valid. The message quotes what the database says of it.',
   MILLRACE_SQL_FIELD_CONFLICT:
     'A message has a field of a type, or a name, that the query cannot take beside what the stream has shown so far. It went to `error_output`.',
@@ -62,9 +66,12 @@ export class MillraceError extends Error {
 /** Thrown by a component whose connection is gone; the engine connects it again with backoff. */
 export class NotConnectedError extends MillraceError {
   override readonly name = 'NotConnectedError';
+  /** How long to wait at least before the next attempt, in milliseconds. */
+  readonly retryAfter: number;
 
-  constructor(message: string, cause?: unknown) {
+  constructor(message: string, cause?: unknown, retryAfter = 0) {
     super('MILLRACE_NOT_CONNECTED', message, { cause });
+    this.retryAfter = retryAfter;
   }
 }
 

@@ -24,7 +24,7 @@ export async function checkCommand(shell: Shell, file: string, options: CheckOpt
   const config = await openConfig(file, { registry, env: shell.env });
   // What is logged here are warnings that the run would log too.
   const logger = createLogger({ level: 'warn', format: config.plan.logging.format });
-  const engine = await prepareEngine(config, registry, logger);
+  const engine = await prepareEngine(config, registry, logger, shell.env);
   try {
     const count = config.plan.streams.length;
     await shell.out(`${file}: OK, ${count} stream${count === 1 ? '' : 's'}\n`);

@@ -1,3 +1,4 @@
+import type { Environment } from '../component/contracts.ts';
 import type { Registry } from '../component/registry.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import type { Engine } from '../runtime/engine.ts';
@@ -11,9 +12,10 @@ export async function prepareEngine(
   config: LoadedConfig,
   registry: Registry,
   logger: Logger,
+  env: Environment,
 ): Promise<Engine> {
   const { Engine: EngineClass } = await import('../runtime/engine.ts');
-  const engine = new EngineClass(config.plan, { registry, logger });
+  const engine = new EngineClass(config.plan, { registry, logger, env });
   const findings = await engine.prepare();
   if (findings.length === 0) return engine;
   await engine.close();

@@ -17,7 +17,7 @@ export async function runCommand(shell: Shell, file: string): Promise<number> {
   const registry = await shell.registry();
   const config = await openConfig(file, { registry, env: shell.env });
   const logger = createLogger(config.plan.logging);
-  const engine = await prepareEngine(config, registry, logger);
+  const engine = await prepareEngine(config, registry, logger, shell.env);
   const signals = handleSignals(engine, logger);
   try {
     const { failed, left } = await Promise.race([engine.run(), signals.lost]);

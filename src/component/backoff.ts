@@ -4,6 +4,8 @@ export interface Backoff {
   readonly max: number;
   /** Attempts in a row that may fail before the stream fails; Infinity tries for ever. */
   readonly attempts: number;
+  /** A connection that held this long was a good one, and the pauses start small again; 5 s unless given. */
+  readonly stableAfter?: number;
 }
 
 export const defaultBackoff: Backoff = { initial: 500, max: 30_000, attempts: Infinity };

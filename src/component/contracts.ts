@@ -5,6 +5,7 @@ import type { Rejection } from '../errors.ts';
 import type { Backoff } from './backoff.ts';
 import type { Budget } from './budget.ts';
 import type { Listeners } from './listeners.ts';
+import type { SessionDirectory } from './sessions.ts';
 
 /**
  * Where messages come from. The engine calls `connect`, then `read` again and again (one call at a time), and at last
@@ -41,6 +42,8 @@ export interface Input {
 
 /** Where messages go. The engine calls `write` one at a time, in order, and retries what throws. */
 export interface Output {
+  /** Called once before anything starts; what it throws is a mistake in the configuration. */
+  prepare?(): Promise<void>;
   /** Resolves when `write` can be called. Any error is retried with backoff, unless it is fatal. */
   connect(signal: AbortSignal): Promise<void>;
   /**
@@ -112,6 +115,8 @@ export interface ComponentConfig {
   readonly [field: string]: unknown;
 }
 
+export type Environment = Readonly<Record<string, string | undefined>>;
+
 /** What every component gets. */
 export interface ComponentContext {
   readonly streamId: string;
@@ -119,16 +124,24 @@ export interface ComponentContext {
   readonly events: ComponentEvents;
 }
 
-export interface InputContext extends ComponentContext {
+/** What inputs and outputs get besides. */
+export interface EndpointContext extends ComponentContext {
+  readonly listeners: Listeners;
+  /** The open sessions of the process. */
+  readonly sessions: SessionDirectory;
+  /** The environment, for what is filled in at run time; everything else of it is in the configuration already. */
+  readonly env: Environment;
+}
+
+export interface InputContext extends EndpointContext {
   /** `__meta_source` where the file names the input, else undefined: the component takes its address. */
   readonly name: string | undefined;
   readonly budget: Budget;
-  readonly listeners: Listeners;
   /** Opens another input of the file as part of this one. */
   openSource(config: ComponentConfig, name: string | undefined): Source;
 }
 
-export interface OutputContext extends ComponentContext {
+export interface OutputContext extends EndpointContext {
   /** Tells the engine that the connection is gone, so that it connects again though nothing is being written. */
   lost(error: Error): void;
 }

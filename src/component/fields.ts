@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { Backoff } from './backoff.ts';
 
 const UNITS_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const;
 const UNITS_BYTES = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3, KB: 1e3, MB: 1e6, GB: 1e9 } as const;
@@ -57,6 +58,22 @@ export function secret<T extends z.ZodType>(schema: T): T {
 
 export const port = z.int().min(0).max(65_535);
 
+const closeCodes = z
+  .union([z.int(), z.string()])
+  .transform((value, context) => {
+    const [first = NaN, last = first] = /^\d{4}(?:-\d{4})?$/.test(String(value))
+      ? String(value).split('-').map(Number)
+      : [];
+    if (!(first >= 1000 && last >= first && last <= 4999)) {
+      context.addIssue({
+        code: 'custom',
+        message: 'not a close code; expected one like 1008, or a range like 4000-4099',
+      });
+    }
+    return { first, last };
+  })
+  .meta({ examples: [1008, '4000-4099'] });
+
 /** How to connect again. */
 export const reconnect = z
   .strictObject({
@@ -71,10 +88,35 @@ export const reconnect = z
       .describe(
         'How many attempts in a row may fail before the stream fails. Without it, it tries for ever.',
       ),
+    stable_after: duration('s')
+      .default(5_000)
+      .describe('A connection that held this long was a good one: the pauses start small again.'),
+    stop_on: z
+      .strictObject({
+        close_codes: z
+          .array(closeCodes)
+          .default([])
+          .describe('Close codes of the server’s, such as 1008, or ranges of them, such as `4000-4099`.'),
+        statuses: z
+          .array(z.int().min(300).max(599))
+          .default([])
+          .describe('HTTP statuses that answer the handshake.'),
+      })
+      .optional()
+      .meta({ default: {} })
+      .describe('After these it does not connect again: the stream fails.'),
   })
   .describe(
     'Pauses between attempts to connect: exponential, each drawn at random from nothing up to its limit.',
   );
+
+export type ReconnectConfig = z.output<typeof reconnect>;
+
+/** The pauses that a configuration asks for. */
+export function backoffOf(config: ReconnectConfig | undefined): Backoff {
+  const { initial, max, attempts = Infinity, stable_after: stableAfter } = config ?? reconnect.parse({});
+  return { initial, max, attempts, stableAfter };
+}
 
 /** TLS of a client, or of a server. Files hold PEM and are read at each attempt to connect. */
 export const tls = z
@@ -123,28 +165,11 @@ export const headers = z
     }
   });
 
-/** Names of subprotocols (RFC 6455 section 1.9). */
-export const subprotocols = z
-  .array(z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, 'not a subprotocol name (RFC 6455 section 4.1)'))
-  .refine((names) => new Set(names).size === names.length, {
-    message: 'each subprotocol can be named once only',
-  });
-
-/** `ws://` or `wss://` with a host. */
-export const websocketUrl = z.string().superRefine((value, context) => {
-  const url = URL.parse(value);
-  if (url === null || !/^wss?:$/.test(url.protocol)) {
-    context.addIssue({
-      code: 'custom',
-      message: 'not a WebSocket URL; expected one like ws://host:port/path or wss://…',
-    });
-  } else if (url.hash !== '') {
-    context.addIssue({
-      code: 'custom',
-      message: 'a WebSocket URL has no fragment (RFC 6455 section 3); remove the #…',
-    });
-  }
-});
+/** The fields of one mode of a component that has several; each must be optional. */
+export function forMode<S extends Readonly<Record<string, z.ZodType>>>(mode: string, shape: S): S {
+  const marked = Object.entries(shape).map(([name, field]) => [name, field.meta({ ...field.meta(), mode })]);
+  return Object.fromEntries(marked) as S;
+}
 
 /** For a component with modes: reports every field that is set and belongs to another mode (meta `mode`). */
 export function refuseOtherMode(

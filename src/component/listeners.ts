@@ -9,8 +9,16 @@ export interface ListenerTls {
   readonly ca?: string | Uint8Array;
 }
 
+/** The values of a path's `:parameters`, decoded. */
+export type PathParameters = Readonly<Record<string, string>>;
+
 /** Called with the socket of a request to upgrade; who is called owns the socket from then on. */
-export type UpgradeHandler = (request: IncomingMessage, socket: Duplex, head: Uint8Array) => void;
+export type UpgradeHandler = (
+  request: IncomingMessage,
+  socket: Duplex,
+  head: Uint8Array,
+  parameters: PathParameters,
+) => void;
 
 export interface Endpoint {
   /** The port that is listened on; of use when it was 0. */
@@ -22,7 +30,8 @@ export interface Endpoint {
 /** The process's HTTP servers, one for each host and port, shared by all who want a path there. */
 export interface Listeners {
   /**
-   * Takes WebSocket upgrades of one path (the exact pathname of the request).
+   * Takes WebSocket upgrades of one path: the exact pathname of the request, but for its segments `:name`, which take
+   * any value.
    * @throws MillraceError MILLRACE_LISTEN_FAILED, MILLRACE_LISTEN_CONFLICT (both fatal)
    */
   upgrade(options: {

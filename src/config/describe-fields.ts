@@ -53,8 +53,12 @@ function parts(schema: z.core.$ZodType, name: string): FieldDescription[] {
   if (def.type === 'array') return parts(unwrap(def.element).schema, `${name}[]`);
   if (def.type === 'record') return parts(unwrap(def.valueType).schema, `${name}.<name>`);
   if (def.type !== 'union') return [];
-  const seen = new Set<string>();
-  return def.options
-    .flatMap((option) => parts(unwrap(option).schema, name))
-    .filter((row) => !seen.has(row.name) && seen.add(row.name));
+  const rows = new Map<string, FieldDescription>();
+  for (const row of def.options.flatMap((option) => parts(unwrap(option).schema, name))) {
+    const known = rows.get(row.name);
+    if (known === undefined) rows.set(row.name, row);
+    // What tells the options apart has one value in each.
+    else if (known.type !== row.type) rows.set(row.name, { ...known, type: `${known.type} | ${row.type}` });
+  }
+  return [...rows.values()];
 }

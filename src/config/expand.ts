@@ -1,9 +1,8 @@
 import { readFileSync } from 'node:fs';
+import type { Environment } from '../component/contracts.ts';
 import { errorMessage } from '../errors.ts';
 import { isPlainObject } from './plain.ts';
 import { type Path, pathKey } from './problem.ts';
-
-export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** A document with its `${…}` filled in. */
 export interface Expansion {

@@ -151,7 +151,7 @@ export class Listener {
     if (route === undefined) return turnAway(404, 'Not Found', notFound(path));
     if ('http' in route) return turnAway(404, 'Not Found', `${path} takes no WebSocket connections.`);
     try {
-      route.upgrade(request, socket, head);
+      route.upgrade(request, socket, head, {});
     } catch (error) {
       this.#options.onError(error);
       refuse(socket, 500, 'Internal Server Error', 'The request could not be handled.', grace);

@@ -3,6 +3,7 @@ import type {
   Codec,
   ComponentConfig,
   ComponentContext,
+  Environment,
   InputContext,
   OutputContext,
   Processor,
@@ -11,6 +12,7 @@ import type {
 import type { Kind } from '../component/define.ts';
 import type { Listeners } from '../component/listeners.ts';
 import type { Registry } from '../component/registry.ts';
+import type { SessionDirectory } from '../component/sessions.ts';
 import { createComponentEvents, createStreamEvents, type Stage } from '../telemetry/events.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -26,11 +28,13 @@ export interface Surroundings {
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly listeners: Listeners;
+  readonly sessions: SessionDirectory;
+  readonly env: Environment;
 }
 
 /** Makes a stream's components and wires them; nothing connects yet. */
 export function buildStream(plan: StreamPlan, surroundings: Surroundings): Stream {
-  const { registry, metrics } = surroundings;
+  const { registry, metrics, listeners, sessions, env } = surroundings;
   const logger = surroundings.logger.child({ stream: plan.id });
   const events = createStreamEvents(metrics, logger, plan.id);
   const abort = new AbortController();
@@ -59,7 +63,13 @@ export function buildStream(plan: StreamPlan, surroundings: Surroundings): Strea
     config: ComponentConfig,
     refused: RefusedHandler,
   ): Sink => {
-    const outputContext: OutputContext = { ...context(stage), lost: (error) => made.lost(error) };
+    const outputContext: OutputContext = {
+      ...context(stage),
+      listeners,
+      sessions,
+      env,
+      lost: (error) => made.lost(error),
+    };
     const made = new Sink({
       output: create('output', config, outputContext),
       codec: codecOf(config),
@@ -94,7 +104,9 @@ export function buildStream(plan: StreamPlan, surroundings: Surroundings): Strea
       ...context('input'),
       name: name ?? (config['name'] as string | undefined),
       budget,
-      listeners: surroundings.listeners,
+      listeners,
+      sessions,
+      env,
       openSource,
     };
     return new SupervisedInput({

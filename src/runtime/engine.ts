@@ -1,5 +1,6 @@
 import { formatAddress, parseAddress } from '../component/address.ts';
 import type { Endpoint, Listeners } from '../component/listeners.ts';
+import type { Environment } from '../component/contracts.ts';
 import type { Registry } from '../component/registry.ts';
 import { MillraceError, errorMessage } from '../errors.ts';
 import type { StreamHealth } from '../http/health.ts';
@@ -8,6 +9,7 @@ import { SharedListeners } from '../http/listeners.ts';
 import { createListenerEvents } from '../telemetry/events.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
+import { Directory } from '../websocket/session-directory.ts';
 import { buildStream } from './build-stream.ts';
 import type { EnginePlan, HealthCheckPlan } from './plan.ts';
 import type { Stream } from './stream.ts';
@@ -49,8 +51,11 @@ export class Engine {
   readonly #ends = new Map<Stream, Promise<'ended' | 'failed'>>();
   #stopping = false;
 
-  /** Makes every component; throws what a component says of its configuration. */
-  constructor(plan: EnginePlan, options: { registry: Registry; logger: Logger }) {
+  /**
+   * Makes every component; throws what a component says of its configuration. `env` is the environment for what is
+   * filled in at run time; without it, that of the process.
+   */
+  constructor(plan: EnginePlan, options: { registry: Registry; logger: Logger; env?: Environment }) {
     this.#plan = plan;
     this.#logger = options.logger;
     const events = createListenerEvents(this.metrics, options.logger);
@@ -58,24 +63,36 @@ export class Engine {
       onError: (error) => options.logger.error(`a listener failed: ${errorMessage(error)}`),
       onRefused: (refusal) => events.requestRefused(refusal),
     });
-    const surroundings = { ...options, metrics: this.metrics, listeners: this.#listeners };
+    const { registry, logger, env = process.env } = options;
+    const sessions = new Directory();
+    const surroundings = {
+      registry,
+      logger,
+      env,
+      metrics: this.metrics,
+      listeners: this.#listeners,
+      sessions,
+    };
     this.#streams = plan.streams.map((stream) => buildStream(stream, surroundings));
   }
 
   /**
-   * Lets every processor check what a schema cannot (whether a query is SQL). Call it before `run`.
+   * Lets every processor and output check what a schema cannot (whether a query is SQL). Call it before `run`.
    * @returns the mistakes, each with its place in the file
    */
   async prepare(): Promise<PrepareProblem[]> {
     const problems: PrepareProblem[] = [];
     for (const [index, stream] of this.#streams.entries()) {
-      for (const { index: place, error } of await stream.parts.pipeline.prepare()) {
+      const { pipeline, sink, errorSink } = stream.parts;
+      const report = (place: readonly (string | number)[], error: unknown): void => {
         const field = error instanceof MillraceError && error.field !== undefined ? [error.field] : [];
-        problems.push({
-          path: ['streams', index, 'pipeline', 'processors', place, ...field],
-          message: errorMessage(error),
-        });
+        problems.push({ path: ['streams', index, ...place, ...field], message: errorMessage(error) });
+      };
+      for (const { index: place, error } of await pipeline.prepare()) {
+        report(['pipeline', 'processors', place], error);
       }
+      await sink.prepare().catch((error: unknown) => report(['output'], error));
+      await errorSink?.prepare().catch((error: unknown) => report(['error_output'], error));
     }
     return problems;
   }

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { backoffDelay, type Backoff } from '../component/backoff.ts';
-import { MillraceError, errorMessage } from '../errors.ts';
+import { MillraceError, NotConnectedError, errorMessage } from '../errors.ts';
 
-/** A connection that held this long was a good one: the pauses start small again. Milliseconds. */
+/** Milliseconds. */
 const STABLE_AFTER = 5_000;
 
 /** Counts failures in a row, and waits between attempts. */
@@ -30,7 +30,8 @@ export class Retry {
    */
   failed(error: unknown): number {
     if (error instanceof MillraceError && error.fatal) throw error;
-    if (this.#connectedAt !== undefined && performance.now() - this.#connectedAt >= STABLE_AFTER)
+    const { stableAfter = STABLE_AFTER } = this.#backoff;
+    if (this.#connectedAt !== undefined && performance.now() - this.#connectedAt >= stableAfter)
       this.#failures = 0;
     this.#connectedAt = undefined;
     this.#failures++;
@@ -38,7 +39,8 @@ export class Retry {
       const message = `gave up after ${this.#failures} attempt(s): ${errorMessage(error)}`;
       throw new MillraceError('MILLRACE_RECONNECT_EXHAUSTED', message, { cause: error, fatal: true });
     }
-    return backoffDelay(this.#backoff, this.#failures);
+    const delay = backoffDelay(this.#backoff, this.#failures);
+    return error instanceof NotConnectedError ? Math.max(delay, error.retryAfter) : delay;
   }
 }
 

@@ -46,6 +46,11 @@ export class Sink {
     this.#retry = new Retry(options.output.backoff ?? defaultBackoff);
   }
 
+  /** @throws what the output says of its configuration */
+  async prepare(): Promise<void> {
+    await this.#output.prepare?.();
+  }
+
   notReady(): string | undefined {
     return this.#connected
       ? undefined

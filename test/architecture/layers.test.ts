@@ -13,6 +13,7 @@ const layers = [
   ['runtime'],
   ['http'],
   ['components'],
+  ['websocket'],
   ['component'],
   ['wal'],
   ['sql'],

@@ -57,7 +57,7 @@ export class Run {
       { level: 'trace', base: null },
       { write: (line: string) => void this.log.push(JSON.parse(line) as LogLine) },
     );
-    this.#engine = new Engine(plan, { registry, logger });
+    this.#engine = new Engine(plan, { registry, logger, env });
   }
 
   async start(): Promise<void> {

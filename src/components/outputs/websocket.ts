@@ -1,58 +1,35 @@
 import { isUtf8 } from 'node:buffer';
-import type { Socket } from 'node:net';
-import type { WebSocket } from 'ws';
 import { z } from 'zod';
-import { defaultBackoff, type Backoff } from '../../component/backoff.ts';
+import type { Backoff } from '../../component/backoff.ts';
 import type { Output, OutputContext } from '../../component/contracts.ts';
 import { defineOutput } from '../../component/define.ts';
-import {
-  duration,
-  headers,
-  reconnect,
-  secret,
-  size,
-  subprotocols,
-  tls,
-  websocketUrl,
-} from '../../component/fields.ts';
-import { Keepalive, type KeptAlive } from '../../component/keepalive.ts';
+import { backoffOf, secret } from '../../component/fields.ts';
 import { maskUrl } from '../../component/mask.ts';
-import {
-  CLOSE_TIMEOUT,
-  deadPeer,
-  describeEnding,
-  dialWebSocket,
-  violation,
-  type Ending,
-} from '../../component/websocket.ts';
 import { NotConnectedError } from '../../errors.ts';
 import type { Batch, Run } from '../../message/batch.ts';
+import { auth, checkAuth } from '../../websocket/auth-fields.ts';
+import { Connector } from '../../websocket/client/connector.ts';
+import { CLOSE_TIMEOUT } from '../../websocket/client/dial.ts';
+import { clientFields, subprotocols, websocketUrl } from '../../websocket/client/fields.ts';
+import { commonFields } from '../../websocket/common-fields.ts';
+import { deadPeer, describeEnding, violation } from '../../websocket/ending.ts';
+import { Keepalive } from '../../websocket/keepalive.ts';
+import { Session } from '../../websocket/session.ts';
 
 const schema = z
   .strictObject({
     url: secret(websocketUrl).describe('The server’s URL, `ws://` or `wss://`.'),
-    headers: secret(headers).default({}).describe('Headers to send with the handshake, at every attempt.'),
-    timeout: duration('s', { min: 1 })
-      .default(10_000)
-      .describe('How long the handshake may take. A bare number is seconds.'),
     protocols: subprotocols.default([]).describe('Subprotocols to offer, the preferred first.'),
-    max_message_size: size({ min: 1, max: 2 ** 30 })
-      .default(1024 * 1024)
-      .describe('The largest message to accept from the server; what it sends is not used.'),
-    tls: tls
-      .optional()
-      .describe(
-        'TLS of a `wss://` connection; without it the authorities that come with Node.js are trusted.',
-      ),
-    ping_interval: duration('s')
-      .default(30_000)
-      .describe('A connection that has been quiet this long gets a ping. 0 turns pings off.'),
-    ping_timeout: duration('s', { min: 1 })
-      .default(10_000)
-      .describe('A connection that stays quiet this long after a ping is dead: it is cut and opened again.'),
-    reconnect: reconnect.prefault({}),
+    auth: auth.optional().describe('How to prove who we are to the server.'),
+    ...clientFields,
+    ...commonFields,
   })
   .superRefine((value, context) => {
+    if (value.auth !== undefined) {
+      checkAuth(value.auth, 'client', (path, message) =>
+        context.addIssue({ code: 'custom', path: ['auth', ...path], message }),
+      );
+    }
     if (value.tls !== undefined && !value.url.toLowerCase().startsWith('wss:')) {
       const message = 'has no effect with a ws:// URL; use wss:// or remove it';
       context.addIssue({ code: 'custom', path: ['tls'], message });
@@ -80,71 +57,55 @@ export const websocketOutput = defineOutput({
 
 class WebSocketOutput implements Output {
   readonly backoff: Backoff;
-  readonly #config: Config;
+  readonly #url: string;
   readonly #context: OutputContext;
-  readonly #keepalive: Keepalive<Connection>;
-  #connection: Connection | undefined;
+  readonly #connector: Connector;
+  readonly #keepalive: Keepalive<Session>;
+  #session: Session | undefined;
+  /** Why the connection is gone, or undefined while it is open. */
+  #lost: string | undefined = 'not connected';
 
   constructor(config: Config, context: OutputContext) {
-    this.#config = config;
+    const { url } = config;
+    this.#url = url;
     this.#context = context;
-    this.backoff = {
-      ...defaultBackoff,
-      ...config.reconnect,
-      attempts: config.reconnect.attempts ?? Infinity,
-    };
+    this.backoff = backoffOf(config.reconnect);
+    this.#connector = new Connector({ url, config, env: context.env, closeTimeout: CLOSE_TIMEOUT });
     this.#keepalive = new Keepalive({
       interval: config.ping_interval,
       timeout: config.ping_timeout,
-      dead: (connection) => {
-        connection.ours = deadPeer;
-        connection.socket.terminate();
-      },
+      dead: (session) => session.cut(deadPeer),
     });
   }
 
   async connect(signal: AbortSignal): Promise<void> {
-    const {
-      url,
-      headers: sent,
-      protocols,
-      timeout,
-      max_message_size: maxMessageSize,
-      tls: files,
-    } = this.#config;
-    const options = {
-      url,
-      headers: sent,
-      protocols,
-      timeout,
-      closeTimeout: CLOSE_TIMEOUT,
-      maxMessageSize,
-      tls: files,
-    };
-    await dialWebSocket(options, signal, (socket, tcp) => {
-      const connection: Connection = { socket, connection: tcp, ours: undefined, lost: undefined };
+    await this.#connector.open(signal, (socket, tcp, url) => {
+      const session = new Session(socket, tcp, maskUrl(url), {});
+      socket.on('message', (data, isBinary) => void session.intercepted(data as Buffer, isBinary));
       socket.on('error', (error) => {
-        connection.ours = violation(error);
+        session.ours ??= violation(error);
       });
       socket.on('close', (code, reason) => {
-        const ending = connection.ours ?? { code, reason: reason.toString() };
-        connection.lost = describeEnding(url, ending, connection.ours !== undefined);
-        this.#keepalive.remove(connection);
+        const ending = session.ours ?? { code, reason: reason.toString() };
+        this.#keepalive.remove(session);
         this.#context.events.connectionClosed({ ...ending, url: maskUrl(url) });
-        this.#context.lost(new NotConnectedError(connection.lost));
+        if (session !== this.#session) return;
+        this.#lost = describeEnding(url, ending, session.ours !== undefined);
+        this.#context.lost(new NotConnectedError(this.#lost));
       });
-      this.#keepalive.add(connection);
-      this.#connection = connection;
+      this.#keepalive.add(session);
+      this.#session = session;
+      this.#lost = undefined;
       this.#context.events.connectionOpened({ url: maskUrl(url) });
+      return session;
     });
   }
 
   async write(batch: Batch, signal: AbortSignal): Promise<void> {
-    const connection = this.#connection;
-    if (connection?.lost !== undefined || connection === undefined) {
-      throw new NotConnectedError(connection?.lost ?? 'not connected');
-    }
-    const { socket } = connection;
+    const session = this.#session;
+    if (session === undefined || this.#lost !== undefined)
+      throw new NotConnectedError(this.#lost ?? 'not connected');
+    const { socket, connection } = session;
     const { payloads, runs, format } = batch;
     const last = payloads.length - 1;
     await new Promise<void>((resolve, reject) => {
@@ -156,13 +117,13 @@ class WebSocketOutput implements Output {
         else
           reject(
             new NotConnectedError(
-              connection.lost ?? `cannot send to ${maskUrl(this.#config.url)}: ${error.message}`,
+              this.#lost ?? `cannot send to ${maskUrl(this.#url)}: ${error.message}`,
               error,
             ),
           );
       };
       // The frames of a batch go to the system together; one by one they fill its buffers with little packets.
-      connection.connection.cork();
+      connection.cork();
       let run = 0;
       for (const [index, payload] of payloads.entries()) {
         while (runs[run + 1] !== undefined && runs[run + 1]!.start <= index) run++;
@@ -170,12 +131,12 @@ class WebSocketOutput implements Output {
         // The socket writes in order: when the last frame is written, all are.
         socket.send(payload, { binary }, index === last ? written : undefined);
       }
-      connection.connection.uncork();
+      connection.uncork();
     });
   }
 
   async close(): Promise<void> {
-    const socket = this.#connection?.socket;
+    const socket = this.#session?.socket;
     if (socket === undefined || socket.readyState === socket.CLOSED) return;
     const closed = new Promise<void>((resolve) => {
       socket.once('close', () => resolve());
@@ -183,15 +144,6 @@ class WebSocketOutput implements Output {
     socket.close(1000, 'done');
     await closed;
   }
-}
-
-interface Connection extends KeptAlive {
-  readonly socket: WebSocket;
-  readonly connection: Socket;
-  /** How we ended it, if it was us. */
-  ours: Ending | undefined;
-  /** Why it is gone, or undefined while it is open. */
-  lost: string | undefined;
 }
 
 function isBinary(run: Run | undefined, payload: Uint8Array): boolean {

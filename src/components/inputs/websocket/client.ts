@@ -1,62 +1,63 @@
 import type { Backoff } from '../../../component/backoff.ts';
-import { defaultBackoff } from '../../../component/backoff.ts';
 import type { Input, InputContext } from '../../../component/contracts.ts';
+import { backoffOf } from '../../../component/fields.ts';
 import { maskUrl } from '../../../component/mask.ts';
-import { describeEnding, dialWebSocket } from '../../../component/websocket.ts';
 import { EndOfInputError, NotConnectedError } from '../../../errors.ts';
 import type { Batch } from '../../../message/batch.ts';
+import { Connector } from '../../../websocket/client/connector.ts';
+import { describeEnding } from '../../../websocket/ending.ts';
+import { NO_TIMEOUT } from '../../../websocket/server/acceptor.ts';
+import type { Session } from '../../../websocket/session.ts';
+import { Sessions } from '../../../websocket/sessions.ts';
 import type { WebSocketInputConfig } from './config.ts';
-import { NO_TIMEOUT, Sessions } from './sessions.ts';
-
-const HANDSHAKE_TIMEOUT = 10_000;
 
 /** One connection to a server. When it is lost, what had arrived is read first, then the engine connects again. */
 export class WebSocketClientInput implements Input {
   readonly budgeted = true;
   readonly backoff: Backoff;
-  readonly #config: WebSocketInputConfig;
-  readonly #url: string;
-  readonly #source: string;
+  readonly #name: string | undefined;
+  readonly #connector: Connector;
   readonly #sessions: Sessions;
+  /** The connection that counts; an older one may still be closing. */
+  #current: Session | undefined;
   #draining = false;
 
   constructor(config: WebSocketInputConfig, context: InputContext) {
-    this.#config = config;
-    this.#url = config.url ?? '';
-    this.#source = context.name ?? maskUrl(this.#url);
-    this.backoff = {
-      ...defaultBackoff,
-      ...config.reconnect,
-      attempts: config.reconnect?.attempts ?? Infinity,
-    };
-    this.#sessions = new Sessions(config, context, (ending, ours) => {
-      const lost = new NotConnectedError(describeEnding(this.#url, ending, ours));
-      this.#sessions.inbox.end(this.#draining ? new EndOfInputError() : lost);
+    const url = config.url as string;
+    this.#name = context.name;
+    this.backoff = backoffOf(config.reconnect);
+    this.#connector = new Connector({ url, config, env: context.env, closeTimeout: NO_TIMEOUT });
+    this.#sessions = new Sessions({
+      budget: context.budget,
+      events: context.events,
+      directory: context.sessions,
+      path: url,
+      pingInterval: config.ping_interval,
+      pingTimeout: config.ping_timeout,
+      share: 1,
+      lifecycleEvents: config.lifecycle_events,
+      closed: (session, ending) => {
+        if (session !== this.#current) return;
+        const lost = new NotConnectedError(describeEnding(url, ending, session.ours !== undefined));
+        this.#sessions.inbox.end(this.#draining ? new EndOfInputError() : lost);
+      },
     });
   }
 
   async connect(signal: AbortSignal): Promise<void> {
-    const { headers = {}, protocols, timeout = HANDSHAKE_TIMEOUT, max_message_size, tls } = this.#config;
     this.#sessions.inbox.reopen();
-    const options = {
-      url: this.#url,
-      headers,
-      protocols,
-      timeout,
-      closeTimeout: NO_TIMEOUT,
-      maxMessageSize: max_message_size,
-      tls,
-    };
-    await dialWebSocket(options, signal, (socket, connection) => {
-      this.#sessions.add(socket, connection, this.#source, {
-        path: new URL(this.#url).pathname,
+    await this.#connector.open(signal, (socket, connection, url) => {
+      this.#current = this.#sessions.add(socket, connection, this.#name ?? maskUrl(url), {
+        remote_address: connection.remoteAddress ?? '',
+        path: new URL(url).pathname,
         protocol: socket.protocol,
       });
+      return this.#current;
     });
   }
 
   read(signal: AbortSignal): Promise<Batch> {
-    return this.#sessions.inbox.read(signal);
+    return this.#sessions.read(signal);
   }
 
   drain(): void {

@@ -1,96 +1,105 @@
 import { z } from 'zod';
 import { parseAddress } from '../../../component/address.ts';
-import {
-  duration,
-  headers,
-  port,
-  reconnect,
-  refuseOtherMode,
-  secret,
-  size,
-  subprotocols,
-  tls,
-  websocketUrl,
-} from '../../../component/fields.ts';
+import { duration, forMode, refuseOtherMode, secret, tls } from '../../../component/fields.ts';
+import { jsonPath } from '../../../message/json-path.ts';
+import { auth, checkAuth } from '../../../websocket/auth-fields.ts';
+import { clientFields, subprotocols, websocketUrl } from '../../../websocket/client/fields.ts';
+import { commonFields } from '../../../websocket/common-fields.ts';
+import { matcher } from '../../../websocket/messages.ts';
+import { serverFields } from '../../../websocket/server/fields.ts';
 
-const server = { mode: 'server' } as const;
-const client = { mode: 'client' } as const;
+const dedupe = z
+  .strictObject({
+    key: jsonPath.describe(
+      'The JSON path of what tells messages apart, such as `id` or `data.seq`. A message without it is passed on.',
+    ),
+    window: duration('s', { min: 1 }).default(60_000).describe('How long a key is remembered.'),
+    max_keys: z
+      .int()
+      .min(1)
+      .max(10_000_000)
+      .default(100_000)
+      .describe('How many keys are remembered; the oldest go first.'),
+  })
+  .describe('Passes each message on once, whichever connection it came on.');
+
+const resume = z
+  .strictObject({
+    cursor: jsonPath.describe('The JSON path of the cursor in a message, such as `seq` or `data.time`.'),
+    path: z.string().min(1).describe('The file that keeps it. It holds one cursor for each URL.'),
+    rewind: z
+      .union([z.int().min(1), duration('s', { min: 1 })])
+      .optional()
+      .describe(
+        'How far to go back behind it, to be safe: a number for cursors that are whole numbers, a duration for those that are times (ISO 8601).',
+      ),
+  })
+  .describe(
+    'Remembers where the feed was: the cursor of the last message that the output has confirmed, with all before it. `{{cursor}}` in the URL, `query`, `headers` or `on_open` asks the server to go on from there.',
+  );
+
+const renew = z
+  .strictObject({
+    max_age: duration('s', { min: 1 })
+      .optional()
+      .describe('A connection older than this is renewed, for feeds that cut it at some age.'),
+    on: z
+      .array(matcher)
+      .min(1)
+      .optional()
+      .describe(
+        'Messages by which the server asks to connect again soon; they are not data. As `expect` in `on_open`.',
+      ),
+  })
+  .refine((value) => value.max_age !== undefined || value.on !== undefined, {
+    message: 'expected max_age or on',
+  })
+  .describe('Opens a new connection before the old one is closed, so that nothing is missed in between.');
 
 const shape = {
   mode: z
     .enum(['client', 'server'])
     .default('client')
     .describe('`client` connects to a WebSocket server; `server` listens for connections.'),
-  url: secret(z.string())
+  url: secret(z.union([z.string(), z.array(z.string()).min(1)]))
     .optional()
     .describe(
-      'Client: the server’s URL, `ws://` or `wss://`; required. Server: the address to bind, `ws://0.0.0.0:8080/ws` or `0.0.0.0:8080`, in place of `host`, `port` and `path`.',
+      'Client: the server’s URL, `ws://` or `wss://`, or a list of them; required. Server: the address to bind, `ws://0.0.0.0:8080/ws` or `0.0.0.0:8080`, in place of `host`, `port` and `path`.',
     ),
-  host: z
-    .string()
-    .min(1)
-    .optional()
-    .meta({ ...server, default: '0.0.0.0' })
-    .describe('Host address to bind.'),
-  port: port
-    .optional()
-    .meta(server)
-    .describe('Port to listen on; 0 takes a free one. Required without `url`.'),
-  path: z
-    .string()
-    .regex(/^\/[^?#\s]*$/, 'not a path; expected one that starts with / and has no ?, # or space')
-    .optional()
-    .meta({ ...server, default: '/' })
-    .describe('URL path to accept connections on, compared exactly. Other paths get 404.'),
-  headers: secret(headers)
-    .optional()
-    .meta({ ...client, secret: true, default: {} })
-    .describe('Headers to send with the handshake, at every attempt.'),
-  timeout: duration('s', { min: 1 })
-    .optional()
-    .meta({ ...client, default: '10s' })
-    .describe('How long the handshake may take. A bare number is seconds.'),
+  ...forMode('client', {
+    strategy: z
+      .enum(['all', 'failover'])
+      .optional()
+      .meta({ default: 'all' })
+      .describe(
+        'With a list of URLs: `all` keeps a connection to each; `failover` keeps one, to the next of them when it is lost.',
+      ),
+  }),
+  ...forMode('server', serverFields),
   protocols: subprotocols
     .default([])
     .describe(
       'Subprotocols. A client offers them in this order; a server picks the first of them that the client offers.',
     ),
-  max_message_size: size({ min: 1, max: 2 ** 30 })
-    .default(1024 * 1024)
-    .describe(
-      'The largest message to accept. A larger one closes its connection with 1009, before it is read.',
-    ),
-  tls: tls
-    .optional()
-    .describe('TLS, for `wss://`. A server needs `cert_file` and `key_file`; a client needs nothing here.'),
-  ping_interval: duration('s')
-    .default(30_000)
-    .describe('A connection that has been quiet this long gets a ping. 0 turns pings off.'),
-  ping_timeout: duration('s', { min: 1 })
-    .default(10_000)
-    .describe(
-      'A connection that stays quiet this long after a ping is dead: it is cut, and a client connects again.',
-    ),
-  reconnect: reconnect
-    .optional()
-    .meta({ ...client, default: {} })
-    .describe(
-      'Pauses between attempts to connect: exponential, each drawn at random from nothing up to its limit.',
-    ),
-  metadata: z
-    .strictObject({
-      headers: z
-        .array(z.string().min(1).toLowerCase())
-        .default([])
-        .describe('Headers of the handshake to keep, as `header.<name>`.'),
-      query: z
-        .array(z.string().min(1))
-        .default([])
-        .describe('Query parameters of the URL to keep, as `query.<name>`.'),
-    })
-    .optional()
-    .meta({ ...server, default: {} })
-    .describe('What of the handshake goes into `__meta_ext` besides what always does.'),
+  auth: auth.optional().describe('How a client proves who it is, or how a server has its clients do so.'),
+  ...forMode('client', clientFields),
+  ...commonFields,
+  ...forMode('client', {
+    resume: resume.optional(),
+    renew: renew.optional(),
+    redundancy: z
+      .int()
+      .min(1)
+      .max(8)
+      .optional()
+      .meta({ default: 1 })
+      .describe('Connections to each URL. More than one wants `dedupe`.'),
+  }),
+  dedupe: dedupe.optional(),
+  lifecycle_events: z
+    .boolean()
+    .default(false)
+    .describe('Also tell when a session opens and closes, each as a message.'),
 };
 
 const modes = z.strictObject(shape).superRefine(
@@ -103,27 +112,53 @@ const modes = z.strictObject(shape).superRefine(
   { when: ({ value }) => shape.mode.safeParse((value as { mode?: unknown } | null)?.mode).success },
 );
 
+type Fail = (path: (string | number)[], message: string) => void;
+type Value = z.output<typeof modes>;
+
 export const schema = modes.superRefine((value, context) => {
-  const fail = (path: string[], message: string): void => context.addIssue({ code: 'custom', path, message });
-  if (value.mode === 'client') {
-    if (value.url === undefined)
-      return fail(['url'], 'missing; a client needs the URL of a server, like ws://host:port/path');
-    const problem = websocketUrl.safeParse(value.url).error?.issues[0];
-    if (problem !== undefined) return fail(['url'], problem.message);
-    if (value.tls !== undefined && !value.url.toLowerCase().startsWith('wss:')) {
-      fail(['tls'], 'has no effect with a ws:// URL; use wss:// or remove it');
-    }
-    return;
+  const fail: Fail = (path, message) => context.addIssue({ code: 'custom', path, message });
+  if (value.auth !== undefined) {
+    checkAuth(value.auth, value.mode, (path, message) => fail(['auth', ...path], message));
   }
+  if (value.mode === 'client') checkClient(value, fail);
+  else checkServer(value, fail);
+});
+
+function checkClient(value: Value, fail: Fail): void {
+  if (value.url === undefined) {
+    return fail(['url'], 'missing; a client needs the URL of a server, like ws://host:port/path');
+  }
+  const urls = typeof value.url === 'string' ? [value.url] : value.url;
+  for (const [index, url] of urls.entries()) {
+    const path = typeof value.url === 'string' ? ['url'] : ['url', index];
+    const problem = websocketUrl.safeParse(url).error?.issues[0];
+    if (problem !== undefined) fail(path, problem.message);
+    if (urls.indexOf(url) !== index)
+      fail(path, 'named twice; `redundancy` makes several connections to one URL');
+  }
+  if (value.tls !== undefined && !urls.some((url) => url.toLowerCase().startsWith('wss:'))) {
+    fail(['tls'], 'has no effect with a ws:// URL; use wss:// or remove it');
+  }
+  if (value.strategy !== undefined && urls.length < 2) fail(['strategy'], 'is for a list of URLs');
+}
+
+function checkServer(value: Value, fail: Fail): void {
   if (value.tls !== undefined) {
     refuseOtherMode(tls.shape, value.tls, 'server', (field, message) => fail(['tls', field], message));
     if (value.tls.cert_file === undefined) fail(['tls'], 'a server needs cert_file and key_file');
+  }
+  if (value.auth?.type === 'mtls' && value.tls?.ca_file === undefined) {
+    fail(['auth'], 'mtls needs `tls.ca_file`, the authority of the clients’ certificates');
+  }
+  if (value.protocol_required === true && value.protocols.length === 0) {
+    fail(['protocol_required'], 'needs `protocols`');
   }
   if (value.url === undefined) {
     if (value.port === undefined)
       fail(['port'], 'missing; a server needs `port`, or `url` with the address to bind');
     return;
   }
+  if (typeof value.url !== 'string') return fail(['url'], 'a list of URLs is for `mode: client`');
   const address = parseAddress(value.url);
   if (address === undefined) {
     return fail(['url'], 'not an address to bind; expected one like ws://0.0.0.0:8080/ws or 0.0.0.0:8080');
@@ -138,16 +173,6 @@ export const schema = modes.superRefine((value, context) => {
     fail(['tls'], 'missing; a wss:// address needs cert_file and key_file');
   if (/^ws:/i.test(value.url) && value.tls !== undefined)
     fail(['tls'], 'does not fit a ws:// address; use wss://');
-});
+}
 
 export type WebSocketInputConfig = z.output<typeof schema>;
-
-/** Where a server binds, with every default filled in. */
-export function bindAddress(config: WebSocketInputConfig): { host: string; port: number; path: string } {
-  const address = config.url === undefined ? undefined : parseAddress(config.url);
-  return {
-    host: address?.host ?? config.host ?? '0.0.0.0',
-    port: address?.port ?? config.port ?? 0,
-    path: config.path ?? address?.path ?? '/',
-  };
-}

@@ -5,6 +5,8 @@ export interface KeptAlive {
   readonly socket: WebSocket;
   /** What `socket` reads from: any byte is a sign of life, be it of a frame that takes minutes to arrive. */
   readonly connection: { readonly bytesRead: number };
+  /** True while we don't read it for a reason of its own. */
+  readonly held?: boolean;
 }
 
 interface State {
@@ -73,7 +75,7 @@ export class Keepalive<C extends KeptAlive> {
     }
     for (const [connection, state] of this.#states) {
       const { bytesRead } = connection.connection;
-      if (bytesRead !== state.bytesRead || connection.socket.bufferedAmount > 0) {
+      if (bytesRead !== state.bytesRead || connection.socket.bufferedAmount > 0 || connection.held === true) {
         state.bytesRead = bytesRead;
         state.quietSince = now;
         state.pingedAt = undefined;

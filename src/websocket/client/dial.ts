@@ -1,15 +1,13 @@
-import { readFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { WebSocket } from 'ws';
-import { MillraceError, NotConnectedError, errorMessage } from '../errors.ts';
-import type { TlsFiles } from './fields.ts';
-import { maskUrl } from './mask.ts';
+import type { TlsFiles } from '../../component/fields.ts';
+import { maskUrl } from '../../component/mask.ts';
+import { NotConnectedError, errorMessage } from '../../errors.ts';
+import { socketOptions, type CompressionConfig } from '../compression.ts';
+import { loadTls } from '../tls.ts';
 
 /** How long a peer has to answer a close frame, in milliseconds. */
 export const CLOSE_TIMEOUT = 10_000;
-
-/** Of every `ws` socket and server here; the types of `ws` don't know `closeTimeout` (in milliseconds) yet. */
-export const socketOptions = (closeTimeout: number) => ({ perMessageDeflate: false, closeTimeout });
 
 export interface DialOptions {
   readonly url: string;
@@ -21,27 +19,8 @@ export interface DialOptions {
   readonly closeTimeout: number;
   /** In bytes. */
   readonly maxMessageSize: number;
+  readonly compression: CompressionConfig;
   readonly tls: TlsFiles | undefined;
-}
-
-/** The contents of the files, as Node's TLS takes them. @throws MillraceError MILLRACE_TLS_INVALID */
-export async function loadTls(files: TlsFiles) {
-  const load = async (path: string | undefined): Promise<Buffer | undefined> => {
-    if (path === undefined) return undefined;
-    try {
-      return await readFile(path);
-    } catch (error) {
-      throw new MillraceError('MILLRACE_TLS_INVALID', `cannot read ${path}: ${errorMessage(error)}`, {
-        cause: error,
-      });
-    }
-  };
-  const [ca, cert, key] = await Promise.all([
-    load(files.ca_file),
-    load(files.cert_file),
-    load(files.key_file),
-  ]);
-  return { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) };
 }
 
 /**
@@ -59,7 +38,7 @@ export async function dialWebSocket(
   const socket = new WebSocket(options.url, [...options.protocols], {
     headers: { ...options.headers },
     maxPayload: options.maxMessageSize,
-    ...socketOptions(options.closeTimeout),
+    ...socketOptions(options.closeTimeout, options.compression),
     ...tls,
     ...(options.tls?.server_name !== undefined && { servername: options.tls.server_name }),
     ...(options.tls?.insecure_skip_verify === true && { rejectUnauthorized: false }),
@@ -127,33 +106,4 @@ function reasonOf(error: Error & { code?: string }): string {
     return 'the server ended the connection instead of answering (does it want wss://?)';
   }
   return errorMessage(error);
-}
-
-/** How a connection ended. */
-export interface Ending {
-  /** The close code (RFC 6455 section 7.4); 1006 when there was no close frame. */
-  readonly code: number;
-  readonly reason: string;
-}
-
-/** Of a connection that we cut, because its peer no longer answers. */
-export const deadPeer: Ending = { code: 1006, reason: 'no answer to a ping' };
-
-/** How we ended a connection whose peer broke the protocol, or undefined for another error. `ws` sends the code. */
-export function violation(error: Error & { code?: string }): Ending | undefined {
-  const { code = '', message: reason } = error;
-  if (code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH' || code === 'WS_ERR_UNSUPPORTED_DATA_PAYLOAD_LENGTH') {
-    return { code: 1009, reason };
-  }
-  if (code === 'WS_ERR_INVALID_UTF8') return { code: 1007, reason };
-  return code.startsWith('WS_ERR_') ? { code: 1002, reason } : undefined;
-}
-
-/** A client's sentence about its connection's end; `ours` when we ended it. */
-export function describeEnding(url: string, { code, reason }: Ending, ours: boolean): string {
-  const why = reason === '' ? '' : `: ${reason}`;
-  if (code === 1006) return `the connection to ${maskUrl(url)} broke (1006)${why}`;
-  return ours
-    ? `closed the connection to ${maskUrl(url)} with ${code}${why}`
-    : `${maskUrl(url)} closed the connection with ${code}${why}`;
 }

@@ -1,0 +1,108 @@
+import { z } from 'zod';
+
+/** The value of a name in a template, or undefined when there is none now. */
+export type TemplateValues = (name: string, argument: string | undefined) => string | undefined;
+
+/** The names that a template may use, each with what it stands for; a name that ends in `:` takes an argument. */
+export type TemplateNames = Readonly<Record<string, string>>;
+
+type Part =
+  | string
+  | { readonly name: string; readonly argument: string | undefined; readonly fallback: string | undefined };
+
+/**
+ * A text with `{{name}}`, `{{name:argument}}` and `{{name:-default}}`, filled in at run time. `{{{{` is a literal `{{`.
+ * What is filled in is never read as a template again.
+ */
+export class Template {
+  readonly #parts: readonly Part[];
+
+  private constructor(parts: readonly Part[]) {
+    this.#parts = parts;
+  }
+
+  /** @throws Error that says what is wrong with the text */
+  static parse(text: string, names: TemplateNames): Template {
+    const parts: Part[] = [];
+    let at = 0;
+    while (at < text.length) {
+      const open = text.indexOf('{{', at);
+      if (open < 0) break;
+      if (open > at) parts.push(text.slice(at, open));
+      if (text.startsWith('{{{{', open)) {
+        parts.push('{{');
+        at = open + 4;
+        continue;
+      }
+      const close = text.indexOf('}}', open);
+      if (close < 0) throw new Error('a {{ that is not closed; expected }}, or {{{{ for a literal {{');
+      parts.push(readReference(text.slice(open + 2, close).trim(), names));
+      at = close + 2;
+    }
+    if (at < text.length) parts.push(text.slice(at));
+    return new Template(parts);
+  }
+
+  /** True when it holds no name: what it renders is always the same. */
+  get constant(): boolean {
+    return this.#parts.every((part) => typeof part === 'string');
+  }
+
+  uses(name: string): boolean {
+    return this.#parts.some((part) => typeof part !== 'string' && part.name === name);
+  }
+
+  /**
+   * `encode` is applied to each value that is filled in, and not to the text around it.
+   * @throws Error when a name has neither a value nor a default
+   */
+  render(values: TemplateValues, encode: (value: string) => string = (value) => value): string {
+    let text = '';
+    for (const part of this.#parts) {
+      if (typeof part === 'string') {
+        text += part;
+        continue;
+      }
+      const value = values(part.name, part.argument) ?? part.fallback;
+      if (value === undefined) {
+        const written = part.argument === undefined ? part.name : `${part.name}:${part.argument}`;
+        throw new Error(`{{${written}}} has no value now; give it a default, as {{${written}:-default}}`);
+      }
+      text += encode(value);
+    }
+    return text;
+  }
+}
+
+function readReference(reference: string, names: TemplateNames): Part {
+  const at = reference.indexOf(':-');
+  const fallback = at < 0 ? undefined : reference.slice(at + 2);
+  const whole = at < 0 ? reference : reference.slice(0, at);
+  const colon = whole.indexOf(':');
+  const name = colon < 0 ? whole : whole.slice(0, colon);
+  const argument = colon < 0 ? undefined : whole.slice(colon + 1);
+  const key = argument === undefined ? name : `${name}:`;
+  if (Object.hasOwn(names, key) && argument !== '') return { name, argument, fallback };
+  const known = Object.keys(names).map((each) => (each.endsWith(':') ? `{{${each}…}}` : `{{${each}}}`));
+  // Not quoted: it may be a piece of a secret that was not meant to be filled in.
+  throw new Error(`a {{…}} of an unknown name; known here: ${known.join(', ')}; {{{{ is a literal {{`);
+}
+
+/** A string field that is a template over `names`; it stays a string, for `Template.parse`. */
+export function template(names: TemplateNames): z.ZodString {
+  return z.string().superRefine((text, context) => checkTemplate(text, names, context));
+}
+
+/** Reports what is wrong with a template. */
+export function checkTemplate(
+  text: string,
+  names: TemplateNames,
+  context: z.RefinementCtx,
+  path: (string | number)[] = [],
+): void {
+  try {
+    Template.parse(text, names);
+  } catch (error) {
+    context.addIssue({ code: 'custom', path, message: (error as Error).message });
+  }
+}

@@ -1,0 +1,247 @@
+import { z } from 'zod';
+import { duration, refuseOtherMode, secret } from '../component/fields.ts';
+
+const client = { mode: 'client' } as const;
+const server = { mode: 'server' } as const;
+
+const names = z.array(z.string().min(1)).min(1);
+const httpUrl = z.string().refine((value) => /^https?:$/.test(URL.parse(value)?.protocol ?? ''), {
+  message: 'not a URL; expected one like https://host/path',
+});
+const queryParameter = z
+  .string()
+  .min(1)
+  .optional()
+  .meta(server)
+  .describe('A query parameter that may hold it as well, for browsers, which cannot set headers.');
+
+const kind = <T extends string>(name: T): z.ZodLiteral<T> =>
+  z.literal(name).describe('The way to authenticate.');
+
+const kinds = [
+  z.strictObject({
+    type: kind('basic'),
+    username: z.string().min(1).optional().meta(client).describe('The user.'),
+    password: secret(z.string())
+      .optional()
+      .meta({ ...client, secret: true })
+      .describe('The password.'),
+    password_file: z
+      .string()
+      .optional()
+      .meta(client)
+      .describe('A file that holds the password, read at each attempt.'),
+    users: secret(
+      z.record(
+        z
+          .string()
+          .min(1)
+          .regex(/^[^:]*$/, 'a user name cannot hold a colon'),
+        z.string().min(1),
+      ),
+    )
+      .optional()
+      .meta({ ...server, secret: true })
+      .describe('Passwords by user.'),
+    users_file: z
+      .string()
+      .optional()
+      .meta(server)
+      .describe('A file of `user:password` lines, read again when it changes.'),
+  }),
+  z.strictObject({
+    type: kind('bearer'),
+    token: secret(z.string().min(1))
+      .optional()
+      .meta({ ...client, secret: true })
+      .describe('The token.'),
+    token_file: z
+      .string()
+      .optional()
+      .meta(client)
+      .describe('A file that holds the token, read at each attempt.'),
+    tokens: secret(z.array(z.string().min(1)).min(1))
+      .optional()
+      .meta({ ...server, secret: true })
+      .describe('The tokens that are accepted, each alone or as `TOKEN SUBJECT`.'),
+    tokens_file: z
+      .string()
+      .optional()
+      .meta(server)
+      .describe('A file of such tokens, one a line, read again when it changes.'),
+    query: queryParameter,
+  }),
+  z.strictObject({
+    type: kind('oauth2'),
+    token_url: httpUrl.optional().meta(client).describe('The token endpoint; required.'),
+    client_id: z.string().min(1).optional().meta(client).describe('The client’s id; required.'),
+    client_secret: secret(z.string().min(1))
+      .optional()
+      .meta({ ...client, secret: true })
+      .describe('The client’s secret; required, here or in `client_secret_file`.'),
+    client_secret_file: z
+      .string()
+      .optional()
+      .meta(client)
+      .describe('A file that holds the secret, read for each token.'),
+    scopes: names.optional().meta(client).describe('The scopes to ask for.'),
+    parameters: z
+      .record(z.string().min(1), z.string())
+      .optional()
+      .meta(client)
+      .describe('More parameters for the token endpoint, such as `audience`.'),
+    refresh_before: duration('s')
+      .optional()
+      .meta({ ...client, default: '60s' })
+      .describe('A token is not used when it expires within this time; a new one is fetched.'),
+  }),
+  z.strictObject({
+    type: kind('jwt'),
+    algorithms: z
+      .array(
+        z.enum([
+          'HS256',
+          'HS384',
+          'HS512',
+          'RS256',
+          'RS384',
+          'RS512',
+          'PS256',
+          'ES256',
+          'ES384',
+          'ES512',
+          'EdDSA',
+        ]),
+      )
+      .min(1)
+      .optional()
+      .meta(server)
+      .describe('Signature algorithms that are accepted; required.'),
+    secret: secret(z.string().min(32, 'too short; expected 32 characters at least (RFC 7518 section 3.2)'))
+      .optional()
+      .meta({ ...server, secret: true })
+      .describe('The shared key, for HS algorithms.'),
+    key_file: z
+      .string()
+      .optional()
+      .meta(server)
+      .describe('The issuer’s public key in PEM, read again when it changes.'),
+    jwks_url: httpUrl
+      .optional()
+      .meta(server)
+      .describe(
+        'Where the issuer publishes its keys (RFC 7517); they are cached, and looked up again for an unknown key.',
+      ),
+    issuer: z.string().min(1).optional().meta(server).describe('The `iss` that a token must have.'),
+    audience: z.string().min(1).optional().meta(server).describe('The `aud` that a token must have.'),
+    claims: names
+      .optional()
+      .meta(server)
+      .describe('Claims to keep in `__meta_ext`, as `claim.<name>`; `sub` is the `subject` anyway.'),
+    clock_tolerance: duration('s')
+      .optional()
+      .meta({ ...server, default: '0s' })
+      .describe('How far the clocks may differ when expiry is checked.'),
+    query: queryParameter,
+  }),
+  z.strictObject({
+    type: kind('api_key'),
+    keys: secret(z.array(z.string().min(1)).min(1))
+      .optional()
+      .meta({ ...server, secret: true })
+      .describe('The keys that are accepted, each alone or as `KEY SUBJECT`.'),
+    keys_file: z
+      .string()
+      .optional()
+      .meta(server)
+      .describe('A file of such keys, one a line, read again when it changes.'),
+    header: z
+      .string()
+      .min(1)
+      .toLowerCase()
+      .optional()
+      .meta({ ...server, default: 'x-api-key' })
+      .describe('The header that holds the key.'),
+    query: queryParameter,
+    subprotocol: z
+      .string()
+      .regex(
+        /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/,
+        'not the beginning of a subprotocol name (RFC 6455 section 4.1)',
+      )
+      .optional()
+      .meta(server)
+      .describe(
+        'What a subprotocol begins with that holds the key as well, for browsers: with `key.` a client offers `key.SECRET` beside the subprotocol that it wants.',
+      ),
+  }),
+  z.strictObject({
+    type: kind('mtls'),
+    subjects: names
+      .optional()
+      .meta(server)
+      .describe(
+        'Common names of the certificates that are accepted. Without it, every certificate that `tls.ca_file` signed is.',
+      ),
+  }),
+] as const;
+
+export const auth = z.discriminatedUnion('type', kinds);
+
+export type AuthConfig = z.output<typeof auth>;
+
+/** Which mode each way to authenticate is for, where it is for one only. */
+const modeOf: Readonly<Record<AuthConfig['type'], 'client' | 'server' | undefined>> = {
+  basic: undefined,
+  bearer: undefined,
+  oauth2: 'client',
+  jwt: 'server',
+  api_key: 'server',
+  mtls: 'server',
+};
+
+/** Reports what a schema of fields alone cannot: fields of the other mode, and what is missing. */
+export function checkAuth(
+  value: AuthConfig,
+  mode: 'client' | 'server',
+  report: (path: string[], message: string) => void,
+): void {
+  const only = modeOf[value.type];
+  if (only !== undefined && only !== mode) {
+    return report(['type'], `only for \`mode: ${only}\`; this is \`mode: ${mode}\``);
+  }
+  const kind = kinds.find((each) => each.shape.type.value === value.type)!;
+  refuseOtherMode(kind.shape, value, mode, (field, message) => report([field], message));
+  const given = (...fields: string[]): string[] =>
+    fields.filter((field) => (value as Readonly<Record<string, unknown>>)[field] !== undefined);
+  const exactlyOne = (...fields: string[]): void => {
+    if (given(...fields).length !== 1) report([], `expected one of ${fields.join(', ')}`);
+  };
+  const atLeastOne = (...fields: string[]): void => {
+    if (given(...fields).length === 0) report([], `expected ${fields.join(' or ')}`);
+  };
+  const required = (...fields: string[]): void => {
+    for (const field of fields) if (given(field).length === 0) report([field], 'missing');
+  };
+  if (value.type === 'basic') {
+    if (mode === 'server') return atLeastOne('users', 'users_file');
+    required('username');
+    exactlyOne('password', 'password_file');
+  } else if (value.type === 'bearer') {
+    if (mode === 'client') exactlyOne('token', 'token_file');
+    else atLeastOne('tokens', 'tokens_file');
+  } else if (value.type === 'oauth2') {
+    required('token_url', 'client_id');
+    exactlyOne('client_secret', 'client_secret_file');
+  } else if (value.type === 'jwt') {
+    required('algorithms');
+    exactlyOne('secret', 'key_file', 'jwks_url');
+    const shared = value.algorithms?.filter((each) => each.startsWith('HS')) ?? [];
+    // A public key taken for a shared one would let anybody sign.
+    if (value.secret === undefined && shared.length > 0)
+      report(['algorithms'], `${shared[0]} needs \`secret\``);
+    if (value.secret !== undefined && shared.length < (value.algorithms?.length ?? 0)) {
+      report(['algorithms'], '`secret` is for HS algorithms only; the others need key_file or jwks_url');
+    }
+  } else if (value.type === 'api_key') atLeastOne('keys', 'keys_file');
+}

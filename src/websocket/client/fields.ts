@@ -1,0 +1,161 @@
+import { z } from 'zod';
+import { duration, headers, reconnect, secret } from '../../component/fields.ts';
+import { checkTemplate, template } from '../../component/template.ts';
+import type { AuthConfig } from '../auth-fields.ts';
+import type { commonFields } from '../common-fields.ts';
+import { matcher, outgoing } from '../messages.ts';
+import { attemptNames } from './values.ts';
+
+const SUBPROTOCOL = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+
+/** Names of subprotocols (RFC 6455 section 1.9); a client's may hold templates. */
+export const subprotocols = z
+  .array(
+    z.string().superRefine((name, context) => {
+      if (name.includes('{{')) checkTemplate(name, attemptNames, context);
+      else if (!SUBPROTOCOL.test(name)) {
+        context.addIssue({ code: 'custom', message: 'not a subprotocol name (RFC 6455 section 4.1)' });
+      }
+    }),
+  )
+  .refine((names) => new Set(names).size === names.length, {
+    message: 'each subprotocol can be named once only',
+  });
+
+/** `ws://` or `wss://` with a host; a template. */
+export const websocketUrl = z.string().superRefine((value, context) => {
+  checkTemplate(value, attemptNames, context);
+  // A template stands for anything but the scheme and the slashes.
+  const url = URL.parse(value.replaceAll(/\{\{.*?\}\}/g, '0'));
+  if (url === null || !/^wss?:$/.test(url.protocol)) {
+    context.addIssue({
+      code: 'custom',
+      message: 'not a WebSocket URL; expected one like ws://host:port/path or wss://…',
+    });
+  } else if (url.hash !== '') {
+    context.addIssue({
+      code: 'custom',
+      message: 'a WebSocket URL has no fragment (RFC 6455 section 3); remove the #…',
+    });
+  }
+});
+
+const proxy = z
+  .string()
+  .refine(
+    (value) => value === 'none' || /^(?:https?|socks5h?|socks4a?):$/.test(URL.parse(value)?.protocol ?? ''),
+    'not a proxy; expected a URL like http://host:3128 or socks5://host:1080, or none',
+  );
+
+const onOpen = z
+  .array(
+    z
+      .strictObject({
+        send: outgoing(attemptNames)
+          .optional()
+          .describe(
+            'A message to send: text; `{ base64: … }`, which goes out as a binary frame; or any other JSON value. Strings in it may hold `{{…}}`.',
+          ),
+        expect: matcher
+          .optional()
+          .describe(
+            'Waits for a message: one with this text in it; `{ regex: … }`; or any other JSON value that the message must have in it. It is not part of the data; others that come meanwhile are.',
+          ),
+        timeout: duration('s', { min: 1 })
+          .optional()
+          .meta({ default: '10s' })
+          .describe('How long `expect` waits before the attempt fails.'),
+        reject: z
+          .array(matcher)
+          .min(1)
+          .optional()
+          .describe('Messages that make the attempt fail at once, such as a refusal; as in `expect`.'),
+      })
+      .superRefine((step, context) => {
+        if ((step.send === undefined) === (step.expect === undefined)) {
+          context.addIssue({ code: 'custom', message: 'expected either send or expect' });
+        }
+        if (step.expect === undefined && (step.timeout !== undefined || step.reject !== undefined)) {
+          context.addIssue({ code: 'custom', message: 'timeout and reject belong to expect' });
+        }
+      }),
+  )
+  .describe('Steps after the connection has opened, in order. It counts as connected after the last one.');
+
+const heartbeat = z
+  .strictObject({
+    send: outgoing(attemptNames)
+      .optional()
+      .describe('A ping of the application’s own, sent every `interval`; as `send` in `on_open`.'),
+    interval: duration('s', { min: 1 })
+      .optional()
+      .meta({ default: '30s' })
+      .describe('The time between two of them.'),
+    timeout: duration('s', { min: 1 })
+      .optional()
+      .describe(
+        'A connection on which no message at all comes within this time after one is dead: it is cut.',
+      ),
+    ignore: z
+      .array(matcher)
+      .min(1)
+      .optional()
+      .describe('Messages that are not data, such as pongs and heartbeats; as `expect` in `on_open`.'),
+    reply: z
+      .array(
+        z.strictObject({
+          match: matcher.describe('Which messages to answer; they are not data. As `expect` in `on_open`.'),
+          send: outgoing(attemptNames).describe('The answer; as `send` in `on_open`.'),
+        }),
+      )
+      .min(1)
+      .optional()
+      .describe('Answers to pings of the application’s own that the server sends.'),
+    silence_timeout: duration('s', { min: 1 })
+      .optional()
+      .describe(
+        'A connection on which no message, of data or not, comes for this long is cut. Off by default.',
+      ),
+  })
+  .refine(
+    (value) => value.send !== undefined || (value.interval === undefined && value.timeout === undefined),
+    {
+      message: 'interval and timeout belong to send',
+    },
+  )
+  .describe('Signs of life in messages, for servers that do not rely on WebSocket pings.');
+
+const templatedHeaders = headers.superRefine((value, context) => {
+  for (const [name, text] of Object.entries(value)) checkTemplate(text, attemptNames, context, [name]);
+});
+
+/** What every WebSocket client has: the input in client mode, and the output. */
+export const clientFields = {
+  headers: secret(templatedHeaders)
+    .optional()
+    .meta({ secret: true, default: {} })
+    .describe('Headers to send with the handshake, at every attempt. Values may hold `{{…}}`.'),
+  query: secret(z.record(z.string().min(1), template(attemptNames)))
+    .optional()
+    .meta({ secret: true, default: {} })
+    .describe('Parameters to add to the URL’s query. Values may hold `{{…}}`.'),
+  timeout: duration('s', { min: 1 })
+    .optional()
+    .meta({ default: '10s' })
+    .describe('How long the handshake may take. A bare number is seconds.'),
+  proxy: secret(proxy)
+    .optional()
+    .meta({ secret: true })
+    .describe(
+      'An HTTP or SOCKS proxy to connect through; `none` for no proxy at all. Without it the environment’s `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` decide.',
+    ),
+  on_open: onOpen.optional().meta({ default: [] }),
+  heartbeat: heartbeat.optional(),
+  reconnect: reconnect.optional().meta({ default: {} }),
+};
+
+/** A client's settings, whichever component it belongs to. */
+export type ClientConfig = z.output<z.ZodObject<typeof clientFields & typeof commonFields>> & {
+  readonly protocols: readonly string[];
+  readonly auth?: AuthConfig | undefined;
+};

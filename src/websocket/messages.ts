@@ -1,0 +1,171 @@
+import { z } from 'zod';
+import { checkTemplate, Template, type TemplateNames, type TemplateValues } from '../component/template.ts';
+
+/** A message to send: its payload, and whether it goes out as a binary frame. */
+export interface Outgoing {
+  readonly payload: string | Buffer;
+  readonly binary: boolean;
+}
+
+/** A message as a file gives it: text; `{ base64: … }`, which is binary; or any other JSON value, sent as JSON. */
+export type OutgoingConfig = unknown;
+
+/** A field that holds a message to send; strings anywhere in it are templates over `names`. */
+export function outgoing(names: TemplateNames): z.ZodType {
+  return z.unknown().superRefine((value, context) => {
+    if (value === undefined || value === null) {
+      context.addIssue({
+        code: 'custom',
+        message: 'no message; expected text, { base64: … } or a JSON value',
+      });
+      return;
+    }
+    const base64 = base64Of(value);
+    if (
+      base64 !== undefined &&
+      !/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(base64)
+    ) {
+      context.addIssue({ code: 'custom', path: ['base64'], message: 'not base64 (RFC 4648 section 4)' });
+      return;
+    }
+    walkStrings(value, [], (text, path) => checkTemplate(text, names, context, path));
+  });
+}
+
+/** Makes a function that gives the message with its templates filled in; that throws when one has no value. */
+export function compileOutgoing(
+  value: OutgoingConfig,
+  names: TemplateNames,
+): (values: TemplateValues) => Outgoing {
+  const base64 = base64Of(value);
+  if (base64 !== undefined) {
+    const payload = Buffer.from(base64, 'base64');
+    return () => ({ payload, binary: true });
+  }
+  if (typeof value === 'string') {
+    const text = Template.parse(value, names);
+    return (values) => ({ payload: text.render(values), binary: false });
+  }
+  return (values) => {
+    // Filled in after parsing, string by string, so that a value can never change the message's structure.
+    const filled = mapStrings(value, (text) => Template.parse(text, names).render(values));
+    return { payload: JSON.stringify(filled), binary: false };
+  };
+}
+
+/** What a message must look like: text that it contains; `{ regex: … }`; or any other JSON value that it has in it. */
+export const matcher = z.unknown().superRefine((value, context) => {
+  if (value === undefined || value === null || value === '') {
+    context.addIssue({
+      code: 'custom',
+      message: 'nothing to match; expected a part of the text, { regex: … } or a part of the JSON',
+    });
+    return;
+  }
+  const regex = regexOf(value);
+  if (regex === undefined) return;
+  try {
+    void new RegExp(regex, 'u');
+  } catch (error) {
+    context.addIssue({
+      code: 'custom',
+      path: ['regex'],
+      message: `not a regular expression: ${(error as Error).message}`,
+    });
+  }
+});
+
+/** Whether a message is one. Never throws. */
+export type Match = (payload: Buffer, binary: boolean) => boolean;
+
+/** A message longer than this matches nothing: control messages are short, and data need not be searched. In bytes. */
+const LONGEST_MATCH = 64 * 1024;
+
+export function compileMatcher(value: unknown): Match {
+  const test = compileTest(value);
+  return (payload, binary) => !binary && payload.length <= LONGEST_MATCH && test(payload);
+}
+
+function compileTest(value: unknown): (payload: Buffer) => boolean {
+  if (typeof value === 'string') {
+    const part = Buffer.from(value);
+    return (payload) => payload.includes(part);
+  }
+  const regex = regexOf(value);
+  if (regex !== undefined) {
+    const expression = new RegExp(regex, 'u');
+    return (payload) => expression.test(payload.toString());
+  }
+  const needle = longestLiteral(value);
+  const literal = needle === undefined ? undefined : Buffer.from(needle);
+  return (payload) => {
+    // Most messages are data: the literal tells them without a parse, unless it could be there in escapes.
+    if (literal !== undefined && !payload.includes(literal) && !payload.includes(BACKSLASH)) return false;
+    try {
+      return contains(JSON.parse(payload.toString()), value);
+    } catch {
+      return false;
+    }
+  };
+}
+
+const BACKSLASH = 0x5c;
+
+/** The longest name or string of a pattern that is the same with and without JSON's quotes. */
+function longestLiteral(value: unknown): string | undefined {
+  const found: string[] = [];
+  const visit = (node: unknown): void => {
+    if (typeof node === 'string') found.push(node);
+    if (typeof node !== 'object' || node === null) return;
+    if (!Array.isArray(node)) found.push(...Object.keys(node));
+    for (const each of Object.values(node)) visit(each);
+  };
+  visit(value);
+  const plain = found.filter((text) => text !== '' && JSON.stringify(text) === `"${text}"`);
+  return plain.toSorted((a, b) => b.length - a.length)[0];
+}
+
+/** Whether `value` has everything that `part` has: objects by field, lists by place, the rest by equality. */
+function contains(value: unknown, part: unknown): boolean {
+  if (typeof part !== 'object' || part === null) return value === part;
+  if (typeof value !== 'object' || value === null || Array.isArray(value) !== Array.isArray(part))
+    return false;
+  return Object.entries(part).every(
+    ([key, each]) => Object.hasOwn(value, key) && contains((value as Record<string, unknown>)[key], each),
+  );
+}
+
+function base64Of(value: unknown): string | undefined {
+  return onlyField(value, 'base64');
+}
+
+function regexOf(value: unknown): string | undefined {
+  return onlyField(value, 'regex');
+}
+
+/** The text of an object's field `name`, if it is the only one. */
+function onlyField(value: unknown, name: string): string | undefined {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
+  const keys = Object.keys(value);
+  const text = (value as Record<string, unknown>)[name];
+  return keys.length === 1 && typeof text === 'string' ? text : undefined;
+}
+
+function walkStrings(
+  node: unknown,
+  path: (string | number)[],
+  visit: (text: string, path: (string | number)[]) => void,
+): void {
+  if (typeof node === 'string') visit(node, path);
+  if (typeof node !== 'object' || node === null) return;
+  const isList = Array.isArray(node);
+  for (const [key, each] of Object.entries(node))
+    walkStrings(each, [...path, isList ? Number(key) : key], visit);
+}
+
+function mapStrings(node: unknown, change: (text: string) => string): unknown {
+  if (typeof node === 'string') return change(node);
+  if (Array.isArray(node)) return node.map((each) => mapStrings(each, change));
+  if (typeof node !== 'object' || node === null) return node;
+  return Object.fromEntries(Object.entries(node).map(([key, each]) => [key, mapStrings(each, change)]));
+}

@@ -1,0 +1,192 @@
+import { isIP } from 'node:net';
+import { z } from 'zod';
+import { parseAddress } from '../../component/address.ts';
+import { duration, port, size } from '../../component/fields.ts';
+import type { AuthConfig } from '../auth-fields.ts';
+import type { commonFields } from '../common-fields.ts';
+import { outgoing } from '../messages.ts';
+import { sessionNames } from './values.ts';
+
+const addressRange = z.string().refine((value) => {
+  const [address = '', bits, ...rest] = value.split('/');
+  const family = isIP(address);
+  if (family === 0 || rest.length > 0) return false;
+  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128));
+}, 'not an address; expected one like 10.0.0.7, 10.0.0.0/8 or fd00::/8');
+
+const origin = z
+  .string()
+  .refine(
+    (value) => value === '*' || value === 'null' || /^[a-z][a-z0-9+.-]*:\/\/(?:\*\.)?[^/\s*]+$/i.test(value),
+    'not an origin; expected one like https://app.example.com, https://*.example.com, null or *',
+  );
+
+const rate = z.number().positive();
+
+const limits = z.strictObject({
+  connections: z.int().min(1).default(10_000).describe('Connections at the same time; more get 503.'),
+  connections_per_address: z
+    .int()
+    .min(1)
+    .optional()
+    .describe(
+      'Connections at the same time from one address; more get 429. Without it there is no such limit.',
+    ),
+  handshake_timeout: duration('s', { min: 1 })
+    .default(10_000)
+    .describe('How long a handshake may take, from the connection to the last header. One for each port.'),
+  header_size: size({ min: 1024, max: 1024 * 1024 })
+    .default(16 * 1024)
+    .describe('The headers of a handshake together; more get 431. One for each port.'),
+  fragments: z
+    .int()
+    .min(1)
+    .default(16_384)
+    .describe('Frames that one message may come in; more close its connection with 1008.'),
+  messages_per_second: rate
+    .optional()
+    .describe('Messages each connection may send, on average; a second’s worth may come at once.'),
+  bytes_per_second: size({ min: 1 })
+    .optional()
+    .describe('Bytes of messages each connection may send, on average; a second’s worth may come at once.'),
+  over_rate: z
+    .enum(['pause', 'close'])
+    .default('pause')
+    .describe(
+      'What is done with a connection that sends more: not reading from it for so long as makes up for it, which makes its sender wait, or closing it with 1008.',
+    ),
+  idle_timeout: duration('s', { min: 1 })
+    .optional()
+    .describe(
+      'A connection that sends no message for this long is closed with 1008. Pings do not count. Off by default.',
+    ),
+  in_flight_share: z
+    .number()
+    .gt(0)
+    .max(1)
+    .default(0.25)
+    .describe(
+      'The part of the stream’s `in_flight` that one connection may fill; one that has does not stop the others.',
+    ),
+  outgoing_buffer: size({ min: 1024 })
+    .default(1024 * 1024)
+    .describe('Bytes that may wait to be sent to one connection.'),
+  failed_logins: z
+    .int()
+    .min(1)
+    .default(10)
+    .describe(
+      'Failures to authenticate that one address may have in a minute; after that it gets 429 until the minute is over.',
+    ),
+});
+
+const path = z
+  .string()
+  .regex(/^\/[^?#\s]*$/, 'not a path; expected one that starts with / and has no ?, # or space')
+  .superRefine((value, context) => {
+    const names = value.split('/').filter((segment) => segment.startsWith(':'));
+    for (const name of names) {
+      if (/^:[A-Za-z_]\w*$/.test(name)) continue;
+      context.addIssue({
+        code: 'custom',
+        message: `not a parameter: ${name}; expected a name, as in /devices/:id`,
+      });
+    }
+    if (new Set(names).size < names.length) {
+      context.addIssue({ code: 'custom', message: 'each parameter can be named once only' });
+    }
+  });
+
+/** What every WebSocket server has: the input in server mode, and the output in server mode. */
+export const serverFields = {
+  host: z.string().min(1).optional().meta({ default: '0.0.0.0' }).describe('Host address to bind.'),
+  port: port.optional().describe('Port to listen on; 0 takes a free one. Required without `url`.'),
+  path: path
+    .optional()
+    .meta({ default: '/' })
+    .describe(
+      'URL path to accept connections on, compared exactly. A segment `:name` takes any value, kept as `param.<name>`. Other paths get 404.',
+    ),
+  protocol_required: z
+    .boolean()
+    .optional()
+    .meta({ default: false })
+    .describe('Refuse clients that offer none of `protocols`, with 400.'),
+  allowed_origins: z
+    .array(origin)
+    .optional()
+    .describe(
+      'Web pages that may connect, by their origin: `https://app.example.com`, `https://*.example.com`, `null` for files, `*` for all. Others get 403. Without it, pages from the same host may. Clients that are no browsers send no origin, and may.',
+    ),
+  trusted_proxies: z
+    .array(addressRange)
+    .optional()
+    .meta({ default: [] })
+    .describe(
+      'Addresses of proxies whose `X-Forwarded-For` is believed: `remote_address` and the limits by address are then those of the client before them.',
+    ),
+  limits: limits.optional().meta({ default: {} }).describe('What clients may do.'),
+  welcome: outgoing(sessionNames)
+    .optional()
+    .describe(
+      'A message to each client when it has connected: text; `{ base64: … }`; or any other JSON value. Strings in it may hold `{{meta:session_id}}` and the like.',
+    ),
+  drain: z
+    .strictObject({
+      code: z
+        .union([z.literal(1001), z.literal(1012)])
+        .default(1001)
+        .describe(
+          'The close code: 1001 (going away), or 1012 (service restart), which tells clients to come back.',
+        ),
+      timeout: duration('s', { min: 1 })
+        .default(10_000)
+        .describe('How long clients have to answer the close before they are cut.'),
+    })
+    .optional()
+    .meta({ default: {} })
+    .describe('How connections end at shutdown.'),
+  metadata: z
+    .strictObject({
+      headers: z
+        .array(z.string().min(1).toLowerCase())
+        .default([])
+        .describe('Headers of the handshake to keep, as `header.<name>`.'),
+      query: z
+        .array(z.string().min(1))
+        .default([])
+        .describe('Query parameters of the URL to keep, as `query.<name>`.'),
+    })
+    .optional()
+    .meta({ default: {} })
+    .describe('What of the handshake goes into `__meta_ext` besides what always does.'),
+};
+
+/** The limits with every default filled in. */
+export function limitsOf(value: z.output<typeof limits> | undefined): z.output<typeof limits> {
+  return value ?? limits.parse({});
+}
+
+export type Limits = z.output<typeof limits>;
+
+/** A server's settings, whichever component it belongs to. */
+export type ServerConfig = z.output<z.ZodObject<typeof serverFields & typeof commonFields>> & {
+  /** The address to bind, in place of host, port and path. */
+  readonly url?: string | undefined;
+  readonly protocols: readonly string[];
+  readonly auth?: AuthConfig | undefined;
+};
+
+/** Where a server binds, with every default filled in. */
+export function bindAddress(config: Pick<ServerConfig, 'url' | 'host' | 'port' | 'path'>): {
+  host: string;
+  port: number;
+  path: string;
+} {
+  const address = config.url === undefined ? undefined : parseAddress(config.url);
+  return {
+    host: address?.host ?? config.host ?? '0.0.0.0',
+    port: address?.port ?? config.port ?? 0,
+    path: config.path ?? address?.path ?? '/',
+  };
+}

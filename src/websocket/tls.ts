@@ -1,0 +1,23 @@
+import { readFile } from 'node:fs/promises';
+import type { TlsFiles } from '../component/fields.ts';
+import { MillraceError, errorMessage } from '../errors.ts';
+
+/** The contents of the files, as Node's TLS takes them. @throws MillraceError MILLRACE_TLS_INVALID */
+export async function loadTls(files: TlsFiles) {
+  const load = async (path: string | undefined): Promise<Buffer | undefined> => {
+    if (path === undefined) return undefined;
+    try {
+      return await readFile(path);
+    } catch (error) {
+      throw new MillraceError('MILLRACE_TLS_INVALID', `cannot read ${path}: ${errorMessage(error)}`, {
+        cause: error,
+      });
+    }
+  };
+  const [ca, cert, key] = await Promise.all([
+    load(files.ca_file),
+    load(files.cert_file),
+    load(files.key_file),
+  ]);
+  return { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) };
+}
