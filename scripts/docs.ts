@@ -9,9 +9,11 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { format, resolveConfig } from 'prettier';
+import type { z } from 'zod';
 import type { AnyDefinition, Kind } from '../src/component/define.ts';
 import { registry } from '../src/components/index.ts';
 import { describeFields, type FieldDescription } from '../src/config/describe-fields.ts';
+import { defOf, unwrap } from '../src/config/schema-walk.ts';
 import { errorCodes } from '../src/errors.ts';
 import { createMetrics } from '../src/telemetry/metrics.ts';
 
@@ -39,6 +41,7 @@ const places: Readonly<Record<Kind, string>> = {
 /** Longer pages that explain what a reference page only lists; from `docs/`. */
 const guides: Readonly<Record<string, string>> = {
   'input websocket': 'websocket-input.md',
+  'output websocket': 'websocket-output.md',
 };
 
 /** The page of a component, from the root of the repository. */
@@ -75,7 +78,9 @@ function definitions(): AnyDefinition[] {
 
 function componentPage(definition: AnyDefinition): string {
   const { kind, type, status, summary, description, examples } = definition;
-  const fields = describeFields(registry.schemaOf(definition));
+  const schema = registry.schemaOf(definition);
+  const fields = describeFields(schema);
+  const choices = choicesOf(schema);
   const guide = guides[`${kind} ${type}`];
   // TLS fields that only a client has are shared with components that are always one.
   const hasModes = fields.some(({ name }) => name === 'mode');
@@ -92,14 +97,34 @@ function componentPage(definition: AnyDefinition): string {
     ),
     '## Fields',
     fields.length === 0 ? `None besides \`type: ${type}\`.` : '',
-    ...fields.map((row) => field(row, hasModes)),
+    ...fields.map((row) => field(row, hasModes, choices.get(row.name))),
   ]
     .filter((part) => part !== '')
     .join('\n\n');
 }
 
-function field(row: FieldDescription, hasModes: boolean): string {
+/** Which of the choices by `type` have a field, where not all have it: `auth.users` is for `basic` only. */
+function choicesOf(schema: z.ZodObject): Map<string, string[]> {
+  const choices = new Map<string, string[]>();
+  for (const [name, outer] of Object.entries(schema.shape)) {
+    const def = defOf(unwrap(outer).schema);
+    if (def.type !== 'union' || !('discriminator' in def) || def.discriminator !== 'type') continue;
+    for (const option of def.options) {
+      const types = [...(option._zod.propValues?.['type'] ?? [])].map(String);
+      const inner = defOf(option);
+      for (const key of inner.type === 'object' ? Object.keys(inner.shape) : []) {
+        if (key === 'type') continue;
+        const path = `${name}.${key}`;
+        choices.set(path, [...(choices.get(path) ?? []), ...types]);
+      }
+    }
+  }
+  return choices;
+}
+
+function field(row: FieldDescription, hasModes: boolean, choices: readonly string[] | undefined): string {
   const facts = [
+    choices === undefined ? '' : `For \`type: ${choices.join('`, `')}\``,
     `Type: ${row.type.replaceAll(' | ', ' or ')}`,
     row.required ? 'required' : 'optional',
     row.default === undefined ? '' : `default: \`${row.default}\``,

@@ -19,7 +19,11 @@ export const errorCodes = {
     'Two components want the same path of one listener, or the same port with different TLS settings. Give each its own path.',
   MILLRACE_FILE_UNAVAILABLE:
     'A file cannot be opened, read or written. The message names the file and the reason.',
+  MILLRACE_CURSOR_FILE_INVALID:
+    'The file of `resume` is not one that Millrace wrote, or another input keeps the cursor of the same URL in it. Nothing was changed; name another file, or remove this one to begin without a cursor.',
   MILLRACE_TLS_INVALID: 'A certificate or key file cannot be read or used.',
+  MILLRACE_AUTH_UNAVAILABLE:
+    'A server cannot check the credentials of clients: a file of users, tokens or keys cannot be read or has a mistake, or the issuer’s keys cannot be fetched. The message says which and why. What was read before stays in force.',
   MILLRACE_CODEC_INVALID_JSON:
     'A message is not one JSON value (RFC 8259). It went to `error_output`; its neighbours were not touched.',
   MILLRACE_CODEC_INVALID_UTF8:
@@ -30,6 +34,8 @@ export const errorCodes = {
   MILLRACE_SQL_INVALID: 'The SQL query is not valid. The message quotes what the database says of it.',
   MILLRACE_SQL_FIELD_CONFLICT:
     'A message has a field of a type, or a name, that the query cannot take beside what the stream has shown so far. It went to `error_output`.',
+  MILLRACE_SEND_FAILED:
+    '`millrace send` could not have every message acknowledged. The line after it says how far it came.',
   MILLRACE_OUTPUT_REFUSED:
     'The output refused a message for good; sending it again could not help. It went to `error_output`.',
   MILLRACE_UNEXPECTED:

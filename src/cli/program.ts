@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { nearest } from '../config/nearest.ts';
+import { addClientCommands } from './client-commands.ts';
 import { type Shell, UsageError } from './shell.ts';
 
 const examples = `
@@ -11,9 +12,11 @@ Examples:
   $ millrace list                      list inputs, buffers, processors, outputs and codecs
   $ millrace list websocket            list the fields of a component
   $ millrace schema > millrace.json    JSON Schema of the file, for editors
+  $ millrace send URL readings.jsonl   send lines to a WebSocket server
+  $ millrace tail URL                  print what a WebSocket server sends
 
-Data goes to stdout and the log to stderr. Exit codes: 0 done, 1 a mistake in the file or a stream that failed,
-2 a mistake on the command line.`;
+Data goes to stdout and the log to stderr. Exit codes: 0 done, 1 a mistake in the file, or a stream or connection
+that failed, 2 a mistake on the command line.`;
 
 /**
  * Runs one command line and resolves with its exit code.
@@ -83,6 +86,10 @@ export async function runProgram(argv: readonly string[], shell: Shell): Promise
       const { listCommand } = await import('./list.ts');
       code = await listCommand(shell, name);
     });
+
+  addClientCommands(program, shell, (exitCode) => {
+    code = exitCode;
+  });
 
   // Not before the commands: they would inherit it.
   program.allowExcessArguments();

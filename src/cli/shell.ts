@@ -9,6 +9,8 @@ export interface Shell {
   out(text: string): Promise<void>;
   /** Everything else. */
   err(text: string): void;
+  /** For commands whose data is bytes, or waits. */
+  readonly stdio: Pick<NodeJS.Process, 'stdin' | 'stdout' | 'stderr'>;
 }
 
 /** A command that was called in a wrong way; exits with 2. */
@@ -23,6 +25,7 @@ export function processShell(registry: () => Promise<Registry>): Shell {
     env: process.env,
     out: (text) => write(process.stdout, text),
     err: (text) => void process.stderr.write(text),
+    stdio: process,
   };
 }
 

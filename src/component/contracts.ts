@@ -12,6 +12,8 @@ import type { SessionDirectory } from './sessions.ts';
  * `close`, which it may call at any moment and more than once.
  */
 export interface Input {
+  /** Called once before anything starts; what it throws is a mistake in the configuration. */
+  prepare?(): Promise<void>;
   /** Resolves when data can arrive. Any error is retried with backoff, unless it is fatal. */
   connect(signal: AbortSignal): Promise<void>;
   /**
@@ -98,6 +100,8 @@ export interface Codec {
 
 /** An input, with the engine's care: connected, retried and decoded. What `multiple_inputs` gets for its children. */
 export interface Source {
+  /** As `Input.prepare`. */
+  prepare(): Promise<void>;
   /** Connects as often as it takes; then as `Input.read`, but it throws only at the end of input or a fatal error. */
   read(signal: AbortSignal): Promise<Batch>;
   /** Connects once, without trying again. */

@@ -11,10 +11,21 @@ const MAX_BATCH_BYTES = 4 * 1024 * 1024;
 /** Fewer messages than this are worth waiting for others. */
 const FEW = 256;
 
+/** Payloads that keep more memory than this, and so many times what they are, are copied out of it. */
+const MAX_KEPT_BYTES = 4 * 1024 * 1024;
+const SPARSE = 8;
+/** The same for those that are about to be read, where less is worth it. */
+const MAX_READ_BYTES = 16 * 1024;
+
 interface Filling {
   payloads: Uint8Array[];
   runs: Run[];
   bytes: number;
+  /** The payloads before this one are copies; `bytes` as it was then. */
+  copied: number;
+  copiedBytes: number;
+  /** Bytes of memory that the others keep: a payload is a view of what was read from the socket with it. */
+  kept: number;
 }
 
 /**
@@ -27,6 +38,8 @@ export class Inbox {
   readonly #batches: Filling[] = [];
   #last: Filling | undefined;
   #run: Run | undefined;
+  /** What the last payload is a view of. */
+  #memory: ArrayBufferLike | undefined;
   #time = 0;
   #end: { error: Error } | undefined;
   readonly #waker = new Waker();
@@ -47,10 +60,11 @@ export class Inbox {
       filling.payloads.length >= MAX_BATCH_MESSAGES ||
       filling.bytes >= MAX_BATCH_BYTES
     ) {
-      filling = { payloads: [], runs: [], bytes: 0 };
+      filling = { payloads: [], runs: [], bytes: 0, copied: 0, copiedBytes: 0, kept: 0 };
       this.#batches.push(filling);
       this.#last = filling;
       this.#run = undefined;
+      this.#memory = undefined;
     }
     const run = this.#run;
     if (
@@ -65,8 +79,18 @@ export class Inbox {
     }
     filling.payloads.push(payload);
     filling.bytes += payload.length;
+    const { buffer } = payload;
+    if (buffer !== this.#memory) {
+      this.#memory = buffer;
+      filling.kept += buffer.byteLength;
+      if (filling.kept > MAX_KEPT_BYTES) this.#copySparse(filling);
+    }
     this.#budget.add(1, payload.length);
     this.#waker.wake();
+  }
+
+  get empty(): boolean {
+    return this.#batches.length === 0;
   }
 
   /** After what is there, reads throw `error`. */
@@ -90,13 +114,38 @@ export class Inbox {
       if ((this.#last?.payloads.length ?? FEW) < FEW) await setImmediate();
     }
     const filling = this.#batches.shift()!;
-    if (filling === this.#last) this.#last = undefined;
+    if (filling === this.#last) {
+      this.#last = undefined;
+      this.#memory = undefined;
+    }
+    if (filling.kept > MAX_READ_BYTES) this.#copySparse(filling);
     const { payloads, runs, bytes } = filling;
     // What was refused is still not confirmed: it stays counted, and the stream says so when it ends.
     const ack = createAck((error) => {
       if (error === undefined) this.#budget.release(payloads.length, bytes);
     });
     return new Batch(payloads, { runs, ack });
+  }
+
+  /**
+   * A message of one byte can be all that is left of 64 KiB from the socket: its sender filled it with fragments of
+   * nothing, or what came with it was for somebody else. The budget counts payloads, so that is what must be kept.
+   */
+  #copySparse(filling: Filling): void {
+    const size = filling.bytes - filling.copiedBytes;
+    if (filling.kept < SPARSE * size) return;
+    const copy = Buffer.allocUnsafeSlow(size);
+    let at = 0;
+    for (let index = filling.copied; index < filling.payloads.length; index++) {
+      const payload = filling.payloads[index]!;
+      copy.set(payload, at);
+      filling.payloads[index] = copy.subarray(at, at + payload.length);
+      at += payload.length;
+    }
+    filling.copied = filling.payloads.length;
+    filling.copiedBytes = filling.bytes;
+    filling.kept = 0;
+    this.#memory = undefined;
   }
 
   readonly #forgetTime = (): void => {

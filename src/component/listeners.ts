@@ -20,6 +20,14 @@ export type UpgradeHandler = (
   parameters: PathParameters,
 ) => void;
 
+/** What all that share a port must agree on. */
+export interface HandshakeLimits {
+  /** How long a handshake may take, in milliseconds. */
+  readonly timeout: number;
+  /** Of its headers together, in bytes. */
+  readonly headerSize: number;
+}
+
 export interface Endpoint {
   /** The port that is listened on; of use when it was 0. */
   readonly port: number;
@@ -27,11 +35,25 @@ export interface Endpoint {
   close(): Promise<void>;
 }
 
+export interface UpgradeEndpoint extends Endpoint {
+  /**
+   * Uses other certificates for handshakes from now on; open connections stay as they are.
+   * @returns false when they are those that it uses already
+   * @throws MillraceError MILLRACE_TLS_INVALID, and then nothing has changed
+   */
+  renewTls(tls: ListenerTls): boolean;
+}
+
 /** The process's HTTP servers, one for each host and port, shared by all who want a path there. */
 export interface Listeners {
   /**
+   * Says that a path will be wanted, so that a conflict is found before anything starts. Port 0 is never in conflict.
+   * @throws MillraceError MILLRACE_LISTEN_CONFLICT
+   */
+  reserve(options: { host: string; port: number; path: string }): void;
+  /**
    * Takes WebSocket upgrades of one path: the exact pathname of the request, but for its segments `:name`, which take
-   * any value.
+   * any value. `connections` is how many its owner takes at most: about so many may be at their handshake at once.
    * @throws MillraceError MILLRACE_LISTEN_FAILED, MILLRACE_LISTEN_CONFLICT (both fatal)
    */
   upgrade(options: {
@@ -39,8 +61,10 @@ export interface Listeners {
     port: number;
     path: string;
     tls?: ListenerTls | undefined;
+    handshake?: HandshakeLimits | undefined;
+    connections?: number | undefined;
     handler: UpgradeHandler;
-  }): Promise<Endpoint>;
+  }): Promise<UpgradeEndpoint>;
   /** Takes plain HTTP requests of the paths given. */
   http(options: {
     host: string;

@@ -75,7 +75,8 @@ function holdsSecret(value: string): boolean {
   return text.split(/[?&;#]/).some((part) => part.includes('=') && isSecretName(before(part, '=')));
 }
 
-function isSecretName(name: string): boolean {
+/** Whether what has this name is likely to be a secret. */
+export function isSecretName(name: string): boolean {
   const words = decode(name)
     .replaceAll(/([a-z])([A-Z])/g, '$1 $2')
     .toLowerCase()

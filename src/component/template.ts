@@ -57,6 +57,26 @@ export class Template {
    * @throws Error when a name has neither a value nor a default
    */
   render(values: TemplateValues, encode: (value: string) => string = (value) => value): string {
+    return this.#fill(values, encode, ({ name, argument }) => {
+      const written = argument === undefined ? name : `${name}:${argument}`;
+      throw new Error(`{{${written}}} has no value now; give it a default, as {{${written}:-default}}`);
+    })!;
+  }
+
+  /** As `render`, but undefined when a name has neither a value nor a default. */
+  tryRender(values: TemplateValues): string | undefined {
+    return this.#fill(
+      values,
+      (value) => value,
+      () => {},
+    );
+  }
+
+  #fill(
+    values: TemplateValues,
+    encode: (value: string) => string,
+    missing: (reference: Exclude<Part, string>) => void,
+  ): string | undefined {
     let text = '';
     for (const part of this.#parts) {
       if (typeof part === 'string') {
@@ -65,8 +85,8 @@ export class Template {
       }
       const value = values(part.name, part.argument) ?? part.fallback;
       if (value === undefined) {
-        const written = part.argument === undefined ? part.name : `${part.name}:${part.argument}`;
-        throw new Error(`{{${written}}} has no value now; give it a default, as {{${written}:-default}}`);
+        missing(part);
+        return undefined;
       }
       text += encode(value);
     }

@@ -12,7 +12,7 @@ import { websocketInput } from './inputs/websocket/websocket.ts';
 import { dropOutput } from './outputs/drop.ts';
 import { fileOutput } from './outputs/file.ts';
 import { stdoutOutput } from './outputs/stdout.ts';
-import { websocketOutput } from './outputs/websocket.ts';
+import { websocketOutput } from './outputs/websocket/websocket.ts';
 import { arrowToJsonProcessor } from './processors/arrow-to-json.ts';
 import { batchProcessor } from './processors/batch.ts';
 import { jsonToArrowProcessor } from './processors/json-to-arrow.ts';

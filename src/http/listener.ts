@@ -1,4 +1,5 @@
 import {
+  STATUS_CODES,
   createServer,
   type IncomingMessage,
   type Server,
@@ -8,12 +9,18 @@ import {
 import { createServer as createTlsServer } from 'node:https';
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { ListenerTls, UpgradeHandler } from '../component/listeners.ts';
+import { createSecureContext, type Server as TlsServer } from 'node:tls';
+import type { HandshakeLimits, ListenerTls, UpgradeHandler } from '../component/listeners.ts';
 import { MillraceError, errorMessage } from '../errors.ts';
+import { Handshakes } from './handshakes.ts';
+import { Routes } from './routes.ts';
+import { upgradeFault } from './upgrade-fault.ts';
 
 export type HttpHandler = (request: IncomingMessage, response: ServerResponse) => void;
-export type Route = { readonly upgrade: UpgradeHandler } | { readonly http: HttpHandler };
+export type Route =
+  { readonly upgrade: UpgradeHandler; readonly connections: number } | { readonly http: HttpHandler };
 
 /** Milliseconds, all of them. None applies to a socket that has been upgraded. */
 export interface ListenerTimeouts {
@@ -43,7 +50,7 @@ export interface ListenerOptions {
 /** A request that was answered here. */
 export interface Refusal {
   readonly status: number;
-  /** As it was sent, cut to 200 characters. */
+  /** As it was sent, cut to 200 characters; empty where the request did not get that far. */
   readonly path: string;
   readonly remote_address: string | undefined;
   /** The paths that are served at this address. */
@@ -57,20 +64,68 @@ const BACKLOG = 4096;
 
 /** One HTTP server: it finds the route of a request by its path, and answers those that have none. */
 export class Listener {
-  readonly tls: ListenerTls | undefined;
-  readonly routes = new Map<string, Route>();
+  readonly routes = new Routes<Route>();
   readonly #server: Server;
   readonly #options: ListenerOptions;
+  readonly #handshakes: Handshakes;
+  #tls: ListenerTls | undefined;
+  #handshake: HandshakeLimits | undefined;
   #requests = 0;
   #closed = false;
 
   /** @throws MillraceError MILLRACE_TLS_INVALID */
   constructor(options: ListenerOptions) {
     this.#options = options;
-    this.tls = options.tls;
+    this.#tls = options.tls;
     this.#server = createHttpServer(options);
+    this.#handshakes = new Handshakes(this.#server, handshakeTimes(options.timeouts), (remote) =>
+      this.#refused(503, '', remote),
+    );
     this.#server.on('request', (request, response) => this.#request(request, response));
     this.#server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head));
+    this.#server.on('clientError', (error, socket) => this.#malformed(error, socket as Socket));
+  }
+
+  get tls(): ListenerTls | undefined {
+    return this.#tls;
+  }
+
+  /** What those who take upgrades here have agreed on, or undefined when none has said anything. */
+  get handshake(): HandshakeLimits | undefined {
+    return this.#handshake;
+  }
+
+  addRoutes(paths: readonly string[], route: Route, handshake: HandshakeLimits | undefined): void {
+    for (const path of paths) this.routes.add(path, route);
+    this.#limitHandshakes();
+    if (handshake === undefined || this.#handshake !== undefined) return;
+    this.#handshake = handshake;
+    const { timeouts } = this.#options;
+    const times = handshakeTimes({ ...timeouts, headers: handshake.timeout });
+    this.#server.headersTimeout = handshake.timeout;
+    this.#server.requestTimeout = Math.max(timeouts.request, handshake.timeout);
+    // Node looks at it for each connection; its types don't know that it is a property.
+    (this.#server as { maxHeaderSize?: number }).maxHeaderSize = handshake.headerSize;
+    this.#handshakes.patience = times.patience;
+  }
+
+  deleteRoutes(paths: readonly string[]): void {
+    for (const path of paths) this.routes.delete(path);
+    this.#limitHandshakes();
+  }
+
+  /** As `UpgradeEndpoint.renewTls`. */
+  renewTls(tls: ListenerTls): boolean {
+    if (this.#tls === undefined || isSameTls(this.#tls, tls)) return false;
+    // Tried first, because Node would keep the half of a pair that does not fit.
+    const options = checkTls(() => {
+      const read = secureOptions(tls);
+      createSecureContext(read);
+      return read;
+    });
+    (this.#server as unknown as TlsServer).setSecureContext(options);
+    this.#tls = tls;
+    return true;
   }
 
   /** Resolves with the port. Rejects with the system's error. */
@@ -87,6 +142,7 @@ export class Listener {
   /** Frees the port at once. Upgraded sockets stay open; requests under way may end. */
   close(): void {
     this.#closed = true;
+    this.#handshakes.stop();
     this.#server.close();
     this.#closeConnections();
     // Node stops looking for slow requests once a server is closed, so one of them could stay for ever.
@@ -98,20 +154,33 @@ export class Listener {
     if (this.#closed && this.#requests === 0) this.#server.closeAllConnections();
   }
 
+  /** So many may be at their handshake as may be connected, where that is limited. */
+  #limitHandshakes(): void {
+    const limits = this.routes.all.map((route) => ('upgrade' in route ? route.connections : 0));
+    this.#handshakes.limit = limits.reduce((sum, each) => sum + each, 0) || Infinity;
+  }
+
   #request(request: IncomingMessage, response: ServerResponse): void {
+    this.#handshakes.done(request.socket);
     this.#requests++;
     response.once('close', () => {
       this.#requests--;
       this.#closeConnections();
     });
     const path = pathOf(request);
-    const route = this.routes.get(path);
-    if (route === undefined) {
-      this.#refused(404, request);
+    const refused = (status: number): void => this.#refused(status, path, request.socket.remoteAddress);
+    const found = this.routes.find(path);
+    if (found === undefined) {
+      refused(404);
       return answer(response, 404, notFound(path));
     }
+    if (found === 'malformed') {
+      refused(400);
+      return answer(response, 400, MALFORMED_PATH);
+    }
+    const { route } = found;
     if ('upgrade' in route) {
-      this.#refused(426, request);
+      refused(426);
       const scheme = this.tls === undefined ? 'ws' : 'wss';
       // RFC 9110 section 15.5.22: a 426 names the protocol in Upgrade.
       response.setHeader('Upgrade', 'websocket');
@@ -132,40 +201,64 @@ export class Listener {
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Uint8Array): void {
+    this.#handshakes.done(request.socket);
     // Node has taken its own listener off, and an error that nobody listens to ends the process. It stays: the
     // handler may need time (authentication) before the socket has a listener again.
     socket.on('error', ignore);
     const { grace } = this.#options.timeouts;
-    const turnAway = (status: number, phrase: string, text: string): void => {
-      this.#refused(status, request);
-      refuse(socket, status, phrase, text, grace);
-    };
-    if (request.headers.host === undefined && request.httpVersion !== '1.0') {
-      return turnAway(400, 'Bad Request', 'The request has no Host header.');
-    }
-    if (!wantsWebSocket(request)) {
-      return turnAway(426, 'Upgrade Required', 'The only upgrade here is to websocket.');
-    }
     const path = pathOf(request);
-    const route = this.routes.get(path);
-    if (route === undefined) return turnAway(404, 'Not Found', notFound(path));
-    if ('http' in route) return turnAway(404, 'Not Found', `${path} takes no WebSocket connections.`);
+    const turnAway = (status: number, text: string): void => {
+      this.#refused(status, path, request.socket.remoteAddress);
+      refuse(socket, status, text, grace);
+    };
+    const fault = upgradeFault(request);
+    if (fault !== undefined) return turnAway(400, fault);
+    if (!wantsWebSocket(request)) {
+      return turnAway(426, 'The only upgrade here is to websocket.');
+    }
+    const found = this.routes.find(path);
+    if (found === undefined) return turnAway(404, notFound(path));
+    if (found === 'malformed') return turnAway(400, MALFORMED_PATH);
+    const { route, parameters } = found;
+    if ('http' in route) return turnAway(404, `${path} takes no WebSocket connections.`);
     try {
-      route.upgrade(request, socket, head, {});
+      route.upgrade(request, socket, head, parameters);
     } catch (error) {
       this.#options.onError(error);
-      refuse(socket, 500, 'Internal Server Error', 'The request could not be handled.', grace);
+      refuse(socket, 500, 'The request could not be handled.', grace);
     }
   }
 
-  #refused(status: number, request: IncomingMessage): void {
-    this.#options.onRefused({
-      status,
-      path: pathOf(request).slice(0, 200),
-      remote_address: request.socket.remoteAddress,
-      served: [...this.routes.keys()],
-    });
+  /** A request that Node cannot read, or that does not come. It answers so itself, but without taking the rest. */
+  #malformed(
+    error: Error & { code?: string },
+    socket: Socket & { _httpMessage?: ServerResponse | null },
+  ): void {
+    const answered = socket._httpMessage?.headersSent === true;
+    if (error.code === 'ECONNRESET' || answered || !socket.writable) return void socket.destroy();
+    const [status, text] = reasons[error.code ?? ''] ?? [400, 'The request is not HTTP as it should be.'];
+    this.#refused(status, '', socket.remoteAddress);
+    refuse(socket, status, text, this.#options.timeouts.grace);
   }
+
+  #refused(status: number, path: string, remote_address: string | undefined): void {
+    const { paths: served } = this.routes;
+    this.#options.onRefused({ status, path: path.slice(0, 200), remote_address, served });
+  }
+}
+
+const MALFORMED_PATH = 'The path is not percent-encoded UTF-8.';
+
+/** What is answered to a request that Node gives up, by its error's code. */
+const reasons: Readonly<Record<string, readonly [number, string]>> = {
+  HPE_HEADER_OVERFLOW: [431, 'The headers are too large.'],
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: [413, 'The extensions of a chunk are too large.'],
+  ERR_HTTP_REQUEST_TIMEOUT: [408, 'The request did not come in time.'],
+};
+
+/** After Node itself has had the time to answer. */
+function handshakeTimes({ headers, checking }: ListenerTimeouts): { patience: number; checking: number } {
+  return { patience: headers + 2 * checking, checking };
 }
 
 function createHttpServer({ tls, timeouts }: ListenerOptions): Server {
@@ -181,17 +274,26 @@ function createHttpServer({ tls, timeouts }: ListenerOptions): Server {
     shouldUpgradeCallback: wantsWebSocket,
   };
   if (tls === undefined) return createServer(options);
-  const { cert, key, ca } = tls;
-  try {
-    const clients =
-      ca === undefined ? {} : { ca: checkCertificate(ca), requestCert: true, rejectUnauthorized: true };
-    return createTlsServer({
+  return checkTls(() =>
+    createTlsServer({
       ...options,
-      ...clients,
-      cert: toBuffer(cert),
-      key: toBuffer(key),
+      ...secureOptions(tls),
+      ...(tls.ca !== undefined && { requestCert: true, rejectUnauthorized: true }),
       handshakeTimeout: timeouts.headers,
-    });
+    }),
+  );
+}
+
+function secureOptions({ cert, key, ca }: ListenerTls): { cert: Buffer; key: Buffer; ca?: Buffer } {
+  // Node takes an authority that is no certificate without a word, and would then refuse every client.
+  if (ca !== undefined) void new X509Certificate(toBuffer(ca));
+  return { cert: toBuffer(cert), key: toBuffer(key), ...(ca !== undefined && { ca: toBuffer(ca) }) };
+}
+
+/** @throws MillraceError MILLRACE_TLS_INVALID */
+function checkTls<T>(use: () => T): T {
+  try {
+    return use();
   } catch (cause) {
     throw new MillraceError(
       'MILLRACE_TLS_INVALID',
@@ -201,15 +303,18 @@ function createHttpServer({ tls, timeouts }: ListenerOptions): Server {
   }
 }
 
-export function toBuffer(pem: string | Uint8Array): Buffer {
-  return typeof pem === 'string' ? Buffer.from(pem) : Buffer.from(pem);
+export function isSameTls(a: ListenerTls | undefined, b: ListenerTls | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return isSamePem(a.cert, b.cert) && isSamePem(a.key, b.key) && isSamePem(a.ca, b.ca);
 }
 
-/** Node takes an authority that is no certificate without a word, and would then refuse every client. */
-function checkCertificate(pem: string | Uint8Array): Buffer {
-  const buffer = toBuffer(pem);
-  void new X509Certificate(buffer);
-  return buffer;
+function isSamePem(a: string | Uint8Array | undefined, b: string | Uint8Array | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return toBuffer(a).equals(toBuffer(b));
+}
+
+function toBuffer(pem: string | Uint8Array): Buffer {
+  return typeof pem === 'string' ? Buffer.from(pem) : Buffer.from(pem);
 }
 
 function wantsWebSocket(request: IncomingMessage): boolean {
@@ -236,11 +341,11 @@ function answer(response: ServerResponse, status: number, text: string, connecti
   response.end(`${text}\n`);
 }
 
-/** Answers an upgrade that comes to nothing. `grace` in milliseconds for the peer to take the answer. */
-function refuse(socket: Duplex, status: number, phrase: string, text: string, grace: number): void {
+/** Answers a request that comes to nothing. `grace` in milliseconds for the peer to take the answer. */
+function refuse(socket: Duplex, status: number, text: string, grace: number): void {
   const body = Buffer.from(`${text}\n`);
   const headers = [
-    `HTTP/1.1 ${status} ${phrase}`,
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
     ...(status === 426 ? ['Upgrade: websocket', 'Connection: Upgrade, close'] : ['Connection: close']),
     'Content-Type: text/plain; charset=utf-8',
     'X-Content-Type-Options: nosniff',

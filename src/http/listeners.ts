@@ -1,14 +1,22 @@
-import type { Endpoint, Listeners, ListenerTls, UpgradeHandler } from '../component/listeners.ts';
+import type {
+  Endpoint,
+  HandshakeLimits,
+  Listeners,
+  ListenerTls,
+  UpgradeEndpoint,
+  UpgradeHandler,
+} from '../component/listeners.ts';
 import { formatAddress } from '../component/address.ts';
 import { MillraceError, errorMessage } from '../errors.ts';
 import {
   Listener,
-  toBuffer,
+  isSameTls,
   type HttpHandler,
   type ListenerTimeouts,
   type Refusal,
   type Route,
 } from './listener.ts';
+import { Routes } from './routes.ts';
 
 const defaultTimeouts: ListenerTimeouts = {
   headers: 10_000,
@@ -31,6 +39,7 @@ interface Claim {
   readonly host: string;
   readonly port: number;
   readonly tls?: ListenerTls | undefined;
+  readonly handshake?: HandshakeLimits | undefined;
 }
 
 /** The process's HTTP servers, one for each host and port. A server lives from its first path to its last. */
@@ -38,6 +47,7 @@ export class SharedListeners implements Listeners {
   readonly #timeouts: ListenerTimeouts;
   readonly #onError: (error: unknown) => void;
   readonly #onRefused: (refusal: Refusal) => void;
+  readonly #reserved = new Map<string, Routes<true>>();
   readonly #listeners = new Map<string, { listener: Listener; listening: Promise<number> }>();
 
   /** Timeouts in milliseconds. `onError` is told of what no request is to blame for; without it, it is a warning. */
@@ -53,39 +63,60 @@ export class SharedListeners implements Listeners {
     this.#onError = options.onError ?? ((error) => process.emitWarning(errorMessage(error)));
   }
 
-  upgrade(options: Claim & { path: string; handler: UpgradeHandler }): Promise<Endpoint> {
-    return this.#claim(options, [options.path], { upgrade: options.handler });
+  reserve({ host, port, path }: { host: string; port: number; path: string }): void {
+    if (port === 0) return;
+    const address = formatAddress(host, port);
+    const reserved = this.#reserved.get(address) ?? new Routes<true>();
+    this.#reserved.set(address, reserved);
+    refuseTaken(address, [path], reserved);
+    reserved.add(path, true);
   }
 
-  http(options: Omit<Claim, 'tls'> & { paths: readonly string[]; handler: HttpHandler }): Promise<Endpoint> {
+  upgrade(
+    options: Claim & { path: string; connections?: number | undefined; handler: UpgradeHandler },
+  ): Promise<UpgradeEndpoint> {
+    const { path, handler, connections = Infinity } = options;
+    return this.#claim(options, [path], { upgrade: handler, connections });
+  }
+
+  http(
+    options: Omit<Claim, 'tls' | 'handshake'> & { paths: readonly string[]; handler: HttpHandler },
+  ): Promise<Endpoint> {
     return this.#claim(options, options.paths, { http: options.handler });
   }
 
   /** Takes the paths before it waits for anything, so that callers at the same time share one server. */
-  async #claim({ host, port, tls }: Claim, paths: readonly string[], route: Route): Promise<Endpoint> {
+  async #claim(
+    { host, port, tls, handshake }: Claim,
+    paths: readonly string[],
+    route: Route,
+  ): Promise<UpgradeEndpoint> {
     const address = formatAddress(host, port);
     // Port 0 is a new port each time; its server is known by the port that it got.
     const known = port === 0 ? undefined : this.#listeners.get(address);
-    const taken = paths.find(
-      (path, index) => known?.listener.routes.has(path) || paths.indexOf(path) !== index,
-    );
-    if (taken !== undefined) {
-      throw conflict(`the path ${taken} on ${address} is taken by another component; give each its own path`);
-    }
+    refuseTaken(address, paths, known?.listener.routes);
     if (known !== undefined && !isSameTls(known.listener.tls, tls)) {
       throw conflict(
         `${address}, wanted for the path ${paths.join(', ')}, is shared with a component of other TLS settings; ` +
           'give both the same, or each its own port',
       );
     }
+    const agreed = known?.listener.handshake;
+    if (agreed !== undefined && handshake !== undefined && !isSameHandshake(agreed, handshake)) {
+      throw conflict(
+        `${address}, wanted for the path ${paths.join(', ')}, is shared with a component of another ` +
+          'limits.handshake_timeout or limits.header_size; give both the same, or each its own port',
+      );
+    }
     const { listener, listening } = known ?? this.#open(host, port, tls);
-    for (const path of paths) listener.routes.set(path, route);
+    listener.addRoutes(paths, route, handshake);
     const actual = await listening;
     let open = true;
     return {
       port: actual,
+      renewTls: (renewed) => listener.renewTls(renewed),
       close: () => {
-        if (open) for (const path of paths) listener.routes.delete(path);
+        if (open) listener.deleteRoutes(paths);
         if (open && listener.routes.size === 0) {
           this.#listeners.delete(formatAddress(host, actual));
           listener.close();
@@ -134,12 +165,18 @@ function conflict(message: string): MillraceError {
   return new MillraceError('MILLRACE_LISTEN_CONFLICT', message, { fatal: true });
 }
 
-function isSameTls(a: ListenerTls | undefined, b: ListenerTls | undefined): boolean {
-  if (a === undefined || b === undefined) return a === b;
-  return isSamePem(a.cert, b.cert) && isSamePem(a.key, b.key) && isSamePem(a.ca, b.ca);
+function isSameHandshake(a: HandshakeLimits, b: HandshakeLimits): boolean {
+  return a.timeout === b.timeout && a.headerSize === b.headerSize;
 }
 
-function isSamePem(a: string | Uint8Array | undefined, b: string | Uint8Array | undefined): boolean {
-  if (a === undefined || b === undefined) return a === b;
-  return toBuffer(a).equals(toBuffer(b));
+/** @throws MillraceError MILLRACE_LISTEN_CONFLICT when one of `paths` is among `routes`, or twice among themselves */
+function refuseTaken(address: string, paths: readonly string[], routes: Routes<unknown> | undefined): void {
+  for (const [index, path] of paths.entries()) {
+    const taken = routes?.taken(path) ?? (paths.indexOf(path) === index ? undefined : path);
+    if (taken === undefined) continue;
+    const same = taken === path ? '' : `, as ${taken}, which takes the same requests`;
+    throw conflict(
+      `the path ${path} on ${address} is taken by another component${same}; give each its own path`,
+    );
+  }
 }

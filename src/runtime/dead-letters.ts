@@ -84,7 +84,7 @@ function deadLetter(payload: Uint8Array, metadata: Metadata, stage: Stage, rejec
 }
 
 /** ISO 8601 with microseconds, UTC. */
-function microsToIso(micros: number): string {
+export function microsToIso(micros: number): string {
   const milliseconds = Math.floor(micros / 1000);
   const rest = String(micros - milliseconds * 1000).padStart(3, '0');
   return new Date(milliseconds).toISOString().replace('Z', `${rest}Z`);

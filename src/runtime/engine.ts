@@ -77,17 +77,18 @@ export class Engine {
   }
 
   /**
-   * Lets every processor and output check what a schema cannot (whether a query is SQL). Call it before `run`.
+   * Lets every component check what a schema cannot (whether a query is SQL, whether two want one path). Call it before `run`.
    * @returns the mistakes, each with its place in the file
    */
   async prepare(): Promise<PrepareProblem[]> {
     const problems: PrepareProblem[] = [];
     for (const [index, stream] of this.#streams.entries()) {
-      const { pipeline, sink, errorSink } = stream.parts;
+      const { source, pipeline, sink, errorSink } = stream.parts;
       const report = (place: readonly (string | number)[], error: unknown): void => {
         const field = error instanceof MillraceError && error.field !== undefined ? [error.field] : [];
         problems.push({ path: ['streams', index, ...place, ...field], message: errorMessage(error) });
       };
+      await source.prepare().catch((error: unknown) => report(['input'], error));
       for (const { index: place, error } of await pipeline.prepare()) {
         report(['pipeline', 'processors', place], error);
       }

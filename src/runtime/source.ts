@@ -44,9 +44,14 @@ export class SupervisedInput implements Source {
     return this.#input.listens ?? false;
   }
 
+  async prepare(): Promise<void> {
+    await this.#input.prepare?.();
+  }
+
   notReady(): string | undefined {
-    if (!this.#connected) return `input ${this.#type} is not connected${because(this.#failure)}`;
-    return this.#input.notReady?.();
+    const reason = this.#input.notReady?.();
+    if (this.#connected) return reason;
+    return `input ${this.#type} is not connected${because(this.#failure ?? reason)}`;
   }
 
   async dial(signal: AbortSignal): Promise<void> {
@@ -63,9 +68,12 @@ export class SupervisedInput implements Source {
           if (drained.aborted) throw new EndOfInputError();
           await this.#input.connect(either);
           this.#connected = true;
+          // `drain` may have been called just then, and the input was not told.
+          if (drained.aborted) this.#input.drain?.();
           this.#failure = undefined;
           this.#retry.connected();
-          this.#events.connected('input', this.#type);
+          // What is made of several says nothing by connecting; each of them tells.
+          if (this.#input.composite !== true) this.#events.connected('input', this.#type);
         }
         action = 'read';
         const batch = await this.#next(this.#input.drain === undefined ? either : signal);

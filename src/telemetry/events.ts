@@ -16,10 +16,24 @@ export function errorCode(error: unknown): ErrorCode {
   return error instanceof MillraceError ? error.code : 'MILLRACE_UNEXPECTED';
 }
 
+/** Why an output drops a message on purpose. */
+const dropReasons = {
+  nobody: 'there is no session to send to',
+  no_value: 'they have no value for what `match` compares',
+  slow_consumer: 'a session does not take what is sent to it',
+} as const;
+
+export type DropReason = keyof typeof dropReasons;
+
+/** At most one line each so many milliseconds, at the usual level: anybody can send requests. */
+const REFUSAL_LOG_INTERVAL = 1000;
+
 /** `parent` is a logger that names the stream. */
 export function createComponentEvents(metrics: Metrics, parent: Logger, stream: string, stage: Stage) {
   const logger = parent.child({ stage });
   const labels = { stream, stage };
+  const dropped = new Set<DropReason>();
+  let nextRefusal = 0;
   return {
     listening(url: string): void {
       // From here on there is something to count, even before the first connection.
@@ -52,7 +66,62 @@ export function createComponentEvents(metrics: Metrics, parent: Logger, stream: 
       remote_address?: string | undefined;
     }): void {
       metrics.connectionsRefused.labels({ ...labels, status: String(details.status) }).inc();
-      logger.debug(details, `connection refused with ${details.status}`);
+      const told = performance.now() < nextRefusal;
+      if (!told) nextRefusal = performance.now() + REFUSAL_LOG_INTERVAL;
+      logger[told ? 'debug' : 'info'](details, `connection refused with ${details.status}`);
+    },
+    /** Messages that go no further, on purpose; told once as a warning, unless it is an everyday thing. */
+    messagesDropped(reason: DropReason, count: number): void {
+      metrics.messagesDropped.labels({ ...labels, reason }).inc(count);
+      const warn = reason !== 'nobody' && !dropped.has(reason);
+      dropped.add(reason);
+      logger[warn ? 'warn' : 'debug'](
+        { reason, count },
+        `${count} message(s) dropped: ${dropReasons[reason]}${warn ? '; the metrics count on' : ''}`,
+      );
+    },
+    /** Handshakes use the certificates that are on disk now. */
+    certificateReloaded(files: readonly string[]): void {
+      logger.info({ files }, 'the certificates have changed; new connections get the new ones');
+    },
+    /** What is on disk cannot be used. */
+    certificateKept(files: readonly string[], reason: string): void {
+      logger.warn(
+        { files, code: 'MILLRACE_TLS_INVALID' },
+        `the certificates have changed and the old ones stay in use: ${reason}`,
+      );
+    },
+    /** Credentials that a server compares with are those of the changed file from now on. */
+    credentialsReloaded(path: string): void {
+      logger.info({ path }, `took over the changed ${path}`);
+    },
+    /** A server cannot read or fetch what it needs to check credentials. `consequence` says what that means for clients. */
+    credentialsUnavailable(error: unknown, consequence: string): void {
+      const code = errorCode(error);
+      metrics.errors.labels({ ...labels, code }).inc();
+      logger.warn({ code }, `${errorMessage(error)}; ${consequence}`);
+    },
+    /** Messages that came before, on another connection or on this one. */
+    duplicatesDropped(count: number): void {
+      metrics.messagesDropped.labels({ ...labels, reason: 'duplicate' }).inc(count);
+    },
+    /** A new connection has taken the place of one that is still open. */
+    connectionRenewed(details: { reason: 'age' | 'asked'; session_id: string; url: string }): void {
+      const why = details.reason === 'age' ? 'it had reached its age' : 'the server asked for it';
+      logger.info(details, `connection renewed: ${why}`);
+    },
+    /** The old connection goes on meanwhile; the next attempt is in `delay` milliseconds, or there is none. */
+    renewalFailed(error: unknown, delay: number | undefined): void {
+      const code = errorCode(error);
+      metrics.errors.labels({ ...labels, code }).inc();
+      const details = { code, ...(delay !== undefined && { retry_in_ms: Math.round(delay) }) };
+      logger.warn(details, `could not renew the connection, the old one goes on: ${errorMessage(error)}`);
+    },
+    /** A cursor is not on disk; what came after the last one that is would come again. It is tried again. */
+    cursorNotSaved(path: string, error: unknown): void {
+      const code = errorCode(error);
+      metrics.errors.labels({ ...labels, code }).inc();
+      logger.warn({ code, path }, `cannot save the cursor in ${path}: ${errorMessage(error)}`);
     },
     /** Something that the user should know and that changes no message, said once. */
     noticed(details: Record<string, unknown>, message: string): void {
@@ -60,9 +129,6 @@ export function createComponentEvents(metrics: Metrics, parent: Logger, stream: 
     },
   };
 }
-
-/** At most one line each so many milliseconds: anybody can send requests. */
-const REFUSAL_LOG_INTERVAL = 1000;
 
 /** What a listener answered itself, for no stream: a wrong path, a plain request. */
 export function createListenerEvents(metrics: Metrics, logger: Logger) {

@@ -51,6 +51,11 @@ export function createMetrics() {
       'Requests that were refused before a connection opened, by HTTP status; those to a wrong path have no stream.',
       ['stream', 'stage', 'status'],
     ),
+    messagesDropped: counter(
+      'millrace_messages_dropped_total',
+      'Messages dropped on purpose. By an output: nobody to send them to (nobody), no value for what they are matched by (no_value), or a session that does not take them (slow_consumer), once for each session. By an input: those that `dedupe` has passed on before (duplicate).',
+      ['stream', 'stage', 'reason'],
+    ),
     reconnects: counter('millrace_reconnects_total', 'Attempts to connect again.', ['stream', 'stage']),
     inFlightMessages: gauge('millrace_in_flight_messages', 'Messages received and not yet confirmed.', [
       'stream',

@@ -13,7 +13,9 @@ const queryParameter = z
   .min(1)
   .optional()
   .meta(server)
-  .describe('A query parameter that may hold it as well, for browsers, which cannot set headers.');
+  .describe(
+    'A query parameter that may hold it as well, for browsers, which cannot set headers. Proxies log URLs; prefer a header where there is a choice.',
+  );
 
 const kind = <T extends string>(name: T): z.ZodLiteral<T> =>
   z.literal(name).describe('The way to authenticate.');
@@ -21,7 +23,13 @@ const kind = <T extends string>(name: T): z.ZodLiteral<T> =>
 const kinds = [
   z.strictObject({
     type: kind('basic'),
-    username: z.string().min(1).optional().meta(client).describe('The user.'),
+    username: z
+      .string()
+      .min(1)
+      .regex(/^[^:]*$/, 'a user name cannot hold a colon (RFC 7617 section 2)')
+      .optional()
+      .meta(client)
+      .describe('The user.'),
     password: secret(z.string())
       .optional()
       .meta({ ...client, secret: true })
@@ -47,7 +55,9 @@ const kinds = [
       .string()
       .optional()
       .meta(server)
-      .describe('A file of `user:password` lines, read again when it changes.'),
+      .describe(
+        'A file of `user:password` lines, read again when it changes. Empty lines and those that begin with `#` are skipped, here and in the other files.',
+      ),
   }),
   z.strictObject({
     type: kind('bearer'),
@@ -84,12 +94,19 @@ const kinds = [
       .optional()
       .meta(client)
       .describe('A file that holds the secret, read for each token.'),
+    auth_method: z
+      .enum(['client_secret_basic', 'client_secret_post'])
+      .optional()
+      .meta({ ...client, default: 'client_secret_basic' })
+      .describe(
+        'How the id and the secret are sent to the token endpoint: in a header (HTTP Basic, which every endpoint should take) or in the body.',
+      ),
     scopes: names.optional().meta(client).describe('The scopes to ask for.'),
     parameters: z
       .record(z.string().min(1), z.string())
       .optional()
       .meta(client)
-      .describe('More parameters for the token endpoint, such as `audience`.'),
+      .describe('More parameters for the token endpoint, such as `audience` or `resource`.'),
     refresh_before: duration('s')
       .optional()
       .meta({ ...client, default: '60s' })
@@ -107,10 +124,13 @@ const kinds = [
           'RS384',
           'RS512',
           'PS256',
+          'PS384',
+          'PS512',
           'ES256',
           'ES384',
           'ES512',
           'EdDSA',
+          'Ed25519',
         ]),
       )
       .min(1)
@@ -125,7 +145,7 @@ const kinds = [
       .string()
       .optional()
       .meta(server)
-      .describe('The issuer’s public key in PEM, read again when it changes.'),
+      .describe('The issuer’s public key in PEM, or several, read again when it changes.'),
     jwks_url: httpUrl
       .optional()
       .meta(server)
@@ -141,7 +161,9 @@ const kinds = [
     clock_tolerance: duration('s')
       .optional()
       .meta({ ...server, default: '0s' })
-      .describe('How far the clocks may differ when expiry is checked.'),
+      .describe(
+        'How far the clocks may differ when `exp` and `nbf` are checked. The connection closes with 1008 so long after `exp`.',
+      ),
     query: queryParameter,
   }),
   z.strictObject({
@@ -172,7 +194,7 @@ const kinds = [
       .optional()
       .meta(server)
       .describe(
-        'What a subprotocol begins with that holds the key as well, for browsers: with `key.` a client offers `key.SECRET` beside the subprotocol that it wants.',
+        'What a subprotocol begins with that holds the key as well, for browsers: with `key.` a client offers `key.SECRET` beside the subprotocol that it wants. A key is never answered; without `protocols`, the first other one is.',
       ),
   }),
   z.strictObject({
@@ -204,7 +226,7 @@ const modeOf: Readonly<Record<AuthConfig['type'], 'client' | 'server' | undefine
 export function checkAuth(
   value: AuthConfig,
   mode: 'client' | 'server',
-  report: (path: string[], message: string) => void,
+  report: (path: (string | number)[], message: string) => void,
 ): void {
   const only = modeOf[value.type];
   if (only !== undefined && only !== mode) {
@@ -223,6 +245,7 @@ export function checkAuth(
   const required = (...fields: string[]): void => {
     for (const field of fields) if (given(field).length === 0) report([field], 'missing');
   };
+  for (const entry of ['tokens', 'keys'] as const) checkTokens(value, entry, report);
   if (value.type === 'basic') {
     if (mode === 'server') return atLeastOne('users', 'users_file');
     required('username');
@@ -240,8 +263,32 @@ export function checkAuth(
     // A public key taken for a shared one would let anybody sign.
     if (value.secret === undefined && shared.length > 0)
       report(['algorithms'], `${shared[0]} needs \`secret\``);
+    // Below 32 the field itself has been reported.
+    const bytes = Math.max(32, Buffer.byteLength(value.secret ?? ''));
+    const weak = shared.find((each) => bytes * 8 < Number(each.slice(2)));
+    if (value.secret !== undefined && weak !== undefined)
+      report(['secret'], `too short for ${weak}; expected as many bits at least (RFC 7518 section 3.2)`);
+    const { username = '', password = '' } = URL.parse(value.jwks_url ?? '') ?? {};
+    if (username !== '' || password !== '') report(['jwks_url'], 'cannot hold a user or password');
     if (value.secret !== undefined && shared.length < (value.algorithms?.length ?? 0)) {
       report(['algorithms'], '`secret` is for HS algorithms only; the others need key_file or jwks_url');
     }
   } else if (value.type === 'api_key') atLeastOne('keys', 'keys_file');
+}
+
+/** Reports tokens of the configuration that say nothing, or two things. */
+function checkTokens(
+  value: AuthConfig,
+  field: 'tokens' | 'keys',
+  report: (path: (string | number)[], message: string) => void,
+): void {
+  const entries = (value as { tokens?: string[]; keys?: string[] })[field] ?? [];
+  const subjects = new Map<string, string>();
+  for (const [index, entry] of entries.entries()) {
+    const [secret = '', subject = ''] = entry.trim().split(/\s+(.*)/s);
+    if (secret === '') report([field, index], 'blank; expected a secret');
+    else if ((subjects.get(secret) ?? subject) !== subject)
+      report([field, index], 'has another subject already');
+    subjects.set(secret, subject);
+  }
 }

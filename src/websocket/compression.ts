@@ -20,12 +20,23 @@ export const compression = z
 
 export type CompressionConfig = z.output<typeof compression>;
 
+/** A frame that is not whole is kept as it was read; this many reads, and one more for each so many bytes of a message. */
+const READS = 16_384;
+const BYTES_A_READ = 512;
+
 /**
- * Of every `ws` socket and server here; the types of `ws` don't know `closeTimeout` (in milliseconds) yet. What a message
- * inflates to is bounded by `max_message_size`.
+ * Of every `ws` socket and server here; the types of `ws` don't know all of them yet. `maxMessageSize` in bytes is also
+ * the bound of what a message inflates to, `closeTimeout` is in milliseconds. Pings are for `answerPings`.
  */
-export function socketOptions(closeTimeout: number, config: CompressionConfig) {
-  return { perMessageDeflate: perMessageDeflate(config), closeTimeout };
+export function socketOptions(closeTimeout: number, config: CompressionConfig, maxMessageSize: number) {
+  return {
+    perMessageDeflate: perMessageDeflate(config),
+    closeTimeout,
+    maxPayload: maxMessageSize,
+    // Each read costs some 300 bytes besides what it brings: a peer that sends byte by byte would have 80 MiB of `ws`.
+    maxBufferedChunks: READS + Math.ceil(maxMessageSize / BYTES_A_READ),
+    autoPong: false,
+  };
 }
 
 function perMessageDeflate(config: CompressionConfig) {

@@ -17,7 +17,8 @@ export function violation(error: Error & { code?: string }): Ending | undefined 
     return { code: 1009, reason };
   }
   if (code === 'WS_ERR_TOO_MANY_BUFFERED_PARTS') return { code: 1008, reason };
-  if (code === 'WS_ERR_INVALID_UTF8') return { code: 1007, reason };
+  // What `zlib` says of data that is not deflated.
+  if (code === 'WS_ERR_INVALID_UTF8' || code.startsWith('Z_')) return { code: 1007, reason };
   return code.startsWith('WS_ERR_') ? { code: 1002, reason } : undefined;
 }
 

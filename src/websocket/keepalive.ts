@@ -1,4 +1,5 @@
 import type { WebSocket } from 'ws';
+import { CLOSE_TIMEOUT } from './client/dial.ts';
 
 /** What the keepalive needs to know of a connection. */
 export interface KeptAlive {
@@ -7,12 +8,17 @@ export interface KeptAlive {
   readonly connection: { readonly bytesRead: number };
   /** True while we don't read it for a reason of its own. */
   readonly held?: boolean;
+  /** Cuts it; how it ended stays what it is. */
+  terminate(): void;
 }
 
 interface State {
   bytesRead: number;
   quietSince: number;
   pingedAt: number | undefined;
+  /** Since when it has been closing, or since it last took something of what still waits for it. */
+  closingSince: number | undefined;
+  buffered: number;
 }
 
 /**
@@ -21,6 +27,9 @@ interface State {
  *
  * A peer that does not take what we send is not dead but busy (backpressure), and the ping is behind what it has not
  * taken: as long as bytes wait, nothing is cut. If it is the network that is gone, TCP gives up in its own time.
+ *
+ * It also cuts those that do not finish to close: whoever began it, a peer may leave its side of TCP open for ever, and
+ * go on sending what is no longer read.
  */
 export class Keepalive<C extends KeptAlive> {
   readonly #interval: number;
@@ -31,18 +40,26 @@ export class Keepalive<C extends KeptAlive> {
   #timer: NodeJS.Timeout | undefined;
   #lastTick = 0;
   #suspended = false;
+  #closeTimeout = CLOSE_TIMEOUT;
 
-  /** `interval` and `timeout` in milliseconds; an interval of 0 turns it off. */
+  /** `interval` and `timeout` in milliseconds; an interval of 0 sends no pings. */
   constructor(options: { interval: number; timeout: number; dead: (connection: C) => void }) {
     this.#interval = options.interval;
     this.#timeout = options.timeout;
     this.#dead = options.dead;
-    this.#period = Math.max(5, Math.min(options.interval, options.timeout) / 4);
+    const shortest = Math.min(options.interval || Infinity, options.timeout, CLOSE_TIMEOUT);
+    this.#period = Math.max(5, shortest / 4);
+  }
+
+  /** How long peers have to close, in milliseconds, where that is longer than usual. */
+  set closeTimeout(milliseconds: number) {
+    this.#closeTimeout = Math.max(CLOSE_TIMEOUT, milliseconds);
   }
 
   add(connection: C): void {
-    if (this.#interval === 0) return;
-    this.#states.set(connection, { bytesRead: 0, quietSince: performance.now(), pingedAt: undefined });
+    const quietSince = performance.now();
+    const state = { bytesRead: 0, quietSince, pingedAt: undefined, closingSince: undefined, buffered: 0 };
+    this.#states.set(connection, state);
     if (this.#timer === undefined) {
       this.#lastTick = performance.now();
       this.#timer = setInterval(this.#tick, this.#period);
@@ -74,24 +91,38 @@ export class Keepalive<C extends KeptAlive> {
       return;
     }
     for (const [connection, state] of this.#states) {
-      const { bytesRead } = connection.connection;
-      if (bytesRead !== state.bytesRead || connection.socket.bufferedAmount > 0 || connection.held === true) {
-        state.bytesRead = bytesRead;
-        state.quietSince = now;
-        state.pingedAt = undefined;
-      } else if (state.pingedAt !== undefined) {
-        if (now - state.pingedAt >= this.#timeout) this.#dead(connection);
-      } else if (now - state.quietSince >= this.#interval) {
-        state.pingedAt = now;
-        if (connection.socket.readyState === connection.socket.OPEN) connection.socket.ping();
-      }
+      if (connection.socket.readyState !== connection.socket.OPEN) this.#hasten(connection, state, now);
+      else if (this.#interval > 0) this.#probe(connection, state, now);
     }
   };
+
+  #probe(connection: C, state: State, now: number): void {
+    const { bytesRead } = connection.connection;
+    if (bytesRead !== state.bytesRead || connection.socket.bufferedAmount > 0 || connection.held === true) {
+      state.bytesRead = bytesRead;
+      state.quietSince = now;
+      state.pingedAt = undefined;
+    } else if (state.pingedAt !== undefined) {
+      if (now - state.pingedAt >= this.#timeout) this.#dead(connection);
+    } else if (now - state.quietSince >= this.#interval) {
+      state.pingedAt = now;
+      connection.socket.ping();
+    }
+  }
+
+  #hasten(connection: C, state: State, now: number): void {
+    const { bufferedAmount } = connection.socket;
+    if (state.closingSince === undefined || bufferedAmount !== state.buffered || connection.held === true) {
+      state.closingSince = now;
+      state.buffered = bufferedAmount;
+    } else if (now - state.closingSince >= this.#closeTimeout) connection.terminate();
+  }
 
   #forgive(now: number): void {
     for (const state of this.#states.values()) {
       state.quietSince = now;
       state.pingedAt = undefined;
+      state.closingSince = undefined;
     }
   }
 }

@@ -1,26 +1,38 @@
-import type { OpenSession, SessionDirectory } from '../component/sessions.ts';
+import type { OpenSession, SessionDirectory, SessionWatcher } from '../component/sessions.ts';
+
+interface Place {
+  readonly sessions: Set<OpenSession>;
+  readonly watchers: Set<SessionWatcher>;
+}
 
 /** The open sessions of one engine, by id and by the path that they came to. */
 export class Directory implements SessionDirectory {
   readonly #byId = new Map<string, OpenSession>();
-  readonly #byPath = new Map<string, Set<OpenSession>>();
+  readonly #byPath = new Map<string, Place>();
+  readonly #served = new Set<string>();
   readonly #attached = new Set<string | undefined>();
 
   declare(path: string): void {
-    if (!this.#byPath.has(path)) this.#byPath.set(path, new Set());
+    this.#served.add(path);
   }
 
   serves(path: string): boolean {
-    return this.#byPath.has(path);
+    return this.#served.has(path);
+  }
+
+  get paths(): readonly string[] {
+    return [...this.#served];
   }
 
   add(path: string, session: OpenSession): () => void {
-    this.declare(path);
+    const { sessions, watchers } = this.#at(path);
     this.#byId.set(session.id, session);
-    this.#byPath.get(path)!.add(session);
+    sessions.add(session);
+    for (const watcher of watchers) watcher.add(session);
     return () => {
       this.#byId.delete(session.id);
-      this.#byPath.get(path)!.delete(session);
+      if (!sessions.delete(session)) return;
+      for (const watcher of watchers) watcher.remove(session);
     };
   }
 
@@ -28,8 +40,11 @@ export class Directory implements SessionDirectory {
     return this.#byId.get(id);
   }
 
-  at(path: string): ReadonlySet<OpenSession> {
-    return this.#byPath.get(path) ?? new Set();
+  watch(path: string, watcher: SessionWatcher): () => void {
+    const { sessions, watchers } = this.#at(path);
+    for (const session of sessions) watcher.add(session);
+    watchers.add(watcher);
+    return () => void watchers.delete(watcher);
   }
 
   attach(path: string | undefined): void {
@@ -38,5 +53,14 @@ export class Directory implements SessionDirectory {
 
   attached(path: string): boolean {
     return this.#attached.has(path) || this.#attached.has(undefined);
+  }
+
+  #at(path: string): Place {
+    let place = this.#byPath.get(path);
+    if (place === undefined) {
+      place = { sessions: new Set(), watchers: new Set() };
+      this.#byPath.set(path, place);
+    }
+    return place;
   }
 }

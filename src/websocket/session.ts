@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
-import type { OpenSession } from '../component/sessions.ts';
+import type { OpenSession, Outgoing } from '../component/sessions.ts';
 import type { Origin } from '../message/batch.ts';
 import type { Ending } from './ending.ts';
 import type { KeptAlive } from './keepalive.ts';
+import { Outbox } from './outbox.ts';
 
 /** Why a session is not read. */
 export const holds = {
@@ -14,7 +15,19 @@ export const holds = {
   share: 2,
   /** It sends more than its rate. */
   rate: 4,
+  /** The stream ends, and first it finishes what it has. */
+  drain: 8,
+  /** It sends more pings or pongs than anybody needs. */
+  control: 16,
 } as const;
+
+/** How much may wait for a connection whose configuration has no `limits.outgoing_buffer`, in bytes. */
+const OUTGOING_LIMIT = 1024 * 1024;
+
+/** How long a peer that was too slow has to take what waits and the close frame behind it, in milliseconds. */
+const TOO_SLOW_GRACE = 5_000;
+
+const tooSlow: Ending = { code: 1008, reason: 'too slow' };
 
 /** Sees a message before it becomes data; true takes it out. */
 export type Intercept = (payload: Buffer, binary: boolean) => boolean;
@@ -26,7 +39,7 @@ interface WithHandle {
 
 /** One open WebSocket connection, whichever side opened it. */
 export class Session implements KeptAlive, OpenSession {
-  readonly id = randomUUID();
+  readonly id = newId();
   readonly socket: WebSocket;
   readonly connection: Socket;
   readonly origin: Origin;
@@ -38,7 +51,16 @@ export class Session implements KeptAlive, OpenSession {
   messages = 0;
   bytes = 0;
   readonly intercepts: Intercept[] = [];
+  /** A client's: its `on_open` is done. Until then it is an attempt, and its end is that attempt's failure alone. */
+  established = false;
+  /** Takes out of the peer's words what must not be shown: a client's credentials. */
+  masked = (text: string): string => text;
+  /** Bytes that outputs may have waiting for it. */
+  outgoingLimit = OUTGOING_LIMIT;
   #holds = 0;
+  #waiting: (() => void) | undefined;
+  #closing = false;
+  #outbox: Outbox | undefined;
 
   /** `ext` describes it in `__meta_ext`, besides `session_id`. */
   constructor(socket: WebSocket, connection: Socket, source: string, ext: Readonly<Record<string, string>>) {
@@ -55,28 +77,58 @@ export class Session implements KeptAlive, OpenSession {
     return this.origin.ext['remote_address'] ?? '';
   }
 
-  get buffered(): number {
-    return this.socket.bufferedAmount;
+  get open(): boolean {
+    return !this.#closing && this.socket.readyState === this.socket.OPEN;
   }
 
+  /** Made for the first that sends: most sessions of most servers only listen. */
+  get outgoing(): Outgoing {
+    this.#outbox ??= new Outbox(this.socket, this.connection);
+    return this.#outbox;
+  }
+
+  /** Sends a message of ours, ahead of what outputs have waiting and not counted with it. */
   send(payload: Uint8Array | string, binary: boolean, written?: (error?: Error | null) => void): void {
     this.socket.send(payload, { binary }, written);
   }
 
   close(code: number, reason: string): void {
-    this.socket.close(code, reason);
+    this.#closing = true;
+    if (this.#outbox === undefined) this.socket.close(code, reason);
+    else this.#outbox.finish(() => this.socket.close(code, reason));
+  }
+
+  tooSlow(): void {
+    if (!this.open) return;
+    this.#outbox?.clear();
+    this.expel(tooSlow, TOO_SLOW_GRACE);
   }
 
   /** Closes it for what its peer did, and says so when it has closed. */
   end(ending: Ending): void {
+    this.#closing = true;
     this.ours ??= ending;
     this.socket.close(ending.code, ending.reason);
+    this.proceed();
+  }
+
+  /** Does so, and cuts it if its peer has not answered after `grace` milliseconds. */
+  expel(ending: Ending, grace: number): void {
+    this.end(ending);
+    const impatience = setTimeout(() => this.terminate(), grace);
+    this.socket.once('close', () => clearTimeout(impatience));
   }
 
   /** Cuts it. */
   cut(ending: Ending): void {
     this.ours ??= ending;
+    this.terminate();
+  }
+
+  terminate(): void {
     this.socket.terminate();
+    // It closes when what it has read has been handled.
+    this.proceed();
   }
 
   /** Whether somebody has taken the message out. */
@@ -105,6 +157,7 @@ export class Session implements KeptAlive, OpenSession {
     const before = this.#holds;
     this.#holds &= ~reason;
     if (before === 0 || this.#holds !== 0) return;
+    this.proceed();
     this.socket.resume();
     const handle = (this.connection as unknown as WithHandle)._handle;
     if (handle?.reading !== false || this.connection.readableEnded) return;
@@ -115,4 +168,26 @@ export class Session implements KeptAlive, OpenSession {
   get held(): boolean {
     return this.#holds !== 0;
   }
+
+  isHeld(reason: number): boolean {
+    return (this.#holds & reason) !== 0;
+  }
+
+  /** Calls `act` at once, or when nothing holds it any more. There is one such act at a time. */
+  whenFree(act: () => void): void {
+    if (this.#holds === 0 || this.ours !== undefined) act();
+    else this.#waiting = act;
+  }
+
+  /** Does what waits, whatever holds it. */
+  proceed(): void {
+    const act = this.#waiting;
+    this.#waiting = undefined;
+    act?.();
+  }
+}
+
+/** In one piece: what Node gives is a tree of its parts, which would take 500 bytes for as long as the session lives. */
+function newId(): string {
+  return Buffer.from(randomUUID()).toString('latin1');
 }

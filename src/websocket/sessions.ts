@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { WebSocket } from 'ws';
 import type { Budget } from '../component/budget.ts';
 import { Inbox } from '../component/inbox.ts';
@@ -7,8 +8,13 @@ import { createAck } from '../message/ack.ts';
 import type { Batch, Origin } from '../message/batch.ts';
 import type { ComponentEvents } from '../telemetry/events.ts';
 import { CLOSE_TIMEOUT } from './client/dial.ts';
+import { limitControlFrames } from './control-frames.ts';
 import { deadPeer, violation, type Ending } from './ending.ts';
+import { Inflation } from './inflation.ts';
 import { Keepalive } from './keepalive.ts';
+import { atExpiry } from './server/expiry.ts';
+import { IdleTimeout } from './server/idle.ts';
+import { RateLimit, type Rate } from './server/rate-limit.ts';
 import { Session, holds } from './session.ts';
 
 export interface SessionsOptions {
@@ -24,6 +30,14 @@ export interface SessionsOptions {
   readonly share: number;
   /** Also tells of opened and closed sessions, each as a message. */
   readonly lifecycleEvents: boolean;
+  /** What each session may send. */
+  readonly rate?: Rate | undefined;
+  /** After so long without a message a session is closed, in milliseconds. */
+  readonly idleTimeout?: number | undefined;
+  /** Bytes that outputs may have waiting for one session. */
+  readonly outgoingLimit?: number | undefined;
+  /** Sends what a session gets before anything else. */
+  readonly welcome?: ((session: Session) => void) | undefined;
   /** Sees every message that a session sends; `size` in bytes. */
   readonly received?: (session: Session, size: number) => void;
   /** Called after each connection's end. */
@@ -33,12 +47,21 @@ export interface SessionsOptions {
 /** How often a close that waits for its peers looks at the clock, in milliseconds. */
 const CLOSING_TICK = 250;
 
+/** How often a drain looks whether everything is confirmed, in milliseconds. */
+const SETTLING_TICK = 10;
+
+const idle: Ending = { code: 1008, reason: 'idle' };
+const expired: Ending = { code: 1008, reason: 'credentials expired' };
+
 /** The open connections of an input: what they send goes into one inbox, and they pause together when it is full. */
 export class Sessions {
   readonly inbox: Inbox;
   readonly #options: SessionsOptions;
   readonly #open = new Map<Origin, Session>();
   readonly #keepalive: Keepalive<Session>;
+  readonly #inflation = new Inflation();
+  readonly #rate: RateLimit | undefined;
+  readonly #idle: IdleTimeout | undefined;
   readonly #unsubscribe: () => void;
   #closing: NodeJS.Timeout | undefined;
 
@@ -51,6 +74,11 @@ export class Sessions {
       timeout: options.pingTimeout,
       dead: (session) => session.cut(deadPeer),
     });
+    this.#rate = options.rate && new RateLimit(options.rate);
+    this.#idle =
+      options.idleTimeout === undefined
+        ? undefined
+        : new IdleTimeout(options.idleTimeout, (session) => session.expel(idle, CLOSE_TIMEOUT));
     this.#unsubscribe = budget.onChange({
       full: () => {
         this.#keepalive.suspend(true);
@@ -71,14 +99,28 @@ export class Sessions {
     return this.#open.values();
   }
 
-  /** Takes over a socket that has just opened; `ext` describes it in `__meta_ext`. */
-  add(socket: WebSocket, connection: Socket, source: string, ext: Readonly<Record<string, string>>): Session {
+  /**
+   * Takes over a socket that has just opened. `ext` describes it in `__meta_ext`; `expires` is when its credentials do,
+   * in milliseconds since the epoch.
+   */
+  add(
+    socket: WebSocket,
+    connection: Socket,
+    source: string,
+    ext: Readonly<Record<string, string>>,
+    expires?: number,
+  ): Session {
     const { budget, events, directory, path, share, lifecycleEvents, received, closed } = this.#options;
     const session = new Session(socket, connection, source, ext);
     const { inbox } = this;
     const details = { session_id: session.id, remote_address: session.remoteAddress };
+    if (this.#options.outgoingLimit !== undefined) session.outgoingLimit = this.#options.outgoingLimit;
+    const allowance = this.#rate?.allow(session);
+    this.#inflation.guard(session);
+    limitControlFrames(session);
     socket.on('message', (data, isBinary) => {
       const payload = data as Buffer;
+      if (allowance !== undefined && !allowance.take(payload.length)) return;
       received?.(session, payload.length);
       if (session.intercepts.length > 0 && session.intercepted(payload, isBinary)) return;
       session.sequence++;
@@ -88,23 +130,30 @@ export class Sessions {
     let impatience: NodeJS.Timeout | undefined;
     socket.on('error', (error) => {
       session.ours ??= violation(error);
-      impatience ??= setTimeout(() => socket.terminate(), CLOSE_TIMEOUT);
+      impatience ??= setTimeout(() => session.terminate(), CLOSE_TIMEOUT);
     });
+    this.#options.welcome?.(session);
+    const forgetExpiry =
+      expires === undefined ? undefined : atExpiry(expires, () => session.expel(expired, CLOSE_TIMEOUT));
     const leave = directory.add(path, session);
     socket.on('close', (code, reason) => {
       clearTimeout(impatience);
       this.#open.delete(session.origin);
       this.#keepalive.remove(session);
+      this.#idle?.remove(session);
+      if (allowance !== undefined) this.#rate!.forget(allowance);
+      forgetExpiry?.();
       leave();
-      const ending = session.ours ?? { code, reason: reason.toString() };
+      const ending = session.ours ?? { code, reason: session.masked(reason.toString()) };
       events.connectionClosed({ ...ending, ...details });
-      if (lifecycleEvents) this.#tell(session, 'closed', ending);
+      if (lifecycleEvents) this.#tell(session, 'session_closed', ending);
       closed(session, ending);
     });
     this.#open.set(session.origin, session);
     this.#keepalive.add(session);
+    this.#idle?.add(session);
     events.connectionOpened(details);
-    if (lifecycleEvents) this.#tell(session, 'opened');
+    if (lifecycleEvents) this.#tell(session, 'session_opened');
     if (budget.full) session.hold(holds.budget);
     return session;
   }
@@ -121,12 +170,29 @@ export class Sessions {
    * output is slow.
    */
   closeAll(code: number, reason: string, timeout = CLOSE_TIMEOUT): void {
-    for (const session of this.#open.values()) session.close(code, reason);
+    this.#keepalive.closeTimeout = timeout;
+    for (const session of this.#open.values()) {
+      session.close(code, reason);
+      session.release(holds.drain);
+    }
     let left = timeout;
     this.#closing ??= setInterval(() => {
       if (!this.#options.budget.full) left -= CLOSING_TICK;
       if (left <= 0) this.#terminateAll();
     }, CLOSING_TICK);
+  }
+
+  /**
+   * Reads no more, and resolves when what has been taken in is confirmed, when nobody is left who could wait for an
+   * answer, or after `timeout` milliseconds. Then `closeAll` can be called.
+   */
+  async settle(timeout: number, signal: AbortSignal): Promise<void> {
+    for (const session of this.#open.values()) session.hold(holds.drain);
+    const deadline = performance.now() + timeout;
+    const { budget } = this.#options;
+    while (budget.messages > 0 && this.#open.size > 0 && performance.now() < deadline) {
+      await pause(SETTLING_TICK, undefined, { signal });
+    }
   }
 
   dispose(): void {
@@ -136,18 +202,33 @@ export class Sessions {
   }
 
   #terminateAll(): void {
-    for (const { socket } of this.#open.values()) socket.terminate();
+    for (const session of this.#open.values()) session.terminate();
   }
 
   /** A session that fills its share of the budget waits by itself, so that it does not make the others wait. */
   #count(session: Session, messages: number, bytes: number): void {
     session.messages += messages;
     session.bytes += bytes;
-    const { budget, share } = this.#options;
-    const filled = Math.max(session.messages / budget.limits.messages, session.bytes / budget.limits.bytes);
-    if (messages > 0 && filled >= share) session.hold(holds.share);
-    else if (messages < 0 && filled <= share / 2) session.release(holds.share);
+    const { share } = this.#options;
+    if (messages > 0) {
+      if (this.#filled(session) >= share) session.hold(holds.share);
+    } else if (session.isHeld(holds.share) && this.#filled(session) <= share / 2)
+      setImmediate(this.#releaseShare, session);
   }
+
+  /** The part of the budget that a session fills. */
+  #filled({ messages, bytes }: Session): number {
+    const { limits } = this.#options.budget;
+    return Math.max(messages / limits.messages, bytes / limits.bytes);
+  }
+
+  /**
+   * In the next turn of the event loop: Node reads a socket up to 32 times in one, and a session that is let go on
+   * meanwhile would have all of them before the others have one.
+   */
+  readonly #releaseShare = (session: Session): void => {
+    if (this.#filled(session) <= this.#options.share / 2) session.release(holds.share);
+  };
 
   #counted(batch: Batch): Batch {
     const parts: { origin: Origin; messages: number; bytes: number }[] = [];
@@ -173,13 +254,8 @@ export class Sessions {
     );
   }
 
-  #tell(session: Session, event: 'opened' | 'closed', ending?: Ending): void {
-    const text = JSON.stringify({
-      event: `session_${event}`,
-      session_id: session.id,
-      ...ending,
-      ...session.ext,
-    });
+  #tell(session: Session, event: 'session_opened' | 'session_closed', ending?: Ending): void {
+    const text = JSON.stringify({ event, ...session.ext, ...ending });
     const { source, ext } = session.origin;
     this.inbox.push(Buffer.from(text), { source, ext: { ...ext, event } });
   }

@@ -200,3 +200,27 @@ test('the end wakes a reader; reopened, the inbox goes on', async () => {
   inbox.push(bytes('x'), a);
   expect(texts(await next)).toEqual(['x']);
 });
+
+test('small payloads that keep large memory are copied out of it, as they were and in order', async () => {
+  const { budget, inbox } = create();
+  const chunk = (text: string): Uint8Array => {
+    const memory = new Uint8Array(64 * 1024);
+    memory.set(bytes(text), 100);
+    return memory.subarray(100, 100 + text.length);
+  };
+  const sent = Array.from({ length: 300 }, (_, index) => (index % 7 === 0 ? '' : `message ${index}`));
+  for (const text of sent) inbox.push(chunk(text), a);
+  const batch = await inbox.read(never);
+  expect(texts(batch)).toEqual(sent);
+  const kept = new Set(batch.payloads.map(({ buffer }) => buffer));
+  expect([...kept].reduce((sum, { byteLength }) => sum + byteLength, 0)).toBeLessThan(64 * 1024);
+  expect(budget.bytes).toBe(sent.join('').length);
+});
+
+test('payloads that fill what they are views of stay where they are', async () => {
+  const { inbox } = create();
+  const memory = new Uint8Array(64 * 1024);
+  for (let at = 0; at < memory.length; at += 1024) inbox.push(memory.subarray(at, at + 1000), a);
+  const batch = await inbox.read(never);
+  expect(batch.payloads.every(({ buffer }) => buffer === memory.buffer)).toBe(true);
+});

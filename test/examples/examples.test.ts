@@ -7,7 +7,7 @@ import type { TLSSocket } from 'node:tls';
 import { expect, test } from 'vitest';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { startCli } from '../support/cli.ts';
-import { afterTest, connectClient, freePort, send } from '../support/peers.ts';
+import { afterTest, connectClient, freePort, rawUpgrade, send } from '../support/peers.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { until } from '../support/until.ts';
 
@@ -295,5 +295,26 @@ test('event-streaming: passed on byte for byte, over connections that come and g
   source.sockets[1]!.send('not JSON at all');
   await until('the second event', () => target.received.length === 2);
   expect(target.received).toEqual(['{ "spaced" : 12345678901234567890 }', 'not JSON at all']);
+  await process.stop();
+});
+
+test('chat: who is in a room hears it, with names and who comes and goes (chat.test.ts opens the page)', async () => {
+  const process = run('chat.yaml');
+  await process.seen(/listening on ws:\/\/127\.0\.0\.1:8080\/chat\/:room/);
+  const ada = await rawUpgrade('ws://127.0.0.1:8080/chat/lobby?name=Ada');
+  await ada.count(2);
+  const alan = await connectClient('ws://127.0.0.1:8080/chat/lobby');
+  await send(await connectClient('ws://127.0.0.1:8080/chat/other?name=Eve'), '{"text":"unheard"}');
+  await send(alan, '{"text":"hello"}');
+  alan.socket.close();
+  const [welcome, ...heard] = parse((await ada.count(5)).join('\n'));
+  expect(welcome).toEqual({ kind: 'welcome', you: heard[0]!['sender'] });
+  expect(heard.map(({ kind, name, text }) => [kind, name, text])).toEqual([
+    ['join', 'Ada', null],
+    ['join', 'somebody', null],
+    ['message', 'somebody', 'hello'],
+    ['leave', 'somebody', null],
+  ]);
+  ada.socket.destroy();
   await process.stop();
 });

@@ -9,6 +9,10 @@ export interface CliOptions {
   /** A module that runs the command line; from source, unless given. */
   readonly entry?: string;
   readonly nodeOptions?: readonly string[];
+  /** What the process reads from stdin; nothing, unless given. */
+  readonly stdin?: string | Uint8Array;
+  /** Leaves stdin to the test. */
+  readonly openStdin?: boolean;
 }
 
 export interface CliResult {
@@ -20,7 +24,7 @@ export interface CliResult {
 
 /** Starts `millrace` as a process, as a user would. */
 export function startCli(args: readonly string[], options: CliOptions = {}) {
-  const { env = {}, cwd, entry = defaultEntry, nodeOptions = [] } = options;
+  const { env = {}, cwd, entry = defaultEntry, nodeOptions = [], stdin = '', openStdin = false } = options;
   const child = spawn(process.execPath, [...nodeOptions, entry, ...args], {
     ...(cwd === undefined ? {} : { cwd }),
     env: { PATH: process.env['PATH'], ...env },
@@ -39,7 +43,8 @@ export function startCli(args: readonly string[], options: CliOptions = {}) {
     stderr += text;
     changed();
   });
-  child.stdin.on('error', () => {}).end();
+  child.stdin.on('error', () => {});
+  if (!openStdin) child.stdin.end(stdin);
   const result = new Promise<CliResult>((resolve, reject) => {
     child.on('error', reject);
     child.on('close', (code) => {

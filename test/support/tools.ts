@@ -9,6 +9,9 @@ const packages = {
   '/usr/bin/python3': 'python3',
   '/usr/sbin/nginx': 'nginx-light',
   '/usr/bin/chromium': 'chromium',
+  '/usr/bin/tinyproxy': 'tinyproxy',
+  '/usr/bin/microsocks': 'microsocks',
+  '/usr/bin/unshare': 'util-linux',
 } as const;
 
 /** The path of a program that a test cannot do without. @throws Error that names the package to install */

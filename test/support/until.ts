@@ -1,4 +1,6 @@
 const POLL_MS = 5;
+/** How often a value must be seen unchanged to stand still. */
+const STILL = 50;
 
 /**
  * Resolves with the first value of `condition` that is neither false nor undefined.
@@ -19,4 +21,17 @@ export async function until<T>(
     }
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
+}
+
+/** Resolves with the value of `look` when it has stopped changing; `what` says what that means. */
+export async function standstill<T>(what: string, look: () => T | undefined): Promise<T> {
+  let last: T | undefined;
+  let looks = 0;
+  await until(what, () => {
+    const value = look();
+    looks = value !== undefined && value === last ? looks + 1 : 0;
+    last = value;
+    return looks > STILL;
+  });
+  return last!;
 }

@@ -10,7 +10,7 @@ import { requireTool } from '../support/tools.ts';
 test('a page in Chromium sends text, blobs and buffers to a server input, and sees the close at shutdown', async () => {
   const run = await startEngine(`
 streams:
-  - input: { type: websocket, mode: server, host: 127.0.0.1, port: 0, path: /page, protocols: [page.v1], metadata: { headers: [origin] } }
+  - input: { type: websocket, mode: server, host: 127.0.0.1, port: 0, path: /page, protocols: [page.v1], allowed_origins: ['*'], metadata: { headers: [origin] } }
     output: { type: collect }
 `);
   const pages = createServer((_, response) => response.end('<!doctype html><title>sender</title>')).listen(

@@ -1,12 +1,21 @@
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import type { Environment } from '../../component/contracts.ts';
-import { Template, type TemplateValues } from '../../component/template.ts';
-import { NotConnectedError, errorMessage } from '../../errors.ts';
+import { maskUrl } from '../../component/mask.ts';
+import type { TemplateValues } from '../../component/template.ts';
+import { NotConnectedError } from '../../errors.ts';
 import type { Session } from '../session.ts';
-import { dialWebSocket } from './dial.ts';
+import { Credentials } from './credentials.ts';
+import { Deadline } from './deadline.ts';
+import { RefusedError, dialWebSocket } from './dial.ts';
 import type { ClientConfig } from './fields.ts';
-import { attemptNames, attemptValues } from './values.ts';
+import { compileSteps, runSteps, type Step } from './on-open.ts';
+import { refusalError, stopsOn } from './policy.ts';
+import { Proxies } from './proxy.ts';
+import { MAX_REDIRECTS, redirectOf } from './redirects.ts';
+import { RequestTemplates, type HandshakeRequest } from './request.ts';
+import { Secrets } from './secrets.ts';
+import { attemptValues } from './values.ts';
 
 const HANDSHAKE_TIMEOUT = 10_000;
 
@@ -21,76 +30,138 @@ export interface ConnectorOptions {
   readonly cursor?: () => string | undefined;
 }
 
-/** Called in the turn in which the handshake ends; `url` is the one that was connected to. */
-export type Opened = (socket: WebSocket, connection: Socket, url: string) => Session;
+/**
+ * Called in the turn in which the handshake ends. `url` is the one that was connected to, fit to be shown: what was filled
+ * in behind its host is `***`. `values` are those of the attempt, for what is sent later.
+ */
+export type Opened = (socket: WebSocket, connection: Socket, url: string, values: TemplateValues) => Session;
 
 /** Opens connections to one URL, filling in afresh at every attempt what the configuration leaves open. */
 export class Connector {
   readonly #options: ConnectorOptions;
+  readonly #request: RequestTemplates;
+  readonly #steps: readonly Step[];
+  readonly #proxies: Proxies;
+  readonly #credentials: Credentials;
 
   constructor(options: ConnectorOptions) {
+    const { url, config, env } = options;
     this.#options = options;
+    this.#request = new RequestTemplates(url, config);
+    this.#steps = compileSteps(config.on_open);
+    this.#proxies = new Proxies(config.proxy, env);
+    this.#credentials = Credentials.of(config.auth, this.#proxies);
   }
 
-  /** One attempt, up to the last step of `on_open`. @throws NotConnectedError, or a fatal error */
+  /**
+   * One attempt, up to the last step of `on_open`; then the session is `established`. One whose attempt failed never is.
+   * @throws NotConnectedError, or a fatal error
+   */
   async open(signal: AbortSignal, opened: Opened): Promise<Session> {
+    const { config, env, cursor } = this.#options;
+    const deadline = new Deadline(signal, config.timeout ?? HANDSHAKE_TIMEOUT);
+    try {
+      const credential = await this.#credentials.get(deadline);
+      const secrets = new Secrets();
+      secrets.add(credential.token, credential.authorization);
+      const values = attemptValues({ env, cursor: cursor?.(), token: credential.token, secrets });
+      const request = this.#request.render(values, credential.authorization);
+      secrets.add(...Object.values(request.headers));
+      const refused = (): void => this.#credentials.refused(credential);
+      return await this.#follow({ signal, deadline, request, values, secrets, refused }, opened);
+    } finally {
+      deadline.clear();
+    }
+  }
+
+  /** Connects, where redirects lead in the end. */
+  async #follow(attempt: Attempt, opened: Opened): Promise<Session> {
+    const { request, secrets, refused } = attempt;
+    const { reconnect } = this.#options.config;
+    const visited = [request.url];
+    for (;;) {
+      const url = visited.at(-1)!;
+      const shown = visited.length === 1 ? maskUrl(request.shown) : shownUrl(url, secrets);
+      try {
+        return await this.#connect(attempt, url, shown, opened);
+      } catch (error) {
+        if (!(error instanceof RefusedError)) throw error;
+        const { refusal } = error;
+        if (refusal.status === 401 || refusal.status === 403) refused();
+        const redirect = stopsOn(refusal.status, reconnect)
+          ? undefined
+          : redirectOf(url, refusal.status, refusal.location, (target) => shownUrl(target, secrets));
+        const said = `cannot connect to ${shown}: ${error.message}`;
+        if (redirect === undefined) throw refusalError(said, refusal, reconnect);
+        if ('refusal' in redirect) throw new NotConnectedError(`${said}, ${redirect.refusal}`);
+        const target = shownUrl(redirect.url, secrets);
+        if (visited.some(({ href }) => href === redirect.url.href)) {
+          throw new NotConnectedError(`${said}, a redirect to ${target}, which leads in a loop`);
+        }
+        if (visited.length > MAX_REDIRECTS) {
+          throw new NotConnectedError(`${said}, a redirect to ${target}; that is more than ${MAX_REDIRECTS}`);
+        }
+        visited.push(redirect.url);
+      }
+    }
+  }
+
+  async #connect(attempt: Attempt, url: URL, shown: string, opened: Opened): Promise<Session> {
     const { config, closeTimeout } = this.#options;
-    const values = attemptValues({
-      env: this.#options.env,
-      cursor: this.#options.cursor?.(),
-      token: undefined,
-    });
-    const url = this.#url(values);
+    const { request, deadline, values, secrets } = attempt;
     let session: Session | undefined;
+    let steps: Promise<void> | undefined;
     await dialWebSocket(
       {
         url,
-        headers: this.#headers(values),
-        protocols: config.protocols.map((name) => fill(name, values, 'protocols')),
-        timeout: config.timeout ?? HANDSHAKE_TIMEOUT,
+        shown,
+        headers: request.headers,
+        protocols: request.protocols,
         closeTimeout,
         maxMessageSize: config.max_message_size,
         compression: config.compression,
-        tls: url.toLowerCase().startsWith('wss:') ? config.tls : undefined,
+        tls: config.tls,
+        proxy: this.#proxies.for(url),
       },
-      signal,
+      deadline,
       (socket, connection) => {
-        session = opened(socket, connection, url);
+        // The steps have their own.
+        deadline.clear();
+        session = opened(socket, connection, maskUrl(request.shown), values);
+        session.masked = secrets.mask;
+        steps = this.#runSteps(attempt, session, shown);
       },
     );
+    await steps;
     return session!;
   }
 
-  #url(values: TemplateValues): string {
-    const { url, config } = this.#options;
-    const filled = fill(url, values, 'url', encodeURIComponent);
-    if (config.query === undefined) return filled;
-    const target = new URL(filled);
-    for (const [name, text] of Object.entries(config.query ?? {})) {
-      target.searchParams.append(name, fill(text, values, `query.${name}`));
+  async #runSteps(attempt: Attempt, session: Session, shown: string): Promise<void> {
+    const { reconnect } = this.#options.config;
+    try {
+      await runSteps(this.#steps, session, { ...attempt, shown, reconnect });
+    } catch (error) {
+      // The token may be what is wrong, also where it was sent in a message.
+      attempt.refused();
+      throw error;
     }
-    return target.href;
-  }
-
-  #headers(values: TemplateValues): Record<string, string> {
-    const filled = Object.entries(this.#options.config.headers ?? {}).map(([name, text]) => [
-      name,
-      fill(text, values, `headers.${name}`),
-    ]);
-    return Object.fromEntries(filled) as Record<string, string>;
   }
 }
 
-/** @throws NotConnectedError that names the field, when something cannot be filled in */
-function fill(
-  text: string,
-  values: TemplateValues,
-  field: string,
-  encode?: (value: string) => string,
-): string {
-  try {
-    return Template.parse(text, attemptNames).render(values, encode);
-  } catch (error) {
-    throw new NotConnectedError(`cannot fill in \`${field}\`: ${errorMessage(error)}`, error);
-  }
+/** What belongs to one attempt. */
+interface Attempt {
+  readonly signal: AbortSignal;
+  readonly deadline: Deadline;
+  readonly request: HandshakeRequest;
+  readonly values: TemplateValues;
+  readonly secrets: Secrets;
+  /** The server would not have the credentials. */
+  readonly refused: () => void;
+}
+
+/** A URL that a server gave: it may repeat what was filled in. */
+function shownUrl(url: URL, secrets: Secrets): string {
+  const masked = maskUrl(url.href);
+  const behindHost = masked.indexOf('/', url.protocol.length + 2);
+  return behindHost < 0 ? masked : masked.slice(0, behindHost) + secrets.mask(masked.slice(behindHost));
 }

@@ -1,58 +1,91 @@
-import type { Socket } from 'node:net';
+import type { IncomingMessage } from 'node:http';
+import type { Socket, connect } from 'node:net';
 import { WebSocket } from 'ws';
 import type { TlsFiles } from '../../component/fields.ts';
-import { maskUrl } from '../../component/mask.ts';
-import { NotConnectedError, errorMessage } from '../../errors.ts';
+import { MillraceError, errorMessage } from '../../errors.ts';
 import { socketOptions, type CompressionConfig } from '../compression.ts';
+import { answerPings } from '../control-frames.ts';
 import { loadTls } from '../tls.ts';
+import { attemptError, type Deadline } from './deadline.ts';
+import { throughProxy } from './http-post.ts';
+import type { Refusal } from './policy.ts';
+import { openTunnel, overTunnel } from './tunnel.ts';
 
 /** How long a peer has to answer a close frame, in milliseconds. */
 export const CLOSE_TIMEOUT = 10_000;
 
 export interface DialOptions {
-  readonly url: string;
+  readonly url: URL;
+  /** The URL as it may be shown. */
+  readonly shown: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly protocols: readonly string[];
-  /** Of the whole attempt, from the name's resolution to the end of the handshake, in milliseconds. */
-  readonly timeout: number;
   /** How long the server has to answer a close frame, in milliseconds. */
   readonly closeTimeout: number;
   /** In bytes. */
   readonly maxMessageSize: number;
   readonly compression: CompressionConfig;
   readonly tls: TlsFiles | undefined;
+  readonly proxy: URL | undefined;
+}
+
+/** Thrown when the server answers the handshake with something else. */
+export class RefusedError extends Error {
+  readonly refusal: Refusal;
+
+  constructor(refusal: Refusal) {
+    super(`the server answered ${`${refusal.status} ${refusal.reason}`.trim()}`);
+    this.refusal = refusal;
+  }
 }
 
 /**
  * Opens a WebSocket as a client. `opened` is called in the very turn in which the handshake ends, because data may have
  * come in its packet: listeners must be there before anything else runs.
- * @throws NotConnectedError with the HTTP status or the network's reason; the signal's reason when it aborts
+ * @throws RefusedError; NotConnectedError with the network's reason; the reason of the deadline's caller
  */
 export async function dialWebSocket(
   options: DialOptions,
+  deadline: Deadline,
+  opened: (socket: WebSocket, connection: Socket) => void,
+): Promise<void> {
+  const { url, shown, proxy } = options;
+  const { signal } = deadline;
+  const secure = url.protocol === 'wss:';
+  const tls = options.tls === undefined || !secure ? undefined : options.tls;
+  try {
+    const files = tls === undefined ? {} : await loadTls(tls);
+    const tunnel = proxy && (await openTunnel(proxy, url, deadline).catch(throughProxy(proxy, deadline)));
+    signal.throwIfAborted();
+    const socket = new WebSocket(url, [...options.protocols], {
+      headers: { ...options.headers },
+      ...socketOptions(options.closeTimeout, options.compression, options.maxMessageSize),
+      ...files,
+      ...(tls?.server_name !== undefined && { servername: tls.server_name }),
+      ...(tls?.insecure_skip_verify === true && { rejectUnauthorized: false }),
+      ...(tunnel !== undefined && { createConnection: overTunnel(tunnel, secure) as typeof connect }),
+    });
+    await handshake(socket, signal, opened);
+  } catch (error) {
+    if (error instanceof RefusedError || (error instanceof MillraceError && !signal.aborted)) throw error;
+    throw attemptError(`cannot connect to ${shown}`, new Error(reasonOf(error), { cause: error }), signal);
+  }
+}
+
+/** Waits for the end of the handshake; a socket whose handshake fails is gone. */
+function handshake(
+  socket: WebSocket,
   signal: AbortSignal,
   opened: (socket: WebSocket, connection: Socket) => void,
-): Promise<WebSocket> {
-  const tls = options.tls === undefined ? {} : await loadTls(options.tls);
-  signal.throwIfAborted();
-  const socket = new WebSocket(options.url, [...options.protocols], {
-    headers: { ...options.headers },
-    maxPayload: options.maxMessageSize,
-    ...socketOptions(options.closeTimeout, options.compression),
-    ...tls,
-    ...(options.tls?.server_name !== undefined && { servername: options.tls.server_name }),
-    ...(options.tls?.insecure_skip_verify === true && { rejectUnauthorized: false }),
-  });
+): Promise<void> {
   let connection: Socket | undefined;
   socket.once('upgrade', (response) => {
     connection = response.socket;
   });
-  const where = maskUrl(options.url);
-  return await new Promise<WebSocket>((resolve, reject) => {
+  return new Promise((resolve, reject) => {
     const settle = (act: () => void): void => {
-      clearTimeout(deadline);
       signal.removeEventListener('abort', aborted);
-      socket.off('open', succeeded).off('error', failed).off('unexpected-response', refused);
+      socket.off('open', succeeded).off('error', giveUp).off('unexpected-response', refused);
       act();
     };
     const giveUp = (error: Error): void =>
@@ -64,22 +97,16 @@ export async function dialWebSocket(
     const aborted = (): void => giveUp(signal.reason as Error);
     const succeeded = (): void =>
       settle(() => {
+        answerPings(socket);
         opened(socket, connection!);
-        resolve(socket);
+        resolve();
       });
-    const failed = (error: Error): void =>
-      giveUp(new NotConnectedError(`cannot connect to ${where}: ${reasonOf(error)}`, error));
-    const refused = (_: unknown, response: { statusCode?: number; statusMessage?: string }): void => {
-      const status = `${response.statusCode} ${response.statusMessage}`.trim();
-      giveUp(new NotConnectedError(`cannot connect to ${where}: the server answered ${status}`));
+    const refused = (_: unknown, response: IncomingMessage): void => {
+      const { statusCode: status = 0, statusMessage: reason = '', headers } = response;
+      const { location, 'retry-after': retryAfter } = headers;
+      giveUp(new RefusedError({ status, reason, location, retryAfter }));
     };
-    // Not the option of `ws`, which counts from the last byte that came.
-    const deadline = setTimeout(() => {
-      giveUp(
-        new NotConnectedError(`cannot connect to ${where}: no answer within ${options.timeout / 1000} s`),
-      );
-    }, options.timeout);
-    socket.on('open', succeeded).on('error', failed).on('unexpected-response', refused);
+    socket.on('open', succeeded).on('error', giveUp).on('unexpected-response', refused);
     signal.addEventListener('abort', aborted, { once: true });
   });
 }
@@ -92,7 +119,8 @@ const UNTRUSTED = new Set([
   'DEPTH_ZERO_SELF_SIGNED_CERT',
 ]);
 
-function reasonOf(error: Error & { code?: string }): string {
+function reasonOf(thrown: unknown): string {
+  const error = thrown as Error & { code?: string };
   // Node gives one error per address of a host, with an empty message of its own.
   if (error instanceof AggregateError) return error.errors.map((each) => errorMessage(each)).join('; ');
   const { code = '' } = error;

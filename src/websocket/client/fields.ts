@@ -4,9 +4,11 @@ import { checkTemplate, template } from '../../component/template.ts';
 import type { AuthConfig } from '../auth-fields.ts';
 import type { commonFields } from '../common-fields.ts';
 import { matcher, outgoing } from '../messages.ts';
+import { parseProxy } from './proxy.ts';
 import { attemptNames } from './values.ts';
 
-const SUBPROTOCOL = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+/** A token, as the names of subprotocols are (RFC 6455 section 4.1). */
+export const SUBPROTOCOL = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 
 /** Names of subprotocols (RFC 6455 section 1.9); a client's may hold templates. */
 export const subprotocols = z
@@ -43,8 +45,8 @@ export const websocketUrl = z.string().superRefine((value, context) => {
 const proxy = z
   .string()
   .refine(
-    (value) => value === 'none' || /^(?:https?|socks5h?|socks4a?):$/.test(URL.parse(value)?.protocol ?? ''),
-    'not a proxy; expected a URL like http://host:3128 or socks5://host:1080, or none',
+    (value) => value === 'none' || parseProxy(value) !== undefined,
+    'not a proxy; expected a URL like http://host:3128, https://…, socks5://host:1080, socks5h://…, socks4://… or socks4a://…, or none',
   );
 
 const onOpen = z
@@ -142,12 +144,14 @@ export const clientFields = {
   timeout: duration('s', { min: 1 })
     .optional()
     .meta({ default: '10s' })
-    .describe('How long the handshake may take. A bare number is seconds.'),
+    .describe(
+      'How long the handshake may take, with all that comes before it: the token of `auth`, the proxy, redirects. A bare number is seconds.',
+    ),
   proxy: secret(proxy)
     .optional()
     .meta({ secret: true })
     .describe(
-      'An HTTP or SOCKS proxy to connect through; `none` for no proxy at all. Without it the environment’s `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` decide.',
+      'An HTTP or SOCKS proxy to connect through, also to the token endpoint of `auth`; `none` for no proxy at all. Without it the environment’s `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` decide.',
     ),
   on_open: onOpen.optional().meta({ default: [] }),
   heartbeat: heartbeat.optional(),

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Environment } from '../../component/contracts.ts';
 import type { TemplateNames, TemplateValues } from '../../component/template.ts';
+import type { Secrets } from './secrets.ts';
 
 /** What `{{…}}` may name in what a client sends to open a connection; filled in afresh at every attempt. */
 export const attemptNames: TemplateNames = {
@@ -15,18 +16,24 @@ export const attemptNames: TemplateNames = {
   token: 'the token of `auth`',
 };
 
-/** The values of one attempt. They throw what reading a file throws. */
+/** The values of one attempt. They throw what reading a file throws. What may be a secret goes into `secrets`. */
 export function attemptValues(sources: {
   env: Environment;
   cursor: string | undefined;
   token: string | undefined;
+  secrets: Secrets;
 }): TemplateValues {
+  const { env, cursor, token, secrets } = sources;
+  const secret = (text: string | undefined): string | undefined => {
+    secrets.add(text);
+    return text;
+  };
   return (name, argument = '') => {
-    if (name === 'cursor') return sources.cursor;
-    if (name === 'token') return sources.token;
-    if (name === 'env') return sources.env[argument];
+    if (name === 'cursor') return cursor;
+    if (name === 'token') return secret(token);
+    if (name === 'env') return secret(env[argument]);
     // Once for each attempt, and small: not worth making every template wait.
-    if (name === 'file') return readFileSync(argument, 'utf8').replace(/\r?\n$/, '');
+    if (name === 'file') return secret(withoutLineBreak(readFileSync(argument, 'utf8')));
     if (name === 'random') return randomBytes(16).toString('hex');
     return timeValue(name);
   };
@@ -37,4 +44,9 @@ export function timeValue(name: string): string | undefined {
   if (name === 'now') return new Date().toISOString();
   if (name === 'now_ms') return String(Date.now());
   return name === 'now_s' ? String(Math.floor(Date.now() / 1000)) : undefined;
+}
+
+/** A file's text without the line break that editors leave at its end. */
+export function withoutLineBreak(text: string): string {
+  return text.replace(/\r?\n$/, '');
 }

@@ -4,10 +4,15 @@ import type { Duplex } from 'node:stream';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { formatAddress } from '../../component/address.ts';
 import type { EndpointContext } from '../../component/contracts.ts';
-import type { Endpoint, ListenerTls, PathParameters } from '../../component/listeners.ts';
+import type { ListenerTls, PathParameters, UpgradeEndpoint } from '../../component/listeners.ts';
 import { socketOptions } from '../compression.ts';
+import { answerPings } from '../control-frames.ts';
 import { loadTls } from '../tls.ts';
+import { Admission, type Admitted, type Refused } from './admission.ts';
 import { bindAddress, limitsOf, type Limits, type ServerConfig } from './fields.ts';
+import { queryOf } from './request.ts';
+import { Slots, type Slot } from './slots.ts';
+import { TlsReload, versions } from './tls-reload.ts';
 
 /** For the `closeTimeout` of `ws`, which runs on while we don't read; `Sessions` has its own. */
 export const NO_TIMEOUT = 2 ** 31 - 1;
@@ -15,39 +20,51 @@ export const NO_TIMEOUT = 2 ** 31 - 1;
 /** How long a peer has to take the answer to a handshake that was refused, in milliseconds. */
 const REFUSAL_GRACE = 2_000;
 
+/** When clients that found no room should try again, in seconds. */
+const RETRY_AFTER = 10;
+
 /** What is known of a session when it opens, for its `__meta_ext`. */
 export type SessionExt = Readonly<Record<string, string>>;
+
+/** `expires` is when the client's credentials do, in milliseconds since the epoch. */
+export type SessionOpened = (
+  socket: WebSocket,
+  connection: Socket,
+  ext: SessionExt,
+  expires: number | undefined,
+) => void;
 
 /** Takes WebSocket handshakes on one path, and refuses those that the configuration does not allow. */
 export class Acceptor {
   readonly limits: Limits;
   readonly #config: ServerConfig;
   readonly #context: EndpointContext;
-  readonly #opened: (socket: WebSocket, connection: Socket, ext: SessionExt) => void;
+  readonly #opened: SessionOpened;
+  readonly #admission: Admission;
   readonly #server: WebSocketServer;
-  #endpoint: Endpoint | undefined;
+  readonly #slots: Slots;
+  #endpoint: UpgradeEndpoint | undefined;
+  #reload: TlsReload | undefined;
   #stopped = false;
 
   /** `opened` is called in the turn in which the handshake ends. */
-  constructor(
-    config: ServerConfig,
-    context: EndpointContext,
-    opened: (socket: WebSocket, connection: Socket, ext: SessionExt) => void,
-  ) {
+  constructor(config: ServerConfig, context: EndpointContext, opened: SessionOpened) {
     this.#config = config;
     this.#context = context;
     this.#opened = opened;
     this.limits = limitsOf(config.limits);
+    this.#slots = new Slots(this.limits);
+    this.#admission = new Admission(config, context.events);
     this.#server = new WebSocketServer({
       noServer: true,
       clientTracking: false,
-      maxPayload: config.max_message_size,
-      ...socketOptions(NO_TIMEOUT, config.compression),
-      handleProtocols: (offered) => config.protocols.find((name) => offered.has(name)) ?? false,
+      maxFragments: this.limits.fragments,
+      ...socketOptions(NO_TIMEOUT, config.compression, config.max_message_size),
+      handleProtocols: (_, request) => this.#admission.selectProtocol(request),
     });
     // What `ws` finds wrong with a handshake it answers itself (RFC 6455 section 4.2.1).
     this.#server.on('wsClientError', (error, socket, request) =>
-      this.#refuse(request, socket, 400, error.message),
+      this.#refuse(socket, this.#admission.addressOf(request), 400, error.message),
     );
   }
 
@@ -56,17 +73,27 @@ export class Acceptor {
     return bindAddress(this.#config).path;
   }
 
+  /** @throws MillraceError MILLRACE_LISTEN_CONFLICT when another component of the file wants the same */
+  reserve(): void {
+    this.#context.listeners.reserve(bindAddress(this.#config));
+  }
+
   /** Resolves with the URL that it listens on. */
   async listen(): Promise<string> {
     const { host, port, path } = bindAddress(this.#config);
     const { tls } = this.#config;
+    await this.#admission.open();
+    const seen = tls && (await versions(tls));
     this.#endpoint = await this.#context.listeners.upgrade({
       host,
       port,
       path,
       tls: tls && ((await loadTls(tls)) as ListenerTls),
+      handshake: { timeout: this.limits.handshake_timeout, headerSize: this.limits.header_size },
+      connections: this.limits.connections,
       handler: (request, socket, head, parameters) => this.#accept(request, socket, head, parameters),
     });
+    this.#reload = tls && new TlsReload(tls, seen!, this.#endpoint, this.#context.events);
     const url = `${tls === undefined ? 'ws' : 'wss'}://${formatAddress(host, this.#endpoint.port)}${path}`;
     this.#context.events.listening(url);
     return url;
@@ -78,21 +105,75 @@ export class Acceptor {
   }
 
   async close(): Promise<void> {
+    this.#reload?.stop();
+    this.#admission.close();
     await this.#endpoint?.close();
     this.#endpoint = undefined;
   }
 
   #accept(request: IncomingMessage, socket: Duplex, head: Uint8Array, parameters: PathParameters): void {
-    if (this.#stopped) return this.#refuse(request, socket, 503, 'shutting down');
+    const turnAway = (reason: string, headers = {}): void =>
+      this.#refuse(socket, this.#admission.addressOf(request), 503, reason, headers);
+    if (this.#stopped) return turnAway('shutting down');
+    const slot = this.#slots.take();
+    if (slot === undefined) return turnAway('too many connections', { 'Retry-After': String(RETRY_AFTER) });
+    const decision = this.#admission.admit(request);
+    if (!(decision instanceof Promise))
+      return this.#decided(decision, slot, request, socket, head, parameters);
+    // What the client sends meanwhile stays in the socket, which nobody reads.
+    void decision.then((decided) => {
+      if (this.#stopped || this.#endpoint === undefined) {
+        slot.release();
+        turnAway('shutting down');
+      } else this.#decided(decided, slot, request, socket, head, parameters);
+    });
+  }
+
+  #decided(
+    decision: Admitted | Refused,
+    slot: Slot,
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Uint8Array,
+    parameters: PathParameters,
+  ): void {
+    const refused = this.#refusal(decision, slot, request);
+    if (refused !== undefined) {
+      slot.release();
+      const { status, reason, address, headers, cause } = refused;
+      return this.#refuse(socket, address, status, reason, headers, cause);
+    }
+    const { address, ext, expires } = decision as Admitted;
+    let open = false;
     this.#server.handleUpgrade(request, socket, Buffer.from(head), (webSocket) => {
-      this.#opened(webSocket, request.socket, {
-        remote_address: request.socket.remoteAddress ?? '',
+      open = true;
+      slot.releaseWith(webSocket);
+      answerPings(webSocket);
+      const session = {
+        remote_address: address,
         path: pathOf(request),
         protocol: webSocket.protocol,
         ...Object.fromEntries(Object.entries(parameters).map(([name, value]) => [`param.${name}`, value])),
         ...this.#chosen(request),
-      });
+        ...ext,
+      };
+      this.#opened(webSocket, request.socket, session, expires);
     });
+    // `ws` has answered by now, or the client is gone.
+    if (!open) slot.release();
+  }
+
+  /** Why a client may not connect, if it may not. */
+  #refusal(decision: Admitted | Refused, slot: Slot, request: IncomingMessage): Refused | undefined {
+    if ('status' in decision) return decision;
+    const { address } = decision;
+    if (!slot.assign(address)) {
+      return { address, status: 429, reason: 'too many connections from this address' };
+    }
+    if (this.#config.protocol_required !== true || this.#admission.selectProtocol(request) !== false)
+      return undefined;
+    const reason = `expected one of these subprotocols in Sec-WebSocket-Protocol: ${this.#config.protocols.join(', ')}`;
+    return { address, status: 400, reason };
   }
 
   /** The headers and query parameters that the configuration asks for, where the request has them. */
@@ -100,7 +181,7 @@ export class Acceptor {
     const chosen: Record<string, string> = {};
     const { headers = [], query = [] } = this.#config.metadata ?? {};
     for (const name of headers) {
-      const value = request.headers[name];
+      const value = Object.hasOwn(request.headers, name) ? request.headers[name] : undefined;
       if (value !== undefined) chosen[`header.${name}`] = Array.isArray(value) ? value.join(', ') : value;
     }
     if (query.length > 0) {
@@ -113,16 +194,18 @@ export class Acceptor {
     return chosen;
   }
 
-  #refuse(request: IncomingMessage, socket: Duplex, status: number, reason: string): void {
-    answerRefusal(socket, status, reason);
-    const { remoteAddress: remote_address } = request.socket;
-    this.#context.events.connectionRefused({ status, reason, remote_address });
+  /** `cause` is for the log, `reason` for the client. */
+  #refuse(
+    socket: Duplex,
+    remote_address: string,
+    status: number,
+    reason: string,
+    headers: Readonly<Record<string, string>> = {},
+    cause = reason,
+  ): void {
+    answerRefusal(socket, status, reason, headers);
+    this.#context.events.connectionRefused({ status, reason: cause, remote_address });
   }
-}
-
-/** The parameters of the request's query. */
-export function queryOf(request: IncomingMessage): URLSearchParams {
-  return new URLSearchParams(/\?(.*)$/.exec(request.url ?? '')?.[1]);
 }
 
 /** As the listener compares it: the target may be in absolute form (RFC 9112 section 3.2.2). */
@@ -131,12 +214,18 @@ function pathOf(request: IncomingMessage): string {
 }
 
 /** Answers a handshake that comes to nothing. */
-function answerRefusal(socket: Duplex, status: number, reason: string): void {
+function answerRefusal(
+  socket: Duplex,
+  status: number,
+  reason: string,
+  headers: Readonly<Record<string, string>>,
+): void {
   const body = `${reason}\n`;
+  const more = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
   socket.on('error', () => {});
   socket.end(
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n` +
-      `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+      `Content-Length: ${Buffer.byteLength(body)}\r\n${more.join('')}\r\n${body}`,
   );
   // To close with unread data would reset the connection before the peer has the answer; to wait for ever would let
   // it keep the socket.

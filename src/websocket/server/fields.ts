@@ -5,6 +5,7 @@ import { duration, port, size } from '../../component/fields.ts';
 import type { AuthConfig } from '../auth-fields.ts';
 import type { commonFields } from '../common-fields.ts';
 import { outgoing } from '../messages.ts';
+import { parseOrigin } from './origins.ts';
 import { sessionNames } from './values.ts';
 
 const addressRange = z.string().refine((value) => {
@@ -17,7 +18,7 @@ const addressRange = z.string().refine((value) => {
 const origin = z
   .string()
   .refine(
-    (value) => value === '*' || value === 'null' || /^[a-z][a-z0-9+.-]*:\/\/(?:\*\.)?[^/\s*]+$/i.test(value),
+    (value) => value === '*' || value === 'null' || parseOrigin(value, true) !== undefined,
     'not an origin; expected one like https://app.example.com, https://*.example.com, null or *',
   );
 
@@ -76,7 +77,7 @@ const limits = z.strictObject({
     .min(1)
     .default(10)
     .describe(
-      'Failures to authenticate that one address may have in a minute; after that it gets 429 until the minute is over.',
+      'Failures to authenticate that one address (of IPv6, one /64) may have in a minute; after that it gets 429 until the minute is over. A token that is genuine but has expired is none.',
     ),
 });
 
@@ -97,6 +98,20 @@ const path = z
     }
   });
 
+const drain = z.strictObject({
+  code: z
+    .union([z.literal(1001), z.literal(1012)])
+    .default(1001)
+    .describe(
+      'The close code: 1001 (going away), or 1012 (service restart), which tells clients to come back.',
+    ),
+  timeout: duration('s', { min: 1 })
+    .default(10_000)
+    .describe(
+      'How long clients have to answer the close before they are cut. Where an output sends to them, what is in flight first has as long to be answered.',
+    ),
+});
+
 /** What every WebSocket server has: the input in server mode, and the output in server mode. */
 export const serverFields = {
   host: z.string().min(1).optional().meta({ default: '0.0.0.0' }).describe('Host address to bind.'),
@@ -116,14 +131,14 @@ export const serverFields = {
     .array(origin)
     .optional()
     .describe(
-      'Web pages that may connect, by their origin: `https://app.example.com`, `https://*.example.com`, `null` for files, `*` for all. Others get 403. Without it, pages from the same host may. Clients that are no browsers send no origin, and may.',
+      'Web pages that may connect, by their origin: `https://app.example.com`, `https://*.example.com`, `null` for files, `*` for all. Others get 403. Without it, pages from the host and port that they connect to may. Clients that are no browsers send no origin, and may.',
     ),
   trusted_proxies: z
     .array(addressRange)
     .optional()
     .meta({ default: [] })
     .describe(
-      'Addresses of proxies whose `X-Forwarded-For` is believed: `remote_address` and the limits by address are then those of the client before them.',
+      'Addresses of proxies whose `X-Forwarded-For` is believed: `remote_address` and the limits by address are then those of the client before them. Behind one that ends TLS, `X-Forwarded-Host` and `X-Forwarded-Proto` say which host a page may come from.',
     ),
   limits: limits.optional().meta({ default: {} }).describe('What clients may do.'),
   welcome: outgoing(sessionNames)
@@ -131,21 +146,7 @@ export const serverFields = {
     .describe(
       'A message to each client when it has connected: text; `{ base64: … }`; or any other JSON value. Strings in it may hold `{{meta:session_id}}` and the like.',
     ),
-  drain: z
-    .strictObject({
-      code: z
-        .union([z.literal(1001), z.literal(1012)])
-        .default(1001)
-        .describe(
-          'The close code: 1001 (going away), or 1012 (service restart), which tells clients to come back.',
-        ),
-      timeout: duration('s', { min: 1 })
-        .default(10_000)
-        .describe('How long clients have to answer the close before they are cut.'),
-    })
-    .optional()
-    .meta({ default: {} })
-    .describe('How connections end at shutdown.'),
+  drain: drain.optional().meta({ default: {} }).describe('How connections end at shutdown.'),
   metadata: z
     .strictObject({
       headers: z
@@ -165,6 +166,11 @@ export const serverFields = {
 /** The limits with every default filled in. */
 export function limitsOf(value: z.output<typeof limits> | undefined): z.output<typeof limits> {
   return value ?? limits.parse({});
+}
+
+/** How connections end, with every default filled in. */
+export function drainOf(value: z.output<typeof drain> | undefined): z.output<typeof drain> {
+  return value ?? drain.parse({});
 }
 
 export type Limits = z.output<typeof limits>;

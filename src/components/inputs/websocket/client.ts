@@ -2,72 +2,243 @@ import type { Backoff } from '../../../component/backoff.ts';
 import type { Input, InputContext } from '../../../component/contracts.ts';
 import { backoffOf } from '../../../component/fields.ts';
 import { maskUrl } from '../../../component/mask.ts';
-import { EndOfInputError, NotConnectedError } from '../../../errors.ts';
+import { EndOfInputError, NotConnectedError, type MillraceError } from '../../../errors.ts';
 import type { Batch } from '../../../message/batch.ts';
-import { Connector } from '../../../websocket/client/connector.ts';
-import { describeEnding } from '../../../websocket/ending.ts';
+import { Connector, type Opened } from '../../../websocket/client/connector.ts';
+import { CLOSE_TIMEOUT } from '../../../websocket/client/dial.ts';
+import { Heartbeats, type Heartbeat } from '../../../websocket/client/heartbeat.ts';
+import { endingError } from '../../../websocket/client/policy.ts';
+import type { CursorSlot } from '../../../websocket/client/resume.ts';
+import type { Ending } from '../../../websocket/ending.ts';
+import { compileMatcher, type Match } from '../../../websocket/messages.ts';
 import { NO_TIMEOUT } from '../../../websocket/server/acceptor.ts';
 import type { Session } from '../../../websocket/session.ts';
 import { Sessions } from '../../../websocket/sessions.ts';
-import type { WebSocketInputConfig } from './config.ts';
+import type { ConnectionConfig } from './connections.ts';
+import { cursorOf } from './cursors.ts';
+import { Renewal, retire, type RenewalReason } from './renewal.ts';
 
-/** One connection to a server. When it is lost, what had arrived is read first, then the engine connects again. */
+/** What is known of a connection besides its session. */
+interface Connection {
+  /** The URL that was connected to, fit to be shown. */
+  readonly shown: string;
+  readonly heartbeat: Heartbeat | undefined;
+  /** Why it ended, after it had been established. */
+  end: MillraceError | undefined;
+  /** Its server has asked for a renewal. */
+  asked: boolean;
+}
+
+/**
+ * One connection to a server, or to one of several after the other. When it is lost, what had arrived is read first, then
+ * the engine connects again. While it is renewed there are two, and the engine notices nothing.
+ */
 export class WebSocketClientInput implements Input {
   readonly budgeted = true;
   readonly backoff: Backoff;
-  readonly #name: string | undefined;
-  readonly #connector: Connector;
+  readonly #config: ConnectionConfig;
+  readonly #context: InputContext;
+  readonly #urls: readonly string[];
+  readonly #connectors: readonly Connector[];
+  /** Which of them is connected to, or is next. */
+  #at = 0;
   readonly #sessions: Sessions;
-  /** The connection that counts; an older one may still be closing. */
+  /** The connection that counts; older ones may still be closing. */
   #current: Session | undefined;
+  readonly #connections = new WeakMap<Session, Connection>();
+  readonly #heartbeats: Heartbeats | undefined;
+  readonly #renewOn: readonly Match[];
+  readonly #renewal: Renewal | undefined;
+  readonly #cursor: ReturnType<typeof cursorOf>;
+  readonly #slot: CursorSlot | undefined;
+  readonly #settling = new AbortController();
   #draining = false;
+  #closed = false;
 
-  constructor(config: WebSocketInputConfig, context: InputContext) {
-    const url = config.url as string;
-    this.#name = context.name;
+  constructor(config: ConnectionConfig, context: InputContext) {
+    const { env, events, budget } = context;
+    const { heartbeat, renew } = config;
+    this.#config = config;
+    this.#context = context;
+    this.#urls = [config.url as string | string[]].flat();
     this.backoff = backoffOf(config.reconnect);
-    this.#connector = new Connector({ url, config, env: context.env, closeTimeout: NO_TIMEOUT });
+    this.#cursor = cursorOf(config, this.#urls, events);
+    this.#slot = this.#cursor?.slot();
+    const cursor = (): string | undefined => this.#cursor?.current();
+    this.#connectors = this.#urls.map(
+      (url) => new Connector({ url, config, env, closeTimeout: NO_TIMEOUT, cursor }),
+    );
+    this.#heartbeats = heartbeat && new Heartbeats(heartbeat, events);
+    this.#renewOn = (renew?.on ?? []).map(compileMatcher);
+    this.#renewal =
+      renew &&
+      new Renewal({
+        maxAge: renew.max_age,
+        backoff: this.backoff,
+        events,
+        attempt: (signal) => this.#attempt(signal),
+        renewed: (session, reason) => this.#renewed(session, reason),
+      });
     this.#sessions = new Sessions({
-      budget: context.budget,
-      events: context.events,
+      budget,
+      events,
       directory: context.sessions,
-      path: url,
+      path: this.#urls.join(' '),
       pingInterval: config.ping_interval,
       pingTimeout: config.ping_timeout,
       share: 1,
       lifecycleEvents: config.lifecycle_events,
-      closed: (session, ending) => {
-        if (session !== this.#current) return;
-        const lost = new NotConnectedError(describeEnding(url, ending, session.ours !== undefined));
-        this.#sessions.inbox.end(this.#draining ? new EndOfInputError() : lost);
-      },
+      closed: (session, ending) => this.#ended(session, ending),
     });
   }
 
+  /** A renewal that is going on may have connected already, or is joined: there is one attempt at a time. */
   async connect(signal: AbortSignal): Promise<void> {
-    this.#sessions.inbox.reopen();
-    await this.#connector.open(signal, (socket, connection, url) => {
-      this.#current = this.#sessions.add(socket, connection, this.#name ?? maskUrl(url), {
-        remote_address: connection.remoteAddress ?? '',
-        path: new URL(url).pathname,
-        protocol: socket.protocol,
-      });
-      return this.#current;
-    });
+    await this.#cursor?.open();
+    if (this.#current === undefined) {
+      let session: Session;
+      try {
+        session = await (this.#renewal?.takeOver(signal) ?? this.#attempt(signal));
+      } catch (error) {
+        return this.#readFirst(error, signal);
+      }
+      this.#sessions.inbox.reopen();
+      this.#adopt(session);
+    } else this.#sessions.inbox.reopen();
   }
 
-  read(signal: AbortSignal): Promise<Batch> {
-    return this.#sessions.read(signal);
+  /**
+   * What arrived before a step of `on_open` failed may fill the stream; until it is read, no attempt can get through its
+   * steps. Then it is read as if the connection had been lost.
+   */
+  #readFirst(error: unknown, signal: AbortSignal): void {
+    const { inbox } = this.#sessions;
+    if (
+      signal.aborted ||
+      !this.#context.budget.full ||
+      inbox.empty ||
+      !(error instanceof NotConnectedError)
+    ) {
+      throw error;
+    }
+    inbox.reopen();
+    inbox.end(error);
+  }
+
+  notReady(): string | undefined {
+    return this.#current === undefined ? `connecting to ${maskUrl(this.#urls[this.#at]!)}` : undefined;
+  }
+
+  async read(signal: AbortSignal): Promise<Batch> {
+    const batch = await this.#sessions.read(signal);
+    return this.#slot === undefined ? batch : this.#slot.track(batch, !this.#sessions.inbox.empty);
   }
 
   drain(): void {
     this.#draining = true;
-    if (this.#sessions.size === 0) this.#sessions.inbox.end(new EndOfInputError());
-    else this.#sessions.closeAll(1000, 'done');
+    this.#renewal?.stop();
+    if (this.#sessions.size === 0) return this.#sessions.inbox.end(new EndOfInputError());
+    const closeAll = (): void => this.#sessions.closeAll(1000, 'done');
+    if (!this.#context.sessions.attached(this.#urls.join(' '))) return closeAll();
+    // An output still has answers for the server.
+    void this.#sessions.settle(CLOSE_TIMEOUT, this.#settling.signal).then(closeAll, () => {});
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#settling.abort();
+    this.#renewal?.stop();
     this.#sessions.dispose();
-    return Promise.resolve();
+    await this.#cursor?.close();
+  }
+
+  /** One attempt; after one that fails the next URL has its turn. */
+  async #attempt(signal: AbortSignal): Promise<Session> {
+    try {
+      return await this.#connectors[this.#at]!.open(signal, this.#opened);
+    } catch (error) {
+      this.#turn();
+      throw error;
+    }
+  }
+
+  readonly #opened: Opened = (socket, connection, shown, values) => {
+    const session = this.#sessions.add(socket, connection, this.#context.name ?? maskUrl(shown), {
+      remote_address: connection.remoteAddress ?? '',
+      path: new URL(shown).pathname,
+      protocol: socket.protocol,
+    });
+    const { intercepts } = session;
+    if (this.#renewOn.length > 0) {
+      intercepts.push((payload, binary) => this.#asksToRenew(session, payload, binary));
+    }
+    const heartbeat = this.#heartbeats?.attach(session, values);
+    this.#connections.set(session, { shown, heartbeat, end: undefined, asked: false });
+    const slot = this.#slot;
+    if (slot?.counted === true) {
+      intercepts.push(() => {
+        slot.arrived();
+        return false;
+      });
+    }
+    return session;
+  };
+
+  /** The connection counts from now on. */
+  #adopt(session: Session): void {
+    const { heartbeat, end, asked } = this.#connections.get(session)!;
+    if (end !== undefined) return this.#lost(end);
+    this.#current = session;
+    heartbeat?.start();
+    this.#renewal?.watch();
+    if (asked) this.#renewal?.start('asked');
+  }
+
+  /** @returns why the new connection is no good, when it has ended already */
+  #renewed(session: Session, reason: RenewalReason): MillraceError | undefined {
+    const { shown: url, end } = this.#connections.get(session)!;
+    if (!session.open) {
+      session.terminate();
+      return end ?? new NotConnectedError(`${maskUrl(url)} closed the new connection at once`);
+    }
+    const old = this.#current;
+    this.#context.events.connectionRenewed({ reason, session_id: session.id, url: maskUrl(url) });
+    this.#adopt(session);
+    // Without an old one the engine has been told of its end, or is about to be.
+    if (old === undefined) this.#sessions.inbox.reopen();
+    else retire(old, CLOSE_TIMEOUT);
+    return undefined;
+  }
+
+  #asksToRenew(session: Session, payload: Buffer, binary: boolean): boolean {
+    if (!this.#renewOn.some((match) => match(payload, binary))) return false;
+    // Of a connection that does not count yet it is remembered, and of an old one it is known.
+    this.#connections.get(session)!.asked = true;
+    if (session === this.#current && !this.#draining) this.#renewal!.start('asked');
+    return true;
+  }
+
+  #ended(session: Session, ending: Ending): void {
+    if (this.#draining) {
+      if (this.#sessions.size === 0) this.#sessions.inbox.end(new EndOfInputError());
+      return;
+    }
+    // The end of an attempt that failed is what the attempt throws.
+    if (!session.established) return;
+    const connection = this.#connections.get(session)!;
+    const ours = session.ours !== undefined;
+    connection.end = endingError(connection.shown, ending, ours, this.#config.reconnect);
+    if (session === this.#current) this.#lost(connection.end);
+  }
+
+  #lost(end: MillraceError): void {
+    this.#current = undefined;
+    this.#turn();
+    this.#sessions.inbox.end(end);
+  }
+
+  #turn(): void {
+    this.#at = (this.#at + 1) % this.#urls.length;
   }
 }

@@ -1,11 +1,12 @@
 import { z } from 'zod';
-import { parseAddress } from '../../../component/address.ts';
-import { duration, forMode, refuseOtherMode, secret, tls } from '../../../component/fields.ts';
+import { duration, forMode, refuseOtherMode, secret } from '../../../component/fields.ts';
 import { jsonPath } from '../../../message/json-path.ts';
 import { auth, checkAuth } from '../../../websocket/auth-fields.ts';
+import { checkClientConfig } from '../../../websocket/client/check.ts';
 import { clientFields, subprotocols, websocketUrl } from '../../../websocket/client/fields.ts';
 import { commonFields } from '../../../websocket/common-fields.ts';
 import { matcher } from '../../../websocket/messages.ts';
+import { checkServer } from '../../../websocket/server/check.ts';
 import { serverFields } from '../../../websocket/server/fields.ts';
 
 const dedupe = z
@@ -26,9 +27,14 @@ const dedupe = z
 const resume = z
   .strictObject({
     cursor: jsonPath.describe('The JSON path of the cursor in a message, such as `seq` or `data.time`.'),
-    path: z.string().min(1).describe('The file that keeps it. It holds one cursor for each URL.'),
+    path: z
+      .string()
+      .min(1)
+      .describe(
+        'The file that keeps it. It holds one cursor for each URL; the URLs of `strategy: failover` share one.',
+      ),
     rewind: z
-      .union([z.int().min(1), duration('s', { min: 1 })])
+      .union([z.int().min(1), duration('s', { min: 1 }).transform((ms) => ({ ms }))])
       .optional()
       .describe(
         'How far to go back behind it, to be safe: a number for cursors that are whole numbers, a duration for those that are times (ISO 8601).',
@@ -140,39 +146,28 @@ function checkClient(value: Value, fail: Fail): void {
     fail(['tls'], 'has no effect with a ws:// URL; use wss:// or remove it');
   }
   if (value.strategy !== undefined && urls.length < 2) fail(['strategy'], 'is for a list of URLs');
+  if ((value.redundancy ?? 1) > 1) {
+    if (value.dedupe === undefined) {
+      fail(['redundancy'], 'needs `dedupe`, or each message would be passed on once for each connection');
+    }
+    if (value.strategy === 'failover') {
+      fail(['redundancy'], '`strategy: failover` keeps one connection; use one of the two');
+    }
+  }
+  checkCursor(value, fail);
+  checkClientConfig(value, urls, fail);
 }
 
-function checkServer(value: Value, fail: Fail): void {
-  if (value.tls !== undefined) {
-    refuseOtherMode(tls.shape, value.tls, 'server', (field, message) => fail(['tls', field], message));
-    if (value.tls.cert_file === undefined) fail(['tls'], 'a server needs cert_file and key_file');
+/** `resume` and `{{cursor}}` do nothing without each other. */
+function checkCursor(value: Value, fail: Fail): void {
+  const { url, query, headers, protocols, on_open, heartbeat } = value;
+  const used = /\{\{\s*cursor\b/.test(
+    JSON.stringify([url, query, headers, protocols, on_open, heartbeat?.send, heartbeat?.reply]),
+  );
+  if (value.resume !== undefined && !used) {
+    fail(['resume'], 'needs `{{cursor}}` in `url`, `query`, `headers` or `on_open`, to go on from there');
   }
-  if (value.auth?.type === 'mtls' && value.tls?.ca_file === undefined) {
-    fail(['auth'], 'mtls needs `tls.ca_file`, the authority of the clients’ certificates');
-  }
-  if (value.protocol_required === true && value.protocols.length === 0) {
-    fail(['protocol_required'], 'needs `protocols`');
-  }
-  if (value.url === undefined) {
-    if (value.port === undefined)
-      fail(['port'], 'missing; a server needs `port`, or `url` with the address to bind');
-    return;
-  }
-  if (typeof value.url !== 'string') return fail(['url'], 'a list of URLs is for `mode: client`');
-  const address = parseAddress(value.url);
-  if (address === undefined) {
-    return fail(['url'], 'not an address to bind; expected one like ws://0.0.0.0:8080/ws or 0.0.0.0:8080');
-  }
-  for (const name of ['host', 'port'] as const) {
-    if (value[name] !== undefined) fail([name], 'given by `url` already; remove one of the two');
-  }
-  if (value.path !== undefined && address.path !== undefined && address.path !== '/') {
-    fail(['path'], 'given by `url` already; remove one of the two');
-  }
-  if (address.secure && value.tls === undefined)
-    fail(['tls'], 'missing; a wss:// address needs cert_file and key_file');
-  if (/^ws:/i.test(value.url) && value.tls !== undefined)
-    fail(['tls'], 'does not fit a ws:// address; use wss://');
+  if (value.resume === undefined && used) fail(['resume'], 'missing; `{{cursor}}` has its value from it');
 }
 
 export type WebSocketInputConfig = z.output<typeof schema>;

@@ -2,7 +2,8 @@ import type { Input, InputContext } from '../../../component/contracts.ts';
 import { EndOfInputError } from '../../../errors.ts';
 import type { Batch } from '../../../message/batch.ts';
 import { Acceptor } from '../../../websocket/server/acceptor.ts';
-import { limitsOf, type ServerConfig } from '../../../websocket/server/fields.ts';
+import { drainOf, type ServerConfig } from '../../../websocket/server/fields.ts';
+import { sessionOptions } from '../../../websocket/server/session-options.ts';
 import { Sessions } from '../../../websocket/sessions.ts';
 import type { WebSocketInputConfig } from './config.ts';
 
@@ -11,36 +12,41 @@ export class WebSocketServerInput implements Input {
   readonly budgeted = true;
   readonly listens = true;
   readonly #config: WebSocketInputConfig;
-  readonly #name: string | undefined;
+  readonly #context: InputContext;
   readonly #sessions: Sessions;
   readonly #acceptor: Acceptor;
+  readonly #closed = new AbortController();
   #source = '';
-  #draining = false;
+  #closing = false;
 
   constructor(config: WebSocketInputConfig, context: InputContext) {
     this.#config = config;
-    this.#name = context.name;
-    this.#acceptor = new Acceptor(config as ServerConfig, context, (socket, connection, ext) => {
-      this.#sessions.add(socket, connection, this.#source, ext);
+    this.#context = context;
+    const server = config as ServerConfig;
+    this.#acceptor = new Acceptor(server, context, (socket, connection, ext, expires) => {
+      this.#sessions.add(socket, connection, this.#source, ext, expires);
     });
     const { path } = this.#acceptor;
     context.sessions.declare(path);
     this.#sessions = new Sessions({
+      ...sessionOptions(server, context.events),
       budget: context.budget,
       events: context.events,
       directory: context.sessions,
       path,
-      pingInterval: config.ping_interval,
-      pingTimeout: config.ping_timeout,
-      share: limitsOf(config.limits).in_flight_share,
       lifecycleEvents: config.lifecycle_events,
-      closed: () => this.#endIfDrained(),
+      closed: () => this.#endIfEmpty(),
     });
+  }
+
+  prepare(): Promise<void> {
+    this.#acceptor.reserve();
+    return Promise.resolve();
   }
 
   async connect(): Promise<void> {
     const url = await this.#acceptor.listen();
-    this.#source = this.#name ?? url;
+    this.#source = this.#context.name ?? url;
   }
 
   read(signal: AbortSignal): Promise<Batch> {
@@ -48,19 +54,31 @@ export class WebSocketServerInput implements Input {
   }
 
   drain(): void {
-    this.#draining = true;
     this.#acceptor.stop();
-    const { code = 1001, timeout } = this.#config.drain ?? {};
-    this.#sessions.closeAll(code, code === 1012 ? 'service restart' : 'going away', timeout);
-    this.#endIfDrained();
+    const { sessions } = this.#context;
+    if (!sessions.attached(this.#acceptor.path)) return this.#closeAll();
+    // An output still has answers for them.
+    const { timeout } = drainOf(this.#config.drain);
+    void this.#sessions.settle(timeout, this.#closed.signal).then(
+      () => this.#closeAll(),
+      () => {},
+    );
   }
 
   async close(): Promise<void> {
+    this.#closed.abort();
     this.#sessions.dispose();
     await this.#acceptor.close();
   }
 
-  #endIfDrained(): void {
-    if (this.#draining && this.#sessions.size === 0) this.#sessions.inbox.end(new EndOfInputError());
+  #closeAll(): void {
+    this.#closing = true;
+    const { code, timeout } = drainOf(this.#config.drain);
+    this.#sessions.closeAll(code, code === 1012 ? 'service restart' : 'going away', timeout);
+    this.#endIfEmpty();
+  }
+
+  #endIfEmpty(): void {
+    if (this.#closing && this.#sessions.size === 0) this.#sessions.inbox.end(new EndOfInputError());
   }
 }

@@ -1,6 +1,7 @@
 import { defineInput } from '../../../component/define.ts';
 import { WebSocketClientInput } from './client.ts';
 import { schema } from './config.ts';
+import { joinedConnections } from './connections.ts';
 import { WebSocketServerInput } from './server.ts';
 
 /** Messages from WebSocket connections (RFC 6455): as a client of one server, or as a server of many clients. */
@@ -20,8 +21,11 @@ export const websocketInput = defineInput({
       yaml: 'type: websocket\nurl: wss://feed.example.com/ws\nheaders:\n  Authorization: "Bearer ${TOKEN}"\ntimeout: 5\nreconnect:\n  max: 1m\n',
     },
   ],
-  create: (config, context) =>
-    config.mode === 'server'
+  create: (config, context) => {
+    const joined = joinedConnections(config, context);
+    if (joined !== undefined) return joined;
+    return config.mode === 'server'
       ? new WebSocketServerInput(config, context)
-      : new WebSocketClientInput(config, context),
+      : new WebSocketClientInput(config, context);
+  },
 });

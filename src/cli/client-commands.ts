@@ -1,0 +1,106 @@
+import { Option, type Command } from 'commander';
+import {
+  codecs,
+  addClientOptions,
+  connectionHelp,
+  positiveInteger,
+  positiveNumber,
+  repeated,
+} from './client-options.ts';
+import type { SendOptions } from './send.ts';
+import type { Shell } from './shell.ts';
+import type { TailOptions } from './tail.ts';
+
+const sendHelp = `${connectionHelp}
+
+Examples:
+  $ millrace send ws://localhost:8080/in readings.jsonl
+  $ tail -f app.log | millrace send wss://hub.example.com/in --bearer-file token --reconnect
+  $ millrace send localhost:8080/in -m '{"id":1}' -m '{"id":2}' --wait 2s
+  $ millrace send localhost:8080/in -m ping --count 100000 --rate 5000
+  $ millrace send localhost:8080/in orders.jsonl --id id --ack ack.id --reconnect
+  $ millrace send localhost:8080/in photo.jpg --split none --binary
+
+Without acknowledgements, sent means that this machine's system took it and that the server answered the close at the
+end, which it does once it has read everything. --reconnect then sends again what was not written when the connection
+was lost: a message may arrive twice, and what the network had may be lost. With --id and --ack it sends again what
+was not acknowledged.
+Exit codes: 0 all sent and acknowledged, 1 not, 2 a mistake on the command line.`;
+
+const tailHelp = `
+Codecs:
+  auto    text as it is, binary in base64; text with a line break inside as JSON, so that a line is a message
+  text    every message as it is
+  json    every message as JSON: itself where it is JSON, else as a string (base64 where it is not text)
+  base64  every message in base64
+  raw     every message as it is, and no line break after it
+${connectionHelp}
+
+Examples:
+  $ millrace tail wss://feed.example.com/trades --send '{"op":"subscribe","channel":"trades"}'
+  $ millrace tail localhost:8080/feed --count 10
+  $ millrace tail wss://feed.example.com/trades --codec json --metadata | jq .payload.price
+  $ millrace tail https://feed.example.com/x -H 'X-Key: {{env:FEED_KEY}}' > feed.txt
+
+The first connection must succeed; one that is lost later is made again. --reconnect tries for the first one too,
+--no-reconnect never. Ctrl-C closes the connection and ends.
+Exit codes: 0 ended by Ctrl-C, --count, a reader that went away or, with --no-reconnect, a normal close by the server;
+1 failed, 2 a mistake on the command line.`;
+
+/** Adds `send` and `tail`. `done` is told the exit code. */
+export function addClientCommands(program: Command, shell: Shell, done: (code: number) => void): void {
+  addClientOptions(
+    program
+      .command('send')
+      .description('send the lines of a file or of stdin to a WebSocket server, a message each')
+      .argument('<url>', 'where to connect')
+      .argument('[file]', 'the file; stdin without it, or with -')
+      .addOption(repeated('-m, --message <text>', 'send this instead of an input; repeatable'))
+      .option('--binary', 'send binary messages')
+      .addOption(
+        new Option('--split <how>', 'what of the input is a message: each of its lines, or all of it')
+          .choices(['lines', 'none'])
+          .default('lines'),
+      )
+      .option('--rate <n>', 'messages a second, at most', positiveNumber)
+      .option('--count <n>', 'send this many, the input again and again', positiveInteger)
+      .option('--id <path>', 'the JSON path of a message’s id, such as data.id')
+      .option('--ack <path>', 'the JSON path at which the message that acknowledges it has the same id')
+      .option('--ack-timeout <duration>', 'give up when none is acknowledged for this long', '30s')
+      .addOption(
+        new Option('--max-unacknowledged <n>', 'how many may wait for it at the same time')
+          .argParser(positiveInteger)
+          .default(1000),
+      )
+      .option('--wait <duration>', 'print what the server sends, and stay this long after the last message')
+      .option('--reconnect', 'connect as often as it takes, and go on')
+      .option('--close-timeout <duration>', 'how long the server may take to read it all and close', '60s'),
+  )
+    .addHelpText('after', sendHelp)
+    .action(async (url: string, file: string | undefined, options: SendOptions) => {
+      const { sendCommand } = await import('./send.ts');
+      done(await sendCommand(shell, url, file, options));
+    });
+
+  addClientOptions(
+    program
+      .command('tail')
+      .description('print what a WebSocket server sends, a message a line')
+      .argument('<url>', 'where to connect')
+      .addOption(
+        new Option('--codec <codec>', 'how to print a message, see below').choices(codecs).default('auto'),
+      )
+      .option('--metadata', 'print JSON: payload, encoding and metadata')
+      .option('--count <n>', 'end after this many messages', positiveInteger)
+      .addOption(
+        repeated('--send <text>', 'send this after each connect, such as a subscription; repeatable'),
+      )
+      .option('--reconnect', 'also try again when the first connection fails')
+      .option('--no-reconnect', 'end when the connection is lost'),
+  )
+    .addHelpText('after', tailHelp)
+    .action(async (url: string, options: TailOptions) => {
+      const { tailCommand } = await import('./tail.ts');
+      done(await tailCommand(shell, url, options));
+    });
+}

@@ -1,0 +1,85 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+
+/** What `send` and `tail` have in common on the command line. */
+export interface ClientOptions {
+  readonly header?: readonly string[];
+  readonly protocol?: readonly string[];
+  readonly user?: string;
+  readonly bearer?: string;
+  readonly bearerFile?: string;
+  readonly insecure?: boolean;
+  readonly caFile?: string;
+  readonly certFile?: string;
+  readonly keyFile?: string;
+  readonly proxy?: string;
+  readonly compress?: boolean;
+  readonly timeout: string;
+  readonly pingInterval: string;
+  readonly maxMessageSize: string;
+}
+
+/** The ways to print a payload; the first is the default. */
+export const codecs = ['auto', 'text', 'json', 'base64', 'raw'] as const;
+export type Codec = (typeof codecs)[number];
+
+export const connectionHelp = `
+The URL is ws:// or wss://; http:// and https:// are taken for them, and localhost:8080/feed for
+ws://localhost:8080/feed. The URL, headers and subprotocols may hold {{env:NAME}}, {{file:PATH}}, {{now_ms}} and the
+like, filled in at every attempt: what is on the command line can be seen by every user of the machine.`;
+
+/** Adds the options of a WebSocket client. */
+export function addClientOptions(command: Command): Command {
+  return command
+    .addOption(repeated('-H, --header <header>', "a header of the handshake, 'Name: value'; repeatable"))
+    .addOption(repeated('--protocol <name>', 'a subprotocol to offer; repeatable, the preferred first'))
+    .addOption(
+      new Option('-u, --user <user:password>', 'authenticate with HTTP Basic').conflicts([
+        'bearer',
+        'bearerFile',
+      ]),
+    )
+    .addOption(
+      new Option('--bearer <token>', 'authenticate with a bearer token').conflicts(['user', 'bearerFile']),
+    )
+    .addOption(
+      new Option('--bearer-file <file>', 'the same, from a file, read at every attempt').conflicts([
+        'user',
+        'bearer',
+      ]),
+    )
+    .option('-k, --insecure', 'accept any certificate; gives up what TLS is for')
+    .option('--ca-file <file>', 'certificates of the authorities to trust, PEM')
+    .option('--cert-file <file>', 'the certificate to show to the server, PEM; with --key-file')
+    .option('--key-file <file>', 'its key, PEM')
+    .option('-x, --proxy <url>', 'an HTTP or SOCKS proxy, or none; else the environment decides')
+    .option('--compress', 'offer permessage-deflate')
+    .option('--timeout <duration>', 'how long the handshake may take', '10s')
+    .option(
+      '--ping-interval <duration>',
+      'a connection that is quiet this long gets a ping; 0 for never',
+      '30s',
+    )
+    .option('--max-message-size <size>', 'the largest message', '16MiB');
+}
+
+/** An option that can be given more than once. */
+export function repeated(flags: string, description: string): Option {
+  const add = (value: string, previous: readonly string[] = []): string[] => [...previous, value];
+  return new Option(flags, description).argParser(add);
+}
+
+/** Reads a whole number from 1 up. */
+export function positiveInteger(text: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < 1 || !Number.isSafeInteger(value)) {
+    throw new InvalidArgumentError('Expected a whole number from 1 up.');
+  }
+  return value;
+}
+
+/** Reads a number above 0. */
+export function positiveNumber(text: string): number {
+  const value = Number(text);
+  if (!/^\d*\.?\d+$/.test(text) || value <= 0) throw new InvalidArgumentError('Expected a number above 0.');
+  return value;
+}

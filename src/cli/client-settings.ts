@@ -1,0 +1,109 @@
+import { z } from 'zod';
+import { duration } from '../component/fields.ts';
+import { auth } from '../websocket/auth-fields.ts';
+import { clientFields, subprotocols, websocketUrl } from '../websocket/client/fields.ts';
+import { commonFields } from '../websocket/common-fields.ts';
+import type { ClientConfig } from '../websocket/client/fields.ts';
+import type { ClientOptions } from './client-options.ts';
+import { UsageError } from './shell.ts';
+
+const schema = z.object({
+  url: websocketUrl,
+  protocols: subprotocols,
+  auth: auth.optional(),
+  ...clientFields,
+  ...commonFields,
+});
+
+/** The options that the fields come from, where they are called something else. */
+const optionNames: Readonly<Record<string, string>> = {
+  url: 'URL',
+  protocols: '--protocol',
+  headers: '--header',
+  on_open: '--send',
+};
+
+/** What a connection is made with: what a file would say. */
+export interface ClientSettings {
+  readonly url: string;
+  readonly config: ClientConfig;
+}
+
+/**
+ * What the command line says, checked as a file would be. `onOpen` are messages to send when the connection has opened.
+ * @throws UsageError that lists every mistake
+ */
+export function clientSettings(
+  address: string,
+  options: ClientOptions,
+  onOpen: readonly string[] = [],
+): ClientSettings {
+  const url = withScheme(address);
+  const { caFile, certFile, keyFile, insecure } = options;
+  if (/^ws:/i.test(url) && (caFile ?? certFile ?? keyFile) !== undefined) {
+    throw new UsageError('--ca-file, --cert-file and --key-file have no effect with ws://; use wss://');
+  }
+  const parsed = schema.safeParse({
+    url,
+    protocols: options.protocol ?? [],
+    auth: authOf(options),
+    headers: headersOf(options.header ?? []),
+    timeout: options.timeout,
+    proxy: options.proxy,
+    on_open: onOpen.map((text) => ({ send: text })),
+    max_message_size: options.maxMessageSize,
+    compression: options.compress ?? false,
+    ping_interval: options.pingInterval,
+    tls: { ca_file: caFile, cert_file: certFile, key_file: keyFile, insecure_skip_verify: insecure },
+  });
+  if (parsed.success) return { url: parsed.data.url, config: parsed.data };
+  throw new UsageError([...new Set(parsed.error.issues.map(sentence))].join('\nerror: '));
+}
+
+/** @throws UsageError */
+export function readDuration(option: string, text: string, range: { min?: number } = {}): number {
+  const { data, error } = duration('s', range).safeParse(text);
+  if (data === undefined) throw new UsageError(`${option} ${text}: ${error.issues[0]!.message}`);
+  return data;
+}
+
+/** The URL that is meant: `localhost:8080/feed` and `https://…` are what people type. */
+function withScheme(address: string): string {
+  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(address)?.[1]?.toLowerCase();
+  if (scheme === undefined) return `ws://${address}`;
+  return scheme === 'http' || scheme === 'https' ? address.replace(/^http/i, 'ws') : address;
+}
+
+function authOf({ user, bearer, bearerFile }: ClientOptions): z.input<typeof auth> | undefined {
+  if (bearer !== undefined) return { type: 'bearer', token: bearer };
+  if (bearerFile !== undefined) return { type: 'bearer', token_file: bearerFile };
+  if (user === undefined) return undefined;
+  const colon = user.indexOf(':');
+  if (colon < 1) throw new UsageError('--user: expected user:password');
+  return { type: 'basic', username: user.slice(0, colon), password: user.slice(colon + 1) };
+}
+
+/** A name that is given again gets both values, joined as RFC 9110 section 5.3 and RFC 6265 section 5.4 say. */
+function headersOf(lines: readonly string[]): Record<string, string> {
+  const headers: Record<string, string> = {};
+  for (const line of lines) {
+    const colon = line.indexOf(':');
+    // Not quoted: it may be a secret.
+    if (colon < 1) throw new UsageError("--header: expected 'Name: value'");
+    const value = line.slice(colon + 1).trim();
+    const written = line.slice(0, colon).trim();
+    const name = Object.keys(headers).find((each) => each.toLowerCase() === written.toLowerCase()) ?? written;
+    const before = headers[name];
+    const separator = /^cookie$/i.test(name) ? '; ' : ', ';
+    headers[name] = before === undefined ? value : before + separator + value;
+  }
+  return headers;
+}
+
+function sentence(issue: z.core.$ZodIssue): string {
+  const [field = ''] = issue.path;
+  const option = optionNames[String(field)] ?? `--${String(field).replaceAll('_', '-')}`;
+  const nested = issue.code === 'invalid_key' ? issue.issues[0]?.message : undefined;
+  const header = field === 'headers' && issue.path.length > 1 ? ` ${String(issue.path[1])}` : '';
+  return `${option}${header}: ${nested ?? issue.message}`;
+}

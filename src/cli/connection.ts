@@ -1,0 +1,119 @@
+import { defaultBackoff } from '../component/backoff.ts';
+import type { Environment } from '../component/contracts.ts';
+import { maskUrl } from '../component/mask.ts';
+import { NotConnectedError, errorMessage } from '../errors.ts';
+import { Retry, pause } from '../runtime/retry.ts';
+import { Connector } from '../websocket/client/connector.ts';
+import { limitControlFrames } from '../websocket/control-frames.ts';
+import { deadPeer, describeEnding, violation, type Ending } from '../websocket/ending.ts';
+import { Keepalive } from '../websocket/keepalive.ts';
+import { Session } from '../websocket/session.ts';
+import type { ClientSettings } from './client-settings.ts';
+
+/** Which failures are tried again: none, those after the first connection, or all. */
+export type Persistence = 'never' | 'once_connected' | 'always';
+
+/** An open connection. */
+export interface Link {
+  readonly session: Session;
+  /** Resolves when it has closed. */
+  readonly ended: Promise<LinkEnd>;
+}
+
+export interface LinkEnd extends Ending {
+  /** A sentence that says so. */
+  readonly text: string;
+}
+
+export interface ConnectionOptions {
+  readonly settings: ClientSettings;
+  readonly env: Environment;
+  readonly persistence: Persistence;
+  /** How long the server has to answer a close frame, in milliseconds. */
+  readonly closeTimeout: number;
+  /** Called for a connection before anything that comes on it. */
+  readonly opened: (session: Session) => void;
+  readonly received: (payload: Buffer, binary: boolean, session: Session) => void;
+  /** Called when a connection has closed. */
+  readonly closed: () => void;
+  /** Says something to the user. */
+  readonly notice: (text: string) => void;
+}
+
+/** The connection of a command, made again as often as it should be. */
+export class Connection {
+  readonly #options: ConnectionOptions;
+  readonly #connector: Connector;
+  readonly #keepalive: Keepalive<Session>;
+  readonly #retry = new Retry(defaultBackoff);
+  #connected = false;
+
+  constructor(options: ConnectionOptions) {
+    this.#options = options;
+    const { settings, env, closeTimeout } = options;
+    this.#connector = new Connector({ ...settings, env, closeTimeout });
+    this.#keepalive = new Keepalive({
+      interval: settings.config.ping_interval,
+      timeout: settings.config.ping_timeout,
+      dead: (session) => session.cut(deadPeer),
+    });
+  }
+
+  /**
+   * Connects; `lost` is why the connection before is gone.
+   * @throws why it cannot be, if it is not to be tried again; the signal's reason when it aborts
+   */
+  async open(signal: AbortSignal, lost?: LinkEnd): Promise<Link> {
+    const { persistence, notice, settings } = this.#options;
+    let failure: Error | undefined = lost === undefined ? undefined : new NotConnectedError(lost.text);
+    for (;;) {
+      if (failure !== undefined) {
+        if (persistence === 'never' || (persistence === 'once_connected' && !this.#connected)) throw failure;
+        const wait = this.#retry.failed(failure);
+        notice(`${errorMessage(failure)}; connecting again in ${(wait / 1000).toFixed(1)} s`);
+        await pause(wait, signal);
+      }
+      try {
+        const link = await this.#attempt(signal);
+        this.#retry.connected();
+        this.#connected = true;
+        if (failure !== undefined) notice(`connected to ${maskUrl(settings.url)}`);
+        return link;
+      } catch (error) {
+        signal.throwIfAborted();
+        failure = error as Error;
+      }
+    }
+  }
+
+  async #attempt(signal: AbortSignal): Promise<Link> {
+    const { promise: ended, resolve } = Promise.withResolvers<LinkEnd>();
+    const session = await this.#connector.open(signal, (socket, tcp, url) => {
+      const session = new Session(socket, tcp, maskUrl(url), {
+        remote_address: tcp.remoteAddress ?? '',
+        path: new URL(url).pathname,
+        protocol: socket.protocol,
+      });
+      limitControlFrames(session);
+      socket.on('message', (data, binary) => {
+        const payload = data as Buffer;
+        if (session.intercepts.length > 0 && session.intercepted(payload, binary)) return;
+        session.sequence++;
+        this.#options.received(payload, binary, session);
+      });
+      socket.on('error', (error) => {
+        session.ours ??= violation(error);
+      });
+      socket.on('close', (code, reason) => {
+        this.#keepalive.remove(session);
+        const ending = session.ours ?? { code, reason: session.masked(reason.toString()) };
+        resolve({ ...ending, text: describeEnding(url, ending, session.ours !== undefined) });
+        this.#options.closed();
+      });
+      this.#keepalive.add(session);
+      this.#options.opened(session);
+      return session;
+    });
+    return { session, ended };
+  }
+}

@@ -1,0 +1,165 @@
+import { isUtf8 } from 'node:buffer';
+import { createReadStream } from 'node:fs';
+import type { Readable } from 'node:stream';
+import { MillraceError, errorMessage } from '../errors.ts';
+
+const LF = 10;
+const CR = 13;
+/** What is read at a time, in bytes. */
+const CHUNK = 256 * 1024;
+/** An input that has to be repeated is kept up to this size, in bytes; a message counts for this much besides. */
+const KEPT = 16 * 1024 * 1024;
+const MESSAGE_COST = 64;
+/** A few messages that are repeated are given this many at a time. */
+const BLOCK = 1024;
+
+export interface SourceOptions {
+  /** Messages of the command line, in place of an input. */
+  readonly messages: readonly string[];
+  /** The file; undefined for stdin. */
+  readonly file: string | undefined;
+  readonly stdin: () => Readable;
+  /** Whether a line is a message, or the whole input is. */
+  readonly split: 'lines' | 'none';
+  readonly binary: boolean;
+  /** In bytes. */
+  readonly maxMessageSize: number;
+  /** How many messages to give; the input is repeated to make as many. Undefined gives it once. */
+  readonly count: number | undefined;
+}
+
+/** What `send` sends. It is read as it is asked for, so what is in memory is bounded. */
+export class MessageSource {
+  readonly #options: SourceOptions;
+  #stream: Readable | undefined;
+
+  constructor(options: SourceOptions) {
+    this.#options = options;
+  }
+
+  /** The messages in blocks, none of which is empty. @throws MillraceError for an input that cannot be sent */
+  async *blocks(): AsyncGenerator<readonly Buffer[], void, undefined> {
+    const { count } = this.#options;
+    if (count === undefined) {
+      yield* this.#once();
+      return;
+    }
+    let left = count;
+    for await (const block of this.#repeated()) {
+      const part = block.length <= left ? block : block.slice(0, left);
+      yield part;
+      left -= part.length;
+      if (left === 0) return;
+    }
+  }
+
+  /** Stops waiting for input. */
+  close(): void {
+    this.#stream?.destroy();
+  }
+
+  async *#repeated(): AsyncGenerator<readonly Buffer[], void, undefined> {
+    const { file } = this.#options;
+    let kept: Buffer[] | undefined = [];
+    let size = 0;
+    for (let round = 0; ; round++) {
+      let found = false;
+      for await (const block of this.#once()) {
+        found = true;
+        if (round === 0) {
+          for (const message of block) size += message.length + MESSAGE_COST;
+          if (size > KEPT) kept = undefined;
+          else kept?.push(...block);
+        }
+        yield block;
+      }
+      if (!found) throw unreadable(`${this.#name} is empty; there is nothing to repeat`);
+      if (kept !== undefined) break;
+      if (file === undefined) {
+        throw unreadable('standard input has more than 16 MiB and cannot be repeated; give it as a file');
+      }
+    }
+    const many = Array.from({ length: Math.ceil(BLOCK / kept.length) }, () => kept).flat();
+    for (;;) yield many;
+  }
+
+  async *#once(): AsyncGenerator<readonly Buffer[], void, undefined> {
+    const { messages, split } = this.#options;
+    if (messages.length > 0) yield messages.map((text) => Buffer.from(text));
+    else if (split === 'lines') yield* this.#lines();
+    else yield [await this.#whole()];
+  }
+
+  async *#lines(): AsyncGenerator<readonly Buffer[], void, undefined> {
+    // A line that has not ended yet.
+    let rest: Buffer[] = [];
+    let size = 0;
+    let number = 0;
+    for await (const chunk of this.#chunks()) {
+      const lines: Buffer[] = [];
+      let start = 0;
+      for (let end = chunk.indexOf(LF); end >= 0; end = chunk.indexOf(LF, start)) {
+        const part = chunk.subarray(start, end);
+        lines.push(this.#line(rest.length === 0 ? part : Buffer.concat([...rest, part]), ++number));
+        rest = [];
+        size = 0;
+        start = end + 1;
+      }
+      if (start < chunk.length) {
+        rest.push(chunk.subarray(start));
+        size += chunk.length - start;
+        // One more for a carriage return.
+        if (size > this.#options.maxMessageSize + 1) throw this.#tooLong(`line ${number + 1}`);
+      }
+      if (lines.length > 0) yield lines;
+    }
+    if (rest.length > 0) yield [this.#line(Buffer.concat(rest), number + 1)];
+  }
+
+  #line(line: Buffer, number: number): Buffer {
+    const message = line.at(-1) === CR ? line.subarray(0, -1) : line;
+    if (message.length > this.#options.maxMessageSize) throw this.#tooLong(`line ${number}`);
+    return this.#checked(message, `line ${number}`);
+  }
+
+  async #whole(): Promise<Buffer> {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    for await (const chunk of this.#chunks()) {
+      chunks.push(chunk);
+      size += chunk.length;
+      if (size > this.#options.maxMessageSize) throw this.#tooLong('the input');
+    }
+    return this.#checked(Buffer.concat(chunks), 'the input');
+  }
+
+  async *#chunks(): AsyncGenerator<Buffer, void, undefined> {
+    const { file, stdin } = this.#options;
+    this.#stream = file === undefined ? stdin() : createReadStream(file, { highWaterMark: CHUNK });
+    try {
+      for await (const chunk of this.#stream) yield chunk as Buffer;
+    } catch (error) {
+      throw unreadable(`cannot read ${this.#name}: ${errorMessage(error)}`, error);
+    }
+  }
+
+  get #name(): string {
+    return this.#options.file ?? 'standard input';
+  }
+
+  #checked(message: Buffer, where: string): Buffer {
+    if (this.#options.binary || isUtf8(message)) return message;
+    throw unreadable(`${this.#name}: ${where} is not valid UTF-8 and cannot be a text message; use --binary`);
+  }
+
+  #tooLong(what: string): MillraceError {
+    const { maxMessageSize } = this.#options;
+    return unreadable(
+      `${this.#name}: ${what} is longer than --max-message-size (${maxMessageSize} bytes); raise it`,
+    );
+  }
+}
+
+function unreadable(message: string, cause?: unknown): MillraceError {
+  return new MillraceError('MILLRACE_FILE_UNAVAILABLE', message, { cause, fatal: true });
+}

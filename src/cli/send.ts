@@ -1,0 +1,184 @@
+import { errorMessage } from '../errors.ts';
+import { parseJsonPath, type JsonPath } from '../message/json-path.ts';
+import { errorCode } from '../telemetry/events.ts';
+import { holds, type Session } from '../websocket/session.ts';
+import { Acknowledgements } from './acknowledgements.ts';
+import type { ClientOptions } from './client-options.ts';
+import { clientSettings, readDuration } from './client-settings.ts';
+import { Connection } from './connection.ts';
+import { Interrupt, Interrupted } from './interrupt.ts';
+import { Pace } from './pace.ts';
+import { Printer } from './printer.ts';
+import { Progress, Rate } from './progress.ts';
+import { MessageSource } from './send-source.ts';
+import { Sender } from './sender.ts';
+import { type Shell, UsageError } from './shell.ts';
+import { formatOf } from './tail-format.ts';
+
+export interface SendOptions extends ClientOptions {
+  readonly message?: readonly string[];
+  readonly binary?: boolean;
+  readonly split: 'lines' | 'none';
+  readonly rate?: number;
+  readonly count?: number;
+  readonly id?: string;
+  readonly ack?: string;
+  readonly ackTimeout: string;
+  readonly maxUnacknowledged: number;
+  readonly wait?: string;
+  readonly closeTimeout: string;
+  readonly reconnect?: boolean;
+}
+
+/** How long the server has to answer a close after an interrupt, in milliseconds. */
+const INTERRUPT_TIMEOUT = 3_000;
+
+const LINE_END = Buffer.from('\n');
+
+/** `millrace send URL [FILE]`: sends the lines of a file or of stdin, or messages of the command line. */
+export async function sendCommand(
+  shell: Shell,
+  url: string,
+  file: string | undefined,
+  options: SendOptions,
+): Promise<number> {
+  const settings = clientSettings(url, options);
+  const { message: messages = [] } = options;
+  if (file !== undefined && messages.length > 0) {
+    throw new UsageError('expected either a file or --message, not both');
+  }
+  const wait = options.wait === undefined ? undefined : readDuration('--wait', options.wait);
+  const closeTimeout = readDuration('--close-timeout', options.closeTimeout, { min: 1 });
+  const acknowledgements = acknowledgementsOf(options);
+  const { stdout, stderr } = shell.stdio;
+  const interrupt = new Interrupt();
+  const { signal } = interrupt;
+  const source = new MessageSource({
+    messages,
+    file: file === '-' ? undefined : file,
+    stdin: () => shell.stdio.stdin,
+    split: options.split,
+    binary: options.binary === true,
+    maxMessageSize: settings.config.max_message_size,
+    count: options.count,
+  });
+  const typed = messages.length === 0 && (file ?? '-') === '-' && shell.stdio.stdin.isTTY;
+  if (typed) shell.err('reading messages from the terminal, a line each; Ctrl-D ends\n');
+  let session: Session | undefined;
+  const printer = new Printer(stdout, {
+    hold: (held) => {
+      if (held) session?.hold(holds.budget);
+      else session?.release(holds.budget);
+    },
+    gone: () => {},
+  });
+  const format = formatOf('auto', false);
+  const notice = (text: string): void => progress.aside(`${text}\n`);
+  const connection = new Connection({
+    settings,
+    env: shell.env,
+    persistence: options.reconnect === true ? 'always' : 'never',
+    closeTimeout,
+    opened: (next) => {
+      session = next;
+      if (printer.held) session.hold(holds.budget);
+    },
+    received: (payload, binary, from) => {
+      if (acknowledgements?.received(payload) === true) sender.wake();
+      else if (wait !== undefined && !signal.aborted) printer.print(format(payload, binary, from), LINE_END);
+    },
+    closed: () => sender.wake(),
+    notice,
+  });
+  const sender = new Sender({
+    connection,
+    source,
+    pace: new Pace(options.rate ?? Infinity),
+    acknowledgements,
+    resend: options.reconnect === true && acknowledgements === undefined,
+    binary: options.binary === true,
+    signal,
+    notice,
+  });
+  const rate = new Rate();
+  const onTerminal = typed || (wait !== undefined && stdout.isTTY);
+  const progress = new Progress(stderr, stderr.isTTY && !onTerminal, () => {
+    const { sent } = sender;
+    const of = options.count === undefined ? '' : ` of ${options.count}`;
+    const acked = acknowledgements === undefined ? '' : `, ${acknowledgements.count} acknowledged`;
+    return `${sent}${of} sent, ${rate.next(sent)}/s${acked}`;
+  });
+  const started = performance.now();
+  let failure: unknown;
+  let took: number | undefined;
+  try {
+    await sender.run();
+    took = performance.now() - started;
+    if (wait !== undefined) await sender.linger(wait);
+  } catch (error) {
+    failure = error;
+  }
+  took ??= performance.now() - started;
+  source.close();
+  signal.addEventListener('abort', () => abandon(session));
+  if (signal.aborted) abandon(session);
+  try {
+    await sender.close();
+  } catch (error) {
+    // What is acknowledged cannot be lost any more.
+    if (acknowledgements === undefined) failure ??= error;
+  }
+  await printer.idle(signal);
+  progress.stop();
+  interrupt.dispose();
+  failure ??= printer.failure;
+  if (failure !== undefined) shell.err(`${failureLine(failure)}\n`);
+  shell.err(`${summary(sender, acknowledgements, took)}\n`);
+  return failure === undefined ? 0 : 1;
+}
+
+/** After an interrupt the server has less time, and what it sends is not waited for. */
+function abandon(session: Session | undefined): void {
+  session?.release(holds.budget);
+  const timer = setTimeout(() => session?.socket.terminate(), INTERRUPT_TIMEOUT);
+  session?.socket.once('close', () => clearTimeout(timer));
+}
+
+/** @throws UsageError */
+function acknowledgementsOf(options: SendOptions): Acknowledgements | undefined {
+  if ((options.id === undefined) !== (options.ack === undefined)) {
+    throw new UsageError('--id and --ack belong together; give both or neither');
+  }
+  if (options.id === undefined || options.ack === undefined) return undefined;
+  return new Acknowledgements({
+    id: readPath('--id', options.id),
+    ack: readPath('--ack', options.ack),
+    limit: options.maxUnacknowledged,
+    timeout: readDuration('--ack-timeout', options.ackTimeout, { min: 1 }),
+  });
+}
+
+function readPath(option: string, text: string): JsonPath {
+  const path = parseJsonPath(text);
+  if (path === undefined) {
+    throw new UsageError(`${option} ${text}: not a path; expected one like id, data.id or items[0].id`);
+  }
+  return path;
+}
+
+function failureLine(failure: unknown): string {
+  if (failure instanceof Interrupted) return failure.message;
+  return `${errorCode(failure)}: ${errorMessage(failure)}`;
+}
+
+function summary(
+  sender: Sender,
+  acknowledgements: Acknowledgements | undefined,
+  milliseconds: number,
+): string {
+  const { sent, written, bytes } = sender;
+  const rate = Math.round((written * 1000) / Math.max(milliseconds, 1));
+  const far = written < sent ? ` (${sent - written} more were not written)` : '';
+  const acked = acknowledgements === undefined ? '' : `; ${acknowledgements.describe()}`;
+  return `sent ${written} messages${far}, ${bytes} bytes, in ${(milliseconds / 1000).toFixed(2)} s, ${rate}/s${acked}`;
+}

@@ -1,0 +1,118 @@
+import { holds, type Session } from '../websocket/session.ts';
+import { clientSettings } from './client-settings.ts';
+import type { ClientOptions, Codec } from './client-options.ts';
+import { Connection, type Link, type Persistence } from './connection.ts';
+import { Interrupt } from './interrupt.ts';
+import { Printer } from './printer.ts';
+import { Progress, Rate } from './progress.ts';
+import { type Shell, UsageError } from './shell.ts';
+import { formatOf } from './tail-format.ts';
+import { errorMessage } from '../errors.ts';
+import { errorCode } from '../telemetry/events.ts';
+
+export interface TailOptions extends ClientOptions {
+  readonly codec: Codec;
+  readonly metadata?: boolean;
+  readonly count?: number;
+  readonly send?: readonly string[];
+  /** Undefined unless the command line says so: then a connection that was lost is made again. */
+  readonly reconnect?: boolean;
+}
+
+/** How long the server has to answer a close, and stdout to take what is left after an interrupt. Milliseconds. */
+const END_TIMEOUT = 3_000;
+
+/** Normal closure, and no code at all (RFC 6455 section 7.4.1). */
+const normal: readonly number[] = [1000, 1005];
+
+const LINE_END = Buffer.from('\n');
+
+/** `millrace tail URL`: prints what arrives on a connection, until it is told to stop. */
+export async function tailCommand(shell: Shell, url: string, options: TailOptions): Promise<number> {
+  const settings = clientSettings(url, options, options.send);
+  if (options.codec === 'raw' && options.metadata === true) {
+    throw new UsageError('--codec raw has no lines for --metadata; use --codec base64');
+  }
+  const { count = Infinity } = options;
+  const format = formatOf(options.codec, options.metadata === true);
+  const lineEnd = options.codec === 'raw' ? [] : [LINE_END];
+  const { stdout, stderr } = shell.stdio;
+  const interrupt = new Interrupt();
+  /** Aborts when there is nothing more to print. */
+  const done = new AbortController();
+  const signal = AbortSignal.any([interrupt.signal, done.signal]);
+  const stopped = aborted(signal);
+  let received = 0;
+  let session: Session | undefined;
+  let failure: unknown;
+  const printer = new Printer(stdout, {
+    hold: (held) => {
+      if (held) session?.hold(holds.budget);
+      else session?.release(holds.budget);
+    },
+    gone: () => done.abort(),
+  });
+  const rate = new Rate();
+  // What is printed on the terminal itself shows that it goes on.
+  const progress = new Progress(stderr, stderr.isTTY && !stdout.isTTY, () => {
+    return `${received} received, ${rate.next(received)}/s`;
+  });
+  const connection = new Connection({
+    settings,
+    env: shell.env,
+    persistence: persistenceOf(options.reconnect),
+    closeTimeout: END_TIMEOUT,
+    opened: (next) => {
+      session = next;
+      if (printer.held) session.hold(holds.budget);
+    },
+    received: (payload, binary, session) => {
+      if (signal.aborted) return;
+      printer.print(format(payload, binary, session), ...lineEnd);
+      received++;
+      if (received >= count) done.abort();
+    },
+    closed: () => {},
+    notice: (text) => progress.aside(`${text}\n`),
+  });
+  try {
+    let link = await connection.open(signal);
+    for (;;) {
+      const end = await Promise.race([link.ended, stopped]);
+      if (end === undefined) {
+        await close(link);
+        break;
+      }
+      if (options.reconnect === false && normal.includes(end.code)) break;
+      link = await connection.open(signal, end);
+    }
+  } catch (error) {
+    if (!signal.aborted) failure = error;
+  }
+  await printer.idle(interrupt.signal.aborted ? AbortSignal.timeout(END_TIMEOUT) : interrupt.signal);
+  progress.stop();
+  interrupt.dispose();
+  failure ??= printer.failure;
+  if (failure === undefined) return 0;
+  shell.err(`${errorCode(failure)}: ${errorMessage(failure)}\n`);
+  return 1;
+}
+
+function persistenceOf(reconnect: boolean | undefined): Persistence {
+  if (reconnect === undefined) return 'once_connected';
+  return reconnect ? 'always' : 'never';
+}
+
+/** What comes meanwhile is read, so that the answer is not stuck behind it, and not printed. */
+async function close(link: Link): Promise<void> {
+  link.session.close(1000, 'done');
+  link.session.release(holds.budget);
+  await link.ended;
+}
+
+function aborted(signal: AbortSignal): Promise<undefined> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve(undefined);
+    else signal.addEventListener('abort', () => resolve(undefined), { once: true });
+  });
+}

@@ -1,0 +1,97 @@
+import { EndOfInputError } from '../errors.ts';
+import type { Batch } from '../message/batch.ts';
+import type { Input, Source } from './contracts.ts';
+import { Waker } from './waker.ts';
+
+export interface JoinedOptions {
+  /** How many of them must be ready: `every` one, or at least `some`. */
+  readonly ready: 'every' | 'some';
+  /** Gives the part of a batch that goes on, and undefined when that is nothing; whoever drops sees to the ack. */
+  readonly filter?: ((batch: Batch) => Batch | undefined) | undefined;
+}
+
+/** Several inputs as one. Each connects, and connects again, by itself; it ends when all have ended. */
+export class JoinedSources implements Input {
+  readonly budgeted = true;
+  readonly composite = true;
+  readonly #sources: readonly Source[];
+  readonly #options: JoinedOptions;
+  /** Sources that are waiting for data or have ended. */
+  readonly #reading = new Set<Source>();
+  readonly #ready: { source: Source; batch: Batch }[] = [];
+  #ended = 0;
+  #failure: { error: unknown } | undefined;
+  readonly #waker = new Waker();
+
+  constructor(sources: readonly Source[], options: JoinedOptions) {
+    this.#sources = sources;
+    this.#options = options;
+  }
+
+  get listens(): boolean {
+    return this.#sources.some((source) => source.listens);
+  }
+
+  async prepare(): Promise<void> {
+    for (const source of this.#sources) await source.prepare();
+  }
+
+  /** Each source connects by itself, at its first read. */
+  connect(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async dial(signal: AbortSignal): Promise<void> {
+    for (const source of this.#sources) await source.dial(signal);
+  }
+
+  notReady(): string | undefined {
+    const states = this.#sources.map((source) => source.notReady());
+    const reasons = states.filter((reason) => reason !== undefined);
+    return this.#options.ready === 'every' || reasons.length === states.length ? reasons[0] : undefined;
+  }
+
+  async read(signal: AbortSignal): Promise<Batch> {
+    for (const source of this.#sources) this.#start(source, signal);
+    for (;;) {
+      signal.throwIfAborted();
+      const next = this.#ready.shift();
+      if (next !== undefined) {
+        this.#reading.delete(next.source);
+        this.#start(next.source, signal);
+        const { filter } = this.#options;
+        const batch = filter === undefined ? next.batch : filter(next.batch);
+        if (batch === undefined) continue;
+        return batch;
+      }
+      if (this.#failure !== undefined) throw this.#failure.error;
+      if (this.#ended === this.#sources.length) throw new EndOfInputError();
+      await this.#waker.wait(signal);
+    }
+  }
+
+  drain(): void {
+    for (const source of this.#sources) source.drain();
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#sources.map((source) => source.close()));
+  }
+
+  /** One read of each source is always under way, and at most one batch of each waits. */
+  #start(source: Source, signal: AbortSignal): void {
+    if (this.#reading.has(source)) return;
+    this.#reading.add(source);
+    void source.read(signal).then(
+      (batch) => {
+        this.#ready.push({ source, batch });
+        this.#waker.wake();
+      },
+      (error: unknown) => {
+        if (error instanceof EndOfInputError) this.#ended++;
+        else this.#failure ??= { error };
+        this.#waker.wake();
+      },
+    );
+  }
+}

@@ -1,0 +1,23 @@
+import { maskUrl } from '../../../component/mask.ts';
+import { parseJsonPath } from '../../../message/json-path.ts';
+import type { ComponentEvents } from '../../../telemetry/events.ts';
+import { Cursor } from '../../../websocket/client/resume.ts';
+import type { ConnectionConfig } from './connections.ts';
+
+/** The cursor of what comes from `urls`, if `resume` asks for one; connections to one URL share theirs. */
+export function cursorOf(
+  config: ConnectionConfig,
+  urls: readonly string[],
+  events: ComponentEvents,
+): Cursor | undefined {
+  const { resume, sharedCursor } = config;
+  if (resume === undefined || sharedCursor !== undefined) return sharedCursor;
+  return new Cursor({
+    file: resume.path,
+    // Without secrets, so that a new one does not lose the cursor; the same in whichever order they are listed.
+    key: urls.map(maskUrl).toSorted().join(' '),
+    path: parseJsonPath(resume.cursor)!,
+    rewind: resume.rewind,
+    events,
+  });
+}

@@ -1,0 +1,62 @@
+import type { OpenSession, SessionWatcher } from '../../../component/sessions.ts';
+import type { Batch, Run } from '../../../message/batch.ts';
+import { Wanted, valuesOf } from './match.ts';
+
+const nobody: ReadonlySet<OpenSession> = new Set();
+
+/** The sessions of a path, and who of them gets a message. */
+export class Audience implements SessionWatcher {
+  readonly #sessions = new Set<OpenSession>();
+  /** By their values in the first entry of `match`: a message must not cost a look at each session. */
+  readonly #byValue = new Map<string, Set<OpenSession>>();
+  readonly #first: Wanted | undefined;
+  readonly #others: readonly Wanted[];
+
+  constructor(match: Readonly<Record<string, string>> = {}) {
+    const [first, ...others] = Object.entries(match).map(([entry, text]) => new Wanted(entry, text));
+    this.#first = first;
+    this.#others = others;
+  }
+
+  get size(): number {
+    return this.#sessions.size;
+  }
+
+  add(session: OpenSession): void {
+    this.#sessions.add(session);
+    if (this.#first === undefined) return;
+    for (const value of valuesOf(session.ext, this.#first.entry)) {
+      const known = this.#byValue.get(value);
+      if (known === undefined) this.#byValue.set(value, new Set([session]));
+      else known.add(session);
+    }
+  }
+
+  remove(session: OpenSession): void {
+    this.#sessions.delete(session);
+    if (this.#first === undefined) return;
+    for (const value of valuesOf(session.ext, this.#first.entry)) {
+      const known = this.#byValue.get(value);
+      known?.delete(session);
+      if (known?.size === 0) this.#byValue.delete(value);
+    }
+  }
+
+  /** Who gets the message at `index`, which `run` belongs to; undefined when it has no value for what is matched. */
+  of(batch: Batch, index: number, run: Run): Iterable<OpenSession> | undefined {
+    if (this.#first === undefined) return this.#sessions;
+    const value = this.#first.valueFor(batch, index, run);
+    if (value === undefined) return undefined;
+    const found = this.#byValue.get(value) ?? nobody;
+    if (this.#others.length === 0) return found;
+    const rest: { entry: string; value: string }[] = [];
+    for (const wanted of this.#others) {
+      const also = wanted.valueFor(batch, index, run);
+      if (also === undefined) return undefined;
+      rest.push({ entry: wanted.entry, value: also });
+    }
+    return [...found].filter((session) =>
+      rest.every((each) => valuesOf(session.ext, each.entry).includes(each.value)),
+    );
+  }
+}

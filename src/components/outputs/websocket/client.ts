@@ -1,0 +1,127 @@
+import type { Backoff } from '../../../component/backoff.ts';
+import type { Output, OutputContext } from '../../../component/contracts.ts';
+import { backoffOf } from '../../../component/fields.ts';
+import { maskUrl } from '../../../component/mask.ts';
+import { NotConnectedError } from '../../../errors.ts';
+import type { Batch } from '../../../message/batch.ts';
+import { Connector } from '../../../websocket/client/connector.ts';
+import { CLOSE_TIMEOUT } from '../../../websocket/client/dial.ts';
+import type { ClientConfig } from '../../../websocket/client/fields.ts';
+import { Heartbeats, type Heartbeat } from '../../../websocket/client/heartbeat.ts';
+import { endingError } from '../../../websocket/client/policy.ts';
+import { limitControlFrames } from '../../../websocket/control-frames.ts';
+import { deadPeer, violation } from '../../../websocket/ending.ts';
+import { Keepalive } from '../../../websocket/keepalive.ts';
+import { Session } from '../../../websocket/session.ts';
+import { clientConfig, type WebSocketOutputConfig } from './config.ts';
+import { isBinary } from './frames.ts';
+
+/** Sends every message to one server. */
+export class WebSocketClientOutput implements Output {
+  readonly backoff: Backoff;
+  readonly #config: ClientConfig;
+  /** As it may be shown. */
+  readonly #url: string;
+  readonly #context: OutputContext;
+  readonly #connector: Connector;
+  readonly #keepalive: Keepalive<Session>;
+  readonly #heartbeats: Heartbeats | undefined;
+  #session: Session | undefined;
+  /** Why the connection is gone, or undefined while it is open. */
+  #lost: Error | undefined = new NotConnectedError('not connected');
+
+  constructor(config: WebSocketOutputConfig, context: OutputContext) {
+    const settings = clientConfig(config);
+    const { url } = settings;
+    this.#config = settings;
+    this.#url = maskUrl(url);
+    this.#context = context;
+    this.backoff = backoffOf(settings.reconnect);
+    this.#connector = new Connector({
+      url,
+      config: settings,
+      env: context.env,
+      closeTimeout: CLOSE_TIMEOUT,
+    });
+    this.#heartbeats = settings.heartbeat && new Heartbeats(settings.heartbeat, context.events);
+    this.#keepalive = new Keepalive({
+      interval: settings.ping_interval,
+      timeout: settings.ping_timeout,
+      dead: (session) => session.cut(deadPeer),
+    });
+  }
+
+  async connect(signal: AbortSignal): Promise<void> {
+    let heartbeat: Heartbeat | undefined;
+    await this.#connector.open(signal, (socket, connection, url, values) => {
+      const session = new Session(socket, connection, url, {});
+      limitControlFrames(session);
+      // What the server sends is nobody's, unless something here waits for it.
+      socket.on('message', (data, binary) => void session.intercepted(data as Buffer, binary));
+      socket.on('error', (error) => {
+        session.ours ??= violation(error);
+      });
+      socket.on('close', (code, reason) => {
+        const ending = session.ours ?? { code, reason: session.masked(reason.toString()) };
+        this.#keepalive.remove(session);
+        this.#context.events.connectionClosed({ ...ending, url });
+        // The end of an attempt that failed is what `connect` has thrown.
+        if (session !== this.#session || !session.established) return;
+        this.#lost = endingError(url, ending, session.ours !== undefined, this.#config.reconnect);
+        this.#context.lost(this.#lost);
+      });
+      this.#keepalive.add(session);
+      this.#session = session;
+      this.#lost = undefined;
+      this.#context.events.connectionOpened({ url });
+      heartbeat = this.#heartbeats?.attach(session, values);
+      return session;
+    });
+    if (this.#lost !== undefined) throw this.#lost;
+    heartbeat?.start();
+  }
+
+  async write(batch: Batch, signal: AbortSignal): Promise<void> {
+    const session = this.#session;
+    if (this.#lost !== undefined || session === undefined) throw this.#lost ?? notConnected();
+    const { socket, connection } = session;
+    const { payloads, runs } = batch;
+    const last = payloads.length - 1;
+    await new Promise<void>((resolve, reject) => {
+      const aborted = (): void => reject(signal.reason as Error);
+      signal.addEventListener('abort', aborted, { once: true });
+      const written = (error?: Error | null): void => {
+        signal.removeEventListener('abort', aborted);
+        if (error === undefined || error === null) resolve();
+        else {
+          const message = `cannot send to ${this.#url}: ${error.message}`;
+          reject(this.#lost ?? new NotConnectedError(message, error));
+        }
+      };
+      // The frames of a batch go to the system together; one by one they fill its buffers with little packets.
+      connection.cork();
+      let run = 0;
+      for (const [index, payload] of payloads.entries()) {
+        while (runs[run + 1] !== undefined && runs[run + 1]!.start <= index) run++;
+        const binary = isBinary(batch, runs[run], payload);
+        // The socket writes in order: when the last frame is written, all are.
+        socket.send(payload, { binary }, index === last ? written : undefined);
+      }
+      connection.uncork();
+    });
+  }
+
+  async close(): Promise<void> {
+    const socket = this.#session?.socket;
+    if (socket === undefined || socket.readyState === socket.CLOSED) return;
+    const closed = new Promise<void>((resolve) => {
+      socket.once('close', () => resolve());
+    });
+    socket.close(1000, 'done');
+    await closed;
+  }
+}
+
+function notConnected(): NotConnectedError {
+  return new NotConnectedError('not connected');
+}

@@ -1,0 +1,85 @@
+import { Budget } from '../../../component/budget.ts';
+import type { Output, OutputContext } from '../../../component/contracts.ts';
+import type { Batch } from '../../../message/batch.ts';
+import { Acceptor } from '../../../websocket/server/acceptor.ts';
+import { drainOf, type ServerConfig } from '../../../websocket/server/fields.ts';
+import { sessionOptions } from '../../../websocket/server/session-options.ts';
+import type { Session } from '../../../websocket/session.ts';
+import { Sessions } from '../../../websocket/sessions.ts';
+import { Audience } from './audience.ts';
+import { Broadcast } from './broadcast.ts';
+import { serverConfig, type WebSocketOutputConfig } from './config.ts';
+
+/** Listens, and sends to all who connect. What they send is read and dropped, within their limits. */
+export class WebSocketListenOutput implements Output {
+  readonly #config: ServerConfig;
+  readonly #audience: Audience;
+  readonly #broadcast: Broadcast;
+  readonly #sessions: Sessions;
+  readonly #acceptor: Acceptor;
+  /** Set once it closes: called when the last session has. */
+  #emptied: (() => void) | undefined;
+
+  constructor(config: WebSocketOutputConfig, context: OutputContext) {
+    this.#config = serverConfig(config);
+    this.#audience = new Audience(config.match);
+    this.#broadcast = new Broadcast({
+      audience: this.#audience,
+      policy: config.slow_consumer ?? 'disconnect',
+      limit: undefined,
+      events: context.events,
+    });
+    this.#acceptor = new Acceptor(this.#config, context, (socket, connection, ext, expires) => {
+      const session = this.#sessions.add(socket, connection, '', ext, expires);
+      session.intercepts.push(() => drop(session));
+      this.#audience.add(session);
+    });
+    const { path } = this.#acceptor;
+    context.sessions.declare(path);
+    this.#sessions = new Sessions({
+      ...sessionOptions(this.#config, context.events),
+      // Nothing of what they send is kept.
+      budget: new Budget({ messages: Infinity, bytes: Infinity }),
+      events: context.events,
+      directory: context.sessions,
+      path,
+      share: 1,
+      lifecycleEvents: false,
+      closed: (session) => {
+        this.#audience.remove(session);
+        if (this.#sessions.size === 0) this.#emptied?.();
+      },
+    });
+  }
+
+  prepare(): Promise<void> {
+    this.#acceptor.reserve();
+    return Promise.resolve();
+  }
+
+  async connect(): Promise<void> {
+    await this.#acceptor.listen();
+  }
+
+  write(batch: Batch, signal: AbortSignal): Promise<void> {
+    return this.#broadcast.write(batch, signal);
+  }
+
+  async close(): Promise<void> {
+    this.#acceptor.stop();
+    if (this.#sessions.size > 0) {
+      const { code, timeout } = drainOf(this.#config.drain);
+      const emptied = new Promise<void>((resolve) => (this.#emptied = resolve));
+      this.#sessions.closeAll(code, code === 1012 ? 'service restart' : 'going away', timeout);
+      await emptied;
+    }
+    this.#sessions.dispose();
+    await this.#acceptor.close();
+  }
+}
+
+function drop(session: Session): true {
+  // What it sends is a sign of life, for `idle_timeout`.
+  session.sequence++;
+  return true;
+}

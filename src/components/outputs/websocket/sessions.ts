@@ -1,0 +1,54 @@
+import type { Output, OutputContext } from '../../../component/contracts.ts';
+import { MillraceError } from '../../../errors.ts';
+import type { Batch } from '../../../message/batch.ts';
+import { Audience } from './audience.ts';
+import { Broadcast } from './broadcast.ts';
+import type { WebSocketOutputConfig } from './config.ts';
+
+/** Sends to the sessions of a path that WebSocket inputs of the file serve. */
+export class WebSocketSessionsOutput implements Output {
+  readonly #path: string;
+  readonly #context: OutputContext;
+  readonly #audience: Audience;
+  readonly #broadcast: Broadcast;
+  #unwatch: (() => void) | undefined;
+
+  constructor(config: WebSocketOutputConfig, context: OutputContext) {
+    this.#path = config.path!;
+    this.#context = context;
+    this.#audience = new Audience(config.match);
+    this.#broadcast = new Broadcast({
+      audience: this.#audience,
+      policy: config.slow_consumer ?? 'disconnect',
+      limit: config.outgoing_buffer,
+      events: context.events,
+    });
+    context.sessions.attach(this.#path);
+  }
+
+  prepare(): Promise<void> {
+    const { sessions } = this.#context;
+    if (sessions.serves(this.#path)) return Promise.resolve();
+    const there =
+      sessions.paths.length === 0
+        ? 'nothing of this file is a WebSocket server'
+        : `the paths of this file’s WebSocket servers: ${sessions.paths.join(', ')}`;
+    const message = `nothing serves ${this.#path}; ${there}. To listen on a port, give it \`port\``;
+    return Promise.reject(new MillraceError('MILLRACE_CONFIG_INVALID', message, { field: 'path' }));
+  }
+
+  connect(): Promise<void> {
+    this.#unwatch ??= this.#context.sessions.watch(this.#path, this.#audience);
+    return Promise.resolve();
+  }
+
+  write(batch: Batch, signal: AbortSignal): Promise<void> {
+    return this.#broadcast.write(batch, signal);
+  }
+
+  close(): Promise<void> {
+    this.#unwatch?.();
+    this.#unwatch = undefined;
+    return Promise.resolve();
+  }
+}

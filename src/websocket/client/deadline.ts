@@ -1,0 +1,60 @@
+import { NotConnectedError, errorMessage } from '../../errors.ts';
+
+/** The reason with which a deadline aborts. */
+class NoAnswer extends Error {}
+
+/** The time that one attempt has. Its signal aborts at its end, and when the caller's does. */
+export class Deadline {
+  readonly #controller = new AbortController();
+  readonly #parent: AbortSignal;
+  readonly #timer: NodeJS.Timeout;
+  /** Milliseconds, in all. */
+  readonly timeout: number;
+
+  /** `timeout` in milliseconds; `clear` must be called. */
+  constructor(parent: AbortSignal, timeout: number) {
+    parent.throwIfAborted();
+    this.timeout = timeout;
+    this.#parent = parent;
+    this.#timer = setTimeout(() => {
+      this.#controller.abort(new NoAnswer(`no answer within ${timeout / 1000} s`));
+    }, timeout);
+    parent.addEventListener('abort', this.#aborted, { once: true });
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  clear(): void {
+    clearTimeout(this.#timer);
+    this.#parent.removeEventListener('abort', this.#aborted);
+  }
+
+  readonly #aborted = (): void => this.#controller.abort(this.#parent.reason);
+}
+
+/**
+ * The error of a part of an attempt: `what` could not be done. When the caller has aborted it is the caller's own
+ * reason; when the time was up, that, whatever came of it.
+ */
+export function attemptError(what: string, error: unknown, signal: AbortSignal): Error {
+  const reason: unknown = signal.aborted ? signal.reason : error;
+  if (signal.aborted && !(reason instanceof NoAnswer)) return reason as Error;
+  return new NotConnectedError(`${what}: ${errorMessage(reason)}`, error);
+}
+
+/** Resolves as `promise` does, if the signal does not abort first. @throws the signal's reason */
+export async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  let aborted: (() => void) | undefined;
+  const abort = new Promise<never>((_, reject) => {
+    aborted = () => reject(signal.reason as Error);
+    signal.addEventListener('abort', aborted, { once: true });
+  });
+  try {
+    return await Promise.race([promise, abort]);
+  } finally {
+    signal.removeEventListener('abort', aborted!);
+  }
+}

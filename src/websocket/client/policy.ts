@@ -1,0 +1,64 @@
+import { MillraceError, NotConnectedError } from '../../errors.ts';
+import type { ReconnectConfig } from '../../component/fields.ts';
+import { describeEnding, type Ending } from '../ending.ts';
+
+type Policy = Pick<ReconnectConfig, 'stop_on'> | undefined;
+
+/** The longest that a server may make us wait, in milliseconds. */
+const LONGEST_RETRY_AFTER = 3_600_000;
+
+/** An answer to a handshake that is not the start of a WebSocket. */
+export interface Refusal {
+  readonly status: number;
+  /** The status in words. */
+  readonly reason: string;
+  readonly location: string | undefined;
+  readonly retryAfter: string | undefined;
+}
+
+/**
+ * The error of a connection that has ended; `ours` when we ended it. It is fatal when the server closed it with a code
+ * of `reconnect.stop_on`. `when` is added to the sentence.
+ */
+export function endingError(
+  url: string,
+  ending: Ending,
+  ours: boolean,
+  reconnect: Policy,
+  when = '',
+): MillraceError {
+  const message = describeEnding(url, ending, ours) + when;
+  const codes = reconnect?.stop_on?.close_codes ?? [];
+  if (ours || !codes.some(({ first, last }) => ending.code >= first && ending.code <= last)) {
+    return new NotConnectedError(message);
+  }
+  return stopped(`${message}; \`reconnect.stop_on.close_codes\` names ${ending.code}`);
+}
+
+/** Whether `reconnect.stop_on` names the status. */
+export function stopsOn(status: number, reconnect: Policy): boolean {
+  return reconnect?.stop_on?.statuses.includes(status) ?? false;
+}
+
+/** The error of a handshake that was refused; `message` says so. It is fatal for a status of `reconnect.stop_on`. */
+export function refusalError(message: string, refusal: Refusal, reconnect: Policy): MillraceError {
+  const { status, retryAfter } = refusal;
+  if (stopsOn(status, reconnect)) {
+    return stopped(`${message}; \`reconnect.stop_on.statuses\` names ${status}`);
+  }
+  // Other statuses have a Retry-After too, but these two ask for patience (RFC 6585 section 4, RFC 9110 section 15.6.4).
+  const wait = status === 429 || status === 503 ? readRetryAfter(retryAfter) : 0;
+  return new NotConnectedError(message, undefined, wait);
+}
+
+/** Seconds or an HTTP date (RFC 9110 section 10.2.3), in milliseconds from now; 0 for anything else. */
+export function readRetryAfter(value: string | undefined): number {
+  if (value === undefined) return 0;
+  const text = value.trim();
+  const wait = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now();
+  return Number.isNaN(wait) ? 0 : Math.min(Math.max(wait, 0), LONGEST_RETRY_AFTER);
+}
+
+function stopped(message: string): MillraceError {
+  return new MillraceError('MILLRACE_RECONNECT_STOPPED', message, { fatal: true });
+}

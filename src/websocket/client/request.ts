@@ -1,0 +1,115 @@
+import { Template, type TemplateValues } from '../../component/template.ts';
+import { NotConnectedError, errorMessage } from '../../errors.ts';
+import { SUBPROTOCOL, type ClientConfig } from './fields.ts';
+import { attemptNames } from './values.ts';
+
+/** What a handshake asks for, with every template filled in. */
+export interface HandshakeRequest {
+  readonly url: URL;
+  /** The URL to show: of what was filled in behind its host nothing is seen. Still to be masked. */
+  readonly shown: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly protocols: readonly string[];
+}
+
+/** What a header value may hold (RFC 9110 section 5.5). A line break would begin a header of the value's own making. */
+const HEADER_VALUE = /^[\t\u0020-\u007e\u0080-\u00ff]*$/;
+
+/** The handshake as the configuration has it, with its templates. */
+export class RequestTemplates {
+  readonly #url: Template;
+  readonly #query: readonly Field[];
+  readonly #headers: readonly Field[];
+  readonly #protocols: readonly Field[];
+
+  constructor(url: string, config: Pick<ClientConfig, 'query' | 'headers' | 'protocols'>) {
+    this.#url = Template.parse(url, attemptNames);
+    this.#query = fieldsOf('query', config.query ?? {});
+    this.#headers = fieldsOf('headers', config.headers ?? {});
+    this.#protocols = fieldsOf('protocols', config.protocols);
+  }
+
+  /** `authorization` is the header of `auth`. @throws NotConnectedError that names the field, without its value */
+  render(values: TemplateValues, authorization: string | undefined): HandshakeRequest {
+    const headers = this.#headers.map((field) => [field.name, headerValue(field.path, fill(field, values))]);
+    if (authorization !== undefined)
+      headers.push(['Authorization', headerValue('the credentials of `auth`', authorization)]);
+    return {
+      ...this.#renderUrl(values),
+      headers: Object.fromEntries(headers) as Record<string, string>,
+      protocols: this.#renderProtocols(values),
+    };
+  }
+
+  #renderUrl(values: TemplateValues): { url: URL; shown: string } {
+    const filled: string[] = [];
+    // Each value is a mark at first, so that where it stands is known.
+    const marked = filling('url', () =>
+      this.#url.render(values, (value) => `\uE000${filled.push(encodeURIComponent(value)) - 1}\uE001`),
+    );
+    const unmark = (text: string, value: (index: number) => string): string =>
+      text.replaceAll(/\uE000(\d+)\uE001/g, (_, index: string) => value(Number(index)));
+    const real = (index: number): string => filled[index]!;
+    const url = URL.parse(unmark(marked, real));
+    if (url === null || !/^wss?:$/.test(url.protocol) || url.hash !== '') {
+      throw new NotConnectedError('cannot fill in `url`: with the values of now it is not a WebSocket URL');
+    }
+    const query = this.#query.map(
+      (field) => `${encodeURIComponent(field.name)}=${encodeURIComponent(fill(field, values))}`,
+    );
+    if (query.length > 0)
+      url.search = [url.search.slice(1), ...query].filter((part) => part !== '').join('&');
+    const [, scheme = '', user = '', host = '', rest = ''] =
+      /^([^/]*\/\/)([^/?#]*@)?([^/?#]*)(.*)$/s.exec(marked) ?? [];
+    const hidden = (): string => '***';
+    return { url, shown: scheme + unmark(user, hidden) + unmark(host, real) + unmark(rest, hidden) };
+  }
+
+  #renderProtocols(values: TemplateValues): string[] {
+    const names = this.#protocols.map((field) => {
+      const name = fill(field, values);
+      if (!SUBPROTOCOL.test(name)) {
+        throw new NotConnectedError(
+          `cannot fill in \`${field.path}\`: the result is not a subprotocol name (RFC 6455 section 4.1)`,
+        );
+      }
+      return name;
+    });
+    if (new Set(names).size === names.length) return names;
+    throw new NotConnectedError('cannot fill in `protocols`: two of them are the same now');
+  }
+}
+
+interface Field {
+  readonly name: string;
+  readonly path: string;
+  readonly template: Template;
+}
+
+function fieldsOf(parent: string, texts: Readonly<Record<string, string>> | readonly string[]): Field[] {
+  return Object.entries(texts).map(([name, text]) => ({
+    name,
+    path: Array.isArray(texts) ? `${parent}[${name}]` : `${parent}.${name}`,
+    template: Template.parse(text, attemptNames),
+  }));
+}
+
+function fill(field: Field, values: TemplateValues): string {
+  return filling(field.path, () => field.template.render(values));
+}
+
+function filling(path: string, render: () => string): string {
+  try {
+    return render();
+  } catch (error) {
+    throw new NotConnectedError(`cannot fill in \`${path}\`: ${errorMessage(error)}`, error);
+  }
+}
+
+function headerValue(path: string, value: string): string {
+  if (HEADER_VALUE.test(value)) return value;
+  const where = path.includes(' ') ? path : `\`${path}\``;
+  throw new NotConnectedError(
+    `cannot fill in ${where}: the result holds a line break or another character that a header cannot have`,
+  );
+}

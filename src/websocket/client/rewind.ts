@@ -1,0 +1,30 @@
+/** How far to go back: by a whole number, or by milliseconds. */
+export type Rewind = number | { readonly ms: number };
+
+const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?<fraction>[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)$/;
+
+/** The cursor that lies so far back, as the cursor is written; undefined when it is not of that kind. */
+export function rewound(cursor: string, rewind: Rewind): string | undefined {
+  return typeof rewind === 'number' ? rewoundNumber(cursor, rewind) : rewoundTime(cursor, rewind.ms);
+}
+
+/** Not below zero. Zeros that pad it to a width stay. */
+function rewoundNumber(cursor: string, by: number): string | undefined {
+  if (!/^\d+$/.test(cursor)) return undefined;
+  const back = BigInt(cursor) - BigInt(by);
+  const text = back < 0n ? '0' : back.toString();
+  return cursor.startsWith('0') ? text.padStart(cursor.length, '0') : text;
+}
+
+/** In UTC, with a fraction of a second only if it had one; what is finer than a millisecond is cut off, which is back. */
+function rewoundTime(cursor: string, ms: number): string | undefined {
+  const match = TIME.exec(cursor);
+  const time = match === null ? Number.NaN : Date.parse(cursor);
+  if (Number.isNaN(time)) return undefined;
+  const back = time - ms;
+  if (Number.isNaN(new Date(back).getTime())) return undefined;
+  const hasFraction = match?.groups?.['fraction'] !== undefined;
+  return hasFraction
+    ? new Date(back).toISOString()
+    : new Date(Math.floor(back / 1000) * 1000).toISOString().replace('.000Z', 'Z');
+}

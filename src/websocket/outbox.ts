@@ -1,0 +1,169 @@
+import type { Socket } from 'node:net';
+import type { WebSocket } from 'ws';
+import type { Outgoing } from '../component/sessions.ts';
+
+/** What a message that waits costs besides its payload, roughly: two buffers and the stream's entries for them. */
+const MESSAGE_COST = 256;
+
+/** As much as the socket itself gets of what may be dropped: it cannot give anything back. */
+const HANDED_OVER = 64 * 1024;
+
+interface Waiting {
+  readonly payload: Uint8Array;
+  readonly binary: boolean;
+}
+
+/** What outputs send on one connection: counted, so that it can be bounded whatever the peer does. */
+export class Outbox implements Outgoing {
+  sent = 0;
+  written = 0;
+  readonly #socket: WebSocket;
+  readonly #connection: Socket;
+  /** What the socket does not have yet, from `#head` on. */
+  #queue: Waiting[] = [];
+  #head = 0;
+  #queuedBytes = 0;
+  /** Up to how many bytes the socket is given what is in the queue. */
+  #share = HANDED_OVER;
+  readonly #watchers = new Set<() => void>();
+  #emptied: (() => void) | undefined;
+
+  constructor(socket: WebSocket, connection: Socket) {
+    this.#socket = socket;
+    this.#connection = connection;
+    socket.once('close', () => {
+      this.clear();
+      this.#look();
+    });
+  }
+
+  get waiting(): number {
+    return this.#handed + this.#queuedBytes;
+  }
+
+  hasRoom(size: number, limit: number, dropping = false): boolean {
+    // What may be dropped is ahead of what may not, and goes first.
+    if (this.#queue.length > 0 && !dropping) return false;
+    const { waiting } = this;
+    return waiting === 0 || waiting + size + MESSAGE_COST <= limit;
+  }
+
+  send(payload: Uint8Array, binary: boolean): void {
+    this.sent++;
+    this.#socket.send(payload, { binary }, this.#written);
+  }
+
+  sendDropping(payload: Uint8Array, binary: boolean, limit: number): number {
+    this.#share = Math.min(HANDED_OVER, limit / 2);
+    if (this.#queue.length === 0 && this.#handed < this.#share) {
+      this.send(payload, binary);
+      return 0;
+    }
+    this.#queue.push({ payload, binary });
+    this.#queuedBytes += costOf(payload);
+    let dropped = 0;
+    // The newest stays, however long it is.
+    while (this.waiting > limit && this.#head < this.#queue.length - 1) {
+      this.#shift();
+      dropped++;
+    }
+    return dropped;
+  }
+
+  cork(): void {
+    this.#connection.cork();
+  }
+
+  uncork(): void {
+    this.#connection.uncork();
+  }
+
+  until(done: () => boolean, signal: AbortSignal, timeout?: number): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      const leave = (): void => {
+        clearTimeout(timer);
+        this.#watchers.delete(look);
+        signal.removeEventListener('abort', aborted);
+      };
+      const settle = (value: boolean): void => {
+        leave();
+        resolve(value);
+      };
+      const look = (): void => {
+        if (done()) settle(true);
+        else if (this.#closed) settle(false);
+      };
+      const aborted = (): void => {
+        leave();
+        reject(signal.reason as Error);
+      };
+      const timer = timeout === undefined ? undefined : setTimeout(() => settle(false), timeout);
+      this.#watchers.add(look);
+      signal.addEventListener('abort', aborted, { once: true });
+      if (signal.aborted) aborted();
+      else look();
+    });
+  }
+
+  /** Calls `emptied` once the socket has everything; only the first call counts. */
+  finish(emptied: () => void): void {
+    if (this.#emptied !== undefined) return;
+    this.#emptied = emptied;
+    if (this.#queue.length === 0) emptied();
+  }
+
+  /** Forgets what the socket does not have. */
+  clear(): void {
+    this.#queue = [];
+    this.#head = 0;
+    this.#queuedBytes = 0;
+  }
+
+  get #closed(): boolean {
+    return this.#socket.readyState === this.#socket.CLOSED;
+  }
+
+  get #handed(): number {
+    return this.#socket.bufferedAmount + (this.sent - this.written) * MESSAGE_COST;
+  }
+
+  /** Called for each message in order when the system has taken it, or never will. */
+  readonly #written = (error?: Error | null): void => {
+    if (error !== undefined && error !== null) return;
+    this.written++;
+    this.#pump();
+    this.#look();
+  };
+
+  #pump(): void {
+    if (this.#queue.length === 0 || this.#handed >= this.#share) return;
+    this.cork();
+    while (this.#head < this.#queue.length && this.#handed < this.#share) {
+      const { payload, binary } = this.#shift();
+      this.send(payload, binary);
+    }
+    this.uncork();
+    if (this.#head < this.#queue.length) return;
+    this.clear();
+    this.#emptied?.();
+  }
+
+  #shift(): Waiting {
+    const first = this.#queue[this.#head++]!;
+    this.#queuedBytes -= costOf(first.payload);
+    // Now and then, so that taking one out does not move all the others.
+    if (this.#head > 1024 && this.#head * 2 > this.#queue.length) {
+      this.#queue = this.#queue.slice(this.#head);
+      this.#head = 0;
+    }
+    return first;
+  }
+
+  #look(): void {
+    for (const watcher of this.#watchers) watcher();
+  }
+}
+
+function costOf(payload: Uint8Array): number {
+  return payload.length + MESSAGE_COST;
+}

@@ -1,0 +1,136 @@
+import type { IncomingMessage } from 'node:http';
+import { errorMessage } from '../../errors.ts';
+import type { ComponentEvents } from '../../telemetry/events.ts';
+import type { Authenticator, Verdict } from './auth/authenticator.ts';
+import { createAuthenticator } from './auth/create.ts';
+import { RETRY_AFTER } from './auth/keys.ts';
+import { FailedLogins } from './failed-logins.ts';
+import { limitsOf, type ServerConfig } from './fields.ts';
+import { OriginPolicy } from './origins.ts';
+import { TrustedProxies } from './proxies.ts';
+import { offeredProtocols } from './request.ts';
+
+/** A client that may connect. */
+export interface Admitted {
+  /** Its address, whichever proxies it came through. */
+  readonly address: string;
+  /** What is known of who it is, for `__meta_ext`. */
+  readonly ext: Readonly<Record<string, string>>;
+  /** When its credentials expire, in milliseconds since the epoch. */
+  readonly expires: number | undefined;
+}
+
+/** How a client is answered that may not. */
+export interface Refused {
+  readonly address: string;
+  readonly status: number;
+  /** For the client: it does not tell which part of its credentials was wrong. */
+  readonly reason: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** For the log. */
+  readonly cause?: string;
+}
+
+/** Clients whose credentials are being looked at, while the issuer's keys are fetched; more get 503. */
+const MAX_PENDING = 1_000;
+
+/** Decides who may connect to a server. */
+export class Admission {
+  readonly #events: ComponentEvents;
+  readonly #proxies: TrustedProxies;
+  readonly #origins: OriginPolicy;
+  readonly #auth: Authenticator | undefined;
+  readonly #failedLogins: FailedLogins;
+  readonly #protocols: readonly string[];
+  #pending = 0;
+  #toldOfLoneKey = false;
+
+  constructor(config: ServerConfig, events: ComponentEvents) {
+    this.#events = events;
+    this.#proxies = new TrustedProxies(config.trusted_proxies ?? []);
+    this.#origins = new OriginPolicy(config.allowed_origins, this.#proxies);
+    this.#auth = config.auth && createAuthenticator(config.auth, events);
+    this.#failedLogins = new FailedLogins(limitsOf(config.limits).failed_logins);
+    this.#protocols = config.protocols;
+  }
+
+  /** @throws MillraceError MILLRACE_AUTH_UNAVAILABLE when the credentials to compare with cannot be read */
+  async open(): Promise<void> {
+    await this.#auth?.open();
+  }
+
+  close(): void {
+    this.#auth?.close();
+  }
+
+  addressOf(request: IncomingMessage): string {
+    return this.#proxies.clientAddress(request);
+  }
+
+  /** Decides at once where it can. Neither throws nor rejects. */
+  admit(request: IncomingMessage): Admitted | Refused | Promise<Admitted | Refused> {
+    const address = this.addressOf(request);
+    if (!this.#origins.allows(request)) {
+      const cause = `the origin ${(request.headers.origin ?? '').slice(0, 200)} is not allowed`;
+      return { address, status: 403, reason: 'this origin is not allowed', cause };
+    }
+    if (this.#auth === undefined) return { address, ext: {}, expires: undefined };
+    const wait = this.#failedLogins.retryAfter(address);
+    if (wait > 0) {
+      const headers = { 'Retry-After': String(wait) };
+      return { address, status: 429, reason: 'too many failures to authenticate', headers };
+    }
+    if (this.#pending >= MAX_PENDING) return unavailable(address, 'too many clients at once');
+    const verdict = this.#auth.authenticate(request);
+    return verdict instanceof Promise ? this.#settle(address, verdict) : this.#conclude(address, verdict);
+  }
+
+  /**
+   * The subprotocol to answer with: the first of the configuration that the client offers. A secret among those that it
+   * offers is never answered; without `protocols`, the first that is none is, for a browser gives up where it offered some
+   * and gets none.
+   */
+  selectProtocol(request: IncomingMessage): string | false {
+    const offered = offeredProtocols(request);
+    const others = offered.filter((name) => this.#auth?.isSecret?.(name) !== true);
+    const hasKey = others.length < offered.length;
+    if (hasKey && others.length === 0 && !this.#toldOfLoneKey) {
+      this.#toldOfLoneKey = true;
+      this.#events.noticed(
+        { remote_address: this.addressOf(request) },
+        'a client offers its key and no other subprotocol; browsers need one beside the key, which is never answered',
+      );
+    }
+    const chosen = this.#protocols.find((name) => others.includes(name));
+    return chosen ?? (hasKey && this.#protocols.length === 0 ? (others[0] ?? false) : false);
+  }
+
+  async #settle(address: string, verdict: Promise<Verdict>): Promise<Admitted | Refused> {
+    this.#pending++;
+    try {
+      return this.#conclude(address, await verdict);
+    } catch (error) {
+      return unavailable(address, errorMessage(error));
+    } finally {
+      this.#pending--;
+    }
+  }
+
+  #conclude(address: string, verdict: Verdict): Admitted | Refused {
+    if (verdict.outcome === 'known') {
+      const { subject, ext = {}, expires } = verdict;
+      return { address, ext: { ...(subject !== undefined && { subject }), ...ext }, expires };
+    }
+    const { outcome, cause } = verdict;
+    if (outcome === 'forbidden') return { address, status: 403, reason: 'not allowed', cause };
+    if (outcome === 'unavailable') return unavailable(address, cause);
+    if (verdict.guess !== false) this.#failedLogins.add(address);
+    const headers = { 'WWW-Authenticate': this.#auth!.challenge };
+    return { address, status: 401, reason: 'not authenticated', headers, cause };
+  }
+}
+
+function unavailable(address: string, cause: string): Refused {
+  const headers = { 'Retry-After': String(RETRY_AFTER / 1000) };
+  return { address, status: 503, reason: 'cannot authenticate for now', headers, cause };
+}

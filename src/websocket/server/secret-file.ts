@@ -1,0 +1,111 @@
+import { readFile, stat } from 'node:fs/promises';
+import { MillraceError, errorMessage } from '../../errors.ts';
+import type { ComponentEvents } from '../../telemetry/events.ts';
+
+/** How often a file is looked at, in milliseconds. Watching would miss mounted volumes and files that are replaced. */
+const INTERVAL = 500;
+
+/**
+ * A file whose content matters while the program runs. What it holds is taken over when it changes; while it is absent or
+ * wrong, the last good content stays.
+ */
+export class SecretFile<T> {
+  readonly #path: string;
+  readonly #parse: (text: string) => T;
+  readonly #events: ComponentEvents;
+  #value: T | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  /** What `stat` said of the content that was taken over, or refused. */
+  #seen = '';
+  /** What it says of a newer one, which must hold still before it is read: it may be half written. */
+  #candidate = '';
+  /** The complaint that stands. */
+  #complaint = '';
+  #looking = false;
+
+  /** `parse` throws what is wrong, without quoting the file. */
+  constructor(path: string, parse: (text: string) => T, events: ComponentEvents) {
+    this.#path = path;
+    this.#parse = parse;
+    this.#events = events;
+  }
+
+  /** The last good content. */
+  get value(): T {
+    if (this.#value === undefined) throw new Error(`${this.#path} has not been opened`);
+    return this.#value;
+  }
+
+  /** @throws MillraceError MILLRACE_AUTH_UNAVAILABLE when there is no good content to begin with */
+  async open(): Promise<void> {
+    this.close();
+    this.#seen = await this.#stamp();
+    await this.#read(true);
+    this.#timer = setInterval(() => void this.#look(), INTERVAL);
+    this.#timer.unref();
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+
+  async #look(): Promise<void> {
+    if (this.#looking) return;
+    this.#looking = true;
+    try {
+      const stamp = await this.#stamp();
+      if (stamp === this.#seen) {
+        this.#candidate = '';
+        this.#complaint = '';
+      } else if (stamp !== this.#candidate) {
+        this.#candidate = stamp;
+      } else {
+        await this.#read(false);
+        this.#seen = stamp;
+        this.#complaint = '';
+        if (this.#timer !== undefined) this.#events.credentialsReloaded(this.#path);
+      }
+    } catch (error) {
+      this.#complain(error);
+    } finally {
+      this.#looking = false;
+    }
+  }
+
+  /** Changes whenever the content may have: also when the file is replaced by another of the same size and time. */
+  async #stamp(): Promise<string> {
+    try {
+      const { dev, ino, size, mtimeNs, ctimeNs } = await stat(this.#path, { bigint: true });
+      return [dev, ino, size, mtimeNs, ctimeNs].join(':');
+    } catch (cause) {
+      throw unavailable(`cannot read ${this.#path}: ${errorMessage(cause)}`, cause, false);
+    }
+  }
+
+  async #read(first: boolean): Promise<void> {
+    let text: string;
+    try {
+      text = await readFile(this.#path, 'utf8');
+    } catch (cause) {
+      throw unavailable(`cannot read ${this.#path}: ${errorMessage(cause)}`, cause, false);
+    }
+    try {
+      this.#value = this.#parse(text.replace(/^\uFEFF/, ''));
+    } catch (cause) {
+      throw unavailable(`${this.#path}: ${errorMessage(cause)}`, cause, first);
+    }
+  }
+
+  /** Once for each reason. */
+  #complain(error: unknown): void {
+    const text = errorMessage(error);
+    if (text === this.#complaint || this.#timer === undefined) return;
+    this.#complaint = text;
+    this.#events.credentialsUnavailable(error, 'what it held before stays in force');
+  }
+}
+
+function unavailable(message: string, cause: unknown, fatal: boolean): MillraceError {
+  return new MillraceError('MILLRACE_AUTH_UNAVAILABLE', message, { cause, fatal });
+}

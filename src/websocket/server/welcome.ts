@@ -1,0 +1,45 @@
+import type { TemplateValues } from '../../component/template.ts';
+import { errorMessage } from '../../errors.ts';
+import type { ComponentEvents } from '../../telemetry/events.ts';
+import { compileOutgoing, type OutgoingConfig } from '../messages.ts';
+import type { Session } from '../session.ts';
+import { sessionNames } from './values.ts';
+
+/** Makes a function that sends a session the message of `welcome`, filled in for it. */
+export function compileWelcome(
+  config: OutgoingConfig,
+  events: ComponentEvents,
+): ((session: Session) => void) | undefined {
+  if (config === undefined) return undefined;
+  const message = compileOutgoing(config, sessionNames);
+  let told = false;
+  return (session) => {
+    try {
+      const { payload, binary } = message(valuesOf(session));
+      session.send(payload, binary);
+    } catch (error) {
+      // Which metadata there is depends on the client, so this is no reason to turn it away.
+      if (told) return;
+      told = true;
+      events.noticed({ session_id: session.id }, `a client gets no welcome message: ${errorMessage(error)}`);
+    }
+  };
+}
+
+function valuesOf({ ext }: Session): TemplateValues {
+  const now = Date.now();
+  return (name, argument) => {
+    switch (name) {
+      case 'meta':
+        return argument !== undefined && Object.hasOwn(ext, argument) ? ext[argument] : undefined;
+      case 'now':
+        return new Date(now).toISOString();
+      case 'now_ms':
+        return String(now);
+      case 'now_s':
+        return String(Math.floor(now / 1000));
+      default:
+        return undefined;
+    }
+  };
+}

@@ -1,0 +1,77 @@
+import { expect, test } from 'vitest';
+import { jsonPath, parseJsonPath, textAt } from '../../src/message/json-path.ts';
+
+const at = (json: string | Uint8Array, path: string): string | undefined =>
+  textAt(Buffer.from(json as string), parseJsonPath(path)!);
+
+test.each([
+  ['{"id":7}', 'id', '7'],
+  ['{"id":7}', '$.id', '7'],
+  ['{"id":7}', '.id', '7'],
+  [' { "id" : "x" , "b":1 } ', 'id', 'x'],
+  ['{"a":{"id":1},"id":2}', 'id', '2'],
+  ['{"a":"\\"id\\":9}","id":2}', 'id', '2'],
+  ['{"data":{"items":[{"id":1},{"id":[2,3]}]}}', 'data.items[1].id[1]', '3'],
+  ['{"data":{"a.b":true}}', '$.data["a.b"]', 'true'],
+  ['{"a\\"b":false}', '["a\\"b"]', 'false'],
+  ['[[],[1,{"x":null}],"y"]', '[2]', 'y'],
+  ['{"$id":"dollar"}', '$id', 'dollar'],
+  ['{"\\u0069d":"escaped name"}', 'id', 'escaped name'],
+  ['{"größe":1.50}', 'größe', '1.50'],
+  ['{"id":"a\\u00e9\\n\\ud83d\\ude00"}', 'id', 'aé\n😀'],
+  ['{"id":12345678901234567890123}', 'id', '12345678901234567890123'],
+  ['{"id":-1.0e+5}', 'id', '-1.0e+5'],
+  ['{"id":1,"id":2}', 'id', '2'],
+  ['{"items":["a","b"]}', 'items.1', 'b'],
+  ['{"0":"zero"}', '[0]', 'zero'],
+  ['{"__proto__":"p"}', '__proto__', 'p'],
+])('%s at %s is %s', (json, path, text) => {
+  expect(at(json, path)).toBe(text);
+});
+
+test.each([
+  ['{"id":null}', 'id'],
+  ['{"id":{}}', 'id'],
+  ['{"id":[1]}', 'id'],
+  ['{"ID":1}', 'id'],
+  ['{}', 'id'],
+  ['[]', '[0]'],
+  ['[1,2]', '[2]'],
+  ['[1,2]', 'length'],
+  ['{"a":1}', 'a.b'],
+  ['"text"', 'length'],
+  ['{"a":1}', 'toString'],
+  // Not one JSON value: what a codec will refuse must not stand for a message that it would take.
+  ['{"id":1', 'id'],
+  ['{"id":1}}', 'id'],
+  ['{"id":1} {"id":2}', 'id'],
+  ['{"id":1,}', 'id'],
+  ['', 'id'],
+])('there is nothing in %s at %s', (json, path) => {
+  expect(at(json, path)).toBeUndefined();
+});
+
+test('a message that is not UTF-8 has nothing', () => {
+  expect(at(Buffer.from([...Buffer.from('{"id":"'), 0xff, ...Buffer.from('"}')]), 'id')).toBeUndefined();
+});
+
+test('it finds what JSON.parse finds, in whatever shape of whitespace and nesting', () => {
+  const values = ['x', 'a"b\\c', '', 'ü😀', 'true'];
+  for (const value of values) {
+    const object = { pad: [{ id: 'no', deep: [[['}{][', 1e-3]]] }], rest: null, id: value, last: { id: 1 } };
+    for (const space of [undefined, 1, '\t', '\r\n  ']) {
+      expect(at(JSON.stringify(object, null, space), 'id')).toBe(value);
+      expect(at(JSON.stringify([0, object], null, space), '[1].id')).toBe(value);
+    }
+  }
+});
+
+test.each(['', '$', '.', 'a.', 'a..b', 'a[', 'a[x]', 'a[0', 'a]', 'a[0]b', '["x', '["\\x"]', 'a"b'])(
+  '%j is no path, and the mistake shows what is',
+  (text) => {
+    expect(parseJsonPath(text)).toBeUndefined();
+    expect(jsonPath.safeParse(text).error?.issues[0]?.message).toBe(
+      'not a path; expected one like id, data.id or items[0].id',
+    );
+  },
+);

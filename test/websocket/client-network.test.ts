@@ -1,0 +1,119 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+import { WebSocketServer } from 'ws';
+import { startEngine } from '../support/engine.ts';
+import { afterTest, freePort } from '../support/peers.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { python, requireTool } from '../support/tools.ts';
+import { until } from '../support/until.ts';
+
+const quick = 'reconnect: { initial: 1ms, max: 20ms }';
+
+/** A server on one address that says which it is. */
+async function serverAt(host: string, port: number): Promise<WebSocketServer> {
+  const server = new WebSocketServer({ host, port });
+  server.on('connection', (socket, request) => socket.send(`${host} asked as ${request.headers.host}`));
+  afterTest(() => {
+    for (const socket of server.clients) socket.terminate();
+    server.close();
+  });
+  await once(server, 'listening');
+  return server;
+}
+
+test('IPv6: an address in brackets is connected to, in the URL and in the metadata', async () => {
+  const server = python(`
+import asyncio
+async def handler(ws, path):
+    await ws.send(ws.request_headers["Host"])
+    await ws.wait_closed()
+async def main():
+    async with websockets.serve(handler, "::1", 0) as server:
+        print("port", server.sockets[0].getsockname()[1])
+        await asyncio.Future()
+asyncio.run(main())
+`);
+  const port = (await server.line(/^port /)).slice('port '.length);
+  const run = await startEngine(`
+streams:
+  - input: { type: websocket, url: "ws://[::1]:${port}/feed", ${quick} }
+    output: { type: collect }
+`);
+  expect(await run.output().count(1)).toEqual([`[::1]:${port}`]);
+  const { source, ext } = run.output().messages[0]!;
+  expect(source).toBe(`ws://[::1]:${port}/feed`);
+  expect(ext['remote_address']).toBe('::1');
+});
+
+test('a name with an IPv6 and an IPv4 address, of which only one answers', async () => {
+  const server = await serverAt('127.0.0.1', 0);
+  const { port } = server.address() as AddressInfo;
+  const run = await startEngine(`
+streams:
+  - input: { type: websocket, url: "ws://localhost:${port}/", ${quick} }
+    output: { type: collect }
+`);
+  expect(await run.output().count(1)).toEqual([`127.0.0.1 asked as localhost:${port}`]);
+});
+
+test('a name that nobody knows is told of', async () => {
+  const run = await startEngine(`
+streams:
+  - input: { type: websocket, url: "ws://no-such-host.invalid/", ${quick} }
+    output: { type: collect }
+`);
+  await run.logged(
+    /cannot connect to ws:\/\/no-such-host\.invalid\/: getaddrinfo \S+ no-such-host\.invalid$/,
+  );
+});
+
+test('a name whose address changes: each attempt asks for it anew', async () => {
+  const port = await freePort();
+  const first = await serverAt('127.0.0.2', port);
+  await serverAt('127.0.0.3', port);
+  const dir = tempDir();
+  const hosts = dir.file('hosts', '127.0.0.2 feed.test\n');
+  const config = dir.file(
+    'stream.yaml',
+    `health_check: { enabled: false }
+streams:
+  - input: { type: websocket, url: "ws://feed.test:${port}/", ${quick} }
+`,
+  );
+  // A hosts file of its own, which only this process sees.
+  const entry = fileURLToPath(new URL('../support/cli-entry.ts', import.meta.url));
+  const script = 'mount --bind "$1" /etc/hosts && shift && exec "$@"';
+  const child = spawn(
+    requireTool('/usr/bin/unshare'),
+    ['--map-root-user', '--mount', 'sh', '-c', script, 'sh', hosts, process.execPath, entry, 'run', config],
+    { stdio: ['ignore', 'pipe', 'pipe'] },
+  );
+  afterTest(() => void child.kill('SIGKILL'));
+  let output = '';
+  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  let log = '';
+  child.stderr.on('data', (chunk: Buffer) => (log += chunk.toString()));
+  const seen = (what: string): Promise<boolean> =>
+    until(what, () => output.includes(what), { timeout: 30_000, state: () => log.slice(-2000) });
+  await seen(`127.0.0.2 asked as feed.test:${port}`);
+  writeFileSync(hosts, '127.0.0.3 feed.test\n');
+  for (const socket of first.clients) socket.terminate();
+  await seen(`127.0.0.3 asked as feed.test:${port}`);
+});
+
+test('a server that takes the connection and says nothing is given up after `timeout`', async () => {
+  const server = createServer((socket) => void socket.on('error', () => {}).resume());
+  server.listen(0, '::1');
+  afterTest(() => void server.close());
+  await once(server, 'listening');
+  const run = await startEngine(`
+streams:
+  - input: { type: websocket, url: "ws://[::1]:${(server.address() as AddressInfo).port}/", timeout: 50ms, ${quick} }
+    output: { type: collect }
+`);
+  await run.logged(/cannot connect to ws:\/\/\[::1\]:\d+\/: no answer within 0\.05 s$/);
+});

@@ -1,0 +1,122 @@
+import { setImmediate, setTimeout } from 'node:timers/promises';
+import { expect, test } from 'vitest';
+import { startEngine } from '../support/engine.ts';
+import type { Collector } from '../support/collect-output.ts';
+import { flood } from '../support/flooder.ts';
+import { afterTest, connectClient, send, type Client } from '../support/peers.ts';
+import { until } from '../support/until.ts';
+
+const SLOW = 1000;
+const ROUNDS = 5;
+const IN_FLIGHT = 10_000;
+const SHARE = 0.1;
+/** The flood’s messages. */
+const SIZE = 126;
+/** What one read of a socket can bring, after which it is not read again. */
+const CHUNK = Math.ceil((64 * 1024) / SIZE);
+
+/** Lets one write of the output through now and then, until the test is over. */
+function slowDown(output: Collector): void {
+  const over = new AbortController();
+  afterTest(() => {
+    over.abort();
+    output.release();
+  });
+  output.hold();
+  const step = async (): Promise<void> => {
+    await setTimeout(5);
+    output.release();
+    await setImmediate();
+    if (over.signal.aborted) return;
+    output.hold();
+    await step();
+  };
+  void step();
+}
+
+test('one that floods does not starve a thousand that send now and then: each message waits for a share of its, not for all', async () => {
+  const run = await startEngine(`
+streams:
+  - input: { type: websocket, mode: server, host: 127.0.0.1, port: 0, limits: { in_flight_share: ${SHARE} } }
+    output: { type: collect }
+    in_flight: { messages: ${IN_FLIGHT} }
+`);
+  const url = await run.url();
+  const clients: Client[] = [];
+  while (clients.length < SLOW) {
+    clients.push(...(await Promise.all(Array.from({ length: 100 }, () => connectClient(url)))));
+  }
+  const output = run.output();
+  let flooded = 0;
+  let seen = 0;
+  /** How many of the flood's messages have come out. */
+  const count = (): number => {
+    for (; seen < output.messages.length; seen++)
+      if (output.messages[seen]!.payload.length === SIZE) flooded++;
+    return flooded;
+  };
+  slowDown(output);
+  const flooder = flood(url, 1, SIZE);
+  await until('the flood to have come and to be held', async () => {
+    return count() > IN_FLIGHT && (await flooder.state()).blocked === 1;
+  });
+
+  const sentAt = new Map<string, number>();
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const [index, client] of clients.entries()) {
+      const text = `${index}/${round}`;
+      sentAt.set(text, count());
+      await send(client, text);
+    }
+  }
+  await until('all of the slow ones’ messages', () => output.messages.length - count() >= SLOW * ROUNDS, {
+    timeout: 60_000,
+    state: () => `${output.messages.length - count()} came`,
+  });
+  await flooder.stop();
+
+  let before = 0;
+  let longest = 0;
+  const rounds = clients.map(() => 0);
+  for (const { payload } of output.messages) {
+    if (payload.length === SIZE) {
+      before++;
+      continue;
+    }
+    const text = Buffer.from(payload).toString();
+    longest = Math.max(longest, before - sentAt.get(text)!);
+    const [index, round] = text.split('/').map(Number) as [number, number];
+    expect(round, text).toBe(rounds[index]);
+    rounds[index] = round + 1;
+  }
+  expect(rounds.every((each) => each === ROUNDS)).toBe(true);
+  // What the flood may have in flight, the read that went beyond it, and a few that came while the message was on its
+  // way. Without a share of its own the flood fills all that may be in flight, and again while the others are not read.
+  expect(longest).toBeLessThanOrEqual(IN_FLIGHT * SHARE + 6 * CHUNK);
+  expect(IN_FLIGHT * SHARE + 6 * CHUNK).toBeLessThan(IN_FLIGHT / 2);
+  expect(clients.filter(({ socket }) => socket.readyState !== socket.OPEN)).toEqual([]);
+  expect(await run.metric('millrace_connections_open', 'stage="input"')).toBe(SLOW + 1);
+}, 120_000);
+
+test('a session that fills its share does not close the others’ way when it leaves', async () => {
+  const run = await startEngine(`
+streams:
+  - input: { type: websocket, mode: server, host: 127.0.0.1, port: 0 }
+    output: { type: collect }
+    in_flight: { messages: 100 }
+`);
+  const url = await run.url();
+  run.output().hold();
+  for (let round = 0; round < 10; round++) {
+    const greedy = await connectClient(url);
+    await send(greedy, ...Array.from({ length: 5 }, () => 'greedy'));
+    greedy.socket.close();
+    await greedy.closed;
+  }
+  run.output().release();
+  await run.output().count(50);
+  await run.idle();
+  const last = await connectClient(url);
+  await send(last, ...Array.from({ length: 100 }, () => 'last'));
+  await run.output().count(150);
+});
