@@ -55,8 +55,10 @@ export interface SessionDirectory {
   serves(path: string): boolean;
   /** All paths that are served. */
   readonly paths: readonly string[];
-  /** @returns what takes it out again, when it has closed */
-  add(path: string, session: OpenSession): () => void;
+  /** A session has opened. It is kept only where an output is attached. */
+  add(path: string, session: OpenSession): void;
+  /** It has closed. */
+  remove(path: string, session: OpenSession): void;
   get(id: string): OpenSession | undefined;
   /** Tells `watcher` of the sessions of a path, those that are open first. @returns what ends that */
   watch(path: string, watcher: SessionWatcher): () => void;

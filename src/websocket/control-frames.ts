@@ -1,5 +1,5 @@
 import type { WebSocket } from 'ws';
-import { holds, type Session } from './session.ts';
+import { holds, sessionOf, type Session } from './session.ts';
 
 /**
  * Answers the pings of a socket that was opened with `autoPong: false`. While a pong waits because the peer does not
@@ -37,8 +37,7 @@ const FRAMES = 8192;
  * message: each byte of data with 64 KiB of them around it would keep all of that in memory, and count as one byte.
  */
 export function limitControlFrames(session: Session): void {
-  const count = (): void => counted(session);
-  session.socket.on('ping', count).on('pong', count);
+  session.socket.on('ping', counted).on('pong', counted);
 }
 
 interface Count {
@@ -50,7 +49,8 @@ interface Count {
 /** Of sessions that have sent any. */
 const counts = new WeakMap<Session, Count>();
 
-function counted(session: Session): void {
+function counted(this: WebSocket): void {
+  const session = sessionOf(this);
   let count = counts.get(session);
   if (count === undefined) {
     count = { left: FRAMES, since: performance.now(), waiting: false };

@@ -24,16 +24,19 @@ export class Directory implements SessionDirectory {
     return [...this.#served];
   }
 
-  add(path: string, session: OpenSession): () => void {
+  add(path: string, session: OpenSession): void {
+    if (!this.attached(path)) return;
     const { sessions, watchers } = this.#at(path);
     this.#byId.set(session.id, session);
     sessions.add(session);
     for (const watcher of watchers) watcher.add(session);
-    return () => {
-      this.#byId.delete(session.id);
-      if (!sessions.delete(session)) return;
-      for (const watcher of watchers) watcher.remove(session);
-    };
+  }
+
+  remove(path: string, session: OpenSession): void {
+    const { sessions, watchers } = this.#at(path);
+    this.#byId.delete(session.id);
+    if (!sessions.delete(session)) return;
+    for (const watcher of watchers) watcher.remove(session);
   }
 
   get(id: string): OpenSession | undefined {

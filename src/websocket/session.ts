@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
-import type { WebSocket } from 'ws';
+import type { RawData, WebSocket } from 'ws';
 import type { OpenSession, Outgoing } from '../component/sessions.ts';
 import type { Origin } from '../message/batch.ts';
 import type { Ending } from './ending.ts';
@@ -37,6 +37,43 @@ interface WithHandle {
   _handle?: { reading: boolean; readStart: () => number; readStop: () => number } | null;
 }
 
+/** To whom what happens to a session is told. */
+export interface SessionOwner {
+  message(session: Session, payload: Buffer, binary: boolean): void;
+  error(session: Session, error: Error): void;
+  closed(session: Session, ending: Ending): void;
+}
+
+// A listener of each session's own, or an entry of it in a table, costs as much as the session: with ten thousand idle
+// connections that is most of what we keep. So the listeners are shared, and the socket knows its session.
+const SESSION = Symbol('session');
+
+interface WithSession {
+  [SESSION]?: Session;
+}
+
+/** The session of a socket that has one. */
+export function sessionOf(socket: WebSocket): Session {
+  return (socket as WebSocket & WithSession)[SESSION]!;
+}
+
+function onMessage(this: WebSocket, data: RawData, binary: boolean): void {
+  const session = sessionOf(this);
+  session.owner!.message(session, data as Buffer, binary);
+}
+
+function onError(this: WebSocket, error: Error): void {
+  const session = sessionOf(this);
+  session.owner!.error(session, error);
+}
+
+function onClose(this: WebSocket, code: number, reason: Buffer): void {
+  const session = sessionOf(this);
+  session.owner!.closed(session, session.ours ?? { code, reason: session.masked(reason.toString()) });
+}
+
+const asItIs = (text: string): string => text;
+
 /** One open WebSocket connection, whichever side opened it. */
 export class Session implements KeptAlive, OpenSession {
   readonly id = newId();
@@ -50,23 +87,39 @@ export class Session implements KeptAlive, OpenSession {
   /** Messages and bytes in flight, where a share is kept to. */
   messages = 0;
   bytes = 0;
-  readonly intercepts: Intercept[] = [];
+  /** Undefined until it is told to `listen`. */
+  owner: SessionOwner | undefined;
   /** A client's: its `on_open` is done. Until then it is an attempt, and its end is that attempt's failure alone. */
   established = false;
   /** Takes out of the peer's words what must not be shown: a client's credentials. */
-  masked = (text: string): string => text;
+  masked = asItIs;
   /** Bytes that outputs may have waiting for it. */
   outgoingLimit = OUTGOING_LIMIT;
   #holds = 0;
   #waiting: (() => void) | undefined;
   #closing = false;
+  #impatient = false;
   #outbox: Outbox | undefined;
+  #intercepts: Intercept[] | undefined;
 
   /** `ext` describes it in `__meta_ext`, besides `session_id`. */
   constructor(socket: WebSocket, connection: Socket, source: string, ext: Readonly<Record<string, string>>) {
     this.socket = socket;
     this.connection = connection;
     this.origin = { source, ext: { session_id: this.id, ...ext } };
+    (socket as WebSocket & WithSession)[SESSION] = this;
+  }
+
+  /** Tells `owner` of what happens to it from now on. */
+  listen(owner: SessionOwner): void {
+    this.owner = owner;
+    this.socket.on('message', onMessage).on('error', onError).on('close', onClose);
+  }
+
+  /** They see each message in this order. Made for the first, as most sessions have none. */
+  get intercepts(): Intercept[] {
+    this.#intercepts ??= [];
+    return this.#intercepts;
   }
 
   get ext(): Readonly<Record<string, string>> {
@@ -115,6 +168,14 @@ export class Session implements KeptAlive, OpenSession {
   /** Does so, and cuts it if its peer has not answered after `grace` milliseconds. */
   expel(ending: Ending, grace: number): void {
     this.end(ending);
+    this.#impatient = false;
+    this.expectClose(grace);
+  }
+
+  /** Cuts it if it has not closed after `grace` milliseconds. */
+  expectClose(grace: number): void {
+    if (this.#impatient) return;
+    this.#impatient = true;
     const impatience = setTimeout(() => this.terminate(), grace);
     this.socket.once('close', () => clearTimeout(impatience));
   }
@@ -133,7 +194,8 @@ export class Session implements KeptAlive, OpenSession {
 
   /** Whether somebody has taken the message out. */
   intercepted(payload: Buffer, binary: boolean): boolean {
-    for (const intercept of this.intercepts) if (intercept(payload, binary)) return true;
+    if (this.#intercepts === undefined) return false;
+    for (const intercept of this.#intercepts) if (intercept(payload, binary)) return true;
     return false;
   }
 

@@ -14,8 +14,8 @@ import { Inflation } from './inflation.ts';
 import { Keepalive } from './keepalive.ts';
 import { atExpiry } from './server/expiry.ts';
 import { IdleTimeout } from './server/idle.ts';
-import { RateLimit, type Rate } from './server/rate-limit.ts';
-import { Session, holds } from './session.ts';
+import { RateLimit, type Allowance, type Rate } from './server/rate-limit.ts';
+import { Session, holds, type SessionOwner } from './session.ts';
 
 export interface SessionsOptions {
   readonly budget: Budget;
@@ -63,6 +63,9 @@ export class Sessions {
   readonly #rate: RateLimit | undefined;
   readonly #idle: IdleTimeout | undefined;
   readonly #unsubscribe: () => void;
+  readonly #allowances = new Map<Session, Allowance>();
+  /** What forgets to end a session when its credentials expire. */
+  readonly #expiries = new Map<Session, () => void>();
   #closing: NodeJS.Timeout | undefined;
 
   constructor(options: SessionsOptions) {
@@ -110,49 +113,25 @@ export class Sessions {
     ext: Readonly<Record<string, string>>,
     expires?: number,
   ): Session {
-    const { budget, events, directory, path, share, lifecycleEvents, received, closed } = this.#options;
+    const { budget, events, directory, path, lifecycleEvents, outgoingLimit } = this.#options;
     const session = new Session(socket, connection, source, ext);
-    const { inbox } = this;
-    const details = { session_id: session.id, remote_address: session.remoteAddress };
-    if (this.#options.outgoingLimit !== undefined) session.outgoingLimit = this.#options.outgoingLimit;
-    const allowance = this.#rate?.allow(session);
+    if (outgoingLimit !== undefined) session.outgoingLimit = outgoingLimit;
+    if (this.#rate !== undefined) this.#allowances.set(session, this.#rate.allow(session));
     this.#inflation.guard(session);
     limitControlFrames(session);
-    socket.on('message', (data, isBinary) => {
-      const payload = data as Buffer;
-      if (allowance !== undefined && !allowance.take(payload.length)) return;
-      received?.(session, payload.length);
-      if (session.intercepts.length > 0 && session.intercepted(payload, isBinary)) return;
-      session.sequence++;
-      inbox.push(payload, session.origin, session.sequence, isBinary ? 'binary' : 'text');
-      if (share < 1) this.#count(session, 1, payload.length);
-    });
-    let impatience: NodeJS.Timeout | undefined;
-    socket.on('error', (error) => {
-      session.ours ??= violation(error);
-      impatience ??= setTimeout(() => session.terminate(), CLOSE_TIMEOUT);
-    });
+    session.listen(this.#owner);
     this.#options.welcome?.(session);
-    const forgetExpiry =
-      expires === undefined ? undefined : atExpiry(expires, () => session.expel(expired, CLOSE_TIMEOUT));
-    const leave = directory.add(path, session);
-    socket.on('close', (code, reason) => {
-      clearTimeout(impatience);
-      this.#open.delete(session.origin);
-      this.#keepalive.remove(session);
-      this.#idle?.remove(session);
-      if (allowance !== undefined) this.#rate!.forget(allowance);
-      forgetExpiry?.();
-      leave();
-      const ending = session.ours ?? { code, reason: session.masked(reason.toString()) };
-      events.connectionClosed({ ...ending, ...details });
-      if (lifecycleEvents) this.#tell(session, 'session_closed', ending);
-      closed(session, ending);
-    });
+    if (expires !== undefined) {
+      this.#expiries.set(
+        session,
+        atExpiry(expires, () => session.expel(expired, CLOSE_TIMEOUT)),
+      );
+    }
+    directory.add(path, session);
     this.#open.set(session.origin, session);
     this.#keepalive.add(session);
     this.#idle?.add(session);
-    events.connectionOpened(details);
+    events.connectionOpened(detailsOf(session));
     if (lifecycleEvents) this.#tell(session, 'session_opened');
     if (budget.full) session.hold(holds.budget);
     return session;
@@ -254,9 +233,43 @@ export class Sessions {
     );
   }
 
+  readonly #owner: SessionOwner = {
+    message: (session, payload, binary) => {
+      if (this.#rate !== undefined && !this.#allowances.get(session)!.take(payload.length)) return;
+      this.#options.received?.(session, payload.length);
+      if (session.intercepted(payload, binary)) return;
+      session.sequence++;
+      this.inbox.push(payload, session.origin, session.sequence, binary ? 'binary' : 'text');
+      if (this.#options.share < 1) this.#count(session, 1, payload.length);
+    },
+    error: (session, error) => {
+      session.ours ??= violation(error);
+      session.expectClose(CLOSE_TIMEOUT);
+    },
+    closed: (session, ending) => {
+      const { events, directory, path, lifecycleEvents, closed } = this.#options;
+      this.#open.delete(session.origin);
+      this.#keepalive.remove(session);
+      this.#idle?.remove(session);
+      const allowance = this.#allowances.get(session);
+      if (allowance !== undefined) this.#rate!.forget(allowance);
+      this.#allowances.delete(session);
+      this.#expiries.get(session)?.();
+      this.#expiries.delete(session);
+      directory.remove(path, session);
+      events.connectionClosed({ ...ending, ...detailsOf(session) });
+      if (lifecycleEvents) this.#tell(session, 'session_closed', ending);
+      closed(session, ending);
+    },
+  };
+
   #tell(session: Session, event: 'session_opened' | 'session_closed', ending?: Ending): void {
     const text = JSON.stringify({ event, ...session.ext, ...ending });
     const { source, ext } = session.origin;
     this.inbox.push(Buffer.from(text), { source, ext: { ...ext, event } });
   }
+}
+
+function detailsOf(session: Session): { session_id: string; remote_address: string } {
+  return { session_id: session.id, remote_address: session.remoteAddress };
 }

@@ -66,7 +66,7 @@ export class Connector {
       secrets.add(credential.token, credential.authorization);
       const values = attemptValues({ env, cursor: cursor?.(), token: credential.token, secrets });
       const request = this.#request.render(values, credential.authorization);
-      secrets.add(...Object.values(request.headers));
+      secrets.addRequest(request);
       const refused = (): void => this.#credentials.refused(credential);
       return await this.#follow({ signal, deadline, request, values, secrets, refused }, opened);
     } finally {
@@ -91,7 +91,7 @@ export class Connector {
         const redirect = stopsOn(refusal.status, reconnect)
           ? undefined
           : redirectOf(url, refusal.status, refusal.location, (target) => shownUrl(target, secrets));
-        const said = `cannot connect to ${shown}: ${error.message}`;
+        const said = `cannot connect to ${shown}: ${secrets.mask(error.message)}`;
         if (redirect === undefined) throw refusalError(said, refusal, reconnect);
         if ('refusal' in redirect) throw new NotConnectedError(`${said}, ${redirect.refusal}`);
         const target = shownUrl(redirect.url, secrets);

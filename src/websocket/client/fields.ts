@@ -24,12 +24,15 @@ export const subprotocols = z
     message: 'each subprotocol can be named once only',
   });
 
+/** How one begins; a URL parser takes one without the slashes, too, and looks for the host behind more of them. */
+export const WEBSOCKET_URL = /^\s*wss?:\/\/[^/\\]/i;
+
 /** `ws://` or `wss://` with a host; a template. */
 export const websocketUrl = z.string().superRefine((value, context) => {
   checkTemplate(value, attemptNames, context);
   // A template stands for anything but the scheme and the slashes.
   const url = URL.parse(value.replaceAll(/\{\{.*?\}\}/g, '0'));
-  if (url === null || !/^wss?:$/.test(url.protocol)) {
+  if (url === null || !WEBSOCKET_URL.test(value)) {
     context.addIssue({
       code: 'custom',
       message: 'not a WebSocket URL; expected one like ws://host:port/path or wss://…',

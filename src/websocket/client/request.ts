@@ -1,6 +1,6 @@
 import { Template, type TemplateValues } from '../../component/template.ts';
 import { NotConnectedError, errorMessage } from '../../errors.ts';
-import { SUBPROTOCOL, type ClientConfig } from './fields.ts';
+import { SUBPROTOCOL, WEBSOCKET_URL, type ClientConfig } from './fields.ts';
 import { attemptNames } from './values.ts';
 
 /** What a handshake asks for, with every template filled in. */
@@ -50,8 +50,9 @@ export class RequestTemplates {
     const unmark = (text: string, value: (index: number) => string): string =>
       text.replaceAll(/\uE000(\d+)\uE001/g, (_, index: string) => value(Number(index)));
     const real = (index: number): string => filled[index]!;
-    const url = URL.parse(unmark(marked, real));
-    if (url === null || !/^wss?:$/.test(url.protocol) || url.hash !== '') {
+    const text = unmark(marked, real);
+    const url = URL.parse(text);
+    if (url === null || !WEBSOCKET_URL.test(text) || url.hash !== '') {
       throw new NotConnectedError('cannot fill in `url`: with the values of now it is not a WebSocket URL');
     }
     const query = this.#query.map(

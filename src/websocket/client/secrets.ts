@@ -1,9 +1,13 @@
 import { isSecretName } from '../../component/mask.ts';
+import type { HandshakeRequest } from './request.ts';
 
 const MASK = '***';
 
 /** A text shorter than this is in too much that is no secret. */
 const SHORTEST = 3;
+
+/** What an `Authorization` begins with. */
+const SCHEME = /^(?:basic|bearer|digest|token|apikey)$/i;
 
 /** What must not be shown of one attempt, wherever it turns up again: in a redirect, in what a server says. */
 export class Secrets {
@@ -13,6 +17,35 @@ export class Secrets {
 
   add(...texts: readonly (string | undefined)[]): void {
     for (const text of texts) addTo(this.#texts, text);
+  }
+
+  /** Adds what a handshake says of us, wherever the configuration has it from: servers quote that, too. */
+  addRequest({ url, headers, protocols }: HandshakeRequest): void {
+    for (const [name, value] of Object.entries(headers)) {
+      this.add(value);
+      const isSecret = isSecretName(name) || /^cookie$/i.test(name);
+      for (const part of value.split(/[\s;,]+/)) {
+        // `Bearer`, and what names a cookie or parameter, may be shown.
+        const word = part.replace(/^[\w.-]+=(?!=|$)/, '');
+        if (looksSecret(word) || (isSecret && !SCHEME.test(word))) this.add(word);
+      }
+      const [, basic] = /^basic\s+(.*)$/i.exec(value) ?? [];
+      if (basic !== undefined)
+        this.add(
+          Buffer.from(basic, 'base64')
+            .toString()
+            .replace(/^[^:]*:/, ''),
+        );
+    }
+    const { username, password } = url;
+    if (password !== '') {
+      const pair = [username, password].map((part) => decodePercent(part));
+      this.add(pair[1], password, Buffer.from(pair.join(':')).toString('base64'));
+    }
+    for (const [name, value] of url.searchParams) {
+      if (isSecretName(name) || looksSecret(value)) this.add(value);
+    }
+    this.add(...protocols.flatMap((name) => name.split('.')).filter(looksSecret));
   }
 
   /** Remembers a message that is sent in clear: nothing says what of it is a secret. */
@@ -47,6 +80,14 @@ function addTo(texts: Set<string>, text: string | undefined): void {
   if (text === undefined || text.length < SHORTEST) return;
   // Also as it stands in a URL and in JSON.
   texts.add(text).add(encodeURIComponent(text.toWellFormed())).add(JSON.stringify(text).slice(1, -1));
+}
+
+function decodePercent(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 /** Whether a word is rather a key than a word. */
