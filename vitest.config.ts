@@ -5,8 +5,8 @@ const report = process.env['MILLRACE_TEST_REPORT'];
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    testTimeout: 90_000,
+    hookTimeout: 90_000,
     // Tests start servers, browsers and processes of their own; more at a time than this only makes them wait.
     maxWorkers: 3,
     ...(report !== undefined && { reporters: ['default', ['json', { outputFile: report }]] }),

@@ -40,7 +40,7 @@ export class Collector {
   }
 
   /** Resolves when there are at least `count` messages, with their texts. */
-  async count(count: number, timeout = 10_000): Promise<string[]> {
+  async count(count: number, timeout = 30_000): Promise<string[]> {
     await until(`${count} messages`, () => this.messages.length >= count, {
       timeout,
       state: () => `${this.messages.length} came: ${JSON.stringify(this.texts.slice(-5)).slice(0, 500)}`,

@@ -129,7 +129,7 @@ export class Run {
   }
 
   /** Resolves when nothing is in flight. */
-  async idle(stream = 'stream-0', timeout = 10_000): Promise<void> {
+  async idle(stream = 'stream-0', timeout = 30_000): Promise<void> {
     await until('nothing to be in flight', async () => (await this.inFlight(stream)).messages === 0, {
       timeout,
     });

@@ -11,7 +11,7 @@ export async function until<T>(
   condition: () => T | Promise<T>,
   options: { timeout?: number; state?: () => string } = {},
 ): Promise<Exclude<T, false | undefined>> {
-  const { timeout = 10_000, state } = options;
+  const { timeout = 30_000, state } = options;
   const deadline = performance.now() + timeout;
   for (;;) {
     const value = await condition();

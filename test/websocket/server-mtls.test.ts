@@ -71,7 +71,7 @@ test('with `subjects`, others get 403; a certificate of another authority ends i
   }
   await expect(connectClient(url, shows('forged'))).rejects.toThrow(/unknown ca|hang up|ECONNRESET|EPIPE/);
   expect(await run.metric('millrace_connections_refused_total', 'status="403"')).toBe(3);
-  const reasons = run.log.filter(({ msg }) => msg.includes('403')).map((line) => line['reason']);
+  const reasons = run.log.filter(({ msg }) => msg.includes('with 403')).map((line) => line['reason']);
   expect(reasons[0]).toBe('the certificate of valve-1 is not listed');
 });
 
