@@ -113,5 +113,10 @@ export interface Rejection {
 /** What an unknown thrown value says of itself, on one line. */
 export function errorMessage(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
-  return text.replaceAll(/\s*\n\s*/g, ' ');
+  return oneLine(text);
+}
+
+/** Without line breaks and escape sequences: a peer's words must not look like lines of ours, nor steer a terminal. */
+export function oneLine(text: string): string {
+  return text.replaceAll(/\s*[\u0000-\u001f\u007f-\u009f\u2028\u2029]+\s*/g, ' ');
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { duration } from '../component/fields.ts';
 import { auth } from '../websocket/auth-fields.ts';
+import { checkClientConfig } from '../websocket/client/check.ts';
 import { clientFields, subprotocols, websocketUrl } from '../websocket/client/fields.ts';
 import { commonFields } from '../websocket/common-fields.ts';
 import type { ClientConfig } from '../websocket/client/fields.ts';
@@ -21,6 +22,7 @@ const optionNames: Readonly<Record<string, string>> = {
   protocols: '--protocol',
   headers: '--header',
   on_open: '--send',
+  auth: '--user or --bearer',
 };
 
 /** What a connection is made with: what a file would say. */
@@ -40,8 +42,10 @@ export function clientSettings(
 ): ClientSettings {
   const url = withScheme(address);
   const { caFile, certFile, keyFile, insecure } = options;
-  if (/^ws:/i.test(url) && (caFile ?? certFile ?? keyFile) !== undefined) {
-    throw new UsageError('--ca-file, --cert-file and --key-file have no effect with ws://; use wss://');
+  if (/^ws:/i.test(url) && (caFile ?? certFile ?? keyFile ?? insecure) !== undefined) {
+    throw new UsageError(
+      '--ca-file, --cert-file, --key-file and --insecure have no effect with ws://; use wss://',
+    );
   }
   const parsed = schema.safeParse({
     url,
@@ -56,8 +60,11 @@ export function clientSettings(
     ping_interval: options.pingInterval,
     tls: { ca_file: caFile, cert_file: certFile, key_file: keyFile, insecure_skip_verify: insecure },
   });
-  if (parsed.success) return { url: parsed.data.url, config: parsed.data };
-  throw new UsageError([...new Set(parsed.error.issues.map(sentence))].join('\nerror: '));
+  if (!parsed.success) throw new UsageError(listOf(parsed.error.issues));
+  const mistakes: Mistake[] = [];
+  checkClientConfig(parsed.data, [url], (path, message) => mistakes.push({ path, message }));
+  if (mistakes.length > 0) throw new UsageError(listOf(mistakes));
+  return { url: parsed.data.url, config: parsed.data };
 }
 
 /** @throws UsageError */
@@ -100,10 +107,21 @@ function headersOf(lines: readonly string[]): Record<string, string> {
   return headers;
 }
 
-function sentence(issue: z.core.$ZodIssue): string {
+interface Mistake {
+  readonly path: readonly PropertyKey[];
+  readonly message: string;
+  /** Of the name of a field, where that is what is wrong. */
+  readonly issues?: readonly { readonly message: string }[];
+}
+
+function listOf(mistakes: readonly Mistake[]): string {
+  return [...new Set(mistakes.map(sentence))].join('\nerror: ');
+}
+
+function sentence(issue: Mistake): string {
   const [field = ''] = issue.path;
   const option = optionNames[String(field)] ?? `--${String(field).replaceAll('_', '-')}`;
-  const nested = issue.code === 'invalid_key' ? issue.issues[0]?.message : undefined;
+  const nested = issue.issues?.[0]?.message;
   const header = field === 'headers' && issue.path.length > 1 ? ` ${String(issue.path[1])}` : '';
   return `${option}${header}: ${nested ?? issue.message}`;
 }

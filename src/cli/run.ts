@@ -10,6 +10,11 @@ import type { Shell } from './shell.ts';
 const SHUTDOWN_DEADLINE = 30_000;
 /** How long the engine may take to end at once. Milliseconds. */
 const ABORT_GRACE = 5_000;
+/**
+ * A terminal gives Ctrl-C to every process of the foreground, and npm passes it on as well: what comes so soon after the
+ * first signal is the same one. Milliseconds.
+ */
+const SAME_SIGNAL = 500;
 const KEEP_ALIVE = 3_600_000;
 
 /** `millrace run FILE`: runs its streams until they end, or until SIGTERM or SIGINT. */
@@ -40,6 +45,7 @@ export async function runCommand(shell: Shell, file: string): Promise<number> {
 function handleSignals(engine: Engine, logger: Logger) {
   let deadline: NodeJS.Timeout | undefined;
   let grace: NodeJS.Timeout | undefined;
+  let first = 0;
   const { promise: lost, resolve: giveUp } = Promise.withResolvers<Outcome>();
   const abort = (why: string): void => {
     if (grace !== undefined) return;
@@ -52,9 +58,11 @@ function handleSignals(engine: Engine, logger: Logger) {
   };
   const onSignal = (signal: NodeJS.Signals): void => {
     if (deadline !== undefined) {
+      if (performance.now() - first < SAME_SIGNAL) return;
       abort(`second signal (${signal})`);
       return;
     }
+    first = performance.now();
     logger.info({ signal }, `${signal}: draining; a second signal ends at once`);
     const seconds = SHUTDOWN_DEADLINE / 1000;
     deadline = setTimeout(() => abort(`not drained within ${seconds} s`), SHUTDOWN_DEADLINE);

@@ -180,5 +180,5 @@ function summary(
   const rate = Math.round((written * 1000) / Math.max(milliseconds, 1));
   const far = written < sent ? ` (${sent - written} more were not written)` : '';
   const acked = acknowledgements === undefined ? '' : `; ${acknowledgements.describe()}`;
-  return `sent ${written} messages${far}, ${bytes} bytes, in ${(milliseconds / 1000).toFixed(2)} s, ${rate}/s${acked}`;
+  return `sent ${written} message${written === 1 ? '' : 's'}${far}, ${bytes} bytes, in ${(milliseconds / 1000).toFixed(2)} s, ${rate}/s${acked}`;
 }

@@ -14,7 +14,10 @@ import type { SessionDirectory } from './sessions.ts';
 export interface Input {
   /** Called once before anything starts; what it throws is a mistake in the configuration. */
   prepare?(): Promise<void>;
-  /** Resolves when data can arrive. Any error is retried with backoff, unless it is fatal. */
+  /**
+   * Resolves when data can arrive, or when a failed attempt has brought some: then `notReady` says why, and `read` throws
+   * it in the end. Any error is retried with backoff, unless it is fatal.
+   */
   connect(signal: AbortSignal): Promise<void>;
   /**
    * Resolves with what has arrived, at least one message; waits if that is nothing.

@@ -45,6 +45,8 @@ export interface ListenerOptions {
   readonly onError: (error: unknown) => void;
   /** Told of requests that no component gets to see. */
   readonly onRefused: (refusal: Refusal) => void;
+  /** Told of connections that end before there is TLS on them. */
+  readonly onTlsFailed: (error: Error, remoteAddress: string | undefined) => void;
 }
 
 /** A request that was answered here. */
@@ -83,6 +85,9 @@ export class Listener {
     );
     this.#server.on('request', (request, response) => this.#request(request, response));
     this.#server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head));
+    this.#server.on('tlsClientError', (error: Error, socket: Socket) =>
+      options.onTlsFailed(error, socket.remoteAddress),
+    );
     this.#server.on('clientError', (error, socket) => this.#malformed(error, socket as Socket));
   }
 
@@ -211,6 +216,11 @@ export class Listener {
       this.#refused(status, path, request.socket.remoteAddress);
       refuse(socket, status, text, grace);
     };
+    // The answer to a request before it on the same connection would come in the middle of the frames.
+    if (isAnswering(request.socket)) {
+      this.#refused(400, path, request.socket.remoteAddress);
+      return void socket.destroy();
+    }
     const fault = upgradeFault(request);
     if (fault !== undefined) return turnAway(400, fault);
     if (!wantsWebSocket(request)) {
@@ -230,10 +240,7 @@ export class Listener {
   }
 
   /** A request that Node cannot read, or that does not come. It answers so itself, but without taking the rest. */
-  #malformed(
-    error: Error & { code?: string },
-    socket: Socket & { _httpMessage?: ServerResponse | null },
-  ): void {
+  #malformed(error: Error & { code?: string }, socket: Answering): void {
     const answered = socket._httpMessage?.headersSent === true;
     if (error.code === 'ECONNRESET' || answered || !socket.writable) return void socket.destroy();
     const [status, text] = reasons[error.code ?? ''] ?? [400, 'The request is not HTTP as it should be.'];
@@ -245,6 +252,13 @@ export class Listener {
     const { paths: served } = this.routes;
     this.#options.onRefused({ status, path: path.slice(0, 200), remote_address, served });
   }
+}
+
+/** A socket with what Node is answering on it, which has no public name. */
+type Answering = Socket & { readonly _httpMessage?: ServerResponse | null };
+
+function isAnswering(socket: Answering): boolean {
+  return (socket._httpMessage ?? null) !== null;
 }
 
 const MALFORMED_PATH = 'The path is not percent-encoded UTF-8.';

@@ -47,6 +47,7 @@ export class SharedListeners implements Listeners {
   readonly #timeouts: ListenerTimeouts;
   readonly #onError: (error: unknown) => void;
   readonly #onRefused: (refusal: Refusal) => void;
+  readonly #onTlsFailed: (error: Error, remoteAddress: string | undefined) => void;
   readonly #reserved = new Map<string, Routes<true>>();
   readonly #listeners = new Map<string, { listener: Listener; listening: Promise<number> }>();
 
@@ -56,9 +57,11 @@ export class SharedListeners implements Listeners {
       timeouts?: Partial<ListenerTimeouts>;
       onError?: (error: unknown) => void;
       onRefused?: (refusal: Refusal) => void;
+      onTlsFailed?: (error: Error, remoteAddress: string | undefined) => void;
     } = {},
   ) {
     this.#onRefused = options.onRefused ?? (() => {});
+    this.#onTlsFailed = options.onTlsFailed ?? (() => {});
     this.#timeouts = { ...defaultTimeouts, ...options.timeouts };
     this.#onError = options.onError ?? ((error) => process.emitWarning(errorMessage(error)));
   }
@@ -108,7 +111,7 @@ export class SharedListeners implements Listeners {
           'limits.handshake_timeout or limits.header_size; give both the same, or each its own port',
       );
     }
-    const { listener, listening } = known ?? this.#open(host, port, tls);
+    const { listener, listening } = known ?? this.#open(host, port, tls, handshake);
     listener.addRoutes(paths, route, handshake);
     const actual = await listening;
     let open = true;
@@ -127,9 +130,23 @@ export class SharedListeners implements Listeners {
     };
   }
 
-  #open(host: string, port: number, tls: ListenerTls | undefined) {
-    const [timeouts, onError, onRefused] = [this.#timeouts, this.#onError, this.#onRefused];
-    const listener = new Listener({ host, port, tls, timeouts, onError, onRefused });
+  #open(
+    host: string,
+    port: number,
+    tls: ListenerTls | undefined,
+    handshake: HandshakeLimits | undefined,
+  ) {
+    // Of TLS, Node takes the time once and for all.
+    const headers = handshake?.timeout ?? this.#timeouts.headers;
+    const listener = new Listener({
+      host,
+      port,
+      tls,
+      timeouts: { ...this.#timeouts, headers },
+      onError: this.#onError,
+      onRefused: this.#onRefused,
+      onTlsFailed: this.#onTlsFailed,
+    });
     const address = formatAddress(host, port);
     const entry = { listener, listening: listener.listen() };
     if (port !== 0) this.#listeners.set(address, entry);

@@ -62,6 +62,7 @@ export class Engine {
     this.#listeners = new SharedListeners({
       onError: (error) => options.logger.error(`a listener failed: ${errorMessage(error)}`),
       onRefused: (refusal) => events.requestRefused(refusal),
+      onTlsFailed: (error, remoteAddress) => events.tlsFailed(error, remoteAddress),
     });
     const { registry, logger, env = process.env } = options;
     const sessions = new Directory();

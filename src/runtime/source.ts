@@ -20,6 +20,8 @@ export class SupervisedInput implements Source {
   /** Aborts what waits without taking part in a drain: connecting, pauses, reads of inputs that cannot drain. */
   readonly #draining = new AbortController();
   #connected = false;
+  /** That was a connection, and not only what a failed attempt had brought. */
+  #ready = false;
   /** Why the last attempt to connect, or the last connection, failed. */
   #failure: unknown;
 
@@ -70,10 +72,8 @@ export class SupervisedInput implements Source {
           this.#connected = true;
           // `drain` may have been called just then, and the input was not told.
           if (drained.aborted) this.#input.drain?.();
-          this.#failure = undefined;
-          this.#retry.connected();
-          // What is made of several says nothing by connecting; each of them tells.
-          if (this.#input.composite !== true) this.#events.connected('input', this.#type);
+          this.#ready = this.#input.notReady?.() === undefined;
+          if (this.#ready) this.#hasConnected();
         }
         action = 'read';
         const batch = await this.#next(this.#input.drain === undefined ? either : signal);
@@ -102,6 +102,13 @@ export class SupervisedInput implements Source {
       this.#combined = { of: signal, signal: AbortSignal.any([signal, this.#draining.signal]) };
     }
     return this.#combined.signal;
+  }
+
+  #hasConnected(): void {
+    this.#failure = undefined;
+    this.#retry.connected();
+    // What is made of several says nothing by connecting; each of them tells.
+    if (this.#input.composite !== true) this.#events.connected('input', this.#type);
   }
 
   async #next(signal: AbortSignal): Promise<Batch> {
@@ -148,8 +155,8 @@ export class SupervisedInput implements Source {
       throw new EndOfInputError();
     }
     const delay = this.#retry.failed(error);
-    if (lost) this.#events.connectionLost('input', error, delay);
-    else this.#events.attemptFailed('input', action, error, delay);
+    if (lost && this.#ready) this.#events.connectionLost('input', error, delay);
+    else this.#events.attemptFailed('input', lost ? 'connect' : action, error, delay);
     await pause(delay, either).catch(() => signal.throwIfAborted());
   }
 }

@@ -56,7 +56,7 @@ export function createComponentEvents(metrics: Metrics, parent: Logger, stream: 
     }): void {
       metrics.connectionsOpen.labels(labels).dec();
       metrics.connectionsClosed.labels({ ...labels, code: String(details.code) }).inc();
-      const ordinary = [1000, 1001, 1005].includes(details.code);
+      const ordinary = [1000, 1001, 1005, 1012].includes(details.code);
       const reason = details.reason === '' ? '' : ` ${details.reason}`;
       logger[ordinary ? 'debug' : 'warn'](details, `connection closed with ${details.code}${reason}`);
     },
@@ -68,7 +68,10 @@ export function createComponentEvents(metrics: Metrics, parent: Logger, stream: 
       metrics.connectionsRefused.labels({ ...labels, status: String(details.status) }).inc();
       const told = performance.now() < nextRefusal;
       if (!told) nextRefusal = performance.now() + REFUSAL_LOG_INTERVAL;
-      logger[told ? 'debug' : 'info'](details, `connection refused with ${details.status}`);
+      logger[told ? 'debug' : 'info'](
+        details,
+        `connection refused with ${details.status}: ${details.reason}`,
+      );
     },
     /** Messages that go no further, on purpose; told once as a warning, unless it is an everyday thing. */
     messagesDropped(reason: DropReason, count: number): void {
@@ -149,6 +152,13 @@ export function createListenerEvents(metrics: Metrics, logger: Logger) {
         { status, path, remote_address },
         `refused a request with ${status}; served here: ${served.join(', ')}`,
       );
+    },
+    /** A connection that ended before there was TLS on it. */
+    tlsFailed(error: Error, remote_address: string | undefined): void {
+      metrics.connectionsRefused.labels({ stream: '', stage: 'listener', status: 'tls' }).inc();
+      if (performance.now() < nextLine) return;
+      nextLine = performance.now() + REFUSAL_LOG_INTERVAL;
+      logger.info({ remote_address }, `a TLS handshake failed: ${errorMessage(error)}`);
     },
   };
 }

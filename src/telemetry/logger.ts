@@ -1,5 +1,6 @@
 import { pino, type Logger as PinoLogger, destination } from 'pino';
 import { PinoPretty } from 'pino-pretty';
+import { oneLine } from '../errors.ts';
 
 /** Structured log: `logger.info({ field }, 'message')`, `logger.child({ stream })`. Everything goes to stderr or a file. */
 export type Logger = PinoLogger;
@@ -23,7 +24,7 @@ export function createLogger(config: LoggingConfig): Logger {
       singleLine: true,
       translateTime: 'SYS:HH:MM:ss.l',
       messageFormat: (log, key) =>
-        `${typeof log['stream'] === 'string' ? `[${log['stream']}] ` : ''}${String(log[key])}`,
+        `${typeof log['stream'] === 'string' ? `[${log['stream']}] ` : ''}${oneLine(String(log[key]))}`,
       // What the sentence says already.
       ignore: 'stream,stage,type,input,output,url,signal,reason',
     }),

@@ -1,9 +1,12 @@
-import { createServer, type Server } from 'node:net';
+import { createServer, type AddressInfo, type Server } from 'node:net';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
+import { WebSocketServer } from 'ws';
 import { cli, startCli } from '../support/cli.ts';
+import { afterTest } from '../support/peers.ts';
 import { tempDir } from '../support/temp-dir.ts';
+import { until } from '../support/until.ts';
 
 const dir = tempDir();
 const stubEntry = fileURLToPath(new URL('fixtures/stub-entry.ts', import.meta.url));
@@ -44,6 +47,30 @@ test.each(['SIGTERM', 'SIGINT'] as const)('%s drains and ends with 0', async (si
   expect(stderr).toContain(`${signal}: draining`);
 });
 
+/** Signals again until that has been noticed: at first it may still count as the signal before. */
+async function signalAgain(run: ReturnType<typeof startCli>): Promise<void> {
+  let noticed = false;
+  const seen = run.seen(/second signal/).then(() => {
+    noticed = true;
+  });
+  await until('the second signal to be noticed', () => noticed || (run.child.kill('SIGTERM'), false));
+  await seen;
+}
+
+test('a signal that comes twice, as npm passes Ctrl-C on, is one', async () => {
+  const file = streams('twice.yaml', '  - input: { type: generate, context: tick, interval: 10ms }\n');
+  const run = startCli(['run', file]);
+  await run.seen(/tick\n/);
+  run.child.kill('SIGINT');
+  await run.seen(/SIGINT: draining/);
+  run.child.kill('SIGINT');
+  const { code, stderr } = await run.result;
+  expect({ code, gaveUp: stderr.includes('MILLRACE_SHUTDOWN_INCOMPLETE') }).toEqual({
+    code: 0,
+    gaveUp: false,
+  });
+});
+
 test('a second signal ends at once and says what was left', async () => {
   const file = streams(
     'stuck.yaml',
@@ -53,7 +80,7 @@ test('a second signal ends at once and says what was left', async () => {
   await run.seen(/write is stuck/);
   run.child.kill('SIGTERM');
   await run.seen(/SIGTERM: draining/);
-  run.child.kill('SIGTERM');
+  await signalAgain(run);
   const { code, stderr } = await run.result;
   expect(code).toBe(1);
   expect(stderr).toContain('MILLRACE_SHUTDOWN_INCOMPLETE');
@@ -70,7 +97,7 @@ test('a stream that fails makes the exit code 1 and leaves the others running', 
   await run.seen(/write is stuck/);
   run.child.kill('SIGTERM');
   await run.seen(/SIGTERM: draining/);
-  run.child.kill('SIGTERM');
+  await signalAgain(run);
   expect((await run.result).code).toBe(1);
   const alone = await cli(
     ['run', streams('alone.yaml', '  - input: { type: once }\n    output: { type: broken }\n')],
@@ -151,3 +178,24 @@ function portOf(server: Server): number {
   if (address === null || typeof address === 'string') throw new Error('not listening');
   return address.port;
 }
+
+test('what a peer says cannot look like a line of the log, nor steer the terminal', async () => {
+  const feed = new WebSocketServer({ host: '127.0.0.1', port: 0 });
+  afterTest(() => feed.close());
+  await once(feed, 'listening');
+  feed.on('connection', (socket) => socket.close(4000, '\u001b[31mover\r\n[00:00:00.000] INFO: all is well'));
+  const { port } = feed.address() as AddressInfo;
+  const url = `ws://127.0.0.1:${port}`;
+  const stop = 'reconnect: { stop_on: { close_codes: [4000] } }';
+  const { code, stderr } = await cli([
+    'run',
+    streams('rude.yaml', `  - input: { type: websocket, url: "${url}", ${stop} }\n`),
+  ]);
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/connection closed with 4000 \[31mover \[00:00:00\.000\] INFO: all is well/);
+  const tail = await cli(['tail', '--no-reconnect', url]);
+  expect(tail.stderr).toBe(
+    `MILLRACE_NOT_CONNECTED: ${url} closed the connection with 4000: [31mover [00:00:00.000] INFO: all is well\n`,
+  );
+  expect(stderr + tail.stderr).not.toMatch(/^\[00:00|\u001b|\r/m);
+});

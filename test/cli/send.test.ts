@@ -368,7 +368,7 @@ test('a server that does not answer the close may not have read everything', asy
   const { code, stderr } = await cli(['send', server.url, '-m', 'x', '--close-timeout', '100ms']);
   expect(code).toBe(1);
   expect(stderr).toMatch(
-    /^MILLRACE_NOT_CONNECTED: .*did not answer the close; the server may not have read the last messages\nsent 1 messages/,
+    /^MILLRACE_NOT_CONNECTED: .*did not answer the close; the server may not have read the last messages\nsent 1 message,/,
   );
 });
 
@@ -412,7 +412,20 @@ test.each<[string[], string]>([
   [['host', '--wait', 'long'], 'error: --wait long: not a duration; expected one like 250ms, 5s, 1m or 1h\n'],
   [
     ['host', '--ca-file', 'ca.pem'],
-    'error: --ca-file, --cert-file and --key-file have no effect with ws://; use wss://\n',
+    'error: --ca-file, --cert-file, --key-file and --insecure have no effect with ws://; use wss://\n',
+  ],
+  [['ws:host/x'], 'error: URL: not a WebSocket URL; expected one like ws://host:port/path or wss://…\n'],
+  [
+    ['host', '-k'],
+    'error: --ca-file, --cert-file, --key-file and --insecure have no effect with ws://; use wss://\n',
+  ],
+  [
+    ['host', '--bearer', 'hunter2', '-H', 'authorization: hunter2'],
+    'error: --header authorization: is sent by `auth` already; remove one of the two\n',
+  ],
+  [
+    ['a:hunter2@host', '--user', 'b:hunter2'],
+    'error: --user or --bearer: the URL has a user of its own already; remove one of the two\n',
   ],
   [
     ['host', '--timeout', 'soon', '--protocol', 'a b'],

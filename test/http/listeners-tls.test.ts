@@ -4,7 +4,7 @@ import { connect, type ConnectionOptions } from 'node:tls';
 import { afterEach, expect, test } from 'vitest';
 import type { Endpoint, ListenerTls } from '../../src/component/listeners.ts';
 import { SharedListeners } from '../../src/http/listeners.ts';
-import { RawClient, exchange, upgradeRequest } from './raw.ts';
+import { RawClient, exchange, rawClient, upgradeRequest } from './raw.ts';
 
 const pem = (name: string): string => readFileSync(new URL(`fixtures/${name}.pem`, import.meta.url), 'utf8');
 const server: ListenerTls = { cert: pem('server'), key: pem('server-key') };
@@ -63,6 +63,28 @@ test('with an authority for clients, only those with its certificate come in', a
   expect(await secureExchange(port, upgradeRequest('/ws'), own)).toMatch(/ 101 /);
   // With TLS 1.3 the client learns that it was refused only after its own handshake.
   expect(await secureExchange(port, upgradeRequest('/ws'))).toBe('');
+});
+
+test('a TLS handshake has as long as is configured, and not as long as usual', async () => {
+  const listeners = new SharedListeners({ timeouts: { headers: 1, checking: 5, grace: 1 } });
+  const claim = { host: '127.0.0.1', port: 0, tls: server };
+  const short = await listeners.upgrade({ ...claim, path: '/short', handler: () => {} });
+  const long = await listeners.upgrade({
+    ...claim,
+    path: '/long',
+    handshake: { timeout: 60_000, headerSize: 16_384 },
+    handler: (_, socket) => socket.end('HTTP/1.1 101 Switching Protocols\r\n\r\nin time;'),
+  });
+  open.push(short, long);
+  // Neither says anything until the one that has only the usual time is closed.
+  const [late, early] = [await rawClient(long.port), await rawClient(short.port)];
+  await early.closed;
+  expect(late.socket.readableEnded).toBe(false);
+  const socket = connect({ socket: late.socket, servername: 'localhost', ca });
+  socket.on('error', () => {});
+  const client = new RawClient(socket);
+  socket.write(upgradeRequest('/long'));
+  expect(await client.until(/in time;$/)).toMatch(/ 101 /);
 });
 
 test('one port takes paths with the same TLS only', async () => {

@@ -65,6 +65,20 @@ test('several paths of one port, upgrades and plain, each reach their handler', 
   expect(await (await fetch(`http://127.0.0.1:${port}/other?x=1`)).text()).toBe('plain /other?x=1');
 });
 
+test('an upgrade behind a request that is not answered is closed: the answer would be taken for frames', async () => {
+  const answers: (() => void)[] = [];
+  const listeners = new SharedListeners();
+  const { port } = await upgrade(listeners, '/ws');
+  const handler: Parameters<SharedListeners['http']>[0]['handler'] = (_, response) =>
+    answers.push(() => response.end('late'));
+  open.push(await listeners.http({ host: '127.0.0.1', port, paths: ['/slow'], handler }));
+  const client = await rawClient(port);
+  client.socket.write(`GET /slow HTTP/1.1\r\nHost: test\r\n\r\n${upgradeRequest('/ws')}`);
+  await expect(client.until(/101/)).rejects.toThrow('closed before');
+  expect(client.received).toBe('');
+  answers[0]!();
+});
+
 test('calls at the same time for one address share one server', async () => {
   const listeners = new SharedListeners();
   const free = await upgrade(listeners, '/');

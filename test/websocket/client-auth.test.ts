@@ -1,7 +1,7 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { configMistakes, startEngine, type Run } from '../support/engine.ts';
-import { frame } from '../support/frames.ts';
+import { closeFrame, frame } from '../support/frames.ts';
 import { FaultServer, freePort } from '../support/peers.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { TokenEndpoint, giveJson, giveToken } from '../support/token-endpoint.ts';
@@ -212,6 +212,27 @@ describe('oauth2', () => {
     },
   );
 
+  test.each([1008, 3000, 4401])('after close code %i it is thrown away and fetched again', async (code) => {
+    const endpoint = await new TokenEndpoint().up();
+    const server = await new FaultServer((peer) => {
+      const stale = peer.header('authorization') === 'Bearer token-1';
+      peer.accept({ then: stale ? closeFrame(code) : frame('text', 'in') });
+    }).up();
+    const run = await startEngine(input(`url: "${server.url}", ${oauth2(endpoint)}`));
+    await run.output().count(1);
+    expect(endpoint.requests).toHaveLength(2);
+  });
+
+  test('after another close code it is kept', async () => {
+    const endpoint = await new TokenEndpoint().up();
+    const server = await new FaultServer((peer) => {
+      peer.accept({ then: server.peers.length < 4 ? closeFrame(1012) : frame('text', 'in') });
+    }).up();
+    const run = await startEngine(input(`url: "${server.url}", ${oauth2(endpoint)}`));
+    await run.output().count(1);
+    expect(endpoint.requests).toHaveLength(1);
+  });
+
   test('after another status it is kept', async () => {
     const endpoint = await new TokenEndpoint().up();
     const server = await new FaultServer((peer) => {
@@ -254,6 +275,21 @@ describe('oauth2', () => {
       (response) =>
         giveJson(response, 401, { error: 'invalid_client', error_description: 'no s3cr3t-of-app here' }),
       /it answered 401 Unauthorized: invalid_client, no \*\*\* here$/,
+    ],
+    [
+      'repeats the credentials',
+      (response, { authorization }) =>
+        giveJson(response, 400, { error: 'invalid_client', error_description: `no ${authorization} here` }),
+      /it answered 400 Bad Request: invalid_client, no Basic \*\*\* here$/,
+    ],
+    [
+      'repeats them in a long text',
+      (response) =>
+        giveJson(response, 400, {
+          error: 'invalid_client',
+          error_description: `${'x'.repeat(190)} s3cr3t-of-app`,
+        }),
+      /invalid_client, x{190} \*\*\*$/,
     ],
     [
       'fails',
@@ -380,4 +416,40 @@ test('a user in the URL beside `auth` is a mistake, for an output too', () => {
   expect(configMistakes(input(fields)).join('\n')).toContain(mistake);
   const output = `streams: [ { input: { type: generate, context: x }, output: { type: websocket, ${fields} } } ]`;
   expect(configMistakes(output).join('\n')).toContain(mistake);
+});
+
+describe('a server that repeats the credentials it got', () => {
+  const pair = basic('ann', 'hunter2').slice('Basic '.length);
+
+  test.each<[what: string, url: string, fields: string, secrets: string[]]>([
+    ['basic', '/', 'auth: { type: basic, username: ann, password: hunter2 }', [pair, 'hunter2']],
+    ['the user of the URL', '/', '', [pair, 'hunter2']],
+    ['a bearer token', '/', 'auth: { type: bearer, token: s3cret }', ['s3cret']],
+    ['a header', '/', 'headers: { Authorization: Bearer s3cret }', ['s3cret']],
+    ['a cookie', '/', 'headers: { Cookie: "theme=dark; sid=abcdef" }', ['abcdef', 'sid=abcdef']],
+    ['`query`', '/', 'query: { apikey: s3cret }', ['s3cret']],
+    ['the URL’s query', '/?token=s3cret', '', ['s3cret']],
+    ['an environment variable', '/?k={{env:KEY}}', '', ['env-s3cret']],
+    ['a subprotocol', '/', 'protocols: [ key.psecret1234 ]', ['psecret1234', 'key.psecret1234']],
+  ])('%s: nobody reads them, in its HTTP answer or its close frame', async (what, path, fields, secrets) => {
+    const says = `not ${secrets.join(' or ')}!`;
+    const server = new FaultServer((peer) => {
+      if (server.peers.length === 1) peer.socket.end(refuse(`401 ${says}`));
+      else {
+        const offered = peer.header('sec-websocket-protocol');
+        const then = closeFrame(4001, says);
+        peer.accept(offered === undefined ? { then } : { protocol: offered, then });
+      }
+    });
+    await server.up();
+    const user = what === 'the user of the URL' ? 'ann:hunter2@' : '';
+    const url = server.url.replace('127', `${user}127`).replace('/feed', path);
+    const run = await startEngine(input(`url: "${url}", ${fields}`.replace(/, $/, '')), {
+      KEY: 'env-s3cret',
+    });
+    await run.logged(/the server answered 401 not \*\*\*/);
+    await run.logged(/closed the connection with 4001: not \*\*\*/);
+    const shown = await everything(run);
+    for (const secret of secrets) expect(shown).not.toContain(secret);
+  });
 });

@@ -207,6 +207,33 @@ streams:
   await run.logged(/did not come within 0\.1 s; nothing was read, because the stream is full/);
 });
 
+test('what comes before a step that fails is passed on, though no attempt ever gets through its steps', async () => {
+  const feed = await server((peer, number) => {
+    peer.accept({ then: text(`data ${number}`, 'refused') });
+    return Promise.resolve();
+  });
+  const run = await startEngine(
+    input(`url: "${feed.url}", on_open: [ { expect: ready, reject: [ refused ] } ]`),
+  );
+  expect((await run.output().count(3)).slice(0, 3)).toEqual(['data 1', 'data 2', 'data 3']);
+  await run.logged(/^input failed to connect: .*the server sent what `reject` names/);
+  expect(run.log.filter(({ msg }) => /^input \S+ connected$/.test(msg))).toEqual([]);
+  expect((await run.http('/readiness')).text).toContain('input websocket is not connected');
+});
+
+test('a stop in the middle of the steps passes on what had come', async () => {
+  const feed = await server((peer) => {
+    peer.accept({ then: text('one', 'two', 'hello') });
+    return Promise.resolve();
+  });
+  const run = await startEngine(
+    input(`url: "${feed.url}", on_open: [ { expect: hello }, { send: hi }, { expect: never, timeout: 1h } ]`),
+  );
+  await (await feed.peer(0)).count(1);
+  expect(await run.stop()).toEqual({ failed: [], left: [] });
+  expect(run.output().texts).toEqual(['one', 'two']);
+});
+
 test('the late close of an attempt that failed does not end the next connection', async () => {
   const feed = await server((peer, number) => {
     // The first never closes its side, so that its end comes when it is cut.

@@ -329,6 +329,11 @@ describe('a proxy that', () => {
       /: the proxy answered 407 Proxy Authentication Required; it wants other credentials in its URL$/,
     ],
     [
+      'repeats its credentials',
+      `HTTP/1.1 407 not s3cret nor ${Buffer.from('ann:s3cret').toString('base64')}\r\n\r\n`,
+      /: the proxy answered 407 not \*\*\* nor \*\*\*; it wants other credentials in its URL$/,
+    ],
+    [
       'cannot reach the server',
       'HTTP/1.1 502 Bad Gateway\r\nContent-Length: 5\r\n\r\nhello',
       /: the proxy answered 502 Bad Gateway$/,

@@ -112,9 +112,13 @@ test.each([
   ],
   ['url: "ws://{{env:SPACE}}/"', /cannot fill in `url`: with the values of now it is not a WebSocket URL/],
   ['url: "ws://{{env:PATH_TOO}}/"', /cannot fill in `url`: with the values of now it is not a WebSocket URL/],
+  [
+    'url: "ws://{{env:EMPTY}}/feed"',
+    /cannot fill in `url`: with the values of now it is not a WebSocket URL/,
+  ],
   ['url: "ws://h:{{env:A}}/"', /cannot fill in `url`: with the values of now it is not a WebSocket URL/],
 ])('%s: the attempt fails without a packet, says why, and is made again', async (fields, said) => {
-  const env = { CRLF: 's3cret\r\nX-Admin: 1', EURO: '€', SPACE: 'a b', A: 'a', PATH_TOO: 'h/x' };
+  const env = { CRLF: 's3cret\r\nX-Admin: 1', EURO: '€', SPACE: 'a b', A: 'a', PATH_TOO: 'h/x', EMPTY: '' };
   const run = await startEngine(input(fields), env);
   await run.logged(said);
   const failures = () => run.log.filter(({ msg }) => msg.startsWith('input failed to connect'));
@@ -164,6 +168,9 @@ test.each([
   ['url: "ws://h/", protocols: [ "", a ]', 'not a subprotocol name'],
   ['url: "{{env:URL}}"', 'not a WebSocket URL'],
   ['url: "{{env:SCHEME}}://h/"', 'not a WebSocket URL'],
+  ['url: "ws:h:8080/feed"', 'not a WebSocket URL'],
+  ['url: "ws:/h/feed"', 'not a WebSocket URL'],
+  ['url: "ws:///h/feed"', 'not a WebSocket URL'],
   ['url: "ws://h/", headers: { Sec-WebSocket-Protocol: x }', 'use `protocols`'],
   ['url: "ws://h/", headers: { X: "a\\r\\nY: b" }', 'cannot hold control characters'],
 ])('%s is a mistake', (fields, mistake) => {

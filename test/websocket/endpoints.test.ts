@@ -128,6 +128,19 @@ test('`check --dial` connects to each, and says which it cannot', async () => {
   expect(up.peers).toHaveLength(1);
 });
 
+test('`check --dial` does not take data for a connection whose `on_open` failed', async () => {
+  const feed = await new FaultServer((peer) => {
+    peer.accept({ then: Buffer.concat([frame('text', 'data'), frame('text', 'refused')]) });
+  }).up();
+  const file = dir.file(
+    'dial-steps.yaml',
+    client([feed.url], 'on_open: [ { expect: ready, reject: [refused] } ]').replace('collect', 'drop'),
+  );
+  const { code, stderr } = await cli(['check', '--dial', file]);
+  expect(code).toBe(1);
+  expect(stderr).toContain('the server sent what `reject` names');
+});
+
 test('failover keeps one connection, and goes on to the next URL when it is lost, in turn', async () => {
   const servers = [await feed(), await feed(), await feed()];
   const run = await startEngine(

@@ -257,6 +257,7 @@ test('a stop ends the timers with the connection', async () => {
 });
 
 test.each([
+  ['{}', 'expected send, ignore, reply or silence_timeout'],
   ['{ interval: 5s }', 'interval and timeout belong to send'],
   ['{ send: x, interval: 0 }', 'interval: 0 is out of range'],
   ['{ send: { base64: "***" } }', 'send.base64: "***" is not base64'],

@@ -260,6 +260,23 @@ describe('mistakes in the file', () => {
     ],
     ['path: /chat, match: { subject: "{{mata:x}}" }', 'known here: {{meta:…}}, {{json:…}}'],
     ['path: /chat, match: { subject: "{{json:a[}}" }', 'not a JSON path: a[; expected one like id'],
+    [
+      'path: "/chat/:room", match: { param.rom: a }',
+      'output.match["param.rom"]: no session has it: /chat/:room has no parameter :rom',
+    ],
+    ['path: /chat, match: { header.X-Room: a }', 'headers are kept in lower case'],
+    ['port: 0, path: /chat, match: { param.room: a }', '/chat has no parameter :room'],
+    ['port: 0, match: { query.room: a }, metadata: { query: [rom] }', 'add it to `metadata.query`'],
+    ['port: 0, match: { header.x-room: a }', 'add it to `metadata.headers`'],
+    ['port: 0, match: { subject: a }', 'without `auth` it is not known who they are'],
+    [
+      'port: 0, match: { claim.tenant: a }, auth: { type: bearer, tokens: [t] }',
+      'claims are those of `auth: { type: jwt }`',
+    ],
+    [
+      'port: 0, match: { claim.tenant: a }, auth: { type: jwt, algorithms: [ES256], key_file: k }',
+      'add it to `auth.claims`',
+    ],
     ['path: /chat, slow_consumer: wait', 'output.slow_consumer'],
     ['path: /chat, outgoing_buffer: 10', 'output.outgoing_buffer'],
     ['path: /chat, slow_timeout: 1s', 'output.slow_timeout'],

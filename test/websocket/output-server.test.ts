@@ -193,6 +193,10 @@ describe('mistakes in the file', () => {
     ['url: "ws://h", auth: { type: bearer, tokens: [a] }', '.auth'],
     ['url: "ws://h", protocols: [a, a]', '.protocols'],
     ['mode: broadcast', '.mode'],
+    ['mode: server, port: 0, auth: bearer', '.auth'],
+    ['mode: server, port: 0, auth: { type: bearer, tokens: [5] }', '.auth.tokens'],
+    ['mode: server, port: 0, tls:', '.tls'],
+    ['mode: server, port: 0, path: 5, match: { param.a: b }', '.path'],
   ])('%s', (output, message) => {
     const told = configMistakes(
       `- input: { type: generate, context: x, interval: 1s }\n  output: { type: websocket, ${output} }\n`,

@@ -245,8 +245,20 @@ describe('`limits.failed_logins`', () => {
     expect(Number(peer.header('retry-after'))).toBeGreaterThan(0);
     expect(Number(peer.header('retry-after'))).toBeLessThanOrEqual(60);
     expect(await from('192.0.2.2', 'b')).toBe(101);
-    const line = run.log.find(({ msg }) => msg === 'connection refused with 429');
+    const line = run.log.find(({ msg }) => msg.startsWith('connection refused with 429: '));
     expect(line).toMatchObject({ remote_address: '192.0.2.1', reason: 'too many failures to authenticate' });
+  });
+
+  test('who shows nothing has guessed nothing: some clients wait to be asked', async () => {
+    for (const auth of [
+      '{ type: basic, users: { a: b } }',
+      `{ type: jwt, algorithms: [HS256], secret: ${'x'.repeat(32)} }`,
+    ]) {
+      const run = await startServer(`auth: ${auth}, limits: { failed_logins: 2 }`);
+      const url = await run.url();
+      for (let attempt = 0; attempt < 4; attempt++) expect(await statusOf(url)).toBe(401);
+      expect(await run.metric('millrace_connections_refused_total', 'status="429"')).toBe(0);
+    }
   });
 
   test('an IPv6 host is its /64', async () => {
@@ -254,7 +266,8 @@ describe('`limits.failed_logins`', () => {
       'auth: { type: basic, users: { a: b } }, limits: { failed_logins: 2 }, trusted_proxies: [127.0.0.1]',
     );
     const url = await run.url();
-    const from = (address: string): Promise<number> => statusOf(url, { 'X-Forwarded-For': address });
+    const from = (address: string): Promise<number> =>
+      statusOf(url, { ...basic('a', 'x'), 'X-Forwarded-For': address });
     expect(await from('2001:db8:0:1::1')).toBe(401);
     expect(await from('2001:DB8::1:aaaa:bbbb:cccc:dddd')).toBe(401);
     expect(await from('2001:db8:0:1:ffff::')).toBe(429);
@@ -276,7 +289,7 @@ test('refusals are told at the usual level, but not each: anybody can send reque
   const run = await startServer('auth: { type: basic, users: { a: b } }, limits: { failed_logins: 1000 }');
   const url = await run.url();
   await Promise.all(Array.from({ length: 30 }, () => statusOf(url, basic('a', 'wrong'))));
-  const lines = run.log.filter(({ msg }) => msg === 'connection refused with 401');
+  const lines = run.log.filter(({ msg }) => msg.startsWith('connection refused with 401: '));
   expect(lines).toHaveLength(30);
   expect(lines[0]).toMatchObject({ level: 30, reason: 'wrong credentials', remote_address: '127.0.0.1' });
   expect(lines.some(({ level }) => level === 20)).toBe(true);

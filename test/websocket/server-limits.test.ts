@@ -89,6 +89,18 @@ describe('connections_per_address', () => {
     await from('203.0.113.2');
     await expect(from('203.0.113.1')).rejects.toThrow('429');
   });
+
+  test('an IPv6 host is its /64: it has more addresses than anybody could count', async () => {
+    const run = await startEngine(server('connections_per_address: 2', 'trusted_proxies: [127.0.0.0/8]'));
+    const url = await run.url();
+    const from = (address: string) => connectClient(url, { headers: { 'X-Forwarded-For': address } });
+    const first = await from('2001:db8:0:1::1');
+    await from('2001:db8:0:1:ffff::');
+    await expect(from('2001:db8:0:1::2')).rejects.toThrow('429');
+    await from('2001:db8:0:2::1');
+    first.socket.terminate();
+    await until('room', async () => await from('2001:db8:0:1::2').catch(() => undefined));
+  });
 });
 
 describe('the handshake', () => {

@@ -48,7 +48,7 @@ test('by default a page of the same host and port may connect, and who sends no 
   ];
   for (const origin of refused) expect([origin, await statusFrom(url, origin)]).toEqual([origin, 403]);
   expect(await run.metric('millrace_connections_refused_total', 'status="403"')).toBe(refused.length);
-  const line = run.log.find(({ msg }) => msg === 'connection refused with 403');
+  const line = run.log.find(({ msg }) => msg.startsWith('connection refused with 403: '));
   expect(line).toMatchObject({ reason: 'the origin https://evil.example is not allowed' });
 });
 
@@ -179,7 +179,7 @@ test('in Chromium a page of another origin cannot connect; one of the same host 
   const strict = await startServer('');
   const { page, origin } = await openPage('pages.test');
   expect(await connectPage(page, await strict.url())).toBeUndefined();
-  await strict.logged(/^connection refused with 403$/);
+  await strict.logged(/^connection refused with 403: /);
   const listed = await startServer(`allowed_origins: ["http://*.test:${new URL(origin).port}"]`);
   expect(await connectPage(page, await listed.url())).toBe('');
   await listed.output().count(1);

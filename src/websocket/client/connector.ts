@@ -19,6 +19,12 @@ import { attemptValues } from './values.ts';
 
 const HANDSHAKE_TIMEOUT = 10_000;
 
+/**
+ * Close codes by which servers say that credentials are no good: policy violation (RFC 6455 section 7.4.1), unauthorized
+ * and forbidden (IANA's registry), and what many have in place of these two.
+ */
+const UNAUTHORIZED: ReadonlySet<number> = new Set([1008, 3000, 3003, 4401, 4403]);
+
 export interface ConnectorOptions {
   /** A template. */
   readonly url: string;
@@ -129,6 +135,9 @@ export class Connector {
         deadline.clear();
         session = opened(socket, connection, maskUrl(request.shown), values);
         session.masked = secrets.mask;
+        socket.once('close', (code) => {
+          if (UNAUTHORIZED.has(code)) attempt.refused();
+        });
         steps = this.#runSteps(attempt, session, shown);
       },
     );

@@ -130,6 +130,9 @@ function reasonOf(thrown: unknown): string {
   if (error.message.includes('wrong version number')) {
     return 'the server does not speak TLS on this port; use ws://';
   }
+  if (/ALERT_CERTIFICATE_REQUIRED|ALERT_HANDSHAKE_FAILURE/.test(code)) {
+    return `the server refused the TLS handshake (${code}); it may want a certificate of ours: \`tls.cert_file\` and \`tls.key_file\``;
+  }
   if (error.message === 'socket hang up') {
     return 'the server ended the connection instead of answering (does it want wss://?)';
   }

@@ -122,6 +122,9 @@ const heartbeat = z
         'A connection on which no message, of data or not, comes for this long is cut. Off by default.',
       ),
   })
+  .refine((value) => Object.values(value).some((each) => each !== undefined), {
+    message: 'expected send, ignore, reply or silence_timeout',
+  })
   .refine(
     (value) => value.send !== undefined || (value.interval === undefined && value.timeout === undefined),
     {

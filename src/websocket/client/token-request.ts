@@ -28,7 +28,7 @@ export async function requestToken(
   const secret =
     config.client_secret ?? (await readSecret(config.client_secret_file!, 'auth.client_secret_file'));
   const secrets = new Secrets();
-  secrets.add(secret, ...Object.values(config.parameters ?? {}));
+  secrets.add(secret, basicPair(config.client_id!, secret), ...Object.values(config.parameters ?? {}));
   // Made when it is needed: most streams have no such token.
   const oauth = await import('oauth4webapi');
   const server = { issuer: endpoint, token_endpoint: endpoint };
@@ -47,7 +47,7 @@ export async function requestToken(
     });
     if (response.status !== 200) {
       const wait = readRetryAfter(response.headers.get('retry-after') ?? undefined);
-      const said = secrets.mask(await describeRefusal(response));
+      const said = await describeRefusal(response, secrets);
       throw new NotConnectedError(`${failure}: ${said}`, undefined, wait);
     }
     const token = await oauth.processClientCredentialsResponse(server, client, response);
@@ -67,9 +67,12 @@ export async function requestToken(
  */
 function basic(secret: string) {
   return (_server: unknown, client: { client_id: string }, _body: unknown, headers: Headers): void => {
-    const pair = `${formEncode(client.client_id)}:${formEncode(secret)}`;
-    headers.set('authorization', `Basic ${Buffer.from(pair).toString('base64')}`);
+    headers.set('authorization', `Basic ${basicPair(client.client_id, secret)}`);
   };
+}
+
+function basicPair(id: string, secret: string): string {
+  return Buffer.from(`${formEncode(id)}:${formEncode(secret)}`).toString('base64');
 }
 
 function formEncode(text: string): string {
@@ -77,12 +80,14 @@ function formEncode(text: string): string {
 }
 
 /** The status, and the error that the body tells of (RFC 6749 section 5.2). */
-async function describeRefusal(response: Response): Promise<string> {
-  const status = `it answered ${response.status} ${response.statusText}`.trim();
+async function describeRefusal(response: Response, { mask }: Secrets): Promise<string> {
+  const status = mask(`it answered ${response.status} ${response.statusText}`.trim());
   const body: unknown = await response.json().catch(() => undefined);
   if (typeof body !== 'object' || body === null) return status;
   const { error, error_description: description } = body as Readonly<Record<string, unknown>>;
-  const words = [error, description].filter((each) => typeof each === 'string').map(printable);
+  const words = [error, description]
+    .filter((each) => typeof each === 'string')
+    .map((each) => printable(mask(each)));
   return words.length === 0 ? status : `${status}: ${words.join(', ')}`;
 }
 

@@ -7,6 +7,7 @@ import { connect as connectTls } from 'node:tls';
 import { formatAddress } from '../../component/address.ts';
 import { abortable, type Deadline } from './deadline.ts';
 import { endpointOf } from './proxy.ts';
+import { Secrets } from './secrets.ts';
 
 /** The port of a SOCKS proxy whose URL has none (RFC 1928 section 3). */
 const SOCKS_PORT = 1080;
@@ -56,8 +57,11 @@ async function httpTunnel(proxy: URL, target: URL, { signal }: Deadline): Promis
   return await new Promise((resolve, reject) => {
     const refused = ({ statusCode, statusMessage }: IncomingMessage): void => {
       request.destroy();
+      const secrets = new Secrets();
+      secrets.addRequest({ url: proxy, headers: {}, protocols: [] });
       const hint = statusCode === 407 ? '; it wants other credentials in its URL' : '';
-      reject(new Error(`the proxy answered ${`${statusCode} ${statusMessage}`.trim()}${hint}`));
+      const said = secrets.mask(`${statusCode} ${statusMessage}`.trim());
+      reject(new Error(`the proxy answered ${said}${hint}`));
     };
     request.once('connect', (response, socket: Socket, head) => {
       if (response.statusCode === undefined || response.statusCode < 200 || response.statusCode > 299) {

@@ -23,6 +23,9 @@ const REFUSAL_GRACE = 2_000;
 /** When clients that found no room should try again, in seconds. */
 const RETRY_AFTER = 10;
 
+/** Who asks for another version of the protocol is told ours (RFC 6455 section 4.4). */
+const VERSION = { 'Sec-WebSocket-Version': '13' };
+
 /** What is known of a session when it opens, for its `__meta_ext`. */
 export type SessionExt = Readonly<Record<string, string>>;
 
@@ -64,7 +67,7 @@ export class Acceptor {
     });
     // What `ws` finds wrong with a handshake it answers itself (RFC 6455 section 4.2.1).
     this.#server.on('wsClientError', (error, socket, request) =>
-      this.#refuse(socket, this.#admission.addressOf(request), 400, error.message),
+      this.#refuse(socket, this.#admission.addressOf(request), 400, error.message, VERSION),
     );
   }
 
@@ -107,8 +110,10 @@ export class Acceptor {
   async close(): Promise<void> {
     this.#reload?.stop();
     this.#admission.close();
-    await this.#endpoint?.close();
+    const endpoint = this.#endpoint;
+    // At once: who is being looked at comes too late.
     this.#endpoint = undefined;
+    await endpoint?.close();
   }
 
   #accept(request: IncomingMessage, socket: Duplex, head: Uint8Array, parameters: PathParameters): void {

@@ -31,7 +31,7 @@ const limits = z.strictObject({
     .min(1)
     .optional()
     .describe(
-      'Connections at the same time from one address; more get 429. Without it there is no such limit.',
+      'Connections at the same time from one address (of IPv6, one /64); more get 429. Without it there is no such limit.',
     ),
   handshake_timeout: duration('s', { min: 1 })
     .default(10_000)
@@ -77,7 +77,7 @@ const limits = z.strictObject({
     .min(1)
     .default(10)
     .describe(
-      'Failures to authenticate that one address (of IPv6, one /64) may have in a minute; after that it gets 429 until the minute is over. A token that is genuine but has expired is none.',
+      'Failures to authenticate that one address (of IPv6, one /64) may have in a minute; after that it gets 429 until the minute is over. A token that is genuine but has expired is none, nor is a handshake without credentials.',
     ),
 });
 

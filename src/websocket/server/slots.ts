@@ -1,11 +1,12 @@
 import type { WebSocket } from 'ws';
+import { addressGroup } from './proxies.ts';
 
-/** Counts the connections of a server, at their handshake or open, in all and by the client's address. */
+/** Counts the connections of a server, at their handshake or open, in all and by the client's `addressGroup`. */
 export class Slots {
   readonly #limit: number;
   readonly #limitPerAddress: number;
   #taken = 0;
-  readonly #byAddress = new Map<string, number>();
+  readonly #byGroup = new Map<string, number>();
 
   constructor(limits: { connections: number; connections_per_address?: number | undefined }) {
     this.#limit = limits.connections;
@@ -20,27 +21,27 @@ export class Slots {
   }
 
   /** Of `Slot`. */
-  assign(address: string): boolean {
-    const taken = this.#byAddress.get(address) ?? 0;
+  assign(group: string): boolean {
+    const taken = this.#byGroup.get(group) ?? 0;
     if (taken >= this.#limitPerAddress) return false;
-    if (this.#limitPerAddress < Infinity) this.#byAddress.set(address, taken + 1);
+    if (this.#limitPerAddress < Infinity) this.#byGroup.set(group, taken + 1);
     return true;
   }
 
   /** Of `Slot`. */
-  release(address: string | undefined): void {
+  release(group: string | undefined): void {
     this.#taken--;
-    const taken = address === undefined ? undefined : this.#byAddress.get(address);
+    const taken = group === undefined ? undefined : this.#byGroup.get(group);
     if (taken === undefined) return;
-    if (taken > 1) this.#byAddress.set(address!, taken - 1);
-    else this.#byAddress.delete(address!);
+    if (taken > 1) this.#byGroup.set(group!, taken - 1);
+    else this.#byGroup.delete(group!);
   }
 }
 
 /** A connection's place, from the request to the end. */
 export class Slot {
   readonly #slots: Slots;
-  #address: string | undefined;
+  #group: string | undefined;
 
   constructor(slots: Slots) {
     this.#slots = slots;
@@ -48,14 +49,15 @@ export class Slot {
 
   /** Counts it for its client's address too; false when that has its share already. */
   assign(address: string): boolean {
-    if (!this.#slots.assign(address)) return false;
-    this.#address = address;
+    const group = addressGroup(address);
+    if (!this.#slots.assign(group)) return false;
+    this.#group = group;
     return true;
   }
 
   /** Gives it back; once only. */
   release(): void {
-    this.#slots.release(this.#address);
+    this.#slots.release(this.#group);
   }
 
   /** Gives it back when `socket` closes. Nothing else is kept for as long as a connection is open. */

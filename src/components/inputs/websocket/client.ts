@@ -2,7 +2,7 @@ import type { Backoff } from '../../../component/backoff.ts';
 import type { Input, InputContext } from '../../../component/contracts.ts';
 import { backoffOf } from '../../../component/fields.ts';
 import { maskUrl } from '../../../component/mask.ts';
-import { EndOfInputError, NotConnectedError, type MillraceError } from '../../../errors.ts';
+import { EndOfInputError, MillraceError, NotConnectedError } from '../../../errors.ts';
 import type { Batch } from '../../../message/batch.ts';
 import { Connector, type Opened } from '../../../websocket/client/connector.ts';
 import { CLOSE_TIMEOUT } from '../../../websocket/client/dial.ts';
@@ -107,22 +107,20 @@ export class WebSocketClientInput implements Input {
     } else this.#sessions.inbox.reopen();
   }
 
-  /**
-   * What arrived before a step of `on_open` failed may fill the stream; until it is read, no attempt can get through its
-   * steps. Then it is read as if the connection had been lost.
-   */
+  /** What an attempt that failed has brought is read as if its connection had been lost: nothing else would fetch it. */
   #readFirst(error: unknown, signal: AbortSignal): void {
     const { inbox } = this.#sessions;
-    if (
-      signal.aborted ||
-      !this.#context.budget.full ||
-      inbox.empty ||
-      !(error instanceof NotConnectedError)
-    ) {
-      throw error;
-    }
+    const tellable = error instanceof NotConnectedError || (error instanceof MillraceError && error.fatal);
+    if (inbox.empty || !(tellable || signal.aborted)) throw error;
     inbox.reopen();
-    inbox.end(error);
+    // An attempt that is aborted by the end of the stream is followed by `drain`.
+    if (!signal.aborted) inbox.end(error as MillraceError);
+  }
+
+  /** Here what has come does not make up for an attempt that failed. */
+  async dial(signal: AbortSignal): Promise<void> {
+    await this.#cursor?.open();
+    await this.#attempt(signal);
   }
 
   notReady(): string | undefined {

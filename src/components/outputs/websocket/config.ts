@@ -12,6 +12,7 @@ import {
 import { commonFields } from '../../../websocket/common-fields.ts';
 import { checkServer } from '../../../websocket/server/check.ts';
 import { serverFields, type ServerConfig } from '../../../websocket/server/fields.ts';
+import { checkMatch } from './match-check.ts';
 import { findBadPath, matchNames } from './match.ts';
 
 const ENTRY = /^(?:session_id|remote_address|path|protocol|subject|(?:param|query|header|claim)\..+)$/;
@@ -122,11 +123,17 @@ const withoutConnection: Readonly<Record<'sessions' | 'reply', readonly string[]
 type Fail = (path: (string | number)[], message: string) => void;
 type Value = z.output<z.ZodObject<typeof shape>>;
 
-export const schema = z.strictObject(shape).superRefine(
-  (value, context) => check(value, (path, message) => context.addIssue({ code: 'custom', path, message })),
-  // Also where another field is wrong, so that all mistakes are told at once.
-  { when: ({ value }) => shape.mode.safeParse((value as { mode?: unknown } | null)?.mode).success },
-);
+export const schema = z
+  .strictObject(shape)
+  .superRefine(
+    (value, context) =>
+      checkForm(value, (path, message) => context.addIssue({ code: 'custom', path, message })),
+    // Also where another field is wrong, so that all mistakes are told at once.
+    { when: ({ value }) => shape.mode.safeParse((value as { mode?: unknown } | null)?.mode).success },
+  )
+  .superRefine((value, context) =>
+    check(value, (path, message) => context.addIssue({ code: 'custom', path, message })),
+  );
 
 export type WebSocketOutputConfig = z.output<typeof schema>;
 
@@ -139,10 +146,17 @@ export function formOf(value: Pick<Value, 'mode' | 'url' | 'host' | 'port' | 'pa
     : 'listen';
 }
 
+/** Reports fields that the form has not, whatever they hold. */
+function checkForm(value: Value, fail: Fail): void {
+  const form = formOf(value);
+  if (form === 'sessions' || form === 'reply') checkWithoutConnection(value, form, fail);
+  else refuseOtherMode(shape, value, value.mode, (field, message) => fail([field], message));
+}
+
 function check(value: Value, fail: Fail): void {
   const form = formOf(value);
-  if (form === 'sessions' || form === 'reply') return checkWithoutConnection(value, form, fail);
-  refuseOtherMode(shape, value, value.mode, (field, message) => fail([field], message));
+  checkMatch(value, form === 'listen', fail);
+  if (form === 'sessions' || form === 'reply') return;
   if (value.auth !== undefined) {
     checkAuth(value.auth, form === 'client' ? 'client' : 'server', (path, message) =>
       fail(['auth', ...path], message),

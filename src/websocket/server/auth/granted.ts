@@ -30,7 +30,7 @@ export class Granted {
 
   /** What a secret comes to; undefined when the client has shown none. */
   verdict(secret: string | Uint8Array | undefined): Verdict {
-    if (secret === undefined) return unknown('no credentials');
+    if (secret === undefined) return unknown('no credentials', false);
     const found = (this.#file?.value ?? this.#fixed).find(secret);
     return found === undefined ? unknown('wrong credentials') : { outcome: 'known', ...found };
   }

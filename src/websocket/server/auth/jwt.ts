@@ -47,7 +47,7 @@ export class JwtAuth implements Authenticator {
 
   async authenticate(request: IncomingMessage): Promise<Verdict> {
     const token = bearerToken(request, this.#config.query);
-    if (token === undefined) return unknown('no credentials');
+    if (token === undefined) return unknown('no credentials', false);
     try {
       const payload = await this.#verify(token);
       return payload === undefined ? unknown('signed with no known key') : this.#accepted(payload);
