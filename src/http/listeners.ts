@@ -130,12 +130,7 @@ export class SharedListeners implements Listeners {
     };
   }
 
-  #open(
-    host: string,
-    port: number,
-    tls: ListenerTls | undefined,
-    handshake: HandshakeLimits | undefined,
-  ) {
+  #open(host: string, port: number, tls: ListenerTls | undefined, handshake: HandshakeLimits | undefined) {
     // Of TLS, Node takes the time once and for all.
     const headers = handshake?.timeout ?? this.#timeouts.headers;
     const listener = new Listener({

@@ -330,7 +330,7 @@ describe('a proxy that', () => {
     ],
     [
       'repeats its credentials',
-      `HTTP/1.1 407 not s3cret nor ${Buffer.from('ann:s3cret').toString('base64')}\r\n\r\n`,
+      `HTTP/1.1 407 not pr0xy nor ${Buffer.from('ann:pr0xy').toString('base64')}\r\n\r\n`,
       /: the proxy answered 407 not \*\*\* nor \*\*\*; it wants other credentials in its URL$/,
     ],
     [
