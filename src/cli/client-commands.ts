@@ -66,11 +66,12 @@ export function addClientCommands(program: Command, shell: Shell, done: (code: n
       .option('--count <n>', 'send this many, the input again and again', positiveInteger)
       .option('--id <path>', 'the JSON path of a message’s id, such as data.id')
       .option('--ack <path>', 'the JSON path at which the message that acknowledges it has the same id')
-      .option('--ack-timeout <duration>', 'give up when none is acknowledged for this long', '30s')
+      .option('--ack-timeout <duration>', 'give up when none is acknowledged for this long (default: 30s)')
       .addOption(
-        new Option('--max-unacknowledged <n>', 'how many may wait for it at the same time')
-          .argParser(positiveInteger)
-          .default(1000),
+        new Option(
+          '--max-unacknowledged <n>',
+          'how many may wait for it at the same time (default: 1000)',
+        ).argParser(positiveInteger),
       )
       .option('--wait <duration>', 'print what the server sends, and stay this long after the last message')
       .option('--reconnect', 'connect as often as it takes, and go on')

@@ -23,8 +23,8 @@ export interface SendOptions extends ClientOptions {
   readonly count?: number;
   readonly id?: string;
   readonly ack?: string;
-  readonly ackTimeout: string;
-  readonly maxUnacknowledged: number;
+  readonly ackTimeout?: string;
+  readonly maxUnacknowledged?: number;
   readonly wait?: string;
   readonly closeTimeout: string;
   readonly reconnect?: boolean;
@@ -32,6 +32,10 @@ export interface SendOptions extends ClientOptions {
 
 /** How long the server has to answer a close after an interrupt, in milliseconds. */
 const INTERRUPT_TIMEOUT = 3_000;
+
+/** What waiting for acknowledgements is, unless the command line says otherwise. */
+const ACK_TIMEOUT = '30s';
+const MAX_UNACKNOWLEDGED = 1000;
 
 const LINE_END = Buffer.from('\n');
 
@@ -149,12 +153,21 @@ function acknowledgementsOf(options: SendOptions): Acknowledgements | undefined 
   if ((options.id === undefined) !== (options.ack === undefined)) {
     throw new UsageError('--id and --ack belong together; give both or neither');
   }
-  if (options.id === undefined || options.ack === undefined) return undefined;
+  if (options.id === undefined || options.ack === undefined) {
+    for (const [option, value] of [
+      ['--ack-timeout', options.ackTimeout],
+      ['--max-unacknowledged', options.maxUnacknowledged],
+    ] as const) {
+      if (value !== undefined)
+        throw new UsageError(`${option} is for acknowledgements: give --id and --ack too`);
+    }
+    return undefined;
+  }
   return new Acknowledgements({
     id: readPath('--id', options.id),
     ack: readPath('--ack', options.ack),
-    limit: options.maxUnacknowledged,
-    timeout: readDuration('--ack-timeout', options.ackTimeout, { min: 1 }),
+    limit: options.maxUnacknowledged ?? MAX_UNACKNOWLEDGED,
+    timeout: readDuration('--ack-timeout', options.ackTimeout ?? ACK_TIMEOUT, { min: 1 }),
   });
 }
 

@@ -137,7 +137,7 @@ export class SharedListeners implements Listeners {
       host,
       port,
       tls,
-      timeouts: { ...this.#timeouts, headers },
+      timeouts: { ...this.#timeouts, headers, request: Math.max(this.#timeouts.request, headers) },
       onError: this.#onError,
       onRefused: this.#onRefused,
       onTlsFailed: this.#onTlsFailed,

@@ -402,6 +402,10 @@ test.each<[string[], string]>([
   ],
   [['host', '--id', 'id'], 'error: --id and --ack belong together; give both or neither\n'],
   [
+    ['host', '--ack-timeout', '5s'],
+    'error: --ack-timeout is for acknowledgements: give --id and --ack too\n',
+  ],
+  [
     ['host', '--id', 'a..', '--ack', 'id'],
     'error: --id a..: not a path; expected one like id, data.id or items[0].id\n',
   ],

@@ -128,6 +128,23 @@ test('`check --dial` connects to each, and says which it cannot', async () => {
   expect(up.peers).toHaveLength(1);
 });
 
+test('for failover, `check --dial` is content with one of them', async () => {
+  const up = await new FaultServer((peer) => {
+    peer.accept();
+    void peer.closeCode().then(
+      () => peer.socket.end(closeFrame(1000)),
+      () => {},
+    );
+  }).up();
+  const down = `ws://127.0.0.1:${await freePort()}/down`;
+  const file = dir.file(
+    'dial-failover.yaml',
+    client([down, up.url], 'strategy: failover').replace('collect', 'drop'),
+  );
+  const { code, stdout } = await cli(['check', '--dial', file]);
+  expect({ code, connected: stdout.includes('connected') }).toEqual({ code: 0, connected: true });
+});
+
 test('`check --dial` does not take data for a connection whose `on_open` failed', async () => {
   const feed = await new FaultServer((peer) => {
     peer.accept({ then: Buffer.concat([frame('text', 'data'), frame('text', 'refused')]) });

@@ -120,7 +120,15 @@ export class WebSocketClientInput implements Input {
   /** Here what has come does not make up for an attempt that failed. */
   async dial(signal: AbortSignal): Promise<void> {
     await this.#cursor?.open();
-    await this.#attempt(signal);
+    for (let left = this.#urls.length; left > 0; left--) {
+      try {
+        await this.#attempt(signal);
+        // One of them is enough, as it is for the stream.
+        return;
+      } catch (error) {
+        if (left === 1 || signal.aborted) throw error;
+      }
+    }
   }
 
   notReady(): string | undefined {
