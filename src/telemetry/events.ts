@@ -133,6 +133,14 @@ export function createComponentEvents(metrics: Metrics, parent: Logger, stream: 
   };
 }
 
+/** OpenSSL's own text is for its developers; its codes say as much. */
+function tlsReason(error: Error & { code?: string }): string {
+  if (error.code === 'ERR_SSL_HTTP_REQUEST') return 'the client spoke plain HTTP; it should use wss://';
+  if (error.code === 'ECONNRESET')
+    return 'the client left; it may not trust the certificate, or have none that is wanted';
+  return error.code ?? errorMessage(error);
+}
+
 /** What a listener answered itself, for no stream: a wrong path, a plain request. */
 export function createListenerEvents(metrics: Metrics, logger: Logger) {
   let nextLine = 0;
@@ -154,11 +162,11 @@ export function createListenerEvents(metrics: Metrics, logger: Logger) {
       );
     },
     /** A connection that ended before there was TLS on it. */
-    tlsFailed(error: Error, remote_address: string | undefined): void {
+    tlsFailed(error: Error & { code?: string }, remote_address: string | undefined): void {
       metrics.connectionsRefused.labels({ stream: '', stage: 'listener', status: 'tls' }).inc();
       if (performance.now() < nextLine) return;
       nextLine = performance.now() + REFUSAL_LOG_INTERVAL;
-      logger.info({ remote_address }, `a TLS handshake failed: ${errorMessage(error)}`);
+      logger.info({ remote_address }, `a TLS handshake failed: ${tlsReason(error)}`);
     },
   };
 }

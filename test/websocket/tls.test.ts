@@ -112,7 +112,9 @@ streams:
   test('without a certificate that the server wants, the log says that the server wants one', async () => {
     const port = await secureServer({ clientCertificate: true });
     const run = await client(`wss://localhost:${port}`, ca);
-    expect((await run.logged(/^input (failed to connect|lost)/)).msg).toMatch(/CERTIFICATE_REQUIRED\); it may want a certificate of ours/);
+    expect((await run.logged(/^input (failed to connect|lost)/)).msg).toMatch(
+      /CERTIFICATE_REQUIRED\); it may want a certificate of ours/,
+    );
   });
 
   test('a file that cannot be read is named, and read again at the next attempt', async () => {
@@ -157,4 +159,13 @@ describe('“Secure WebSocket (WSS)”, server', () => {
     expect(await run.ended).toMatchObject({ failed: ['stream-0'] });
     expect((await run.logged(/^stream failed/)).code).toBe('MILLRACE_TLS_INVALID');
   });
+});
+
+test('a server tells of a TLS handshake that failed, and counts it', async () => {
+  const run = await server(`host: 127.0.0.1, port: 0, tls: { ${keyPair} }`);
+  const plain = (await run.url()).replace('wss://', 'ws://');
+  await expect(connectClient(plain)).rejects.toThrow(/hang up|ECONNRESET/);
+  const { msg } = await run.logged(/^a TLS handshake failed: /);
+  expect(msg).toBe('a TLS handshake failed: the client spoke plain HTTP; it should use wss://');
+  expect(await run.metric('millrace_connections_refused_total', 'status="tls"')).toBe(1);
 });
