@@ -158,7 +158,7 @@ export const headers = z
   )
   .superRefine((value, context) => {
     for (const name of Object.keys(value)) {
-      if (!/^sec-websocket-(protocol|key|version|extensions)$/i.test(name)) continue;
+      if (!/^(?:sec-websocket-(?:protocol|key|version|extensions)|connection|upgrade)$/i.test(name)) continue;
       const hint = /protocol$/i.test(name) ? '; use `protocols`' : '';
       const message = `this header is part of the handshake itself and cannot be set${hint}`;
       context.addIssue({ code: 'custom', path: [name], message });

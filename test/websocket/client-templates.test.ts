@@ -171,6 +171,8 @@ test.each([
   ['url: "ws:h:8080/feed"', 'not a WebSocket URL'],
   ['url: "ws:/h/feed"', 'not a WebSocket URL'],
   ['url: "ws:///h/feed"', 'not a WebSocket URL'],
+  ['url: "ws://h/", headers: { Connection: close }', 'part of the handshake itself'],
+  ['url: "ws://h/", headers: { upgrade: h2c }', 'part of the handshake itself'],
   ['url: "ws://h/", headers: { Sec-WebSocket-Protocol: x }', 'use `protocols`'],
   ['url: "ws://h/", headers: { X: "a\\r\\nY: b" }', 'cannot hold control characters'],
 ])('%s is a mistake', (fields, mistake) => {

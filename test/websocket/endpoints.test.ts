@@ -112,14 +112,18 @@ test('a stop closes every connection and waits for what they still send', async 
   expect(run.output().texts.toSorted()).toEqual(['last 0', 'last 1']);
 });
 
-test('`check --dial` connects to each, and says which it cannot', async () => {
-  const up = await new FaultServer((peer) => {
+/** A server that answers a close. */
+const polite = (): Promise<FaultServer> =>
+  new FaultServer((peer) => {
     peer.accept();
     void peer.closeCode().then(
       () => peer.socket.end(closeFrame(1000)),
       () => {},
     );
   }).up();
+
+test('`check --dial` connects to each, and says which it cannot', async () => {
+  const up = await polite();
   const down = `ws://127.0.0.1:${await freePort()}/down`;
   const both = dir.file('dial.yaml', client([up.url, down]).replace('collect', 'drop'));
   const { code, stdout, stderr } = await cli(['check', '--dial', both]);
@@ -129,13 +133,7 @@ test('`check --dial` connects to each, and says which it cannot', async () => {
 });
 
 test('for failover, `check --dial` is content with one of them', async () => {
-  const up = await new FaultServer((peer) => {
-    peer.accept();
-    void peer.closeCode().then(
-      () => peer.socket.end(closeFrame(1000)),
-      () => {},
-    );
-  }).up();
+  const up = await polite();
   const down = `ws://127.0.0.1:${await freePort()}/down`;
   const file = dir.file(
     'dial-failover.yaml',

@@ -176,6 +176,10 @@ describe('mistakes in the file', () => {
     ['mode: server, port: 0, on_open: []', '.on_open: only for `mode: client`'],
     ['mode: server, port: 0, reconnect: {}', '.reconnect: only for `mode: client`'],
     ['mode: server, port: 0, auth: { type: bearer, token: a }', '.auth'],
+    [
+      'mode: server, port: 0, limits: { in_flight_share: 0.5 }',
+      '.limits.in_flight_share: has no effect here',
+    ],
     ['mode: server, port: 0, protocol_required: true', '.protocol_required: needs `protocols`'],
     [
       'mode: server, port: 0, outgoing_buffer: 1MiB',

@@ -65,7 +65,8 @@ const limits = z.strictObject({
     .number()
     .gt(0)
     .max(1)
-    .default(0.25)
+    .optional()
+    .meta({ default: 0.25 })
     .describe(
       'The part of the stream’s `in_flight` that one connection may fill; one that has does not stop the others.',
     ),

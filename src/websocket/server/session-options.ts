@@ -4,6 +4,9 @@ import { limitsOf, type ServerConfig } from './fields.ts';
 import type { Rate } from './rate-limit.ts';
 import { compileWelcome } from './welcome.ts';
 
+/** Of the stream's budget, unless the configuration says otherwise. */
+const SHARE = 0.25;
+
 /** What a server's settings say of each of its sessions. */
 export function sessionOptions(
   config: ServerConfig,
@@ -16,7 +19,7 @@ export function sessionOptions(
   return {
     pingInterval: config.ping_interval,
     pingTimeout: config.ping_timeout,
-    share: limits.in_flight_share,
+    share: limits.in_flight_share ?? SHARE,
     rate: rateOf(limits),
     idleTimeout: limits.idle_timeout,
     outgoingLimit: limits.outgoing_buffer,

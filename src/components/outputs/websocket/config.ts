@@ -169,7 +169,12 @@ function check(value: Value, fail: Fail): void {
   if (form === 'client') checkClient(value, fail);
   else if (value.port === undefined && value.url === undefined && value.host === undefined) {
     fail([], 'expected `port` or `url` to listen on, or the `path` of a WebSocket input in server mode');
-  } else checkServer(value, fail);
+  } else {
+    if (value.limits?.in_flight_share !== undefined) {
+      fail(['limits', 'in_flight_share'], 'has no effect here: what clients send to an output is dropped');
+    }
+    checkServer(value, fail);
+  }
 }
 
 function checkClient(value: Value, fail: Fail): void {
