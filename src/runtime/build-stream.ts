@@ -21,6 +21,7 @@ import { Pipeline } from './pipeline.ts';
 import type { StreamPlan } from './plan.ts';
 import { Sink, type RefusedHandler } from './sink.ts';
 import { SupervisedInput } from './source.ts';
+import type { StartGate } from './start-gate.ts';
 import { Stream } from './stream.ts';
 
 export interface Surroundings {
@@ -30,11 +31,12 @@ export interface Surroundings {
   readonly listeners: Listeners;
   readonly sessions: SessionDirectory;
   readonly env: Environment;
+  readonly gate: StartGate;
 }
 
 /** Makes a stream's components and wires them; nothing connects yet. */
 export function buildStream(plan: StreamPlan, surroundings: Surroundings): Stream {
-  const { registry, metrics, listeners, sessions, env } = surroundings;
+  const { registry, metrics, listeners, sessions, env, gate } = surroundings;
   const logger = surroundings.logger.child({ stream: plan.id });
   const events = createStreamEvents(metrics, logger, plan.id);
   const abort = new AbortController();
@@ -78,6 +80,7 @@ export function buildStream(plan: StreamPlan, surroundings: Surroundings): Strea
       events,
       refused,
       failed: (error) => abort.abort(error),
+      gate,
     });
     return made;
   };
@@ -116,6 +119,7 @@ export function buildStream(plan: StreamPlan, surroundings: Surroundings): Strea
       events,
       budget,
       deadLetters,
+      gate,
     });
   };
 

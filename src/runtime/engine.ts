@@ -12,6 +12,7 @@ import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
 import { Directory } from '../websocket/session-directory.ts';
 import { buildStream } from './build-stream.ts';
 import type { EnginePlan, HealthCheckPlan } from './plan.ts';
+import { StartGate } from './start-gate.ts';
 import type { Stream } from './stream.ts';
 
 /** How long streams that others may feed wait for the other streams to drain first. Milliseconds. */
@@ -73,6 +74,7 @@ export class Engine {
       metrics: this.metrics,
       listeners: this.#listeners,
       sessions,
+      gate: new StartGate(),
     };
     this.#streams = plan.streams.map((stream) => buildStream(stream, surroundings));
   }

@@ -4,6 +4,7 @@ import { MessagesRefusedError, NotConnectedError, type Rejection } from '../erro
 import type { Batch } from '../message/batch.ts';
 import type { Stage, StreamEvents } from '../telemetry/events.ts';
 import { Retry, because, pause } from './retry.ts';
+import type { StartGate } from './start-gate.ts';
 
 /** Called with messages that the output can never take. */
 export type RefusedHandler = (stage: Stage, batch: Batch, rejections: readonly Rejection[]) => void;
@@ -18,6 +19,7 @@ export class Sink {
   readonly #refused: RefusedHandler;
   readonly #retry: Retry;
   readonly #failed: (error: unknown) => void;
+  readonly #gate: StartGate;
   #connected = false;
   /** Why the last attempt to connect, or the last connection, failed. */
   #failure: unknown;
@@ -35,6 +37,7 @@ export class Sink {
     refused: RefusedHandler;
     /** Called when it has failed for good while nobody was waiting for it. */
     failed: (error: unknown) => void;
+    gate: StartGate;
   }) {
     this.#output = options.output;
     this.#codec = options.codec;
@@ -43,6 +46,7 @@ export class Sink {
     this.#events = options.events;
     this.#refused = options.refused;
     this.#failed = options.failed;
+    this.#gate = options.gate;
     this.#retry = new Retry(options.output.backoff ?? defaultBackoff);
   }
 
@@ -127,6 +131,7 @@ export class Sink {
 
   async #connect(signal: AbortSignal, delay: number): Promise<void> {
     if (delay > 0) await pause(delay, signal);
+    await this.#gate.wait(signal);
     while (!this.#connected) {
       signal.throwIfAborted();
       try {

@@ -7,6 +7,7 @@ import type { Batch } from '../message/batch.ts';
 import type { StreamEvents } from '../telemetry/events.ts';
 import type { DeadLetters } from './dead-letters.ts';
 import { Retry, because, pause } from './retry.ts';
+import type { StartGate } from './start-gate.ts';
 
 /** An input with the engine's care: connected, retried, counted in the budget, and decoded. */
 export class SupervisedInput implements Source {
@@ -17,6 +18,9 @@ export class SupervisedInput implements Source {
   readonly #budget: Budget;
   readonly #deadLetters: DeadLetters;
   readonly #retry: Retry;
+  readonly #gate: StartGate;
+  /** Tells the gate that it has tried to listen; undefined for one that connects to others. */
+  readonly #listened: (() => void) | undefined;
   /** Aborts what waits without taking part in a drain: connecting, pauses, reads of inputs that cannot drain. */
   readonly #draining = new AbortController();
   #connected = false;
@@ -32,6 +36,7 @@ export class SupervisedInput implements Source {
     events: StreamEvents;
     budget: Budget;
     deadLetters: DeadLetters;
+    gate: StartGate;
   }) {
     this.#input = options.input;
     this.#codec = options.codec;
@@ -40,6 +45,8 @@ export class SupervisedInput implements Source {
     this.#budget = options.budget;
     this.#deadLetters = options.deadLetters;
     this.#retry = new Retry(options.input.backoff ?? defaultBackoff);
+    this.#gate = options.gate;
+    this.#listened = this.listens ? options.gate.expect() : undefined;
   }
 
   get listens(): boolean {
@@ -68,7 +75,7 @@ export class SupervisedInput implements Source {
       try {
         if (!this.#connected) {
           if (drained.aborted) throw new EndOfInputError();
-          await this.#input.connect(either);
+          await this.#connect(either);
           this.#connected = true;
           // `drain` may have been called just then, and the input was not told.
           if (drained.aborted) this.#input.drain?.();
@@ -93,6 +100,15 @@ export class SupervisedInput implements Source {
   async close(): Promise<void> {
     this.#connected = false;
     await this.#input.close();
+  }
+
+  async #connect(signal: AbortSignal): Promise<void> {
+    if (this.#listened === undefined) await this.#gate.wait(signal);
+    try {
+      await this.#input.connect(signal);
+    } finally {
+      this.#listened?.();
+    }
   }
 
   #combined: { of: AbortSignal; signal: AbortSignal } | undefined;

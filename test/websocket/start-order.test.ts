@@ -1,0 +1,43 @@
+import { expect, test } from 'vitest';
+import { startEngine } from '../support/engine.ts';
+import { freePort } from '../support/peers.ts';
+
+const PINO_WARN = 40;
+
+test('servers of a file listen before its clients connect, wherever they stand in it', async () => {
+  const port = await freePort();
+  const run = await startEngine(`
+streams:
+  - id: sender
+    input: { type: memory, messages: [one, two] }
+    output: { type: websocket, url: "ws://127.0.0.1:${port}/in" }
+  - id: reader
+    input: { type: websocket, url: "ws://127.0.0.1:${port}/in", on_open: [ { send: three } ] }
+    output: { type: drop }
+  - id: server
+    input:
+      type: multiple_inputs
+      inputs:
+        - { type: websocket, mode: server, host: 127.0.0.1, port: ${port}, path: /in }
+    output: { type: collect }
+`);
+  expect((await run.output().count(3)).toSorted()).toEqual(['one', 'three', 'two']);
+  expect(run.log.filter(({ level }) => level >= PINO_WARN)).toEqual([]);
+});
+
+test('a server that cannot listen does not keep the clients waiting', async () => {
+  const hub = await startEngine(`
+streams:
+  - input: { type: websocket, mode: server, host: 127.0.0.1, port: 0 }
+    output: { type: collect }
+`);
+  const url = await hub.url();
+  const { port } = new URL(url);
+  const run = await startEngine(`
+streams:
+  - { id: taken, input: { type: websocket, mode: server, host: 127.0.0.1, port: ${port} }, output: { type: drop } }
+  - { id: sender, input: { type: memory, messages: [one] }, output: { type: websocket, url: "${url}" } }
+`);
+  await run.logged(/address is in use/, ({ stream }) => stream === 'taken');
+  expect(await hub.output().count(1)).toEqual(['one']);
+});
