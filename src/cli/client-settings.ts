@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { duration } from '../component/fields.ts';
+import { errorMessage } from '../errors.ts';
 import { auth } from '../websocket/auth-fields.ts';
 import { checkClientConfig } from '../websocket/client/check.ts';
 import { clientFields, subprotocols, websocketUrl } from '../websocket/client/fields.ts';
@@ -124,4 +125,9 @@ function sentence(issue: Mistake): string {
   const nested = issue.issues?.[0]?.message;
   const header = field === 'headers' && issue.path.length > 1 ? ` ${String(issue.path[1])}` : '';
   return `${option}${header}: ${nested ?? issue.message}`;
+}
+
+/** What an error says, in the words of the command line where it names fields of a file. */
+export function clientMessage(error: unknown): string {
+  return errorMessage(error).replaceAll(/`tls\.(ca|cert|key)_file`/g, '`--$1-file`');
 }

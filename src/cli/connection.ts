@@ -1,14 +1,14 @@
 import { defaultBackoff } from '../component/backoff.ts';
 import type { Environment } from '../component/contracts.ts';
 import { maskUrl } from '../component/mask.ts';
-import { NotConnectedError, errorMessage } from '../errors.ts';
+import { NotConnectedError } from '../errors.ts';
 import { Retry, pause } from '../runtime/retry.ts';
 import { Connector } from '../websocket/client/connector.ts';
 import { limitControlFrames } from '../websocket/control-frames.ts';
 import { deadPeer, describeEnding, violation, type Ending } from '../websocket/ending.ts';
 import { Keepalive } from '../websocket/keepalive.ts';
 import { Session } from '../websocket/session.ts';
-import type { ClientSettings } from './client-settings.ts';
+import { clientMessage, type ClientSettings } from './client-settings.ts';
 
 /** Which failures are tried again: none, those after the first connection, or all. */
 export type Persistence = 'never' | 'once_connected' | 'always';
@@ -70,7 +70,7 @@ export class Connection {
       if (failure !== undefined) {
         if (persistence === 'never' || (persistence === 'once_connected' && !this.#connected)) throw failure;
         const wait = this.#retry.failed(failure);
-        notice(`${errorMessage(failure)}; connecting again in ${(wait / 1000).toFixed(1)} s`);
+        notice(`${clientMessage(failure)}; connecting again in ${(wait / 1000).toFixed(1)} s`);
         await pause(wait, signal);
       }
       try {

@@ -1,10 +1,9 @@
-import { errorMessage } from '../errors.ts';
 import { parseJsonPath, type JsonPath } from '../message/json-path.ts';
 import { errorCode } from '../telemetry/events.ts';
 import { holds, type Session } from '../websocket/session.ts';
 import { Acknowledgements } from './acknowledgements.ts';
 import type { ClientOptions } from './client-options.ts';
-import { clientSettings, readDuration } from './client-settings.ts';
+import { clientMessage, clientSettings, readDuration } from './client-settings.ts';
 import { Connection } from './connection.ts';
 import { Interrupt, Interrupted } from './interrupt.ts';
 import { Pace } from './pace.ts';
@@ -181,7 +180,7 @@ function readPath(option: string, text: string): JsonPath {
 
 function failureLine(failure: unknown): string {
   if (failure instanceof Interrupted) return failure.message;
-  return `${errorCode(failure)}: ${errorMessage(failure)}`;
+  return `${errorCode(failure)}: ${clientMessage(failure)}`;
 }
 
 function summary(

@@ -1,5 +1,5 @@
 import { holds, type Session } from '../websocket/session.ts';
-import { clientSettings } from './client-settings.ts';
+import { clientMessage, clientSettings } from './client-settings.ts';
 import type { ClientOptions, Codec } from './client-options.ts';
 import { Connection, type Link, type Persistence } from './connection.ts';
 import { Interrupt } from './interrupt.ts';
@@ -7,7 +7,6 @@ import { Printer } from './printer.ts';
 import { Progress, Rate } from './progress.ts';
 import { type Shell, UsageError } from './shell.ts';
 import { formatOf } from './tail-format.ts';
-import { errorMessage } from '../errors.ts';
 import { errorCode } from '../telemetry/events.ts';
 
 export interface TailOptions extends ClientOptions {
@@ -94,7 +93,7 @@ export async function tailCommand(shell: Shell, url: string, options: TailOption
   interrupt.dispose();
   failure ??= printer.failure;
   if (failure === undefined) return 0;
-  shell.err(`${errorCode(failure)}: ${errorMessage(failure)}\n`);
+  shell.err(`${errorCode(failure)}: ${clientMessage(failure)}\n`);
   return 1;
 }
 

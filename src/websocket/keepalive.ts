@@ -1,5 +1,5 @@
 import type { WebSocket } from 'ws';
-import { CLOSE_TIMEOUT } from './client/dial.ts';
+import { CLOSE_TIMEOUT } from './timeouts.ts';
 
 /** What the keepalive needs to know of a connection. */
 export interface KeptAlive {

@@ -7,7 +7,6 @@ import type { SessionDirectory } from '../component/sessions.ts';
 import { createAck } from '../message/ack.ts';
 import type { Batch, Origin } from '../message/batch.ts';
 import type { ComponentEvents } from '../telemetry/events.ts';
-import { CLOSE_TIMEOUT } from './client/dial.ts';
 import { limitControlFrames } from './control-frames.ts';
 import { deadPeer, violation, type Ending } from './ending.ts';
 import { Inflation } from './inflation.ts';
@@ -16,6 +15,7 @@ import { atExpiry } from './server/expiry.ts';
 import { IdleTimeout } from './server/idle.ts';
 import { RateLimit, type Allowance, type Rate } from './server/rate-limit.ts';
 import { Session, holds, type SessionOwner } from './session.ts';
+import { CLOSE_TIMEOUT } from './timeouts.ts';
 
 export interface SessionsOptions {
   readonly budget: Budget;

@@ -298,6 +298,7 @@ test('https:// is wss://, and --ca-file and --insecure say which certificates ar
   const { code, stderr } = await cli(['tail', url, '--count', '1']);
   expect(code).toBe(1);
   expect(stderr).toContain('is not trusted');
+  expect(stderr).toContain('in `--ca-file`');
 });
 
 test('a server that breaks the protocol is told so, and it connects again', async () => {

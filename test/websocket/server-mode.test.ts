@@ -86,7 +86,9 @@ describe('“URL path to accept connections on”', () => {
     client.socket.write(
       `GET / HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n${headers}\r\n\r\n`,
     );
-    await client.until(/^HTTP\/1\.1 400 Bad Request\r\n/);
+    const answer = await client.until(/^HTTP\/1\.1 400 Bad Request\r\n[^]*\r\n\r\n/);
+    // RFC 6455 section 4.4: who asks for another version is told ours.
+    expect(answer).toContain('\r\nSec-WebSocket-Version: 13\r\n');
     // This client never closes its side. Once the server has let go of the socket, what comes is answered with a reset.
     await until('the socket to be gone', () => client.socket.destroyed || (client.socket.write('x'), false));
     await run.metricIs(1, 'millrace_connections_refused_total', 'status="400"', 'stage="input"');

@@ -11,9 +11,6 @@ import { throughProxy } from './http-post.ts';
 import type { Refusal } from './policy.ts';
 import { openTunnel, overTunnel } from './tunnel.ts';
 
-/** How long a peer has to answer a close frame, in milliseconds. */
-export const CLOSE_TIMEOUT = 10_000;
-
 export interface DialOptions {
   readonly url: URL;
   /** The URL as it may be shown. */

@@ -7,15 +7,13 @@ import type { EndpointContext } from '../../component/contracts.ts';
 import type { ListenerTls, PathParameters, UpgradeEndpoint } from '../../component/listeners.ts';
 import { socketOptions } from '../compression.ts';
 import { answerPings } from '../control-frames.ts';
+import { NO_TIMEOUT } from '../timeouts.ts';
 import { loadTls } from '../tls.ts';
 import { Admission, type Admitted, type Refused } from './admission.ts';
 import { bindAddress, limitsOf, type Limits, type ServerConfig } from './fields.ts';
 import { queryOf } from './request.ts';
 import { Slots, type Slot } from './slots.ts';
 import { TlsReload, versions } from './tls-reload.ts';
-
-/** For the `closeTimeout` of `ws`, which runs on while we don't read; `Sessions` has its own. */
-export const NO_TIMEOUT = 2 ** 31 - 1;
 
 /** How long a peer has to take the answer to a handshake that was refused, in milliseconds. */
 const REFUSAL_GRACE = 2_000;

@@ -5,7 +5,6 @@ import { maskUrl } from '../../../component/mask.ts';
 import { NotConnectedError } from '../../../errors.ts';
 import type { Batch } from '../../../message/batch.ts';
 import { Connector } from '../../../websocket/client/connector.ts';
-import { CLOSE_TIMEOUT } from '../../../websocket/client/dial.ts';
 import type { ClientConfig } from '../../../websocket/client/fields.ts';
 import { Heartbeats, type Heartbeat } from '../../../websocket/client/heartbeat.ts';
 import { endingError } from '../../../websocket/client/policy.ts';
@@ -13,6 +12,7 @@ import { limitControlFrames } from '../../../websocket/control-frames.ts';
 import { deadPeer, violation } from '../../../websocket/ending.ts';
 import { Keepalive } from '../../../websocket/keepalive.ts';
 import { Session } from '../../../websocket/session.ts';
+import { CLOSE_TIMEOUT } from '../../../websocket/timeouts.ts';
 import { clientConfig, type WebSocketOutputConfig } from './config.ts';
 import { isBinary } from './frames.ts';
 
