@@ -2,7 +2,7 @@ import { deflateRawSync } from 'node:zlib';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { expect, test } from 'vitest';
-import { WebSocketServer, type WebSocket } from 'ws';
+import { WebSocketServer, type PerMessageDeflateOptions, type WebSocket } from 'ws';
 import { startEngine } from '../support/engine.ts';
 import { frame } from '../support/frames.ts';
 import { FaultServer, afterTest } from '../support/peers.ts';
@@ -16,8 +16,12 @@ streams:
 `;
 
 /** A server of the library `ws` that compresses; `connected` gets each connection. */
-async function compressing(connected: (socket: WebSocket) => void): Promise<WebSocketServer> {
-  const server = new WebSocketServer({ host: '127.0.0.1', port: 0, perMessageDeflate: { threshold: 0 } });
+async function compressing(
+  connected: (socket: WebSocket) => void,
+  options: PerMessageDeflateOptions = {},
+): Promise<WebSocketServer> {
+  const perMessageDeflate = { threshold: 0, ...options };
+  const server = new WebSocketServer({ host: '127.0.0.1', port: 0, perMessageDeflate });
   server.on('connection', connected);
   afterTest(() => {
     for (const socket of server.clients) socket.terminate();
@@ -47,6 +51,16 @@ test.each([
   const offered = (await server.peer(0)).header('sec-websocket-extensions');
   if (offer === undefined) expect(offered).toBeUndefined();
   else expect(offered).toMatch(offer);
+});
+
+test('a server that wants no context has none, though it is asked for', async () => {
+  const server = await compressing((socket) => socket.send('x'.repeat(5000)), {
+    serverNoContextTakeover: true,
+    clientNoContextTakeover: true,
+  });
+  const run = await startEngine(input(urlOf(server), 'compression: { context_takeover: true }'));
+  expect(await run.output().count(1)).toEqual(['x'.repeat(5000)]);
+  expect([...server.clients].map(({ extensions }) => extensions)).toEqual(['permessage-deflate']);
 });
 
 test.each(['compression: true', 'compression: { context_takeover: true }'])(

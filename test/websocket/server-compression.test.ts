@@ -63,6 +63,10 @@ describe('negotiation', () => {
     const taking = await startEngine(server('compression: { context_takeover: true }'));
     const other = (await rawUpgrade(await taking.url(), offer)).header('sec-websocket-extensions');
     expect(other).toBe('permessage-deflate');
+    // A client may do without, for itself and for us (RFC 7692 sections 7.1.1.1 and 7.1.1.2).
+    const wishes = 'permessage-deflate; server_no_context_takeover; client_no_context_takeover';
+    const wished = await rawUpgrade(await taking.url(), { 'Sec-WebSocket-Extensions': wishes });
+    expect(wished.header('sec-websocket-extensions')).toBe(wishes);
   });
 
   test('what makes no sense gets 400', async () => {
