@@ -16,7 +16,8 @@ streams:
 `;
 const oauth2 = (endpoint: TokenEndpoint, more = ''): string =>
   `auth: { type: oauth2, token_url: "${endpoint.url}", client_id: app-1, client_secret: "s3cr3t-of-app" ${more} }`;
-const refuse = (status: string) => `HTTP/1.1 ${status}\r\nContent-Length: 0\r\n\r\n`;
+const refuse = (status: string, why = '') =>
+  `HTTP/1.1 ${status}\r\nContent-Type: text/plain\r\nContent-Length: ${Buffer.byteLength(why)}\r\n\r\n${why}`;
 const basic = (user: string, password: string): string =>
   `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
 
@@ -48,7 +49,9 @@ asyncio.run(main())
     const port = (await server.line(/^port /)).slice('port '.length);
     const url = `url: "ws://127.0.0.1:${port}"`;
     const wrong = await startEngine(input(`${url}, auth: { type: basic, username: ann, password: no }`));
-    await wrong.logged(/^input failed to connect: .* the server answered 401 Unauthorized$/);
+    await wrong.logged(
+      /^input failed to connect: .* the server answered 401 Unauthorized: Invalid credentials$/,
+    );
     const run = await startEngine(
       input(`${url}, auth: { type: basic, username: ann, password: "pass: word" }`),
     );
@@ -434,7 +437,7 @@ describe('a server that repeats the credentials it got', () => {
   ])('%s: nobody reads them, in its HTTP answer or its close frame', async (what, path, fields, secrets) => {
     const says = `not ${secrets.join(' or ')}!`;
     const server = new FaultServer((peer) => {
-      if (server.peers.length === 1) peer.socket.end(refuse(`401 ${says}`));
+      if (server.peers.length === 1) peer.socket.end(refuse(`401 ${says}`, `for ${secrets[0]}`));
       else {
         const offered = peer.header('sec-websocket-protocol');
         const then = closeFrame(4001, says);
@@ -447,7 +450,7 @@ describe('a server that repeats the credentials it got', () => {
     const run = await startEngine(input(`url: "${url}", ${fields}`.replace(/, $/, '')), {
       KEY: 'env-s3cret',
     });
-    await run.logged(/the server answered 401 not \*\*\*/);
+    await run.logged(/the server answered 401 not \*\*\*.*!: for \*\*\*/);
     await run.logged(/closed the connection with 4001: not \*\*\*/);
     const shown = await everything(run);
     for (const secret of secrets) expect(shown).not.toContain(secret);

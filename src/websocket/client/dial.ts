@@ -8,6 +8,7 @@ import { answerPings } from '../control-frames.ts';
 import { loadTls } from '../tls.ts';
 import { attemptError, type Deadline } from './deadline.ts';
 import { throughProxy } from './http-post.ts';
+import { readExplanation } from './explanation.ts';
 import type { Refusal } from './policy.ts';
 import { openTunnel, overTunnel } from './tunnel.ts';
 
@@ -31,7 +32,9 @@ export class RefusedError extends Error {
   readonly refusal: Refusal;
 
   constructor(refusal: Refusal) {
-    super(`the server answered ${`${refusal.status} ${refusal.reason}`.trim()}`);
+    const { status, reason, explanation } = refusal;
+    const why = explanation === undefined || explanation === reason ? '' : `: ${explanation}`;
+    super(`the server answered ${`${status} ${reason}`.trim()}${why}`);
     this.refusal = refusal;
   }
 }
@@ -101,7 +104,9 @@ function handshake(
     const refused = (_: unknown, response: IncomingMessage): void => {
       const { statusCode: status = 0, statusMessage: reason = '', headers } = response;
       const { location, 'retry-after': retryAfter } = headers;
-      giveUp(new RefusedError({ status, reason, location, retryAfter }));
+      readExplanation(response, (explanation) =>
+        giveUp(new RefusedError({ status, reason, explanation, location, retryAfter })),
+      );
     };
     socket.on('open', succeeded).on('error', giveUp).on('unexpected-response', refused);
     signal.addEventListener('abort', aborted, { once: true });

@@ -12,6 +12,8 @@ export interface Refusal {
   readonly status: number;
   /** The status in words. */
   readonly reason: string;
+  /** What the server says of it, where that is short and for people. */
+  readonly explanation: string | undefined;
   readonly location: string | undefined;
   readonly retryAfter: string | undefined;
 }
