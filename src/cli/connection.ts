@@ -5,9 +5,9 @@ import { NotConnectedError } from '../errors.ts';
 import { Retry, pause } from '../runtime/retry.ts';
 import { Connector } from '../websocket/client/connector.ts';
 import { limitControlFrames } from '../websocket/control-frames.ts';
-import { deadPeer, describeEnding, violation, type Ending } from '../websocket/ending.ts';
+import { describeEnding, type Ending } from '../websocket/ending.ts';
 import { Keepalive } from '../websocket/keepalive.ts';
-import { Session } from '../websocket/session.ts';
+import { Session, holds } from '../websocket/session.ts';
 import { clientMessage, type ClientSettings } from './client-settings.ts';
 
 /** Which failures are tried again: none, those after the first connection, or all. */
@@ -31,8 +31,6 @@ export interface ConnectionOptions {
   readonly persistence: Persistence;
   /** How long the server has to answer a close frame, in milliseconds. */
   readonly closeTimeout: number;
-  /** Called for a connection before anything that comes on it. */
-  readonly opened: (session: Session) => void;
   readonly received: (payload: Buffer, binary: boolean, session: Session) => void;
   /** Called when a connection has closed. */
   readonly closed: () => void;
@@ -44,9 +42,11 @@ export interface ConnectionOptions {
 export class Connection {
   readonly #options: ConnectionOptions;
   readonly #connector: Connector;
-  readonly #keepalive: Keepalive<Session>;
+  readonly #keepalive: Keepalive;
   readonly #retry = new Retry(defaultBackoff);
   #connected = false;
+  #session: Session | undefined;
+  #held = false;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
@@ -55,8 +55,19 @@ export class Connection {
     this.#keepalive = new Keepalive({
       interval: settings.config.ping_interval,
       timeout: settings.config.ping_timeout,
-      dead: (session) => session.cut(deadPeer),
     });
+  }
+
+  /** The connection that is open, or the last one that was. */
+  get session(): Session | undefined {
+    return this.#session;
+  }
+
+  /** Has the server wait, on whichever connection; or, with false, no longer. */
+  hold(held: boolean): void {
+    this.#held = held;
+    if (held) this.#session?.hold(holds.budget);
+    else this.#session?.release(holds.budget);
   }
 
   /**
@@ -95,23 +106,21 @@ export class Connection {
         protocol: socket.protocol,
       });
       limitControlFrames(session);
-      socket.on('message', (data, binary) => {
-        const payload = data as Buffer;
-        if (session.intercepts.length > 0 && session.intercepted(payload, binary)) return;
-        session.sequence++;
-        this.#options.received(payload, binary, session);
-      });
-      socket.on('error', (error) => {
-        session.ours ??= violation(error);
-      });
-      socket.on('close', (code, reason) => {
-        this.#keepalive.remove(session);
-        const ending = session.ours ?? { code, reason: session.masked(reason.toString()) };
-        resolve({ ...ending, text: describeEnding(url, ending, session.ours !== undefined) });
-        this.#options.closed();
+      session.listen({
+        message: (_, payload, binary) => {
+          if (session.intercepted(payload, binary)) return;
+          session.sequence++;
+          this.#options.received(payload, binary, session);
+        },
+        closed: (_, ending) => {
+          this.#keepalive.remove(session);
+          resolve({ ...ending, text: describeEnding(url, ending, session.ours !== undefined) });
+          this.#options.closed();
+        },
       });
       this.#keepalive.add(session);
-      this.#options.opened(session);
+      this.#session = session;
+      this.hold(this.#held);
       return session;
     });
     return { session, ended };

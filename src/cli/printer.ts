@@ -30,11 +30,6 @@ export class Printer {
     stdout.on('error', () => {});
   }
 
-  /** True while the source has to wait. */
-  get held(): boolean {
-    return this.#held;
-  }
-
   /** Why stdout has failed, if it has. */
   get failure(): MillraceError | undefined {
     return this.#failure;

@@ -1,6 +1,5 @@
 import { parseJsonPath, type JsonPath } from '../message/json-path.ts';
 import { errorCode } from '../telemetry/events.ts';
-import { holds, type Session } from '../websocket/session.ts';
 import { Acknowledgements } from './acknowledgements.ts';
 import type { ClientOptions } from './client-options.ts';
 import { clientMessage, clientSettings, readDuration } from './client-settings.ts';
@@ -67,14 +66,7 @@ export async function sendCommand(
   });
   const typed = messages.length === 0 && (file ?? '-') === '-' && shell.stdio.stdin.isTTY;
   if (typed) shell.err('reading messages from the terminal, a line each; Ctrl-D ends\n');
-  let session: Session | undefined;
-  const printer = new Printer(stdout, {
-    hold: (held) => {
-      if (held) session?.hold(holds.budget);
-      else session?.release(holds.budget);
-    },
-    gone: () => {},
-  });
+  const printer = new Printer(stdout, { hold: (held) => connection.hold(held), gone: () => {} });
   const format = formatOf('auto', false);
   const notice = (text: string): void => progress.aside(`${text}\n`);
   const connection = new Connection({
@@ -82,10 +74,6 @@ export async function sendCommand(
     env: shell.env,
     persistence: options.reconnect === true ? 'always' : 'never',
     closeTimeout,
-    opened: (next) => {
-      session = next;
-      if (printer.held) session.hold(holds.budget);
-    },
     received: (payload, binary, from) => {
       if (acknowledgements?.received(payload) === true) sender.wake();
       else if (wait !== undefined && !signal.aborted) printer.print(format(payload, binary, from), LINE_END);
@@ -123,8 +111,8 @@ export async function sendCommand(
   }
   took ??= performance.now() - started;
   source.close();
-  signal.addEventListener('abort', () => abandon(session));
-  if (signal.aborted) abandon(session);
+  signal.addEventListener('abort', () => abandon(connection));
+  if (signal.aborted) abandon(connection);
   try {
     await sender.close();
   } catch (error) {
@@ -141,10 +129,9 @@ export async function sendCommand(
 }
 
 /** After an interrupt the server has less time, and what it sends is not waited for. */
-function abandon(session: Session | undefined): void {
-  session?.release(holds.budget);
-  const timer = setTimeout(() => session?.socket.terminate(), INTERRUPT_TIMEOUT);
-  session?.socket.once('close', () => clearTimeout(timer));
+function abandon(connection: Connection): void {
+  connection.hold(false);
+  connection.session?.expectClose(INTERRUPT_TIMEOUT);
 }
 
 /** @throws UsageError */

@@ -1,7 +1,6 @@
-import { holds, type Session } from '../websocket/session.ts';
 import { clientMessage, clientSettings } from './client-settings.ts';
 import type { ClientOptions, Codec } from './client-options.ts';
-import { Connection, type Link, type Persistence } from './connection.ts';
+import { Connection, type Persistence } from './connection.ts';
 import { Interrupt } from './interrupt.ts';
 import { Printer } from './printer.ts';
 import { Progress, Rate } from './progress.ts';
@@ -42,13 +41,9 @@ export async function tailCommand(shell: Shell, url: string, options: TailOption
   const signal = AbortSignal.any([interrupt.signal, done.signal]);
   const stopped = aborted(signal);
   let received = 0;
-  let session: Session | undefined;
   let failure: unknown;
   const printer = new Printer(stdout, {
-    hold: (held) => {
-      if (held) session?.hold(holds.budget);
-      else session?.release(holds.budget);
-    },
+    hold: (held) => connection.hold(held),
     gone: () => done.abort(),
   });
   const rate = new Rate();
@@ -61,10 +56,6 @@ export async function tailCommand(shell: Shell, url: string, options: TailOption
     env: shell.env,
     persistence: persistenceOf(options.reconnect),
     closeTimeout: END_TIMEOUT,
-    opened: (next) => {
-      session = next;
-      if (printer.held) session.hold(holds.budget);
-    },
     received: (payload, binary, session) => {
       if (signal.aborted) return;
       printer.print(format(payload, binary, session), ...lineEnd);
@@ -79,7 +70,10 @@ export async function tailCommand(shell: Shell, url: string, options: TailOption
     for (;;) {
       const end = await Promise.race([link.ended, stopped]);
       if (end === undefined) {
-        await close(link);
+        link.session.close(1000, 'done');
+        // What comes meanwhile is read, so that the answer is not stuck behind it, and not printed.
+        connection.hold(false);
+        await link.ended;
         break;
       }
       if (options.reconnect === false && normal.includes(end.code)) break;
@@ -100,13 +94,6 @@ export async function tailCommand(shell: Shell, url: string, options: TailOption
 function persistenceOf(reconnect: boolean | undefined): Persistence {
   if (reconnect === undefined) return 'once_connected';
   return reconnect ? 'always' : 'never';
-}
-
-/** What comes meanwhile is read, so that the answer is not stuck behind it, and not printed. */
-async function close(link: Link): Promise<void> {
-  link.session.close(1000, 'done');
-  link.session.release(holds.budget);
-  await link.ended;
 }
 
 function aborted(signal: AbortSignal): Promise<undefined> {

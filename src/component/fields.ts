@@ -69,6 +69,11 @@ const closeCodes = z
         code: 'custom',
         message: 'not a close code; expected one like 1008, or a range like 4000-4099',
       });
+    } else if (first === last && (first === 1006 || first === 1015)) {
+      context.addIssue({
+        code: 'custom',
+        message: `${first} is never sent (RFC 6455 section 7.4.1): it stands for a connection that broke`,
+      });
     }
     return { first, last };
   })
@@ -148,20 +153,35 @@ export type TlsFiles = z.output<typeof tls>;
 
 const CONTROL_CHARACTER = /[\u0000-\u0008\u000a-\u001f\u007f]/;
 
+const anyHeaderName = z
+  .string()
+  .regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, 'not a header name (RFC 9110 section 5.1)');
+
+/** The name of a header to look at, in lower case as Node has it. */
+export const headerName = anyHeaderName.toLowerCase();
+
 /** Headers of a WebSocket handshake that a client sends. */
 export const headers = z
   .record(
-    z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, 'not a header name (RFC 9110 section 5.1)'),
+    anyHeaderName,
     z.string().refine((value) => !CONTROL_CHARACTER.test(value), {
       message: 'a header value cannot hold control characters such as line breaks',
     }),
   )
   .superRefine((value, context) => {
+    const names = new Map<string, string>();
     for (const name of Object.keys(value)) {
+      const fail = (message: string): void => context.addIssue({ code: 'custom', path: [name], message });
+      const same = names.get(name.toLowerCase());
+      if (same !== undefined) fail(`is there already, as ${same}; only one of the two would be sent`);
+      names.set(name.toLowerCase(), name);
+      // Node refuses some of them when it has connected already, and leaves that connection to nobody.
+      if (/^(?:content-length|transfer-encoding|trailer)$/i.test(name)) {
+        fail('a handshake has no body, so this header cannot be set');
+      }
       if (!/^(?:sec-websocket-(?:protocol|key|version|extensions)|connection|upgrade)$/i.test(name)) continue;
       const hint = /protocol$/i.test(name) ? '; use `protocols`' : '';
-      const message = `this header is part of the handshake itself and cannot be set${hint}`;
-      context.addIssue({ code: 'custom', path: [name], message });
+      fail(`this header is part of the handshake itself and cannot be set${hint}`);
     }
   });
 

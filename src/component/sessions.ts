@@ -51,8 +51,6 @@ export interface SessionWatcher {
 export interface SessionDirectory {
   /** An input or output says that it serves `path` (as configured, with its `:parameters`), before anything starts. */
   declare(path: string): void;
-  /** Whether anything serves `path`. */
-  serves(path: string): boolean;
   /** All paths that are served. */
   readonly paths: readonly string[];
   /** A session has opened. It is kept only where an output is attached. */

@@ -1,5 +1,4 @@
 import {
-  STATUS_CODES,
   createServer,
   type IncomingMessage,
   type Server,
@@ -13,6 +12,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { createSecureContext, type Server as TlsServer } from 'node:tls';
 import type { HandshakeLimits, ListenerTls, UpgradeHandler } from '../component/listeners.ts';
+import { pathOf, refuseUpgrade } from '../component/requests.ts';
 import { MillraceError, errorMessage } from '../errors.ts';
 import { Handshakes } from './handshakes.ts';
 import { Routes } from './routes.ts';
@@ -212,9 +212,9 @@ export class Listener {
     socket.on('error', ignore);
     const { grace } = this.#options.timeouts;
     const path = pathOf(request);
-    const turnAway = (status: number, text: string): void => {
+    const turnAway = (status: number, text: string, headers = {}): void => {
       this.#refused(status, path, request.socket.remoteAddress);
-      refuse(socket, status, text, grace);
+      refuseUpgrade(socket, status, text, grace, headers);
     };
     // The answer to a request before it on the same connection would come in the middle of the frames.
     if (isAnswering(request.socket)) {
@@ -224,7 +224,8 @@ export class Listener {
     const fault = upgradeFault(request);
     if (fault !== undefined) return turnAway(400, fault);
     if (!wantsWebSocket(request)) {
-      return turnAway(426, 'The only upgrade here is to websocket.');
+      const headers = { Upgrade: 'websocket', Connection: 'Upgrade, close' };
+      return turnAway(426, 'The only upgrade here is to websocket.', headers);
     }
     const found = this.routes.find(path);
     if (found === undefined) return turnAway(404, notFound(path));
@@ -235,17 +236,20 @@ export class Listener {
       route.upgrade(request, socket, head, parameters);
     } catch (error) {
       this.#options.onError(error);
-      refuse(socket, 500, 'The request could not be handled.', grace);
+      refuseUpgrade(socket, 500, 'The request could not be handled.', grace);
     }
   }
 
   /** A request that Node cannot read, or that does not come. It answers so itself, but without taking the rest. */
   #malformed(error: Error & { code?: string }, socket: Answering): void {
     const answered = socket._httpMessage?.headersSent === true;
-    if (error.code === 'ECONNRESET' || answered || !socket.writable) return void socket.destroy();
+    // `tlsClientError` tells of it.
+    const beforeTls = error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT';
+    if (error.code === 'ECONNRESET' || beforeTls || answered || !socket.writable)
+      return void socket.destroy();
     const [status, text] = reasons[error.code ?? ''] ?? [400, 'The request is not HTTP as it should be.'];
     this.#refused(status, '', socket.remoteAddress);
-    refuse(socket, status, text, this.#options.timeouts.grace);
+    refuseUpgrade(socket, status, text, this.#options.timeouts.grace);
   }
 
   #refused(status: number, path: string, remote_address: string | undefined): void {
@@ -300,8 +304,8 @@ function createHttpServer({ tls, timeouts }: ListenerOptions): Server {
 
 function secureOptions({ cert, key, ca }: ListenerTls): { cert: Buffer; key: Buffer; ca?: Buffer } {
   // Node takes an authority that is no certificate without a word, and would then refuse every client.
-  if (ca !== undefined) void new X509Certificate(toBuffer(ca));
-  return { cert: toBuffer(cert), key: toBuffer(key), ...(ca !== undefined && { ca: toBuffer(ca) }) };
+  if (ca !== undefined) void new X509Certificate(Buffer.from(ca));
+  return { cert: Buffer.from(cert), key: Buffer.from(key), ...(ca !== undefined && { ca: Buffer.from(ca) }) };
 }
 
 /** @throws MillraceError MILLRACE_TLS_INVALID */
@@ -324,22 +328,12 @@ export function isSameTls(a: ListenerTls | undefined, b: ListenerTls | undefined
 
 function isSamePem(a: string | Uint8Array | undefined, b: string | Uint8Array | undefined): boolean {
   if (a === undefined || b === undefined) return a === b;
-  return toBuffer(a).equals(toBuffer(b));
-}
-
-function toBuffer(pem: string | Uint8Array): Buffer {
-  return typeof pem === 'string' ? Buffer.from(pem) : Buffer.from(pem);
+  return Buffer.from(a).equals(Buffer.from(b));
 }
 
 function wantsWebSocket(request: IncomingMessage): boolean {
   const offered = request.headers.upgrade?.split(',') ?? [];
   return offered.some((each) => each.trim().toLowerCase() === 'websocket');
-}
-
-/** The path as it was sent, nothing decoded or resolved; the target may be in absolute form (RFC 9112 section 3.2.2). */
-function pathOf(request: IncomingMessage): string {
-  const target = (request.url ?? '').replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, '');
-  return /^[^?#]*/.exec(target)![0] || '/';
 }
 
 function notFound(path: string): string {
@@ -353,24 +347,6 @@ function answer(response: ServerResponse, status: number, text: string, connecti
   response.setHeader('Content-Type', 'text/plain; charset=utf-8');
   response.setHeader('X-Content-Type-Options', 'nosniff');
   response.end(`${text}\n`);
-}
-
-/** Answers a request that comes to nothing. `grace` in milliseconds for the peer to take the answer. */
-function refuse(socket: Duplex, status: number, text: string, grace: number): void {
-  const body = Buffer.from(`${text}\n`);
-  const headers = [
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
-    ...(status === 426 ? ['Upgrade: websocket', 'Connection: Upgrade, close'] : ['Connection: close']),
-    'Content-Type: text/plain; charset=utf-8',
-    'X-Content-Type-Options: nosniff',
-    `Content-Length: ${body.length}`,
-  ];
-  socket.end(Buffer.concat([Buffer.from(`${headers.join('\r\n')}\r\n\r\n`), body]));
-  // To close with unread data would reset the connection, and the peer might never see the answer. So what it sends
-  // is read and dropped until it closes too, but not for ever.
-  const deadline = setTimeout(() => socket.destroy(), grace);
-  socket.once('close', () => clearTimeout(deadline));
-  socket.resume();
 }
 
 function ignore(): void {}

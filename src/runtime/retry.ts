@@ -1,9 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { backoffDelay, type Backoff } from '../component/backoff.ts';
-import { MillraceError, NotConnectedError, errorMessage } from '../errors.ts';
-
-/** Milliseconds. */
-const STABLE_AFTER = 5_000;
+import { isStable, retryDelay, type Backoff } from '../component/backoff.ts';
+import { MillraceError, errorMessage } from '../errors.ts';
 
 /** Counts failures in a row, and waits between attempts. */
 export class Retry {
@@ -30,17 +27,14 @@ export class Retry {
    */
   failed(error: unknown): number {
     if (error instanceof MillraceError && error.fatal) throw error;
-    const { stableAfter = STABLE_AFTER } = this.#backoff;
-    if (this.#connectedAt !== undefined && performance.now() - this.#connectedAt >= stableAfter)
-      this.#failures = 0;
+    if (this.#connectedAt !== undefined && isStable(this.#backoff, this.#connectedAt)) this.#failures = 0;
     this.#connectedAt = undefined;
     this.#failures++;
     if (this.#failures >= this.#backoff.attempts) {
       const message = `gave up after ${this.#failures} attempt(s): ${errorMessage(error)}`;
       throw new MillraceError('MILLRACE_RECONNECT_EXHAUSTED', message, { cause: error, fatal: true });
     }
-    const delay = backoffDelay(this.#backoff, this.#failures);
-    return error instanceof NotConnectedError ? Math.max(delay, error.retryAfter) : delay;
+    return retryDelay(this.#backoff, this.#failures, error);
   }
 }
 

@@ -28,12 +28,23 @@ export type DropReason = keyof typeof dropReasons;
 /** At most one line each so many milliseconds, at the usual level: anybody can send requests. */
 const REFUSAL_LOG_INTERVAL = 1000;
 
+/** Makes a function that says whether a line about a refusal may be logged now. */
+function refusalLog(): () => boolean {
+  let next = 0;
+  return () => {
+    const now = performance.now();
+    if (now < next) return false;
+    next = now + REFUSAL_LOG_INTERVAL;
+    return true;
+  };
+}
+
 /** `parent` is a logger that names the stream. */
 export function createComponentEvents(metrics: Metrics, parent: Logger, stream: string, stage: Stage) {
   const logger = parent.child({ stage });
   const labels = { stream, stage };
   const dropped = new Set<DropReason>();
-  let nextRefusal = 0;
+  const mayLog = refusalLog();
   return {
     listening(url: string): void {
       // From here on there is something to count, even before the first connection.
@@ -66,9 +77,7 @@ export function createComponentEvents(metrics: Metrics, parent: Logger, stream: 
       remote_address?: string | undefined;
     }): void {
       metrics.connectionsRefused.labels({ ...labels, status: String(details.status) }).inc();
-      const told = performance.now() < nextRefusal;
-      if (!told) nextRefusal = performance.now() + REFUSAL_LOG_INTERVAL;
-      logger[told ? 'debug' : 'info'](
+      logger[mayLog() ? 'info' : 'debug'](
         details,
         `connection refused with ${details.status}: ${details.reason}`,
       );
@@ -136,6 +145,7 @@ export function createComponentEvents(metrics: Metrics, parent: Logger, stream: 
 /** OpenSSL's own text is for its developers; its codes say as much. */
 function tlsReason(error: Error & { code?: string }): string {
   if (error.code === 'ERR_SSL_HTTP_REQUEST') return 'the client spoke plain HTTP; it should use wss://';
+  if (error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT') return 'the client did not finish it in time';
   if (error.code === 'ECONNRESET')
     return 'the client left; it may not trust the certificate, or have none that is wanted';
   return error.code ?? errorMessage(error);
@@ -143,7 +153,7 @@ function tlsReason(error: Error & { code?: string }): string {
 
 /** What a listener answered itself, for no stream: a wrong path, a plain request. */
 export function createListenerEvents(metrics: Metrics, logger: Logger) {
-  let nextLine = 0;
+  const mayLog = refusalLog();
   return {
     requestRefused(details: {
       status: number;
@@ -153,8 +163,7 @@ export function createListenerEvents(metrics: Metrics, logger: Logger) {
     }): void {
       const { status, path, served } = details;
       metrics.connectionsRefused.labels({ stream: '', stage: 'listener', status: String(status) }).inc();
-      if (performance.now() < nextLine) return;
-      nextLine = performance.now() + REFUSAL_LOG_INTERVAL;
+      if (!mayLog()) return;
       const { remote_address } = details;
       logger.info(
         { status, path, remote_address },
@@ -164,8 +173,7 @@ export function createListenerEvents(metrics: Metrics, logger: Logger) {
     /** A connection that ended before there was TLS on it. */
     tlsFailed(error: Error & { code?: string }, remote_address: string | undefined): void {
       metrics.connectionsRefused.labels({ stream: '', stage: 'listener', status: 'tls' }).inc();
-      if (performance.now() < nextLine) return;
-      nextLine = performance.now() + REFUSAL_LOG_INTERVAL;
+      if (!mayLog()) return;
       logger.info({ remote_address }, `a TLS handshake failed: ${tlsReason(error)}`);
     },
   };

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { duration, refuseOtherMode, secret } from '../component/fields.ts';
+import { duration, headerName, refuseOtherMode, secret } from '../component/fields.ts';
+import { tokenGrant } from './server/auth/grants.ts';
 
 const client = { mode: 'client' } as const;
 const server = { mode: 'server' } as const;
@@ -48,6 +49,7 @@ const kinds = [
         z.string().min(1),
       ),
     )
+      .refine((users) => Object.keys(users).length > 0, 'no user; expected one at least')
       .optional()
       .meta({ ...server, secret: true })
       .describe('Passwords by user.'),
@@ -177,10 +179,7 @@ const kinds = [
       .optional()
       .meta(server)
       .describe('A file of such keys, one a line, read again when it changes.'),
-    header: z
-      .string()
-      .min(1)
-      .toLowerCase()
+    header: headerName
       .optional()
       .meta({ ...server, default: 'x-api-key' })
       .describe('The header that holds the key.'),
@@ -256,6 +255,13 @@ export function checkAuth(
   } else if (value.type === 'oauth2') {
     required('token_url', 'client_id');
     exactlyOne('client_secret', 'client_secret_file');
+    const { username = '', password = '' } = URL.parse(value.token_url ?? '') ?? {};
+    if (username !== '' || password !== '') report(['token_url'], 'cannot hold a user or password');
+    const own = ['grant_type', ...(value.scopes === undefined ? [] : ['scope'])];
+    if (value.auth_method === 'client_secret_post') own.push('client_id', 'client_secret');
+    for (const name of own) {
+      if (Object.hasOwn(value.parameters ?? {}, name)) report(['parameters', name], 'is sent already');
+    }
   } else if (value.type === 'jwt') {
     required('algorithms');
     exactlyOne('secret', 'key_file', 'jwks_url');
@@ -283,11 +289,11 @@ function checkTokens(
   report: (path: (string | number)[], message: string) => void,
 ): void {
   const entries = (value as { tokens?: string[]; keys?: string[] })[field] ?? [];
-  const subjects = new Map<string, string>();
+  const subjects = new Map<string, string | undefined>();
   for (const [index, entry] of entries.entries()) {
-    const [secret = '', subject = ''] = entry.trim().split(/\s+(.*)/s);
+    const { secret, subject } = tokenGrant(entry);
     if (secret === '') report([field, index], 'blank; expected a secret');
-    else if ((subjects.get(secret) ?? subject) !== subject)
+    else if (subjects.has(secret) && subjects.get(secret) !== subject)
       report([field, index], 'has another subject already');
     subjects.set(secret, subject);
   }

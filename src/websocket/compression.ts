@@ -1,3 +1,4 @@
+import type { WebSocket } from 'ws';
 import { z } from 'zod';
 import { size } from '../component/fields.ts';
 
@@ -43,7 +44,37 @@ export function socketOptions(closeTimeout: number, config: CompressionConfig, m
 
 function perMessageDeflate(config: CompressionConfig) {
   if (config === false) return false;
-  const { threshold, context_takeover: takeover } = config === true ? defaults : config;
+  const { threshold, context_takeover: takeover } = howOf(config);
   // For `ws`, false means that the other side may not ask for it either; RFC 7692 section 7.1.1 lets it.
   return { threshold, ...(!takeover && { serverNoContextTakeover: true, clientNoContextTakeover: true }) };
+}
+
+/** A socket's extensions, of which `ws` has no public notion. */
+interface WithExtensions {
+  readonly _extensions?: { 'permessage-deflate'?: { params: { client_no_context_takeover?: boolean } } };
+}
+
+type Send = (data: Uint8Array | string, options: object, written?: (error?: Error | null) => void) => void;
+
+/**
+ * Has a socket that has just opened, and compresses, keep to what `ws` does by half: without the other side's consent a
+ * client may do without context all the same (RFC 7692 section 7.1.1.2), and with context there may be a threshold too.
+ */
+export function compressAsConfigured(socket: WebSocket, config: CompressionConfig, client: boolean): void {
+  const extension = (socket as WebSocket & WithExtensions)._extensions?.['permessage-deflate'];
+  if (config === false || extension === undefined) return;
+  const { threshold, context_takeover: takeover } = howOf(config);
+  if (!takeover) {
+    if (client) extension.params.client_no_context_takeover = true;
+    return;
+  }
+  const send = socket.send.bind(socket) as Send;
+  const sendAsConfigured: Send = (data, options, written) => {
+    send(data, { ...options, compress: Buffer.byteLength(data) >= threshold }, written);
+  };
+  socket.send = sendAsConfigured as WebSocket['send'];
+}
+
+function howOf(config: Exclude<CompressionConfig, false>) {
+  return config === true ? defaults : config;
 }

@@ -1,16 +1,6 @@
-import type { WebSocket } from 'ws';
+import { deadPeer } from './ending.ts';
+import type { Session } from './session.ts';
 import { CLOSE_TIMEOUT } from './timeouts.ts';
-
-/** What the keepalive needs to know of a connection. */
-export interface KeptAlive {
-  readonly socket: WebSocket;
-  /** What `socket` reads from: any byte is a sign of life, be it of a frame that takes minutes to arrive. */
-  readonly connection: { readonly bytesRead: number };
-  /** True while we don't read it for a reason of its own. */
-  readonly held?: boolean;
-  /** Cuts it; how it ended stays what it is. */
-  terminate(): void;
-}
 
 interface State {
   bytesRead: number;
@@ -31,11 +21,10 @@ interface State {
  * It also cuts those that do not finish to close: whoever began it, a peer may leave its side of TCP open for ever, and
  * go on sending what is no longer read.
  */
-export class Keepalive<C extends KeptAlive> {
+export class Keepalive {
   readonly #interval: number;
   readonly #timeout: number;
-  readonly #dead: (connection: C) => void;
-  readonly #states = new Map<C, State>();
+  readonly #states = new Map<Session, State>();
   readonly #period: number;
   #timer: NodeJS.Timeout | undefined;
   #lastTick = 0;
@@ -43,10 +32,9 @@ export class Keepalive<C extends KeptAlive> {
   #closeTimeout = CLOSE_TIMEOUT;
 
   /** `interval` and `timeout` in milliseconds; an interval of 0 sends no pings. */
-  constructor(options: { interval: number; timeout: number; dead: (connection: C) => void }) {
+  constructor(options: { interval: number; timeout: number }) {
     this.#interval = options.interval;
     this.#timeout = options.timeout;
-    this.#dead = options.dead;
     const shortest = Math.min(options.interval || Infinity, options.timeout, CLOSE_TIMEOUT);
     this.#period = Math.max(5, shortest / 4);
   }
@@ -56,18 +44,18 @@ export class Keepalive<C extends KeptAlive> {
     this.#closeTimeout = Math.max(CLOSE_TIMEOUT, milliseconds);
   }
 
-  add(connection: C): void {
+  add(session: Session): void {
     const quietSince = performance.now();
     const state = { bytesRead: 0, quietSince, pingedAt: undefined, closingSince: undefined, buffered: 0 };
-    this.#states.set(connection, state);
+    this.#states.set(session, state);
     if (this.#timer === undefined) {
       this.#lastTick = performance.now();
       this.#timer = setInterval(this.#tick, this.#period);
     }
   }
 
-  remove(connection: C): void {
-    this.#states.delete(connection);
+  remove(session: Session): void {
+    this.#states.delete(session);
     if (this.#states.size === 0) {
       clearInterval(this.#timer);
       this.#timer = undefined;
@@ -90,32 +78,33 @@ export class Keepalive<C extends KeptAlive> {
       this.#forgive(now);
       return;
     }
-    for (const [connection, state] of this.#states) {
-      if (connection.socket.readyState !== connection.socket.OPEN) this.#hasten(connection, state, now);
-      else if (this.#interval > 0) this.#probe(connection, state, now);
+    for (const [session, state] of this.#states) {
+      if (session.socket.readyState !== session.socket.OPEN) this.#hasten(session, state, now);
+      else if (this.#interval > 0) this.#probe(session, state, now);
     }
   };
 
-  #probe(connection: C, state: State, now: number): void {
-    const { bytesRead } = connection.connection;
-    if (bytesRead !== state.bytesRead || connection.socket.bufferedAmount > 0 || connection.held === true) {
+  #probe(session: Session, state: State, now: number): void {
+    // Any byte is a sign of life, be it of a frame that takes minutes to arrive.
+    const { bytesRead } = session.connection;
+    if (bytesRead !== state.bytesRead || session.socket.bufferedAmount > 0 || session.held) {
       state.bytesRead = bytesRead;
       state.quietSince = now;
       state.pingedAt = undefined;
     } else if (state.pingedAt !== undefined) {
-      if (now - state.pingedAt >= this.#timeout) this.#dead(connection);
+      if (now - state.pingedAt >= this.#timeout) session.cut(deadPeer);
     } else if (now - state.quietSince >= this.#interval) {
       state.pingedAt = now;
-      connection.socket.ping();
+      session.socket.ping();
     }
   }
 
-  #hasten(connection: C, state: State, now: number): void {
-    const { bufferedAmount } = connection.socket;
-    if (state.closingSince === undefined || bufferedAmount !== state.buffered || connection.held === true) {
+  #hasten(session: Session, state: State, now: number): void {
+    const { bufferedAmount } = session.socket;
+    if (state.closingSince === undefined || bufferedAmount !== state.buffered || session.held) {
       state.closingSince = now;
       state.buffered = bufferedAmount;
-    } else if (now - state.closingSince >= this.#closeTimeout) connection.terminate();
+    } else if (now - state.closingSince >= this.#closeTimeout) session.terminate();
   }
 
   #forgive(now: number): void {

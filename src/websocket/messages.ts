@@ -46,34 +46,42 @@ export function compileOutgoing(
     const text = Template.parse(value, names);
     return (values) => ({ payload: text.render(values), binary: false });
   }
-  return (values) => {
-    // Filled in after parsing, string by string, so that a value can never change the message's structure.
-    const filled = mapStrings(value, (text) => Template.parse(text, names).render(values));
-    return { payload: JSON.stringify(filled), binary: false };
-  };
+  const fill = compileValue(value, names);
+  return (values) => ({ payload: JSON.stringify(fill(values)), binary: false });
 }
 
-/** What a message must look like: text that it contains; `{ regex: … }`; or any other JSON value that it has in it. */
-export const matcher = z.unknown().superRefine((value, context) => {
-  if (value === undefined || value === null || value === '') {
-    context.addIssue({
-      code: 'custom',
-      message: 'nothing to match; expected a part of the text, { regex: … } or a part of the JSON',
+/**
+ * What a message must look like: text that it contains; `{ regex: … }`; or any other JSON value that it has in it. It is
+ * no template: what looks like one over `names`, the names of what is sent, is a mistake.
+ */
+export function matcher(names: TemplateNames): z.ZodType {
+  return z.unknown().superRefine((value, context) => {
+    if (value === undefined || value === null || value === '') {
+      context.addIssue({
+        code: 'custom',
+        message: 'nothing to match; expected a part of the text, { regex: … } or a part of the JSON',
+      });
+      return;
+    }
+    walkStrings(value, [], (text, path) => {
+      const [, name] = /\{\{\s*([a-z_]+(?::(?!-))?)/.exec(text) ?? [];
+      if (name === undefined || !Object.hasOwn(names, name)) return;
+      const message = 'what is to match is not filled in; a {{…}} is for what is sent';
+      context.addIssue({ code: 'custom', path, message });
     });
-    return;
-  }
-  const regex = regexOf(value);
-  if (regex === undefined) return;
-  try {
-    void new RegExp(regex, 'u');
-  } catch (error) {
-    context.addIssue({
-      code: 'custom',
-      path: ['regex'],
-      message: `not a regular expression: ${(error as Error).message}`,
-    });
-  }
-});
+    const regex = regexOf(value);
+    if (regex === undefined) return;
+    try {
+      void new RegExp(regex, 'u');
+    } catch (error) {
+      context.addIssue({
+        code: 'custom',
+        path: ['regex'],
+        message: `not a regular expression: ${(error as Error).message}`,
+      });
+    }
+  });
+}
 
 /** Whether a message is one. Never throws. */
 export type Match = (payload: Buffer, binary: boolean) => boolean;
@@ -151,7 +159,8 @@ function onlyField(value: unknown, name: string): string | undefined {
   return keys.length === 1 && typeof text === 'string' ? text : undefined;
 }
 
-function walkStrings(
+/** Visits every string in a value, each with its place. */
+export function walkStrings(
   node: unknown,
   path: (string | number)[],
   visit: (text: string, path: (string | number)[]) => void,
@@ -163,9 +172,17 @@ function walkStrings(
     walkStrings(each, [...path, isList ? Number(key) : key], visit);
 }
 
-function mapStrings(node: unknown, change: (text: string) => string): unknown {
-  if (typeof node === 'string') return change(node);
-  if (Array.isArray(node)) return node.map((each) => mapStrings(each, change));
-  if (typeof node !== 'object' || node === null) return node;
-  return Object.fromEntries(Object.entries(node).map(([key, each]) => [key, mapStrings(each, change)]));
+/** Templates are filled in string by string, so that what is filled in can never change the message's structure. */
+function compileValue(node: unknown, names: TemplateNames): (values: TemplateValues) => unknown {
+  if (typeof node === 'string') {
+    const text = Template.parse(node, names);
+    return (values) => text.render(values);
+  }
+  if (typeof node !== 'object' || node === null) return () => node;
+  if (Array.isArray(node)) {
+    const items = node.map((each) => compileValue(each, names));
+    return (values) => items.map((fill) => fill(values));
+  }
+  const fields = Object.entries(node).map(([name, each]) => [name, compileValue(each, names)] as const);
+  return (values) => Object.fromEntries(fields.map(([name, fill]) => [name, fill(values)]));
 }

@@ -16,10 +16,6 @@ export class Directory implements SessionDirectory {
     this.#served.add(path);
   }
 
-  serves(path: string): boolean {
-    return this.#served.has(path);
-  }
-
   get paths(): readonly string[] {
     return [...this.#served];
   }

@@ -3,8 +3,7 @@ import type { Socket } from 'node:net';
 import type { RawData, WebSocket } from 'ws';
 import type { OpenSession, Outgoing } from '../component/sessions.ts';
 import type { Origin } from '../message/batch.ts';
-import type { Ending } from './ending.ts';
-import type { KeptAlive } from './keepalive.ts';
+import { violation, type Ending } from './ending.ts';
 import { Outbox } from './outbox.ts';
 
 /** Why a session is not read. */
@@ -40,7 +39,8 @@ interface WithHandle {
 /** To whom what happens to a session is told. */
 export interface SessionOwner {
   message(session: Session, payload: Buffer, binary: boolean): void;
-  error(session: Session, error: Error): void;
+  /** Its peer broke the protocol, or the socket failed; it is closing. */
+  failed?(session: Session): void;
   closed(session: Session, ending: Ending): void;
 }
 
@@ -64,7 +64,8 @@ function onMessage(this: WebSocket, data: RawData, binary: boolean): void {
 
 function onError(this: WebSocket, error: Error): void {
   const session = sessionOf(this);
-  session.owner!.error(session, error);
+  session.ours ??= violation(error);
+  session.owner!.failed?.(session);
 }
 
 function onClose(this: WebSocket, code: number, reason: Buffer): void {
@@ -75,7 +76,7 @@ function onClose(this: WebSocket, code: number, reason: Buffer): void {
 const asItIs = (text: string): string => text;
 
 /** One open WebSocket connection, whichever side opened it. */
-export class Session implements KeptAlive, OpenSession {
+export class Session implements OpenSession {
   readonly id = newId();
   readonly socket: WebSocket;
   readonly connection: Socket;
@@ -141,8 +142,8 @@ export class Session implements KeptAlive, OpenSession {
   }
 
   /** Sends a message of ours, ahead of what outputs have waiting and not counted with it. */
-  send(payload: Uint8Array | string, binary: boolean, written?: (error?: Error | null) => void): void {
-    this.socket.send(payload, { binary }, written);
+  send(payload: Uint8Array | string, binary: boolean): void {
+    this.socket.send(payload, { binary });
   }
 
   close(code: number, reason: string): void {

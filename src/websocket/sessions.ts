@@ -8,12 +8,12 @@ import { createAck } from '../message/ack.ts';
 import type { Batch, Origin } from '../message/batch.ts';
 import type { ComponentEvents } from '../telemetry/events.ts';
 import { limitControlFrames } from './control-frames.ts';
-import { deadPeer, violation, type Ending } from './ending.ts';
+import type { Ending } from './ending.ts';
 import { Inflation } from './inflation.ts';
 import { Keepalive } from './keepalive.ts';
 import { atExpiry } from './server/expiry.ts';
 import { IdleTimeout } from './server/idle.ts';
-import { RateLimit, type Allowance, type Rate } from './server/rate-limit.ts';
+import { RateLimit, type Rate } from './server/rate-limit.ts';
 import { Session, holds, type SessionOwner } from './session.ts';
 import { CLOSE_TIMEOUT } from './timeouts.ts';
 
@@ -58,25 +58,18 @@ export class Sessions {
   readonly inbox: Inbox;
   readonly #options: SessionsOptions;
   readonly #open = new Map<Origin, Session>();
-  readonly #keepalive: Keepalive<Session>;
+  readonly #keepalive: Keepalive;
   readonly #inflation = new Inflation();
   readonly #rate: RateLimit | undefined;
   readonly #idle: IdleTimeout | undefined;
   readonly #unsubscribe: () => void;
-  readonly #allowances = new Map<Session, Allowance>();
-  /** What forgets to end a session when its credentials expire. */
-  readonly #expiries = new Map<Session, () => void>();
   #closing: NodeJS.Timeout | undefined;
 
   constructor(options: SessionsOptions) {
     this.#options = options;
     const { budget } = options;
     this.inbox = new Inbox(budget);
-    this.#keepalive = new Keepalive({
-      interval: options.pingInterval,
-      timeout: options.pingTimeout,
-      dead: (session) => session.cut(deadPeer),
-    });
+    this.#keepalive = new Keepalive({ interval: options.pingInterval, timeout: options.pingTimeout });
     this.#rate = options.rate && new RateLimit(options.rate);
     this.#idle =
       options.idleTimeout === undefined
@@ -116,16 +109,14 @@ export class Sessions {
     const { budget, events, directory, path, lifecycleEvents, outgoingLimit } = this.#options;
     const session = new Session(socket, connection, source, ext);
     if (outgoingLimit !== undefined) session.outgoingLimit = outgoingLimit;
-    if (this.#rate !== undefined) this.#allowances.set(session, this.#rate.allow(session));
+    this.#rate?.add(session);
     this.#inflation.guard(session);
     limitControlFrames(session);
     session.listen(this.#owner);
     this.#options.welcome?.(session);
     if (expires !== undefined) {
-      this.#expiries.set(
-        session,
-        atExpiry(expires, () => session.expel(expired, CLOSE_TIMEOUT)),
-      );
+      const forget = atExpiry(expires, () => session.expel(expired, CLOSE_TIMEOUT));
+      socket.once('close', forget);
     }
     directory.add(path, session);
     this.#open.set(session.origin, session);
@@ -235,27 +226,20 @@ export class Sessions {
 
   readonly #owner: SessionOwner = {
     message: (session, payload, binary) => {
-      if (this.#rate !== undefined && !this.#allowances.get(session)!.take(payload.length)) return;
+      if (this.#rate?.take(session, payload.length) === false) return;
       this.#options.received?.(session, payload.length);
       if (session.intercepted(payload, binary)) return;
       session.sequence++;
       this.inbox.push(payload, session.origin, session.sequence, binary ? 'binary' : 'text');
       if (this.#options.share < 1) this.#count(session, 1, payload.length);
     },
-    error: (session, error) => {
-      session.ours ??= violation(error);
-      session.expectClose(CLOSE_TIMEOUT);
-    },
+    failed: (session) => session.expectClose(CLOSE_TIMEOUT),
     closed: (session, ending) => {
       const { events, directory, path, lifecycleEvents, closed } = this.#options;
       this.#open.delete(session.origin);
       this.#keepalive.remove(session);
       this.#idle?.remove(session);
-      const allowance = this.#allowances.get(session);
-      if (allowance !== undefined) this.#rate!.forget(allowance);
-      this.#allowances.delete(session);
-      this.#expiries.get(session)?.();
-      this.#expiries.delete(session);
+      this.#rate?.remove(session);
       directory.remove(path, session);
       events.connectionClosed({ ...ending, ...detailsOf(session) });
       if (lifecycleEvents) this.#tell(session, 'session_closed', ending);

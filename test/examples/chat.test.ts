@@ -38,7 +38,7 @@ function chat(port = 0): Promise<Run> {
 /** Opens the page from disk, as the example says, and joins. */
 async function enter(port: number, name: string, room: string, options = {}): Promise<Page> {
   const context = await browser.newContext({ viewport: { width: 760, height: 640 }, ...options });
-  afterTest(() => void context.close());
+  afterTest(() => void context.close().catch(() => {}));
   const page = await context.newPage();
   await page.goto(`${html}?server=ws://127.0.0.1:${port}`);
   await page.getByLabel('Your name').fill(name);
@@ -138,7 +138,7 @@ test('the page can be used on a phone, with the keyboard alone, and a link leads
   const run = await chat();
   const port = await run.port('chat');
   const context = await browser.newContext({ viewport: { width: 360, height: 640 } });
-  afterTest(() => void context.close());
+  afterTest(() => void context.close().catch(() => {}));
   const page = await context.newPage();
   await page.goto(`${html}?server=ws://127.0.0.1:${port}`);
   await picture(page, 'join');

@@ -51,6 +51,8 @@ function lengthField(length: number, bit: number): Buffer {
 /** A frame that has been read. */
 export interface ReadFrame {
   readonly opcode: number;
+  /** There when the bit is set that says so (RFC 7692 section 6). */
+  readonly compressed?: true;
   readonly payload: Buffer;
 }
 
@@ -62,6 +64,7 @@ export function readFrames(bytes: Buffer): { frames: ReadFrame[]; rest: Buffer }
     const incomplete = { frames, rest: bytes.subarray(at) };
     if (bytes.length < at + 2) return incomplete;
     const opcode = bytes[at]! & 0x0f;
+    const compressed = (bytes[at]! & 0x40) !== 0;
     const masked = (bytes[at + 1]! & 0x80) !== 0;
     let length = bytes[at + 1]! & 0x7f;
     let start = at + 2;
@@ -79,7 +82,7 @@ export function readFrames(bytes: Buffer): { frames: ReadFrame[]; rest: Buffer }
     if (bytes.length < start + length) return incomplete;
     const payload = Buffer.from(bytes.subarray(start, start + length));
     if (mask !== undefined) for (let i = 0; i < length; i++) payload[i]! ^= mask[i & 3]!;
-    frames.push({ opcode, payload });
+    frames.push({ opcode, payload, ...(compressed && { compressed }) });
     at = start + length;
   }
 }

@@ -127,12 +127,12 @@ export class RawPeer {
     await until('the end of the TCP connection', () => this.socket.destroyed || this.socket.readableEnded);
   }
 
-  /** Answers the handshake. `then` goes out in the same packet. */
-  accept(options: { protocol?: string; then?: Uint8Array } = {}): this {
+  /** Answers the handshake. `headers` are whole lines; `then` goes out in the same packet. */
+  accept(options: { protocol?: string; headers?: string; then?: Uint8Array } = {}): this {
     const key = this.header('sec-websocket-key') ?? '';
     const accept = createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
     const protocol = options.protocol === undefined ? '' : `Sec-WebSocket-Protocol: ${options.protocol}\r\n`;
-    const answer = `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n${protocol}\r\n`;
+    const answer = `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n${protocol}${options.headers ?? ''}\r\n`;
     this.socket.write(Buffer.concat([Buffer.from(answer), options.then ?? Buffer.alloc(0)]));
     return this;
   }

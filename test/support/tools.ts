@@ -12,6 +12,7 @@ const packages = {
   '/usr/bin/tinyproxy': 'tinyproxy',
   '/usr/bin/microsocks': 'microsocks',
   '/usr/bin/unshare': 'util-linux',
+  '/usr/bin/javac': 'default-jdk-headless',
 } as const;
 
 /** The path of a program that a test cannot do without. @throws Error that names the package to install */
@@ -55,4 +56,12 @@ except ImportError:
     raise SystemExit("Python's websockets is missing; this test needs it: apt-get install python3-websockets")
 `;
   return new Tool(requireTool('/usr/bin/python3'), ['-u', '-c', check + script, ...args]);
+}
+
+/** Runs the file of a Java program, whose own client speaks WebSocket (`java.net.http`). */
+export function java(file: string, ...args: string[]): Tool {
+  // It compiles the file itself, with what the JDK has and a JRE has not.
+  requireTool('/usr/bin/javac');
+  const utf8 = ['-Dfile.encoding=UTF-8', '-Dstdout.encoding=UTF-8'];
+  return new Tool('/usr/bin/java', [...utf8, file, ...args]);
 }

@@ -413,12 +413,37 @@ test.each([
   expect(configMistakes(input(`url: "ws://h/", ${fields}`)).join('\n')).toContain(mistake);
 });
 
+test.each([
+  ['token_url: "https://ann:pw@h/token"', 'auth.token_url: cannot hold a user or password'],
+  ['parameters: { grant_type: password }', 'auth.parameters.grant_type: is sent already'],
+  ['scopes: [read], parameters: { scope: all }', 'auth.parameters.scope: is sent already'],
+  [
+    'auth_method: client_secret_post, parameters: { client_id: other }',
+    'auth.parameters.client_id: is sent already',
+  ],
+])('oauth2 with %s is a mistake: it would not be sent', (fields, mistake) => {
+  const oauth2 = (more: string): string =>
+    `url: "ws://h/", auth: { type: oauth2, client_id: a, client_secret: b, ${more} }`;
+  const url = fields.startsWith('token_url') ? '' : 'token_url: "https://h/token", ';
+  expect(configMistakes(input(oauth2(url + fields))).join('\n')).toContain(mistake);
+  // These are the endpoint's own matter.
+  const fine = 'token_url: "https://h/token", parameters: { scope: all, client_id: a, audience: b }';
+  expect(configMistakes(input(oauth2(fine)))).toEqual([]);
+});
+
 test('a user in the URL beside `auth` is a mistake, for an output too', () => {
   const fields = 'url: "ws://ann:pw@h/", auth: { type: bearer, token: x }';
   const mistake = 'auth: the URL has a user of its own already; remove one of the two';
   expect(configMistakes(input(fields)).join('\n')).toContain(mistake);
   const output = `streams: [ { input: { type: generate, context: x }, output: { type: websocket, ${fields} } } ]`;
   expect(configMistakes(output).join('\n')).toContain(mistake);
+});
+
+test('a user in the URL beside an Authorization header is a mistake: one would not be sent', () => {
+  const fields = 'headers: { authorization: Bearer x }';
+  const mistake = 'headers.authorization: the URL has a user of its own already; remove one of the two';
+  expect(configMistakes(input(`url: "ws://ann:pw@h/", ${fields}`)).join('\n')).toContain(mistake);
+  expect(configMistakes(input(`url: "ws://h/", ${fields}`))).toEqual([]);
 });
 
 describe('a server that repeats the credentials it got', () => {

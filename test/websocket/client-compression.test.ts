@@ -5,8 +5,9 @@ import { expect, test } from 'vitest';
 import { WebSocketServer, type PerMessageDeflateOptions, type WebSocket } from 'ws';
 import { startEngine } from '../support/engine.ts';
 import { frame } from '../support/frames.ts';
-import { FaultServer, afterTest } from '../support/peers.ts';
+import { FaultServer, afterTest, connectClient } from '../support/peers.ts';
 import { python } from '../support/tools.ts';
+import { until } from '../support/until.ts';
 
 const quick = 'reconnect: { initial: 1ms, max: 5ms }';
 const input = (url: string, fields: string): string => `
@@ -121,6 +122,33 @@ test('messages shorter than `threshold` go out as they are', async () => {
   const byLength = frames.toSorted((a, b) => a.size - b.size);
   expect(byLength.map(({ compressed }) => compressed)).toEqual([false, true]);
   expect(byLength[1]!.size).toBeLessThan(200);
+});
+
+test.each([
+  ['with context', 'context_takeover: true', ''],
+  ['where the server does not promise to do without context', 'context_takeover: false', ''],
+  ['where it does', 'context_takeover: false', '; client_no_context_takeover'],
+])('`threshold` holds %s, and context only where it is asked for', async (_, field, answered) => {
+  const server = await new FaultServer((peer) => {
+    const extension = `Sec-WebSocket-Extensions: permessage-deflate${answered}\r\n`;
+    peer.accept({ headers: extension });
+  }).up();
+  const text = 'something long enough '.repeat(8);
+  const run = await startEngine(`
+streams:
+  - input: { type: websocket, mode: server, host: 127.0.0.1, port: 0 }
+    output: { type: websocket, url: "${server.url}", compression: { threshold: 100, ${field} } }
+`);
+  const { socket } = await connectClient(await run.url());
+  for (const message of ['short', text, 'again', text]) socket.send(message);
+  const peer = await server.peer(0);
+  await until('four messages', () => peer.messages.length === 4);
+  const [short, first, again, second] = peer.messages;
+  expect(peer.messages.map(({ compressed = false }) => compressed)).toEqual([false, true, false, true]);
+  expect([short, again].map((message) => message!.payload.toString())).toEqual(['short', 'again']);
+  // With context the second is little more than a reference to the first.
+  const asFirst = second!.payload.equals(first!.payload);
+  expect(asFirst).toBe(field === 'context_takeover: false');
 });
 
 test('what inflates to more than `max_message_size` closes with 1009; the next connection goes on', async () => {

@@ -8,6 +8,7 @@ import { WebSocketServer } from 'ws';
 import { startEngine } from '../support/engine.ts';
 import { afterTest, freePort } from '../support/peers.ts';
 import { tempDir } from '../support/temp-dir.ts';
+import { TokenEndpoint, giveToken } from '../support/token-endpoint.ts';
 import { python, requireTool } from '../support/tools.ts';
 import { until } from '../support/until.ts';
 
@@ -23,6 +24,26 @@ async function serverAt(host: string, port: number): Promise<WebSocketServer> {
   });
   await once(server, 'listening');
   return server;
+}
+
+/** Runs a file with a hosts file of its own, which only this process sees. `seen` waits for a text in its output. */
+function runWithHosts(hosts: string, config: string) {
+  const entry = fileURLToPath(new URL('../support/cli-entry.ts', import.meta.url));
+  const script = 'mount --bind "$1" /etc/hosts && shift && exec "$@"';
+  const node = [process.execPath, '--dns-result-order=ipv4first', entry, 'run', config];
+  const child = spawn(
+    requireTool('/usr/bin/unshare'),
+    ['--map-root-user', '--mount', 'sh', '-c', script, 'sh', hosts, ...node],
+    { stdio: ['ignore', 'pipe', 'pipe'] },
+  );
+  afterTest(() => void child.kill('SIGKILL'));
+  let output = '';
+  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  let log = '';
+  child.stderr.on('data', (chunk: Buffer) => (log += chunk.toString()));
+  const seen = (what: string): Promise<boolean> =>
+    until(what, () => output.includes(what), { timeout: 30_000, state: () => log.slice(-2000) });
+  return { seen };
 }
 
 test('IPv6: an address in brackets is connected to, in the URL and in the metadata', async () => {
@@ -84,25 +105,63 @@ streams:
   - input: { type: websocket, url: "ws://feed.test:${port}/", ${quick} }
 `,
   );
-  // A hosts file of its own, which only this process sees.
-  const entry = fileURLToPath(new URL('../support/cli-entry.ts', import.meta.url));
-  const script = 'mount --bind "$1" /etc/hosts && shift && exec "$@"';
-  const child = spawn(
-    requireTool('/usr/bin/unshare'),
-    ['--map-root-user', '--mount', 'sh', '-c', script, 'sh', hosts, process.execPath, entry, 'run', config],
-    { stdio: ['ignore', 'pipe', 'pipe'] },
-  );
-  afterTest(() => void child.kill('SIGKILL'));
-  let output = '';
-  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
-  let log = '';
-  child.stderr.on('data', (chunk: Buffer) => (log += chunk.toString()));
-  const seen = (what: string): Promise<boolean> =>
-    until(what, () => output.includes(what), { timeout: 30_000, state: () => log.slice(-2000) });
+  const { seen } = runWithHosts(hosts, config);
   await seen(`127.0.0.2 asked as feed.test:${port}`);
   writeFileSync(hosts, '127.0.0.3 feed.test\n');
   for (const socket of first.clients) socket.terminate();
   await seen(`127.0.0.3 asked as feed.test:${port}`);
+});
+
+test('a server that is far away is waited for, though its name has another address that is no good', async () => {
+  // Its queue is full, so that the first packet of a connection is lost, and the next comes a second later.
+  const server = python(`
+import asyncio, select, socket, sys
+listener = socket.socket()
+listener.bind(("127.0.0.1", 0))
+listener.listen(0)
+port = listener.getsockname()[1]
+fillers = []
+while True:
+    filler = socket.socket()
+    filler.setblocking(False)
+    filler.connect_ex(("127.0.0.1", port))
+    fillers.append(filler)
+    if not select.select([], [filler], [], 0.5)[1]:
+        break
+print("port", port)
+async def handler(ws, path):
+    await ws.send("from far away")
+    await ws.wait_closed()
+async def main():
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+    # Longer than Node itself gives an address.
+    await asyncio.sleep(0.4)
+    async with websockets.serve(handler, sock=listener):
+        await asyncio.Future()
+asyncio.run(main())
+`);
+  const port = (await server.line(/^port /)).slice('port '.length);
+  // What comes right before the connection tells when that begins.
+  const tokens = await new TokenEndpoint().up();
+  tokens.answer = (response) => {
+    giveToken(response, 'token');
+    server.child.stdin!.write('go\n');
+  };
+  const dir = tempDir();
+  const config = dir.file(
+    'stream.yaml',
+    `health_check: { enabled: false }
+streams:
+  - input:
+      type: websocket
+      url: "ws://feed.test:${port}/"
+      auth: { type: oauth2, token_url: "${tokens.url}", client_id: app, client_secret: secret }
+      timeout: 60s
+      reconnect: { attempts: 1 }
+`,
+  );
+  const { seen } = runWithHosts(dir.file('hosts', '127.0.0.1 feed.test\n::1 feed.test\n'), config);
+  await seen('from far away');
 });
 
 test('a server that takes the connection and says nothing is given up after `timeout`', async () => {

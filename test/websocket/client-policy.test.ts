@@ -126,6 +126,24 @@ describe('stop_on', () => {
     await run.logged(/^input lost its connection: closed the connection to .* with 1009/);
   });
 
+  test('a connection that breaks has no close code, whatever range 1006 is in', async () => {
+    const server = await new FaultServer((peer) => {
+      peer.accept();
+      peer.socket.end();
+    }).up();
+    const run = await startEngine(input(server.url, ', stop_on: { close_codes: ["1000-1999"] }'));
+    await server.peer(1);
+    await run.logged(/^input lost its connection: the connection to .* broke \(1006\)/);
+  });
+
+  test.each([1006, 1015])('%i, which no server can send, is a mistake', (code) => {
+    expect(configMistakes(input('ws://127.0.0.1:1/', `, stop_on: { close_codes: [${code}] }`))).toEqual([
+      expect.stringContaining(
+        `close_codes[0]: ${code} is never sent (RFC 6455 section 7.4.1): it stands for a connection that broke`,
+      ),
+    ]);
+  });
+
   test('a close code in the middle of `on_open` counts as well', async () => {
     const server = await new FaultServer((peer) => void peer.accept({ then: closeFrame(4401, 'who') })).up();
     const run = await startEngine(`

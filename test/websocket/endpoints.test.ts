@@ -190,6 +190,42 @@ test('failover goes on to the next URL when an attempt fails', async () => {
   expect(await readiness(run)).toEqual({ status: 200, reasons: [] });
 });
 
+test('failover: a server that asks for patience holds up no other', async () => {
+  const busy = await new FaultServer((peer) => {
+    peer.socket.end('HTTP/1.1 503 Busy\r\nRetry-After: 3000\r\nContent-Length: 0\r\n\r\n');
+  }).up();
+  const good = await new FaultServer((peer) => void peer.accept({ then: frame('text', 'here') })).up();
+  const urls = [busy.url, good.url, `ws://127.0.0.1:${await freePort()}/`];
+  const run = await startEngine(client(urls, 'strategy: failover'));
+  expect(await run.output().count(1)).toEqual(['here']);
+  // When it is the turn of the one that is not to be asked again yet, it is passed over.
+  (await good.peer(0)).socket.destroy();
+  expect(await run.output().count(2)).toEqual(['here', 'here']);
+  expect(busy.peers).toHaveLength(1);
+});
+
+test('failover: while every server asks for patience, the most impatient is waited for', async () => {
+  const patient = (seconds: number): Promise<FaultServer> =>
+    new FaultServer((peer) => {
+      peer.socket.end(`HTTP/1.1 503 Busy\r\nRetry-After: ${seconds}\r\nContent-Length: 0\r\n\r\n`);
+    }).up();
+  const servers = [await patient(3000), await patient(1000), await patient(2000)];
+  const run = await startEngine(
+    client(
+      servers.map(({ url }) => url),
+      'strategy: failover',
+    ),
+  );
+  await servers[2]!.peer(0);
+  const waits = await until('the last failure', () => {
+    const failures = run.log.filter(({ msg }) => msg.startsWith('input failed to connect'));
+    return failures.length === 3 ? failures.map((line) => Number(line['retry_in_ms'])) : undefined;
+  });
+  expect(Math.max(...waits.slice(0, 2))).toBeLessThan(1000);
+  expect(waits[2]).toBeGreaterThan(900_000);
+  expect(waits[2]).toBeLessThanOrEqual(1_000_000);
+});
+
 const reset = (peer: RawPeer): void => void peer.socket.resetAndDestroy();
 
 /** How a server can end a connection. `later` is another turn of the event loop. */

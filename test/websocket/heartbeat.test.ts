@@ -4,6 +4,7 @@ import { configMistakes, startEngine } from '../support/engine.ts';
 import { closeFrame, frame, opcodes } from '../support/frames.ts';
 import { FaultServer, afterTest, type RawPeer } from '../support/peers.ts';
 import { tempDir } from '../support/temp-dir.ts';
+import { python } from '../support/tools.ts';
 import { until } from '../support/until.ts';
 
 const dir = tempDir();
@@ -110,6 +111,42 @@ test('application pings are answered, also before on_open is done, and are no da
   );
   expect((await peer.count(2))[1]).toBe('yes I am');
   expect(await run.output().count(2)).toEqual(['data', '{"op":"pong"}']);
+});
+
+test('an answer may repeat what was in the ping, as a foreign server insists on', async () => {
+  const server = python(`
+import asyncio, json
+async def handler(ws, path):
+    for number in (1492420473027, 9007199254740993):
+        await ws.send(json.dumps({"ping": number}))
+        assert json.loads(await ws.recv()) == {"pong": number}
+    await ws.send(json.dumps({"id": 'a"b', "method": "public/heartbeat"}))
+    assert json.loads(await ws.recv()) == {"id": 'a"b', "method": "public/respond-heartbeat"}
+    await ws.send("alive")
+    await ws.wait_closed()
+async def main():
+    async with websockets.serve(handler, "127.0.0.1", 0) as server:
+        print("port", server.sockets[0].getsockname()[1])
+        await asyncio.Future()
+asyncio.run(main())
+`);
+  const port = (await server.line(/^port /)).slice('port '.length);
+  const reply = `
+        reply:
+          - { match: '"ping":', send: '{"pong":{{json:ping}}}' }
+          - { match: { method: public/heartbeat }, send: { id: '{{json:id}}', method: public/respond-heartbeat } }`;
+  const run = await startEngine(client(`ws://127.0.0.1:${port}/`, reply));
+  expect(await run.output().count(1)).toEqual(['alive']);
+});
+
+test('an answer that would repeat what is not there is not sent', async () => {
+  const server = await new FaultServer((peer) => {
+    peer.accept({ then: Buffer.concat(['ping', 'data'].map((text) => frame('text', text))) });
+  }).up();
+  const run = await startEngine(client(server.url, '{ reply: [{ match: ping, send: "{{json:id}}" }] }'));
+  expect(await run.output().count(1)).toEqual(['data']);
+  await run.logged(/^cannot fill in `heartbeat\.reply`, so it is not sent: \{\{json:id\}\} has no value now/);
+  expect((await server.peer(0)).messages).toEqual([]);
 });
 
 test('a server that answers WebSocket pings but not ours is left; the log says why', async () => {
@@ -256,6 +293,19 @@ test('a stop ends the timers with the connection', async () => {
   expect(peer.frames).toHaveLength(end + 1);
 });
 
+test('an output has no data that `ignore` could keep messages out of', () => {
+  const output = (heartbeat: string): string[] =>
+    configMistakes(
+      `- input: { type: generate, context: x }\n  output: { type: websocket, url: "ws://h/", heartbeat: ${heartbeat} }\n`,
+    );
+  expect(output('{ send: ping, ignore: [pong] }')).toEqual([
+    '[0].output.heartbeat.ignore: has no effect here: what the server sends to an output is dropped',
+  ]);
+  expect(
+    output('{ send: ping, timeout: 1s, silence_timeout: 1m, reply: [ { match: a, send: b } ] }'),
+  ).toEqual([]);
+});
+
 test.each([
   ['{}', 'expected send, ignore, reply or silence_timeout'],
   ['{ interval: 5s }', 'interval and timeout belong to send'],
@@ -264,7 +314,13 @@ test.each([
   ['{ send: "{{nonsense}}" }', 'send: a {{…}} of an unknown name'],
   ['{ ignore: [{ regex: "(" }] }', 'ignore[0].regex: "(" is not a regular expression'],
   ['{ ignore: [] }', 'ignore: is empty'],
+  ['{ ignore: ["{{now}}"] }', 'ignore[0]: what is to match is not filled in'],
   ['{ reply: [{ match: x }] }', 'reply[0].send: '],
+  [
+    '{ reply: [{ match: x, send: { a: "{{json:a..b}}" } }] }',
+    'reply[0].send.a: "{{json:a..b}}" is not a JSON path: a..b',
+  ],
+  ['{ send: "{{json:a}}" }', 'send: a {{…}} of an unknown name'],
 ])('heartbeat: %s is a mistake', (heartbeat, mistake) => {
   const mistakes = configMistakes(client('ws://a.example', heartbeat)).join('\n');
   expect(mistakes).toContain('streams[0].input.heartbeat');

@@ -107,11 +107,12 @@ streams:
       '/feed?topic=btc%2Ceth%2Call,all',
       '/feed',
       '/feed?topic=12345678901234567890,all',
+      '/feed?topic=btc&x=1&topic=eth,all',
     );
-    await sessions(run, 5, 'hub');
+    await sessions(run, 6, 'hub');
     const feed = await connectClient(await run.url('feed'));
     const about = (topic: string): string => `{"data":{"topic":${topic}}}`;
-    const got = await settled([peers[0]!, peers[1]!, peers[2]!, peers[4]!], () =>
+    const got = await settled([peers[0]!, peers[1]!, peers[2]!, peers[4]!, peers[5]!], () =>
       send(
         feed,
         about('"btc"'),
@@ -128,6 +129,7 @@ streams:
       [about('"eth"')],
       [about('"btc"'), about('"eth"')],
       [about('12345678901234567890')],
+      [about('"btc"'), about('"eth"')],
     ]);
     expect(peers[3]!.texts).toEqual([]);
     await dropped(run, 2, 'no_value');

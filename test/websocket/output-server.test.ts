@@ -180,6 +180,16 @@ describe('mistakes in the file', () => {
       'mode: server, port: 0, limits: { in_flight_share: 0.5 }',
       '.limits.in_flight_share: has no effect here',
     ],
+    [
+      'mode: server, port: 0, limits: { over_rate: close }',
+      '.limits.over_rate: needs messages_per_second or',
+    ],
+    ['mode: server, port: 0, limits: { failed_logins: 2 }', '.limits.failed_logins: needs `auth`'],
+    [
+      'mode: server, port: 0, welcome: "{{meta:subject}}"',
+      '.welcome: {{meta:subject}}: no session has it: without `auth`',
+    ],
+    ['mode: server, port: 0, protocols: ["{{now}}"]', '.protocols[0]: only a client’s can hold templates'],
     ['mode: server, port: 0, protocol_required: true', '.protocol_required: needs `protocols`'],
     [
       'mode: server, port: 0, outgoing_buffer: 1MiB',

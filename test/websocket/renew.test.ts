@@ -147,6 +147,23 @@ test('an attempt that fails is made again, with pauses, while the old one delive
   await until('the old one to be gone', () => live(server).length === 1);
 });
 
+test('a server that asks for patience is not asked sooner because the old one ends', async () => {
+  const server = await new FaultServer().up();
+  const run = await startEngine(client(server.url));
+  const old = await server.peer(0);
+  await run.connected();
+  server.behaviour = (peer) => {
+    peer.socket.end('HTTP/1.1 503 Busy\r\nRetry-After: 600\r\nContent-Length: 0\r\n\r\n');
+  };
+  old.socket.write(soon);
+  await run.logged(/^could not renew the connection, the old one goes on: .*503 Busy/);
+  old.socket.destroy();
+  const line = await run.logged(/^input lost its connection/);
+  expect(line['retry_in_ms']).toBeGreaterThan(500_000);
+  expect(line['retry_in_ms']).toBeLessThanOrEqual(600_000);
+  expect(server.peers).toHaveLength(2);
+});
+
 test.each(['before the new one has answered', 'in the steps of the new one'])(
   'the old one dies %s: the attempt that goes on is the only one',
   async (moment) => {

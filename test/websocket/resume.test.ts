@@ -161,6 +161,19 @@ streams:
   expect(await next.count(1)).toEqual([`{"from":"${id}"}`]);
 });
 
+test('a heartbeat tells the cursor of its own moment, for servers that want to know', async () => {
+  const server = await new FaultServer().up();
+  const heartbeat = 'heartbeat: { send: { done: "{{cursor:-none}}" }, interval: 5ms }';
+  const run = await startEngine(client(server.url, cursorPath(), heartbeat));
+  const peer = await server.peer(0);
+  expect((await peer.count(1))[0]).toBe('{"done":"none"}');
+  peer.socket.write(messages(1, 7));
+  await run.output().count(7);
+  await until('the cursor', () => peer.texts.at(-1) === '{"done":"7"}', {
+    state: () => String(peer.texts.at(-1)),
+  });
+});
+
 test.each([
   ['10', '1000', '990'],
   ['10', '3', '0'],
@@ -405,6 +418,10 @@ test.each([
   ['url: "ws://a.example/{{cursor}}", resume: { cursor: a }', 'resume.path: '],
   ['url: "ws://a.example/{{cursor}}", resume: { cursor: a, path: c, rewind: 0 }', 'resume.rewind: '],
   ['url: "ws://a.example/{{cursor}}", resume: { cursor: a, path: c, rewind: soon }', 'resume.rewind: '],
+  [
+    'url: ["ws://h/?c={{cursor}}&token=a", "ws://h/?c={{cursor}}&token=b"], resume: { cursor: a, path: c }',
+    'url[1]: differs from url[0] in its secrets alone, and would share its cursor',
+  ],
   ['mode: server, port: 0, resume: { cursor: a, path: c }', 'resume: only for `mode: client`'],
 ])('%s is a mistake', (fields, mistake) => {
   const mistakes = configMistakes(`streams: [{ input: { type: websocket, ${fields} } }]`).join('\n');

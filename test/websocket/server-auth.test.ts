@@ -2,6 +2,7 @@ import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { configMistakes, startEngine, type Run } from '../support/engine.ts';
 import { basic, bearer, extOf, handshake, startServer, statusOf } from '../support/handshakes.ts';
+import { connectPage, openPage } from '../support/pages.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { python } from '../support/tools.ts';
 import { until } from '../support/until.ts';
@@ -51,6 +52,7 @@ describe('`auth: basic`', () => {
         'HTTP/1.1 401 Unauthorized',
         'Connection: close',
         'Content-Type: text/plain; charset=utf-8',
+        'X-Content-Type-Options: nosniff',
         'Content-Length: 18',
         'WWW-Authenticate: Basic realm="millrace", charset="UTF-8"',
       ].join('\r\n'),
@@ -149,6 +151,26 @@ test('no secret is in a log line, a metric, an answer or `__meta_ext`, whether i
   expect(wrong.map(({ status }) => status)).toEqual([401, 401, 404]);
   const shown = (await readable(run)) + JSON.stringify(ext) + wrong.map(({ head }) => head).join('');
   expect(shown).not.toContain('5ecret');
+});
+
+test('a page in Chromium shows a user and a password, or a token, in its URL', async () => {
+  const pages = "allowed_origins: ['*']";
+  // Chromium asks without credentials first, and shows them when it sees the challenge; that is no failure.
+  const byUser = await startServer(
+    `auth: { type: basic, users: { alice: s3cret } }, limits: { failed_logins: 1 }, ${pages}`,
+  );
+  const byToken = await startServer(`auth: { type: bearer, tokens: ["a+b/c= bob"], query: token }, ${pages}`);
+  const { page } = await openPage();
+  const asUser = (await byUser.url()).replace('ws://', 'ws://alice:s3cret@');
+  const withToken = `${await byToken.url()}?token=`;
+  expect(await connectPage(page, asUser)).toBe('');
+  expect(await connectPage(page, asUser.replace('s3cret', 'wrong'))).toBeUndefined();
+  expect(await connectPage(page, `${withToken}a%2Bb/c=`)).toBe('');
+  expect(await connectPage(page, `${withToken}a%2Bb`)).toBeUndefined();
+  for (const [run, subject] of [[byUser, 'alice'] as const, [byToken, 'bob'] as const]) {
+    expect(await run.output().count(1)).toEqual(['from the page']);
+    expect(run.output().messages[0]!.ext['subject']).toBe(subject);
+  }
 });
 
 describe('files of secrets', () => {
@@ -296,7 +318,7 @@ test('refusals are told at the usual level, but not each: anybody can send reque
 });
 
 test('a drain is told before anything else: 503, not 401', async () => {
-  const run = await startServer('auth: { type: basic, users: { a: b } }, drain: { timeout: 1m }');
+  const run = await startServer('auth: { type: basic, users: { a: b } }, drain: { timeout: 30s }');
   const url = await run.url();
   const { peer } = await handshake(url, basic('a', 'b'));
   run.drain();
@@ -312,6 +334,7 @@ describe('mistakes in the configuration', () => {
 
   test.each([
     ['auth: { type: basic }', 'auth: expected users or users_file'],
+    ['auth: { type: basic, users: {} }', 'auth.users: no user; expected one at least'],
     [
       'auth: { type: basic, username: a, users: { a: b } }',
       'auth.username: only for `mode: client`; this is `mode: server`',

@@ -83,6 +83,20 @@ describe('negotiation', () => {
     }
   });
 
+  test.each([true, false])('`threshold` holds, with `context_takeover: %s` too', async (takeover) => {
+    const run = await startEngine(`
+streams:
+  - input: { type: websocket, mode: server, host: 127.0.0.1, port: 0, compression: { threshold: 100, context_takeover: ${takeover} } }
+    output: { type: websocket, mode: reply }
+`);
+    const peer = await rawUpgrade(await run.url(), { 'Sec-WebSocket-Extensions': 'permessage-deflate' });
+    const texts = ['short', 'long '.repeat(30)];
+    peer.socket.write(Buffer.concat(texts.map((text) => frame('text', text, { mask: true }))));
+    await until('both', () => peer.messages.length === 2);
+    expect(peer.messages.map(({ compressed = false }) => compressed)).toEqual([false, true]);
+    expect(peer.texts[0]).toBe('short');
+  });
+
   test('messages come through, from Python as well, and out again', async () => {
     const run = await startEngine(`
 streams:

@@ -43,12 +43,16 @@ asyncio.run(main())
     expect(await client.line(/^closed/)).toBe('closed 1012 service restart');
   });
 
-  test('another one, and no time at all, are told at load', () => {
+  test('another one, no time at all, and more than a shutdown has, are told at load', () => {
     expect(configMistakes(`streams: ${server('drain: { code: 1000 }')}`)).toEqual([
       expect.stringMatching(/drain\.code: /),
     ]);
     expect(configMistakes(`streams: ${server('drain: { timeout: 0s }')}`)).toEqual([
       expect.stringMatching(/drain\.timeout: /),
+    ]);
+    // `millrace run` ends 30 seconds after the signal, whatever a component would wait for.
+    expect(configMistakes(`streams: ${server('drain: { timeout: 31s }')}`)).toEqual([
+      expect.stringMatching(/drain\.timeout: .*expected 1ms to 30000ms/),
     ]);
   });
 });
@@ -119,7 +123,7 @@ ${more}`;
   });
 
   test('clients that leave meanwhile are not waited for', async () => {
-    const run = await startEngine(echo('drain: { timeout: 1h }'));
+    const run = await startEngine(echo('drain: { timeout: 30s }'));
     const client = await connectClient(await run.url());
     const answers: string[] = [];
     client.socket.on('message', (data) => answers.push((data as Buffer).toString()));
@@ -128,7 +132,8 @@ ${more}`;
     client.socket.close();
     await client.closed;
     expect(await run.stop()).toEqual({ failed: [], left: [] });
-  });
+    // Who waits for them is not done in this time.
+  }, 25_000);
 });
 
 test('where another stream sends to the sessions, they stay open until their own messages are through', async () => {

@@ -316,3 +316,17 @@ test('values that make no sense are told at load', () => {
   expect(mistakes('over_rate: drop')).toEqual([expect.stringMatching(/limits\.over_rate: .*pause/)]);
   expect(mistakes('conections: 1')).toEqual([expect.stringMatching(/conections.*connections/)]);
 });
+
+test('limits that would never be reached are told at load', () => {
+  const mistakes = (limits: string, fields = ''): string[] => configMistakes(server(limits, fields));
+  expect(mistakes('over_rate: close')).toEqual([
+    'streams[0].input.limits.over_rate: needs messages_per_second or bytes_per_second',
+  ]);
+  expect(mistakes('over_rate: pause, bytes_per_second: 1KiB')).toEqual([]);
+  expect(mistakes('failed_logins: 3')).toEqual(['streams[0].input.limits.failed_logins: needs `auth`']);
+  expect(mistakes('failed_logins: 3', 'auth: { type: bearer, tokens: [a] }')).toEqual([]);
+  const tls = 'tls: { cert_file: a, key_file: b, ca_file: c }';
+  expect(mistakes('failed_logins: 3', `${tls}, auth: { type: mtls }`)).toEqual([
+    'streams[0].input.limits.failed_logins: has no effect with mtls: nobody can guess a certificate',
+  ]);
+});

@@ -101,6 +101,31 @@ test('what is no path is told at load', () => {
   expect(mistakes('/a/:')).toEqual([expect.stringContaining('not a parameter')]);
   expect(mistakes('/a/:7')).toEqual([expect.stringContaining('not a parameter')]);
   expect(mistakes('/:a/:a')).toEqual([expect.stringContaining('each parameter can be named once only')]);
+  expect(mistakes('/café')).toEqual([expect.stringContaining('write them so, as /caf%C3%A9')]);
+  expect(mistakes('/a b')).toEqual([expect.stringContaining('has no ?, # or space')]);
+  const inUrl = configMistakes(
+    '- input: { type: websocket, mode: server, url: "ws://127.0.0.1:1/a/:7" }\n  output: { type: collect }\n',
+  );
+  expect(inUrl).toEqual([
+    '[0].input.url: its path: not a parameter: :7; expected a name, as in /devices/:id',
+  ]);
+});
+
+test('a path in another script is written as clients send it', async () => {
+  const run = await startEngine(`streams: ${input(0, '/caf%C3%A9')}`);
+  const client = await connectClient(`ws://127.0.0.1:${await run.port()}/café`);
+  await send(client, 'un');
+  expect(await run.output('/caf%C3%A9').count(1)).toEqual(['un']);
+});
+
+test('what can be no header is told at load', () => {
+  const mistakes = (more: string): string[] => configMistakes(`streams: ${input(1, '/', `, ${more}`)}`);
+  expect(mistakes('metadata: { headers: [user-agent, "X Name"] }')).toEqual([
+    expect.stringMatching(/metadata\.headers\[1\]: .*not a header name/),
+  ]);
+  expect(mistakes('auth: { type: api_key, keys: [a], header: "X-Key:" }')).toEqual([
+    expect.stringMatching(/auth\.header: .*not a header name/),
+  ]);
 });
 
 test('headers and parameters that objects have anyway are like any other', async () => {

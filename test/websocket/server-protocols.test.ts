@@ -78,6 +78,13 @@ test('names twice and malformed lists get 400', async () => {
   }
 });
 
+test('a template, which nobody fills in here, is told at load', () => {
+  const mistakes = configMistakes(
+    '- input: { type: websocket, mode: server, port: 0, protocols: [a, "b.{{now_s}}"] }\n  output: { type: collect }\n',
+  );
+  expect(mistakes).toEqual(['[0].input.protocols[1]: only a client’s can hold templates']);
+});
+
 test('`protocol_required` without `protocols` is told at load', () => {
   expect(configMistakes(server('protocol_required: true'))).toEqual([
     expect.stringMatching(/protocol_required: needs `protocols`/),

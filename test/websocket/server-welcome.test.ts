@@ -112,6 +112,25 @@ asyncio.run(main())
     ]);
   });
 
+  test('what no session has is told at load, unless there is a default', () => {
+    const mistakes = (welcome: string): string[] => configMistakes(server(`welcome: ${welcome}`));
+    const none = 'streams[0].input.welcome: {{meta:';
+    expect(mistakes('"{{meta:param.rom}}"')).toEqual([
+      `${none}param.rom}}: no session has it: /rooms/:room has no parameter :rom`,
+    ]);
+    expect(mistakes('{ a: [1, "{{meta:header.x-name}}"] }')).toEqual([
+      `${none}header.x-name}}: no session has it: add it to \`metadata.headers\``,
+    ]);
+    expect(mistakes('"{{meta:query.name}}"')).toEqual([
+      `${none}query.name}}: no session has it: add it to \`metadata.query\``,
+    ]);
+    expect(mistakes('"{{meta:claim.role}}"')).toEqual([
+      `${none}claim.role}}: no session has it: claims are those of \`auth: { type: jwt }\``,
+    ]);
+    expect(mistakes('"{{meta:sesion_id}}"')).toEqual([expect.stringContaining(`${none}sesion_id}}: `)]);
+    expect(mistakes('"{{meta:param.room}} {{meta:subject:-guest}} {{meta:protocol}}"')).toEqual([]);
+  });
+
   test('with compression it comes first as well', async () => {
     const run = await startEngine(server(`welcome: "${'hello '.repeat(500)}"\ncompression: true`));
     const client = await connectClient(await urlOf(run), { perMessageDeflate: true });

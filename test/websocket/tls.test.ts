@@ -9,6 +9,7 @@ import { WebSocketServer } from 'ws';
 import { startEngine, type Run } from '../support/engine.ts';
 import { afterTest, connectClient, send } from '../support/peers.ts';
 import { until } from '../support/until.ts';
+import { rawClient } from '../http/raw.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 const fixture = (name: string): string =>
@@ -168,4 +169,16 @@ test('a server tells of a TLS handshake that failed, and counts it', async () =>
   const { msg } = await run.logged(/^a TLS handshake failed: /);
   expect(msg).toBe('a TLS handshake failed: the client spoke plain HTTP; it should use wss://');
   expect(await run.metric('millrace_connections_refused_total', 'status="tls"')).toBe(1);
+});
+
+test('who connects and says nothing is cut after `handshake_timeout`, told once, and as a TLS handshake', async () => {
+  const run = await server(
+    `host: 127.0.0.1, port: 0, tls: { ${keyPair} }, limits: { handshake_timeout: 100ms }`,
+  );
+  const silent = await rawClient(await run.port());
+  expect(await silent.closed).toBe('');
+  const { msg } = await run.logged(/^a TLS handshake failed: /);
+  expect(msg).toBe('a TLS handshake failed: the client did not finish it in time');
+  expect(await run.metric('millrace_connections_refused_total', 'status="tls"')).toBe(1);
+  expect(await run.metric('millrace_connections_refused_total', 'status="400"')).toBe(0);
 });

@@ -3,7 +3,7 @@ import type { Socket, connect } from 'node:net';
 import { WebSocket } from 'ws';
 import type { TlsFiles } from '../../component/fields.ts';
 import { MillraceError, errorMessage } from '../../errors.ts';
-import { socketOptions, type CompressionConfig } from '../compression.ts';
+import { compressAsConfigured, socketOptions, type CompressionConfig } from '../compression.ts';
 import { answerPings } from '../control-frames.ts';
 import { loadTls } from '../tls.ts';
 import { attemptError, type Deadline } from './deadline.ts';
@@ -60,12 +60,16 @@ export async function dialWebSocket(
     const socket = new WebSocket(url, [...options.protocols], {
       headers: { ...options.headers },
       ...socketOptions(options.closeTimeout, options.compression, options.maxMessageSize),
+      ...deadline.addressTimeout,
       ...files,
       ...(tls?.server_name !== undefined && { servername: tls.server_name }),
       ...(tls?.insecure_skip_verify === true && { rejectUnauthorized: false }),
       ...(tunnel !== undefined && { createConnection: overTunnel(tunnel, secure) as typeof connect }),
     });
-    await handshake(socket, signal, opened);
+    await handshake(socket, signal, (...connected) => {
+      compressAsConfigured(socket, options.compression, true);
+      opened(...connected);
+    });
   } catch (error) {
     if (error instanceof RefusedError || (error instanceof MillraceError && !signal.aborted)) throw error;
     throw attemptError(`cannot connect to ${shown}`, new Error(reasonOf(error), { cause: error }), signal);

@@ -4,6 +4,7 @@ import { checkTemplate, template } from '../../component/template.ts';
 import type { AuthConfig } from '../auth-fields.ts';
 import type { commonFields } from '../common-fields.ts';
 import { matcher, outgoing } from '../messages.ts';
+import { answer } from './answer.ts';
 import { parseProxy } from './proxy.ts';
 import { attemptNames } from './values.ts';
 
@@ -52,6 +53,9 @@ const proxy = z
     'not a proxy; expected a URL like http://host:3128, https://…, socks5://host:1080, socks5h://…, socks4://… or socks4a://…, or none',
   );
 
+/** Which messages of the server’s are meant. */
+export const incoming = matcher(attemptNames);
+
 const onOpen = z
   .array(
     z
@@ -61,7 +65,7 @@ const onOpen = z
           .describe(
             'A message to send: text; `{ base64: … }`, which goes out as a binary frame; or any other JSON value. Strings in it may hold `{{…}}`.',
           ),
-        expect: matcher
+        expect: incoming
           .optional()
           .describe(
             'Waits for a message: one with this text in it; `{ regex: … }`; or any other JSON value that the message must have in it. It is not part of the data; others that come meanwhile are.',
@@ -71,7 +75,7 @@ const onOpen = z
           .meta({ default: '10s' })
           .describe('How long `expect` waits before the attempt fails.'),
         reject: z
-          .array(matcher)
+          .array(incoming)
           .min(1)
           .optional()
           .describe('Messages that make the attempt fail at once, such as a refusal; as in `expect`.'),
@@ -102,15 +106,17 @@ const heartbeat = z
         'A connection on which no message at all comes within this time after one is dead: it is cut.',
       ),
     ignore: z
-      .array(matcher)
+      .array(incoming)
       .min(1)
       .optional()
       .describe('Messages that are not data, such as pongs and heartbeats; as `expect` in `on_open`.'),
     reply: z
       .array(
         z.strictObject({
-          match: matcher.describe('Which messages to answer; they are not data. As `expect` in `on_open`.'),
-          send: outgoing(attemptNames).describe('The answer; as `send` in `on_open`.'),
+          match: incoming.describe('Which messages to answer; they are not data. As `expect` in `on_open`.'),
+          send: answer.describe(
+            'The answer; as `send` in `on_open`. `{{json:PATH}}` is what is at a JSON path of the message that is answered, for servers that want it back: `{"pong":{{json:ping}}}`.',
+          ),
         }),
       )
       .min(1)

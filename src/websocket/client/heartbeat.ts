@@ -3,6 +3,7 @@ import { errorMessage } from '../../errors.ts';
 import type { ComponentEvents } from '../../telemetry/events.ts';
 import { compileMatcher, compileOutgoing, type Match, type Outgoing } from '../messages.ts';
 import type { Session } from '../session.ts';
+import { answerNames, answerValues } from './answer.ts';
 import type { ClientConfig } from './fields.ts';
 import { attemptNames } from './values.ts';
 
@@ -27,10 +28,17 @@ interface Plan {
 export class Heartbeats {
   readonly #plan: Plan;
   readonly #events: ComponentEvents;
+  readonly #cursor: () => string | undefined;
 
-  constructor(config: HeartbeatConfig, events: ComponentEvents) {
+  /** `cursor` gives that of the moment; an attempt has its own, which it keeps. */
+  constructor(
+    config: HeartbeatConfig,
+    events: ComponentEvents,
+    cursor = (): string | undefined => undefined,
+  ) {
     const { send, interval = INTERVAL, timeout, silence_timeout: silence, ignore = [], reply = [] } = config;
     this.#events = events;
+    this.#cursor = cursor;
     this.#plan = {
       send: send === undefined ? undefined : compileOutgoing(send, attemptNames),
       interval,
@@ -39,7 +47,7 @@ export class Heartbeats {
       ignore: ignore.map(compileMatcher),
       replies: reply.map((each) => ({
         match: compileMatcher(each.match),
-        send: compileOutgoing(each.send, attemptNames),
+        send: compileOutgoing(each.send, answerNames),
       })),
     };
   }
@@ -49,7 +57,9 @@ export class Heartbeats {
    * answered. `values` are those of the attempt.
    */
   attach(session: Session, values: TemplateValues): Heartbeat {
-    return new Heartbeat(session, this.#plan, values, this.#events);
+    const current: TemplateValues = (name, argument) =>
+      name === 'cursor' ? this.#cursor() : values(name, argument);
+    return new Heartbeat(session, this.#plan, current, this.#events);
   }
 }
 
@@ -97,7 +107,7 @@ export class Heartbeat {
     if (this.#step < Infinity) this.#heardAt = performance.now();
     for (const { match, send } of this.#plan.replies) {
       if (!match(payload, binary)) continue;
-      this.#send('heartbeat.reply', send);
+      this.#send('heartbeat.reply', send, answerValues(this.#values, payload));
       return true;
     }
     return this.#plan.ignore.some((match) => match(payload, binary));
@@ -126,7 +136,7 @@ export class Heartbeat {
     if (now >= this.#nextSend) {
       // From the time it was due, so that it does not go slow; but what was missed is not made up for.
       this.#nextSend = Math.max(this.#nextSend + interval, now);
-      this.#send('heartbeat.send', send!);
+      this.#send('heartbeat.send', send!, this.#values);
       this.#askedAt ??= now;
     }
     this.#arm(now);
@@ -147,11 +157,11 @@ export class Heartbeat {
     this.#nextSend = Infinity;
   }
 
-  #send(field: string, render: (values: TemplateValues) => Outgoing): void {
+  #send(field: string, render: (values: TemplateValues) => Outgoing, values: TemplateValues): void {
     const { socket } = this.#session;
     if (socket.readyState !== socket.OPEN || socket.bufferedAmount > ENOUGH_WAITING) return;
     try {
-      const { payload, binary } = render(this.#values);
+      const { payload, binary } = render(values);
       this.#session.send(payload, binary);
     } catch (error) {
       if (this.#toldMistake) return;

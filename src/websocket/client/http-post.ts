@@ -21,6 +21,7 @@ export async function httpPost(
   const tunnel = proxy && (await openTunnel(proxy, url, deadline).catch(throughProxy(proxy, deadline)));
   const request = (secure ? httpsRequest : httpRequest)({
     ...endpointOf(url),
+    ...deadline.addressTimeout,
     path: url.pathname + url.search,
     method: 'POST',
     headers: { ...headers, 'content-length': Buffer.byteLength(body), connection: 'close' },

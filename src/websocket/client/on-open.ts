@@ -132,14 +132,12 @@ function endConnection(session: Session, signal: AbortSignal, done: () => void):
   const { socket } = session;
   if (socket.readyState === socket.CLOSED) return done();
   const cut = (): void => socket.terminate();
-  const impatience = setTimeout(cut, CLOSE_GRACE);
   signal.addEventListener('abort', cut, { once: true });
   socket.once('close', () => {
-    clearTimeout(impatience);
     signal.removeEventListener('abort', cut);
     done();
   });
-  session.end({ code: 1000, reason: '' });
+  session.expel({ code: 1000, reason: '' }, CLOSE_GRACE);
 }
 
 function quote(payload: Buffer, secrets: Secrets): string {

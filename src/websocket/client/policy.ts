@@ -7,6 +7,9 @@ type Policy = Pick<ReconnectConfig, 'stop_on'> | undefined;
 /** The longest that a server may make us wait, in milliseconds. */
 const LONGEST_RETRY_AFTER = 3_600_000;
 
+/** Thrown when a server asks to be left alone for a while. */
+export class ServerBusyError extends NotConnectedError {}
+
 /** An answer to a handshake that is not the start of a WebSocket. */
 export interface Refusal {
   readonly status: number;
@@ -31,7 +34,12 @@ export function endingError(
 ): MillraceError {
   const message = describeEnding(url, ending, ours) + when;
   const codes = reconnect?.stop_on?.close_codes ?? [];
-  if (ours || !codes.some(({ first, last }) => ending.code >= first && ending.code <= last)) {
+  // 1006 is what is said of a connection that broke; nobody has sent it.
+  if (
+    ours ||
+    ending.code === 1006 ||
+    !codes.some(({ first, last }) => ending.code >= first && ending.code <= last)
+  ) {
     return new NotConnectedError(message);
   }
   return stopped(`${message}; \`reconnect.stop_on.close_codes\` names ${ending.code}`);
@@ -50,7 +58,7 @@ export function refusalError(message: string, refusal: Refusal, reconnect: Polic
   }
   // Other statuses have a Retry-After too, but these two ask for patience (RFC 6585 section 4, RFC 9110 section 15.6.4).
   const wait = status === 429 || status === 503 ? readRetryAfter(retryAfter) : 0;
-  return new NotConnectedError(message, undefined, wait);
+  return wait > 0 ? new ServerBusyError(message, undefined, wait) : new NotConnectedError(message);
 }
 
 /** Seconds or an HTTP date (RFC 9110 section 10.2.3), in milliseconds from now; 0 for anything else. */

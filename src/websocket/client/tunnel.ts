@@ -40,12 +40,15 @@ export function overTunnel(tunnel: Socket, secure: boolean) {
 }
 
 /** CONNECT (RFC 9110 section 9.3.6), for `ws://` too: a proxy that reads along would not know WebSocket. */
-async function httpTunnel(proxy: URL, target: URL, { signal }: Deadline): Promise<Socket> {
+async function httpTunnel(proxy: URL, target: URL, deadline: Deadline): Promise<Socket> {
+  const { signal, addressTimeout } = deadline;
   const { host, port } = endpointOf(proxy);
-  const authority = formatAddress(endpointOf(target).host, endpointOf(target).port);
+  const { host: targetHost, port: targetPort } = endpointOf(target);
+  const authority = formatAddress(targetHost, targetPort);
   const request = (proxy.protocol === 'https:' ? httpsRequest : httpRequest)({
     host,
     port,
+    ...addressTimeout,
     // Node would take the name of the Host header, which is the target's.
     servername: isIP(host) === 0 ? host : '',
     method: 'CONNECT',
@@ -79,14 +82,15 @@ async function httpTunnel(proxy: URL, target: URL, { signal }: Deadline): Promis
   });
 }
 
-async function socksTunnel(proxy: URL, target: URL, { signal, timeout }: Deadline): Promise<Socket> {
+async function socksTunnel(proxy: URL, target: URL, deadline: Deadline): Promise<Socket> {
+  const { signal, timeout, addressTimeout } = deadline;
   // Made when it is needed: most streams have no proxy.
   const { SocksClient, SocksClientError } = await import('socks');
   signal.throwIfAborted();
   const { port } = endpointOf(target);
   const type = proxy.protocol.startsWith('socks4') ? 4 : 5;
   const server = { host: endpointOf(proxy).host, port: Number(proxy.port || SOCKS_PORT) };
-  const socket = connect(server);
+  const socket = connect({ ...server, ...addressTimeout });
   socket.on('error', () => {});
   const abort = (): void => void socket.destroy();
   signal.addEventListener('abort', abort, { once: true });

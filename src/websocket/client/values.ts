@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Environment } from '../../component/contracts.ts';
 import type { TemplateNames, TemplateValues } from '../../component/template.ts';
+import { timeNames, timeValue } from '../time-values.ts';
 import type { Secrets } from './secrets.ts';
 
 /** What `{{…}}` may name in what a client sends to open a connection; filled in afresh at every attempt. */
@@ -9,9 +10,7 @@ export const attemptNames: TemplateNames = {
   cursor: 'the cursor of `resume`',
   'env:': 'an environment variable',
   'file:': 'the content of a file, without its last line break',
-  now: 'the time, ISO 8601 in UTC',
-  now_ms: 'the time, in milliseconds since the epoch',
-  now_s: 'the time, in seconds since the epoch',
+  ...timeNames,
   random: 'a random number, 32 hexadecimal digits',
   token: 'the token of `auth`',
 };
@@ -37,13 +36,6 @@ export function attemptValues(sources: {
     if (name === 'random') return randomBytes(16).toString('hex');
     return timeValue(name);
   };
-}
-
-/** `now`, `now_ms` and `now_s`; undefined for any other name. */
-export function timeValue(name: string): string | undefined {
-  if (name === 'now') return new Date().toISOString();
-  if (name === 'now_ms') return String(Date.now());
-  return name === 'now_s' ? String(Math.floor(Date.now() / 1000)) : undefined;
 }
 
 /** A file's text without the line break that editors leave at its end. */

@@ -1,11 +1,12 @@
-import { STATUS_CODES, type IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { formatAddress } from '../../component/address.ts';
 import type { EndpointContext } from '../../component/contracts.ts';
 import type { ListenerTls, PathParameters, UpgradeEndpoint } from '../../component/listeners.ts';
-import { socketOptions } from '../compression.ts';
+import { pathOf, refuseUpgrade } from '../../component/requests.ts';
+import { compressAsConfigured, socketOptions } from '../compression.ts';
 import { answerPings } from '../control-frames.ts';
 import { NO_TIMEOUT } from '../timeouts.ts';
 import { loadTls } from '../tls.ts';
@@ -37,7 +38,8 @@ export type SessionOpened = (
 
 /** Takes WebSocket handshakes on one path, and refuses those that the configuration does not allow. */
 export class Acceptor {
-  readonly limits: Limits;
+  readonly #limits: Limits;
+  readonly #address: ReturnType<typeof bindAddress>;
   readonly #config: ServerConfig;
   readonly #context: EndpointContext;
   readonly #opened: SessionOpened;
@@ -53,13 +55,14 @@ export class Acceptor {
     this.#config = config;
     this.#context = context;
     this.#opened = opened;
-    this.limits = limitsOf(config.limits);
-    this.#slots = new Slots(this.limits);
+    this.#address = bindAddress(config);
+    this.#limits = limitsOf(config.limits);
+    this.#slots = new Slots(this.#limits);
     this.#admission = new Admission(config, context.events);
     this.#server = new WebSocketServer({
       noServer: true,
       clientTracking: false,
-      maxFragments: this.limits.fragments,
+      maxFragments: this.#limits.fragments,
       ...socketOptions(NO_TIMEOUT, config.compression, config.max_message_size),
       handleProtocols: (_, request) => this.#admission.selectProtocol(request),
     });
@@ -71,17 +74,17 @@ export class Acceptor {
 
   /** The path that it serves, as configured. */
   get path(): string {
-    return bindAddress(this.#config).path;
+    return this.#address.path;
   }
 
   /** @throws MillraceError MILLRACE_LISTEN_CONFLICT when another component of the file wants the same */
   reserve(): void {
-    this.#context.listeners.reserve(bindAddress(this.#config));
+    this.#context.listeners.reserve(this.#address);
   }
 
   /** Resolves with the URL that it listens on. */
   async listen(): Promise<string> {
-    const { host, port, path } = bindAddress(this.#config);
+    const { host, port, path } = this.#address;
     const { tls } = this.#config;
     await this.#admission.open();
     const seen = tls && (await versions(tls));
@@ -90,8 +93,8 @@ export class Acceptor {
       port,
       path,
       tls: tls && ((await loadTls(tls)) as ListenerTls),
-      handshake: { timeout: this.limits.handshake_timeout, headerSize: this.limits.header_size },
-      connections: this.limits.connections,
+      handshake: { timeout: this.#limits.handshake_timeout, headerSize: this.#limits.header_size },
+      connections: this.#limits.connections,
       handler: (request, socket, head, parameters) => this.#accept(request, socket, head, parameters),
     });
     this.#reload = tls && new TlsReload(tls, seen!, this.#endpoint, this.#context.events);
@@ -152,6 +155,7 @@ export class Acceptor {
       open = true;
       slot.releaseWith(webSocket);
       answerPings(webSocket);
+      compressAsConfigured(webSocket, this.#config.compression, false);
       const session = {
         remote_address: address,
         path: pathOf(request),
@@ -190,8 +194,8 @@ export class Acceptor {
     if (query.length > 0) {
       const parameters = queryOf(request);
       for (const name of query) {
-        const value = parameters.get(name);
-        if (value !== null) chosen[`query.${name}`] = value;
+        const values = parameters.getAll(name);
+        if (values.length > 0) chosen[`query.${name}`] = values.join(',');
       }
     }
     return chosen;
@@ -206,33 +210,7 @@ export class Acceptor {
     headers: Readonly<Record<string, string>> = {},
     cause = reason,
   ): void {
-    answerRefusal(socket, status, reason, headers);
+    refuseUpgrade(socket, status, reason, REFUSAL_GRACE, headers);
     this.#context.events.connectionRefused({ status, reason: cause, remote_address });
   }
-}
-
-/** As the listener compares it: the target may be in absolute form (RFC 9112 section 3.2.2). */
-function pathOf(request: IncomingMessage): string {
-  return (request.url ?? '').replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, '').replace(/[?#].*$/, '') || '/';
-}
-
-/** Answers a handshake that comes to nothing. */
-function answerRefusal(
-  socket: Duplex,
-  status: number,
-  reason: string,
-  headers: Readonly<Record<string, string>>,
-): void {
-  const body = `${reason}\n`;
-  const more = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-  socket.on('error', () => {});
-  socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n` +
-      `Content-Length: ${Buffer.byteLength(body)}\r\n${more.join('')}\r\n${body}`,
-  );
-  // To close with unread data would reset the connection before the peer has the answer; to wait for ever would let
-  // it keep the socket.
-  const deadline = setTimeout(() => socket.destroy(), REFUSAL_GRACE);
-  socket.once('close', () => clearTimeout(deadline));
-  socket.resume();
 }

@@ -31,6 +31,9 @@ export interface Refused {
   readonly cause?: string;
 }
 
+/** So many failures an address may have in a minute, unless the configuration says otherwise. */
+const FAILED_LOGINS = 10;
+
 /** Clients whose credentials are being looked at, while the issuer's keys are fetched; more get 503. */
 const MAX_PENDING = 1_000;
 
@@ -50,7 +53,7 @@ export class Admission {
     this.#proxies = new TrustedProxies(config.trusted_proxies ?? []);
     this.#origins = new OriginPolicy(config.allowed_origins, this.#proxies);
     this.#auth = config.auth && createAuthenticator(config.auth, events);
-    this.#failedLogins = new FailedLogins(limitsOf(config.limits).failed_logins);
+    this.#failedLogins = new FailedLogins(limitsOf(config.limits).failed_logins ?? FAILED_LOGINS);
     this.#protocols = config.protocols;
   }
 

@@ -1,19 +1,32 @@
 import { parseAddress } from '../../component/address.ts';
 import { refuseOtherMode, tls } from '../../component/fields.ts';
 import { checkSecretsKept } from './auth/check.ts';
-import type { ServerConfig } from './fields.ts';
+import { compileOutgoing } from '../messages.ts';
+import { isSessionEntry, missingInSessions } from './entries.ts';
+import { path, type ServerConfig } from './fields.ts';
+import { sessionNames } from './values.ts';
 
 /** A server's settings before anything of them is known to fit together. */
 export type UncheckedServer = {
-  readonly [F in 'host' | 'port' | 'path' | 'tls' | 'auth' | 'protocols' | 'protocol_required']?:
-    ServerConfig[F] | undefined;
+  readonly [
+    F in
+      | 'host'
+      | 'port'
+      | 'path'
+      | 'tls'
+      | 'auth'
+      | 'protocols'
+      | 'protocol_required'
+      | 'limits'
+      | 'welcome'
+      | 'metadata'
+  ]?: ServerConfig[F] | undefined;
 } & { readonly url?: unknown };
 
+type Fail = (path: (string | number)[], message: string) => void;
+
 /** Reports what a schema of fields alone cannot: what is missing, named twice, or does not fit together. */
-export function checkServer(
-  value: UncheckedServer,
-  fail: (path: (string | number)[], message: string) => void,
-): void {
+export function checkServer(value: UncheckedServer, fail: Fail): void {
   if (value.tls !== undefined) {
     refuseOtherMode(tls.shape, value.tls, 'server', (field, message) => fail(['tls', field], message));
     if (value.tls.cert_file === undefined) fail(['tls'], 'a server needs cert_file and key_file');
@@ -22,6 +35,10 @@ export function checkServer(
     fail(['auth'], 'mtls needs `tls.ca_file`, the authority of the clients’ certificates');
   }
   checkSecretsKept(value, fail);
+  checkLimits(value, fail);
+  checkWelcome(value, fail);
+  for (const [index, name] of (value.protocols ?? []).entries())
+    if (name.includes('{{')) fail(['protocols', index], 'only a client’s can hold templates');
   if (value.protocol_required === true && (value.protocols ?? []).length === 0) {
     fail(['protocol_required'], 'needs `protocols`');
   }
@@ -35,6 +52,8 @@ export function checkServer(
   if (address === undefined) {
     return fail(['url'], 'not an address to bind; expected one like ws://0.0.0.0:8080/ws or 0.0.0.0:8080');
   }
+  const problem = path.safeParse(address.path ?? '/').error?.issues[0];
+  if (problem !== undefined) fail(['url'], `its path: ${problem.message}`);
   for (const name of ['host', 'port'] as const) {
     if (value[name] !== undefined) fail([name], 'given by `url` already; remove one of the two');
   }
@@ -45,4 +64,37 @@ export function checkServer(
     fail(['tls'], 'missing; a wss:// address needs cert_file and key_file');
   if (/^ws:/i.test(value.url) && value.tls !== undefined)
     fail(['tls'], 'does not fit a ws:// address; use wss://');
+}
+
+/** Limits that would never be reached. */
+function checkLimits({ limits, auth }: UncheckedServer, fail: Fail): void {
+  const { over_rate, failed_logins, messages_per_second, bytes_per_second } = limits ?? {};
+  if (over_rate !== undefined && messages_per_second === undefined && bytes_per_second === undefined)
+    fail(['limits', 'over_rate'], 'needs messages_per_second or bytes_per_second');
+  if (failed_logins === undefined) return;
+  if (auth === undefined) fail(['limits', 'failed_logins'], 'needs `auth`');
+  if (auth?.type === 'mtls')
+    fail(['limits', 'failed_logins'], 'has no effect with mtls: nobody can guess a certificate');
+}
+
+/** A message that no client would get, because it names what no session has. */
+function checkWelcome(value: UncheckedServer, fail: Fail): void {
+  if (value.welcome === undefined) return;
+  let culprit = '';
+  const missing = (entry: string): string | undefined =>
+    isSessionEntry(entry) ? missingInSessions(value, entry) : 'see `__meta_ext` for those that there are';
+  try {
+    compileOutgoing(
+      value.welcome,
+      sessionNames,
+    )((name, entry = '') => {
+      const why = name === 'meta' ? missing(entry) : undefined;
+      if (why === undefined) return '';
+      culprit = `{{meta:${entry}}}: no session has it: ${why}`;
+      return undefined;
+    });
+  } catch {
+    // A default would have been taken. What is no template at all has been told.
+    if (culprit !== '') fail(['welcome'], culprit);
+  }
 }

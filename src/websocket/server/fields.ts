@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { parseAddress } from '../../component/address.ts';
-import { duration, port, size } from '../../component/fields.ts';
+import { duration, headerName, port, size } from '../../component/fields.ts';
 import type { AuthConfig } from '../auth-fields.ts';
 import type { commonFields } from '../common-fields.ts';
 import { outgoing } from '../messages.ts';
@@ -52,7 +52,8 @@ const limits = z.strictObject({
     .describe('Bytes of messages each connection may send, on average; a second’s worth may come at once.'),
   over_rate: z
     .enum(['pause', 'close'])
-    .default('pause')
+    .optional()
+    .meta({ default: 'pause' })
     .describe(
       'What is done with a connection that sends more: not reading from it for so long as makes up for it, which makes its sender wait, or closing it with 1008.',
     ),
@@ -76,15 +77,20 @@ const limits = z.strictObject({
   failed_logins: z
     .int()
     .min(1)
-    .default(10)
+    .optional()
+    .meta({ default: 10 })
     .describe(
       'Failures to authenticate that one address (of IPv6, one /64) may have in a minute; after that it gets 429 until the minute is over. A token that is genuine but has expired is none, nor is a handshake without credentials.',
     ),
 });
 
-const path = z
+/** Where a server takes connections. */
+export const path = z
   .string()
   .regex(/^\/[^?#\s]*$/, 'not a path; expected one that starts with / and has no ?, # or space')
+  .refine((value) => !/[^!-~\s]/.test(value), {
+    message: 'clients send other characters than ASCII percent-encoded; write them so, as /caf%C3%A9',
+  })
   .superRefine((value, context) => {
     const names = value.split('/').filter((segment) => segment.startsWith(':'));
     for (const name of names) {
@@ -106,10 +112,10 @@ const drain = z.strictObject({
     .describe(
       'The close code: 1001 (going away), or 1012 (service restart), which tells clients to come back.',
     ),
-  timeout: duration('s', { min: 1 })
+  timeout: duration('s', { min: 1, max: 30_000 })
     .default(10_000)
     .describe(
-      'How long clients have to answer the close before they are cut. Where an output sends to them, what is in flight first has as long to be answered.',
+      'How long clients have to answer the close before they are cut. Where an output sends to the sessions of an input, what is in flight first has as long to be answered. The whole shutdown may take 30 seconds.',
     ),
 });
 
@@ -151,17 +157,21 @@ export const serverFields = {
   metadata: z
     .strictObject({
       headers: z
-        .array(z.string().min(1).toLowerCase())
+        .array(headerName)
         .default([])
         .describe('Headers of the handshake to keep, as `header.<name>`.'),
       query: z
         .array(z.string().min(1))
         .default([])
-        .describe('Query parameters of the URL to keep, as `query.<name>`.'),
+        .describe(
+          'Query parameters of the URL to keep, as `query.<name>`. The values of one that is there several times are kept with commas between them.',
+        ),
     })
     .optional()
     .meta({ default: {} })
-    .describe('What of the handshake goes into `__meta_ext` besides what always does.'),
+    .describe(
+      'What of the handshake goes into `__meta_ext` of the session and its messages, besides what always does. In an output it is for `match` and `welcome`.',
+    ),
 };
 
 /** The limits with every default filled in. */
@@ -169,9 +179,12 @@ export function limitsOf(value: z.output<typeof limits> | undefined): z.output<t
   return value ?? limits.parse({});
 }
 
-/** How connections end, with every default filled in. */
-export function drainOf(value: z.output<typeof drain> | undefined): z.output<typeof drain> {
-  return value ?? drain.parse({});
+/** How connections end, with every default filled in, and the reason that goes with the code. */
+export function drainOf(
+  value: z.output<typeof drain> | undefined,
+): z.output<typeof drain> & { reason: string } {
+  const { code, timeout } = value ?? drain.parse({});
+  return { code, timeout, reason: code === 1012 ? 'service restart' : 'going away' };
 }
 
 export type Limits = z.output<typeof limits>;

@@ -24,6 +24,7 @@ const GRACE = 2_000;
  */
 export class RateLimit {
   readonly #rate: Rate;
+  readonly #allowances = new Map<Session, Allowance>();
   readonly #waiting = new Set<Allowance>();
   #timer: NodeJS.Timeout | undefined;
   /** When the timer fires. */
@@ -33,15 +34,19 @@ export class RateLimit {
     this.#rate = rate;
   }
 
-  /** For a session that has opened. */
-  allow(session: Session): Allowance {
-    return new Allowance(session, this.#rate, this.#wait);
+  add(session: Session): void {
+    this.#allowances.set(session, new Allowance(session, this.#rate, this.#wait));
   }
 
-  /** For a session that has closed. */
-  forget(allowance: Allowance): void {
-    this.#waiting.delete(allowance);
+  remove(session: Session): void {
+    this.#waiting.delete(this.#allowances.get(session)!);
+    this.#allowances.delete(session);
     if (this.#waiting.size === 0) this.#lookIn(Infinity);
+  }
+
+  /** Counts a message of `size` bytes; false when it is not to be taken, because the session is being closed. */
+  take(session: Session, size: number): boolean {
+    return this.#allowances.get(session)!.take(size);
   }
 
   readonly #wait = (allowance: Allowance): void => {
@@ -74,13 +79,12 @@ export class RateLimit {
 }
 
 /** What one session may still send. */
-export class Allowance {
+class Allowance {
   readonly session: Session;
   readonly #rate: Rate;
   readonly #wait: (allowance: Allowance) => void;
   #messages: Bucket | undefined;
   #bytes: Bucket | undefined;
-  #waiting = false;
   #closed = false;
 
   constructor(session: Session, rate: Rate, wait: (allowance: Allowance) => void) {
@@ -92,7 +96,7 @@ export class Allowance {
     this.#bytes = rate.bytes === undefined ? undefined : new Bucket(rate.bytes, now);
   }
 
-  /** Counts a message of `size` bytes; false when it is not to be taken, because the session is being closed. */
+  /** As `RateLimit.take`. */
   take(size: number): boolean {
     if (this.#closed) return false;
     const now = performance.now();
@@ -105,8 +109,7 @@ export class Allowance {
       this.session.expel({ code: 1008, reason: over }, GRACE);
       return false;
     }
-    if (this.#waiting) return true;
-    this.#waiting = true;
+    if (this.session.isHeld(holds.rate)) return true;
     this.session.hold(holds.rate);
     this.#wait(this);
     return true;
@@ -115,9 +118,7 @@ export class Allowance {
   /** How long until it may send again, in milliseconds; 0 when it may. */
   wait(): number {
     const now = performance.now();
-    const wait = Math.max(this.#messages?.wait(now) ?? 0, this.#bytes?.wait(now) ?? 0);
-    if (wait === 0) this.#waiting = false;
-    return wait;
+    return Math.max(this.#messages?.wait(now) ?? 0, this.#bytes?.wait(now) ?? 0);
   }
 
   get #over(): Ending['reason'] | undefined {

@@ -1,6 +1,7 @@
-import { readFile, stat } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { MillraceError, errorMessage } from '../../errors.ts';
 import type { ComponentEvents } from '../../telemetry/events.ts';
+import { fileStamp } from './file-stamp.ts';
 
 /** How often a file is looked at, in milliseconds. Watching would miss mounted volumes and files that are replaced. */
 const INTERVAL = 500;
@@ -15,9 +16,9 @@ export class SecretFile<T> {
   readonly #events: ComponentEvents;
   #value: T | undefined;
   #timer: NodeJS.Timeout | undefined;
-  /** What `stat` said of the content that was taken over, or refused. */
+  /** The stamp of the content that was taken over, or refused. */
   #seen = '';
-  /** What it says of a newer one, which must hold still before it is read: it may be half written. */
+  /** The stamp of a newer one, which must hold still before it is read: it may be half written. */
   #candidate = '';
   /** The complaint that stands. */
   #complaint = '';
@@ -73,29 +74,22 @@ export class SecretFile<T> {
     }
   }
 
-  /** Changes whenever the content may have: also when the file is replaced by another of the same size and time. */
-  async #stamp(): Promise<string> {
-    try {
-      const { dev, ino, size, mtimeNs, ctimeNs } = await stat(this.#path, { bigint: true });
-      return [dev, ino, size, mtimeNs, ctimeNs].join(':');
-    } catch (cause) {
-      throw unavailable(`cannot read ${this.#path}: ${errorMessage(cause)}`, cause, false);
-    }
+  #stamp(): Promise<string> {
+    return fileStamp(this.#path).catch(this.#unreadable);
   }
 
   async #read(first: boolean): Promise<void> {
-    let text: string;
-    try {
-      text = await readFile(this.#path, 'utf8');
-    } catch (cause) {
-      throw unavailable(`cannot read ${this.#path}: ${errorMessage(cause)}`, cause, false);
-    }
+    const text = await readFile(this.#path, 'utf8').catch(this.#unreadable);
     try {
       this.#value = this.#parse(text.replace(/^\uFEFF/, ''));
     } catch (cause) {
       throw unavailable(`${this.#path}: ${errorMessage(cause)}`, cause, first);
     }
   }
+
+  readonly #unreadable = (cause: unknown): never => {
+    throw unavailable(`cannot read ${this.#path}: ${errorMessage(cause)}`, cause, false);
+  };
 
   /** Once for each reason. */
   #complain(error: unknown): void {

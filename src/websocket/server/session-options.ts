@@ -28,6 +28,6 @@ export function sessionOptions(
 }
 
 function rateOf(limits: ReturnType<typeof limitsOf>): Rate | undefined {
-  const { messages_per_second: messages, bytes_per_second: bytes, over_rate: over } = limits;
+  const { messages_per_second: messages, bytes_per_second: bytes, over_rate: over = 'pause' } = limits;
   return messages === undefined && bytes === undefined ? undefined : { messages, bytes, over };
 }

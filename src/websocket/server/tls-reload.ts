@@ -1,9 +1,9 @@
-import { stat } from 'node:fs/promises';
 import type { TlsFiles } from '../../component/fields.ts';
 import type { ListenerTls, UpgradeEndpoint } from '../../component/listeners.ts';
 import { errorMessage } from '../../errors.ts';
 import type { ComponentEvents } from '../../telemetry/events.ts';
 import { loadTls } from '../tls.ts';
+import { fileStamp } from './file-stamp.ts';
 
 /** How often the files are looked at, in milliseconds. Watching them would miss some ways of replacing a file. */
 const INTERVAL = 2_000;
@@ -56,14 +56,7 @@ export class TlsReload {
 
 /** Changes whenever one of the files does, be it written to or replaced. */
 export async function versions(files: TlsFiles): Promise<string> {
-  const each = namesOf(files).map(async (name) => {
-    try {
-      const { ino, size, mtimeNs, ctimeNs } = await stat(name, { bigint: true });
-      return [ino, size, mtimeNs, ctimeNs].join(' ');
-    } catch (error) {
-      return errorMessage(error);
-    }
-  });
+  const each = namesOf(files).map((name) => fileStamp(name).catch(errorMessage));
   return (await Promise.all(each)).join('\n');
 }
 

@@ -3,6 +3,7 @@ import { errorMessage } from '../../errors.ts';
 import type { ComponentEvents } from '../../telemetry/events.ts';
 import { compileOutgoing, type OutgoingConfig } from '../messages.ts';
 import type { Session } from '../session.ts';
+import { timeValue } from '../time-values.ts';
 import { sessionNames } from './values.ts';
 
 /** Makes a function that sends a session the message of `welcome`, filled in for it. */
@@ -28,18 +29,8 @@ export function compileWelcome(
 
 function valuesOf({ ext }: Session): TemplateValues {
   const now = Date.now();
-  return (name, argument) => {
-    switch (name) {
-      case 'meta':
-        return argument !== undefined && Object.hasOwn(ext, argument) ? ext[argument] : undefined;
-      case 'now':
-        return new Date(now).toISOString();
-      case 'now_ms':
-        return String(now);
-      case 'now_s':
-        return String(Math.floor(now / 1000));
-      default:
-        return undefined;
-    }
+  return (name, argument = '') => {
+    if (name !== 'meta') return timeValue(name, now);
+    return Object.hasOwn(ext, argument) ? ext[argument] : undefined;
   };
 }

@@ -16,6 +16,7 @@ import { CLOSE_TIMEOUT, NO_TIMEOUT } from '../../../websocket/timeouts.ts';
 import type { ConnectionConfig } from './connections.ts';
 import { cursorOf } from './cursors.ts';
 import { Renewal, retire, type RenewalReason } from './renewal.ts';
+import { Turns } from './turns.ts';
 
 /** What is known of a connection besides its session. */
 interface Connection {
@@ -39,8 +40,7 @@ export class WebSocketClientInput implements Input {
   readonly #context: InputContext;
   readonly #urls: readonly string[];
   readonly #connectors: readonly Connector[];
-  /** Which of them is connected to, or is next. */
-  #at = 0;
+  readonly #turns: Turns;
   readonly #sessions: Sessions;
   /** The connection that counts; older ones may still be closing. */
   #current: Session | undefined;
@@ -60,6 +60,7 @@ export class WebSocketClientInput implements Input {
     this.#config = config;
     this.#context = context;
     this.#urls = [config.url as string | string[]].flat();
+    this.#turns = new Turns(this.#urls.length);
     this.backoff = backoffOf(config.reconnect);
     this.#cursor = cursorOf(config, this.#urls, events);
     this.#slot = this.#cursor?.slot();
@@ -67,7 +68,7 @@ export class WebSocketClientInput implements Input {
     this.#connectors = this.#urls.map(
       (url) => new Connector({ url, config, env, closeTimeout: NO_TIMEOUT, cursor }),
     );
-    this.#heartbeats = heartbeat && new Heartbeats(heartbeat, events);
+    this.#heartbeats = heartbeat && new Heartbeats(heartbeat, events, cursor);
     this.#renewOn = (renew?.on ?? []).map(compileMatcher);
     this.#renewal =
       renew &&
@@ -131,7 +132,7 @@ export class WebSocketClientInput implements Input {
   }
 
   notReady(): string | undefined {
-    return this.#current === undefined ? `connecting to ${maskUrl(this.#urls[this.#at]!)}` : undefined;
+    return this.#current === undefined ? `connecting to ${maskUrl(this.#urls[this.#turns.at]!)}` : undefined;
   }
 
   async read(signal: AbortSignal): Promise<Batch> {
@@ -161,10 +162,9 @@ export class WebSocketClientInput implements Input {
   /** One attempt; after one that fails the next URL has its turn. */
   async #attempt(signal: AbortSignal): Promise<Session> {
     try {
-      return await this.#connectors[this.#at]!.open(signal, this.#opened);
+      return await this.#connectors[this.#turns.at]!.open(signal, this.#opened);
     } catch (error) {
-      this.#turn();
-      throw error;
+      throw this.#turns.failed(error);
     }
   }
 
@@ -239,11 +239,6 @@ export class WebSocketClientInput implements Input {
 
   #lost(end: MillraceError): void {
     this.#current = undefined;
-    this.#turn();
-    this.#sessions.inbox.end(end);
-  }
-
-  #turn(): void {
-    this.#at = (this.#at + 1) % this.#urls.length;
+    this.#sessions.inbox.end(this.#turns.failed(end));
   }
 }

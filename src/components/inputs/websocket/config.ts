@@ -1,11 +1,11 @@
 import { z } from 'zod';
 import { duration, forMode, refuseOtherMode, secret } from '../../../component/fields.ts';
+import { maskUrl } from '../../../component/mask.ts';
 import { jsonPath } from '../../../message/json-path.ts';
 import { auth, checkAuth } from '../../../websocket/auth-fields.ts';
 import { checkClientConfig } from '../../../websocket/client/check.ts';
-import { clientFields, subprotocols, websocketUrl } from '../../../websocket/client/fields.ts';
+import { clientFields, incoming, subprotocols, websocketUrl } from '../../../websocket/client/fields.ts';
 import { commonFields } from '../../../websocket/common-fields.ts';
-import { matcher } from '../../../websocket/messages.ts';
 import { checkServer } from '../../../websocket/server/check.ts';
 import { serverFields } from '../../../websocket/server/fields.ts';
 
@@ -50,7 +50,7 @@ const renew = z
       .optional()
       .describe('A connection older than this is renewed, for feeds that cut it at some age.'),
     on: z
-      .array(matcher)
+      .array(incoming)
       .min(1)
       .optional()
       .describe(
@@ -155,6 +155,7 @@ function checkClient(value: Value, fail: Fail): void {
     }
   }
   checkCursor(value, fail);
+  if (value.resume !== undefined && value.strategy !== 'failover') checkCursorKeys(urls, fail);
   checkClientConfig(value, urls, fail);
 }
 
@@ -168,6 +169,17 @@ function checkCursor(value: Value, fail: Fail): void {
     fail(['resume'], 'needs `{{cursor}}` in `url`, `query`, `headers` or `on_open`, to go on from there');
   }
   if (value.resume === undefined && used) fail(['resume'], 'missing; `{{cursor}}` has its value from it');
+}
+
+/** The file of cursors has no secrets in it, so URLs that differ in these alone would have the same place there. */
+function checkCursorKeys(urls: readonly string[], fail: Fail): void {
+  const keys = urls.map(maskUrl);
+  for (const [index, url] of urls.entries()) {
+    const first = keys.indexOf(keys[index]!);
+    if (first === index || urls[first] === url) continue;
+    const message = `differs from url[${first}] in its secrets alone, and would share its cursor; make two inputs of them, each with a \`resume.path\` of its own`;
+    fail(['url', index], message);
+  }
 }
 
 export type WebSocketInputConfig = z.output<typeof schema>;

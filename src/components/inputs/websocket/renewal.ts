@@ -1,14 +1,11 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { backoffDelay, type Backoff } from '../../../component/backoff.ts';
-import { MillraceError, NotConnectedError } from '../../../errors.ts';
+import { backoffDelay, isStable, retryDelay, type Backoff } from '../../../component/backoff.ts';
+import { MillraceError } from '../../../errors.ts';
 import type { ComponentEvents } from '../../../telemetry/events.ts';
 import type { Session } from '../../../websocket/session.ts';
 
 /** A connection is renewed at this part of its greatest age at the earliest, so that many do not do it at once. */
 const EARLIEST = 0.9;
-
-/** A connection that held this long was a good one, in milliseconds; unless `reconnect.stable_after` says otherwise. */
-const STABLE_AFTER = 5_000;
 
 export type RenewalReason = 'age' | 'asked';
 
@@ -61,8 +58,7 @@ export class Renewal {
   start(reason: RenewalReason): void {
     if (this.#controller !== undefined) return;
     clearTimeout(this.#ageTimer);
-    const { stableAfter = STABLE_AFTER } = this.#options.backoff;
-    this.#shortLived = performance.now() - this.#since < stableAfter ? this.#shortLived + 1 : 0;
+    this.#shortLived = isStable(this.#options.backoff, this.#since) ? 0 : this.#shortLived + 1;
     this.#controller = new AbortController();
     void this.#run(this.#controller, reason);
   }
@@ -114,8 +110,7 @@ export class Renewal {
         if (this.#controller !== controller) return;
         this.#attempt = undefined;
         const final = error instanceof MillraceError && error.fatal;
-        delay = backoffDelay(backoff, failures);
-        if (error instanceof NotConnectedError) delay = Math.max(delay, error.retryAfter);
+        delay = retryDelay(backoff, failures, error);
         events.renewalFailed(error, final ? undefined : delay);
         // What cannot be tried again is for the engine to say, when the old connection ends.
         if (final) return;

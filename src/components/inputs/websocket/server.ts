@@ -73,8 +73,8 @@ export class WebSocketServerInput implements Input {
 
   #closeAll(): void {
     this.#closing = true;
-    const { code, timeout } = drainOf(this.#config.drain);
-    this.#sessions.closeAll(code, code === 1012 ? 'service restart' : 'going away', timeout);
+    const { code, reason, timeout } = drainOf(this.#config.drain);
+    this.#sessions.closeAll(code, reason, timeout);
     this.#endIfEmpty();
   }
 

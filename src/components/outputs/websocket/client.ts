@@ -9,7 +9,6 @@ import type { ClientConfig } from '../../../websocket/client/fields.ts';
 import { Heartbeats, type Heartbeat } from '../../../websocket/client/heartbeat.ts';
 import { endingError } from '../../../websocket/client/policy.ts';
 import { limitControlFrames } from '../../../websocket/control-frames.ts';
-import { deadPeer, violation } from '../../../websocket/ending.ts';
 import { Keepalive } from '../../../websocket/keepalive.ts';
 import { Session } from '../../../websocket/session.ts';
 import { CLOSE_TIMEOUT } from '../../../websocket/timeouts.ts';
@@ -24,7 +23,7 @@ export class WebSocketClientOutput implements Output {
   readonly #url: string;
   readonly #context: OutputContext;
   readonly #connector: Connector;
-  readonly #keepalive: Keepalive<Session>;
+  readonly #keepalive: Keepalive;
   readonly #heartbeats: Heartbeats | undefined;
   #session: Session | undefined;
   /** Why the connection is gone, or undefined while it is open. */
@@ -47,7 +46,6 @@ export class WebSocketClientOutput implements Output {
     this.#keepalive = new Keepalive({
       interval: settings.ping_interval,
       timeout: settings.ping_timeout,
-      dead: (session) => session.cut(deadPeer),
     });
   }
 
@@ -56,19 +54,17 @@ export class WebSocketClientOutput implements Output {
     await this.#connector.open(signal, (socket, connection, url, values) => {
       const session = new Session(socket, connection, url, {});
       limitControlFrames(session);
-      // What the server sends is nobody's, unless something here waits for it.
-      socket.on('message', (data, binary) => void session.intercepted(data as Buffer, binary));
-      socket.on('error', (error) => {
-        session.ours ??= violation(error);
-      });
-      socket.on('close', (code, reason) => {
-        const ending = session.ours ?? { code, reason: session.masked(reason.toString()) };
-        this.#keepalive.remove(session);
-        this.#context.events.connectionClosed({ ...ending, url });
-        // The end of an attempt that failed is what `connect` has thrown.
-        if (session !== this.#session || !session.established) return;
-        this.#lost = endingError(url, ending, session.ours !== undefined, this.#config.reconnect);
-        this.#context.lost(this.#lost);
+      session.listen({
+        // What the server sends is nobody's, unless something here waits for it.
+        message: (_, payload, binary) => void session.intercepted(payload, binary),
+        closed: (_, ending) => {
+          this.#keepalive.remove(session);
+          this.#context.events.connectionClosed({ ...ending, url });
+          // The end of an attempt that failed is what `connect` has thrown.
+          if (session !== this.#session || !session.established) return;
+          this.#lost = endingError(url, ending, session.ours !== undefined, this.#config.reconnect);
+          this.#context.lost(this.#lost);
+        },
       });
       this.#keepalive.add(session);
       this.#session = session;
@@ -82,9 +78,8 @@ export class WebSocketClientOutput implements Output {
   }
 
   async write(batch: Batch, signal: AbortSignal): Promise<void> {
-    const session = this.#session;
-    if (this.#lost !== undefined || session === undefined) throw this.#lost ?? notConnected();
-    const { socket, connection } = session;
+    if (this.#lost !== undefined) throw this.#lost;
+    const { socket, connection } = this.#session!;
     const { payloads, runs } = batch;
     const last = payloads.length - 1;
     await new Promise<void>((resolve, reject) => {
@@ -120,8 +115,4 @@ export class WebSocketClientOutput implements Output {
     socket.close(1000, 'done');
     await closed;
   }
-}
-
-function notConnected(): NotConnectedError {
-  return new NotConnectedError('not connected');
 }

@@ -11,11 +11,10 @@ import {
 } from '../../../websocket/client/fields.ts';
 import { commonFields } from '../../../websocket/common-fields.ts';
 import { checkServer } from '../../../websocket/server/check.ts';
+import { isSessionEntry } from '../../../websocket/server/entries.ts';
 import { serverFields, type ServerConfig } from '../../../websocket/server/fields.ts';
 import { checkMatch } from './match-check.ts';
 import { findBadPath, matchNames } from './match.ts';
-
-const ENTRY = /^(?:session_id|remote_address|path|protocol|subject|(?:param|query|header|claim)\..+)$/;
 
 const match = z
   .record(z.string(), z.string())
@@ -23,7 +22,7 @@ const match = z
     const entries = Object.entries(value);
     if (entries.length === 0) context.addIssue({ code: 'custom', message: 'nothing to match' });
     for (const [entry, text] of entries) {
-      if (!ENTRY.test(entry)) {
+      if (!isSessionEntry(entry)) {
         context.addIssue({
           code: 'custom',
           path: [entry],
@@ -40,7 +39,7 @@ const match = z
     }
   })
   .describe(
-    'Which sessions get a message: those whose `__meta_ext` has these entries with these values, as `param.room` or `subject`. Values may hold `{{meta:NAME}}`, an entry of the message’s `__meta_ext`, and `{{json:PATH}}`, what is there in its payload. A session’s entry that is a query parameter may hold several values, separated by commas (100 at most). A message that has no value for one of them goes to nobody. Without `match` all sessions of the path get every message.',
+    'Which sessions get a message: those whose `__meta_ext` has these entries with these values, as `param.room` or `subject`. Values may hold `{{meta:NAME}}`, an entry of the message’s `__meta_ext`, and `{{json:PATH}}`, what is there in its payload. A session’s entry that is a query parameter may hold several values: with commas between them, or given several times (100 at most). A message that has no value for one of them goes to nobody. Without `match` all sessions of the path get every message.',
   );
 
 /** Left out means not set: not every mode has them. */
@@ -96,7 +95,7 @@ const shape = {
     .optional()
     .meta({ default: 'disconnect' })
     .describe(
-      'Server and reply: what is done with a session that does not take what is sent to it, once its buffer is full. `disconnect` closes it with 1008; `drop_oldest` drops what has waited longest; `block` waits until there is room, and everybody else waits with it.',
+      'Server and reply: what is done with a session that does not take what is sent to it, once its buffer is full. `disconnect` closes it with 1008; `drop_oldest` drops what has waited longest; `block` waits until there is room, and everybody else waits with it, also at shutdown.',
     ),
   outgoing_buffer: size({ min: 1024 })
     .optional()
@@ -187,6 +186,8 @@ function checkClient(value: Value, fail: Fail): void {
   if (problem !== undefined) fail(['url'], problem.message);
   if (value.tls !== undefined && !value.url.toLowerCase().startsWith('wss:'))
     fail(['tls'], 'has no effect with a ws:// URL; use wss:// or remove it');
+  if (value.heartbeat?.ignore !== undefined)
+    fail(['heartbeat', 'ignore'], 'has no effect here: what the server sends to an output is dropped');
   checkClientConfig(value, [value.url], fail);
 }
 

@@ -68,9 +68,9 @@ export class WebSocketListenOutput implements Output {
   async close(): Promise<void> {
     this.#acceptor.stop();
     if (this.#sessions.size > 0) {
-      const { code, timeout } = drainOf(this.#config.drain);
+      const { code, reason, timeout } = drainOf(this.#config.drain);
       const emptied = new Promise<void>((resolve) => (this.#emptied = resolve));
-      this.#sessions.closeAll(code, code === 1012 ? 'service restart' : 'going away', timeout);
+      this.#sessions.closeAll(code, reason, timeout);
       await emptied;
     }
     this.#sessions.dispose();

@@ -1,12 +1,14 @@
 import type { Output, OutputContext } from '../../../component/contracts.ts';
-import type { OpenSession, SessionDirectory, SlowConsumer } from '../../../component/sessions.ts';
+import type { OpenSession, SessionDirectory } from '../../../component/sessions.ts';
 import { MessagesRefusedError, MillraceError, type Rejection } from '../../../errors.ts';
 import type { Batch, Run } from '../../../message/batch.ts';
 import type { ComponentEvents } from '../../../telemetry/events.ts';
 import type { WebSocketOutputConfig } from './config.ts';
 import { Corks } from './corks.ts';
 import { compact, isBinary } from './frames.ts';
+import { Room } from './room.ts';
 
+/** Milliseconds. */
 const SLOW_TIMEOUT = 5_000;
 
 /** What one session was sent of a batch: the messages' places, and what it had been sent in all with each. */
@@ -19,17 +21,17 @@ interface Sent {
 export class WebSocketReplyOutput implements Output {
   readonly #sessions: SessionDirectory;
   readonly #events: ComponentEvents;
-  readonly #policy: SlowConsumer;
-  readonly #limit: number | undefined;
-  /** How long a session may take, in milliseconds; undefined is for ever. */
-  readonly #patience: number | undefined;
+  readonly #room: Room;
 
   constructor(config: WebSocketOutputConfig, context: OutputContext) {
     this.#sessions = context.sessions;
     this.#events = context.events;
-    this.#policy = config.slow_consumer ?? 'disconnect';
-    this.#limit = config.outgoing_buffer;
-    this.#patience = this.#policy === 'disconnect' ? (config.slow_timeout ?? SLOW_TIMEOUT) : undefined;
+    const {
+      slow_consumer: policy = 'disconnect',
+      outgoing_buffer: limit,
+      slow_timeout: patience = SLOW_TIMEOUT,
+    } = config;
+    this.#room = new Room(policy, limit, patience);
     context.sessions.attach(undefined);
   }
 
@@ -52,7 +54,9 @@ export class WebSocketReplyOutput implements Output {
           refusals.push({ index, error: session });
           continue;
         }
-        if (!this.#hasRoom(session, payload)) await this.#makeRoom(session, payload, corks, signal);
+        if (!this.#room.has(session, payload.length)) {
+          await this.#room.make(session, payload.length, corks, signal);
+        }
         if (!session.open) {
           refusals.push({ index, error: closed(session.id) });
           continue;
@@ -61,8 +65,8 @@ export class WebSocketReplyOutput implements Output {
         const binary = isBinary(batch, runs[run], payload);
         const kept = outgoing.waiting > 0 ? compact(payload) : payload;
         corks.hold(outgoing);
-        if (this.#policy === 'drop_oldest') {
-          dropped += outgoing.sendDropping(kept, binary, this.#limitOf(session));
+        if (this.#room.dropping) {
+          dropped += outgoing.sendDropping(kept, binary, this.#room.limitOf(session));
           continue;
         }
         outgoing.send(kept, binary);
@@ -98,36 +102,14 @@ export class WebSocketReplyOutput implements Output {
     return session?.open === true ? session : closed(id);
   }
 
-  #limitOf(session: OpenSession): number {
-    return this.#limit ?? session.outgoingLimit;
-  }
-
-  #hasRoom(session: OpenSession, payload: Uint8Array): boolean {
-    const dropping = this.#policy === 'drop_oldest';
-    return session.outgoing.hasRoom(payload.length, this.#limitOf(session), dropping);
-  }
-
-  async #makeRoom(
-    session: OpenSession,
-    payload: Uint8Array,
-    corks: Corks,
-    signal: AbortSignal,
-  ): Promise<void> {
-    // What it has not taken may be what it has only just been handed.
-    if (corks.holds(session.outgoing)) await corks.turn(signal);
-    const hasRoom = (): boolean => this.#hasRoom(session, payload);
-    if (this.#policy === 'drop_oldest' || hasRoom()) return;
-    corks.release();
-    if (!(await session.outgoing.until(hasRoom, signal, this.#patience))) session.tooSlow();
-  }
-
   /** Waits until the system has taken everything; what it will not take is refused. */
   async #confirm(
     sent: ReadonlyMap<OpenSession, Sent>,
     refusals: Rejection[],
     signal: AbortSignal,
   ): Promise<void> {
-    const deadline = this.#patience === undefined ? undefined : performance.now() + this.#patience;
+    const { patience } = this.#room;
+    const deadline = patience === undefined ? undefined : performance.now() + patience;
     for (const [session, { places, counts }] of sent) {
       const { outgoing } = session;
       const last = counts.at(-1)!;

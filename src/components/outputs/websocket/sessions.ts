@@ -28,7 +28,7 @@ export class WebSocketSessionsOutput implements Output {
 
   prepare(): Promise<void> {
     const { sessions } = this.#context;
-    if (sessions.serves(this.#path)) return Promise.resolve();
+    if (sessions.paths.includes(this.#path)) return Promise.resolve();
     const there =
       sessions.paths.length === 0
         ? 'nothing of this file is a WebSocket server'
