@@ -48,6 +48,8 @@ export interface StreamPart {
   readonly codec?: object;
   readonly processors?: readonly object[];
   readonly output: object;
+  /** With a log in the bench's own folder. */
+  readonly durability?: object;
 }
 
 /** Runs the product as its users do, with a file of their format. */
@@ -59,7 +61,7 @@ export async function startProduct(
   const [port, healthPort] = [await freePort(), await freePort()];
   const directory = await mkdtemp(join(tmpdir(), 'millrace-bench-'));
   const file = join(directory, 'bench.yaml');
-  const { codec, processors, output } = part;
+  const { codec, processors, output, durability } = part;
   await writeFile(
     file,
     stringify({
@@ -70,6 +72,7 @@ export async function startProduct(
           input: { type: 'websocket', mode: 'server', host: '127.0.0.1', port, ...(codec && { codec }) },
           ...(processors && { pipeline: { processors } }),
           output,
+          ...(durability && { durability: { path: join(directory, 'log'), ...durability } }),
         },
       ],
     }),
@@ -123,7 +126,8 @@ async function scrape(health: string): Promise<Counts> {
   };
   return {
     received: sum('millrace_input_messages_total'),
-    inFlight: sum('millrace_in_flight_messages'),
+    // What only the log has is in batches, and none of them may be left.
+    inFlight: sum('millrace_in_flight_messages') + sum('millrace_log_entries'),
     written: sum('millrace_output_messages_total'),
     errors: sum('millrace_errors_total'),
   };

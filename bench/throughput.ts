@@ -15,6 +15,8 @@ export interface Case {
   /** The least share of bare `ws`; undefined for a case that is only shown. */
   readonly target: number | undefined;
   readonly stream: StreamPart;
+  /** The case that it is compared with, in place of bare `ws`. */
+  readonly against?: Part;
   /** What must have been written of what was sent, where that is known. */
   readonly expected: (sent: Sent) => number | undefined;
 }
@@ -83,9 +85,30 @@ export const cases: readonly Case[] = [
     },
     expected: ({ warm }) => warm,
   },
+  {
+    part: 'durable',
+    name: '(2) with durability, against (2) without',
+    target: 0.6,
+    against: '2',
+    stream: {
+      codec: json,
+      processors: sql(`SELECT sensor, temperature ${filter}`),
+      output: toFile,
+      durability: {},
+    },
+    expected: ({ warm }) => warm,
+  },
+  {
+    part: 'durable4',
+    name: '(4) with durability, against (4) without',
+    target: undefined,
+    against: '4',
+    stream: { output: drop, durability: {} },
+    expected: ({ messages }) => messages,
+  },
 ];
 
-/** One case beside bare `ws`: what each did in each round. */
+/** One case beside what it is compared with: what each did in each round. */
 export interface Comparison {
   readonly case: Case;
   readonly connections: number;
@@ -95,7 +118,7 @@ export interface Comparison {
   readonly ratios: number[];
 }
 
-/** Runs bare, case, bare, case, …, bare in each round, so that all share what the machine does meanwhile. */
+/** Runs bare, case, bare, case, …, bare in each round (or what else a case is compared with), so that all share what the machine does meanwhile. */
 export async function compareThroughput(
   options: Options,
   progress: (text: string) => void,
@@ -104,28 +127,30 @@ export async function compareThroughput(
   const comparisons = options.connections.flatMap((connections) =>
     chosen.map((each): Comparison => ({ case: each, connections, bare: [], product: [], ratios: [] })),
   );
-  const bare = async (connections: number): Promise<Rate> =>
-    await measure(await startBare(), connections, options);
+  const product = async (each: Case, connections: number): Promise<Rate> => {
+    const target = await startProduct(options.bin, each.stream, profileOptions(options, each.part));
+    const written = each.stream.output === toFile ? file : undefined;
+    return await measure(target, connections, options, each.expected, written);
+  };
+  const reference = async ({ against }: Case, connections: number): Promise<Rate> => {
+    const other = cases.find(({ part }) => part === against);
+    if (other !== undefined) return await product(other, connections);
+    return await measure(await startBare(), connections, options);
+  };
   for (let round = 1; round <= options.rounds; round++) {
-    let before: Rate | undefined;
-    let beforeConnections = 0;
+    let last: { rate: Rate; connections: number; against: Part | undefined } | undefined;
     for (const comparison of comparisons) {
-      const { connections } = comparison;
-      progress(`round ${round}: ${comparison.case.name}, ${connections} connections`);
-      if (before === undefined || beforeConnections !== connections) before = await bare(connections);
-      const product = await startProduct(
-        options.bin,
-        comparison.case.stream,
-        profileOptions(options, comparison.case.part),
-      );
-      const written = comparison.case.stream.output === toFile ? file : undefined;
-      const rate = await measure(product, connections, options, comparison.case.expected, written);
-      const after = await bare(connections);
+      const { connections, case: each } = comparison;
+      const { against } = each;
+      progress(`round ${round}: ${each.name}, ${connections} connections`);
+      const usable = last?.connections === connections && last.against === against;
+      const before = usable ? last!.rate : await reference(each, connections);
+      const rate = await product(each, connections);
+      const after = await reference(each, connections);
       comparison.bare.push(before, after);
       comparison.product.push(rate);
       comparison.ratios.push((2 * rate.perSecond) / (before.perSecond + after.perSecond));
-      before = after;
-      beforeConnections = connections;
+      last = { rate: after, connections, against };
     }
   }
   await rm(file, { force: true });

@@ -10,6 +10,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { format, resolveConfig } from 'prettier';
 import type { z } from 'zod';
+import { markdown, type Results } from '../faults/report.ts';
 import type { AnyDefinition, Kind } from '../src/component/define.ts';
 import { registry } from '../src/components/index.ts';
 import { describeFields, type FieldDescription } from '../src/config/describe-fields.ts';
@@ -59,8 +60,9 @@ export async function generatePages(): Promise<Map<string, string>> {
     components: componentsTable,
     'spec-examples': specExamples,
     metrics: metricsTable,
+    faults: faultsTable,
   };
-  for (const path of ['README.md', 'docs/monitoring.md']) {
+  for (const path of ['README.md', 'docs/monitoring.md', 'docs/delivery.md']) {
     pages.set(path, await fillRegions(readFileSync(join(root, path), 'utf8'), regions));
   }
   const formatted = [...pages].map(async ([path, text]) => [path, await pretty(path, text)] as const);
@@ -216,6 +218,12 @@ async function metricsTable(): Promise<string> {
     return `| \`${name}\` | ${String(type)} | ${names.map((label) => `\`${label}\``).join(', ')} | ${help} |`;
   });
   return `| metric | type | labels | what it counts |\n| --- | --- | --- | --- |\n${rows.join('\n')}`;
+}
+
+/** What the last long fault campaign found. */
+function faultsTable(): string {
+  const results = JSON.parse(readFileSync(join(root, 'faults/results.json'), 'utf8')) as Results;
+  return markdown(results);
 }
 
 /** @throws Error for a region that has no end or that nothing fills */

@@ -21,6 +21,16 @@ export const errorCodes = {
     'A file cannot be opened, read or written. The message names the file and the reason.',
   MILLRACE_CURSOR_FILE_INVALID:
     'The file of `resume` is not one that Millrace wrote, or another input keeps the cursor of the same URL in it. Nothing was changed; name another file, or remove this one to begin without a cursor.',
+  MILLRACE_WAL_LOCKED:
+    'Another process has the log of `durability` open. Stop it, or give each stream a `path` of its own.',
+  MILLRACE_WAL_DAMAGED:
+    'The log of `durability` is not as it was written: a part is missing or changed. The message says where. The stream does not start, because messages that were acknowledged may be in that part; see docs/delivery.md for the way out.',
+  MILLRACE_WAL_VERSION:
+    'The log of `durability` was written by a version of Millrace whose logs this one does not read. Let that version deliver what is in it, or export it with its `millrace wal`.',
+  MILLRACE_WAL_FAILED:
+    'The log of `durability` could not be written or read. Whether what was written last is safe cannot be known, so the stream has failed; nothing of it was acknowledged. Mend the disk and start again.',
+  MILLRACE_WAL_FULL:
+    'The log of `durability` has reached `max_bytes`, or its disk is full. The input waits; it goes on when the output has taken what is there, or when there is space.',
   MILLRACE_TLS_INVALID: 'A certificate or key file cannot be read or used.',
   MILLRACE_AUTH_UNAVAILABLE:
     'A server cannot check the credentials of clients: a file of users, tokens or keys cannot be read or has a mistake, or the issuer’s keys cannot be fetched. The message says which and why. What was read before stays in force.',
@@ -36,6 +46,8 @@ export const errorCodes = {
     'A message has a field of a type, or a name, that the query cannot take beside what the stream has shown so far. It went to `error_output`.',
   MILLRACE_SEND_FAILED:
     '`millrace send` could not have every message acknowledged. The line after it says how far it came.',
+  MILLRACE_REPLAY_INVALID:
+    'What `millrace replay` was given has a line that is no dead letter. The message names it. Of a file nothing was sent; of a pipe what came before it.',
   MILLRACE_OUTPUT_REFUSED:
     'The output refused a message for good; sending it again could not help. It went to `error_output`.',
   MILLRACE_UNEXPECTED:
@@ -54,7 +66,7 @@ export class MillraceError extends Error {
   readonly code: ErrorCode;
   /** True when trying again cannot help: the engine fails the stream at once. */
   readonly fatal: boolean;
-  /** The field of the component's configuration that is wrong, where one is. */
+  /** The field of the component's configuration that is wrong, where one is: `path`, or `ack.when` of one in another. */
   readonly field: string | undefined;
 
   constructor(

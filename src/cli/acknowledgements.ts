@@ -42,6 +42,12 @@ export class Acknowledgements {
     return this.#waiting.size;
   }
 
+  /** The number of the first message that has none, where one is missing. */
+  get first(): number | undefined {
+    const [first] = this.#waiting.keys();
+    return first;
+  }
+
   /** How many more may be sent now. */
   get room(): number {
     return this.#options.limit - this.#waiting.size;

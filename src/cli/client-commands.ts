@@ -2,9 +2,9 @@ import { Option, type Command } from 'commander';
 import {
   codecs,
   addClientOptions,
+  addSendingOptions,
   connectionHelp,
   positiveInteger,
-  positiveNumber,
   repeated,
 } from './client-options.ts';
 import type { SendOptions } from './send.ts';
@@ -50,32 +50,25 @@ Exit codes: 0 ended by Ctrl-C, --count, a reader that went away or, with --no-re
 /** Adds `send` and `tail`. `done` is told the exit code. */
 export function addClientCommands(program: Command, shell: Shell, done: (code: number) => void): void {
   addClientOptions(
-    program
-      .command('send')
-      .description('send the lines of a file or of stdin to a WebSocket server, a message each')
-      .argument('<url>', 'where to connect')
-      .argument('[file]', 'the file; stdin without it, or with -')
-      .addOption(repeated('-m, --message <text>', 'send this instead of an input; repeatable'))
-      .option('--binary', 'send binary messages')
-      .addOption(
-        new Option('--split <how>', 'what of the input is a message: each of its lines, or all of it')
-          .choices(['lines', 'none'])
-          .default('lines'),
-      )
-      .option('--rate <n>', 'messages a second, at most', positiveNumber)
-      .option('--count <n>', 'send this many, the input again and again', positiveInteger)
-      .option('--id <path>', 'the JSON path of a message’s id, such as data.id')
-      .option('--ack <path>', 'the JSON path at which the message that acknowledges it has the same id')
-      .option('--ack-timeout <duration>', 'give up when none is acknowledged for this long (default: 30s)')
-      .addOption(
-        new Option(
-          '--max-unacknowledged <n>',
-          'how many may wait for it at the same time (default: 1000)',
-        ).argParser(positiveInteger),
-      )
-      .option('--wait <duration>', 'print what the server sends, and stay this long after the last message')
-      .option('--reconnect', 'connect as often as it takes, and go on')
-      .option('--close-timeout <duration>', 'how long the server may take to read it all and close', '60s'),
+    addSendingOptions(
+      program
+        .command('send')
+        .description('send the lines of a file or of stdin to a WebSocket server, a message each')
+        .argument('<url>', 'where to connect')
+        .argument('[file]', 'the file; stdin without it, or with -')
+        .addOption(repeated('-m, --message <text>', 'send this instead of an input; repeatable'))
+        .option('--binary', 'send binary messages')
+        .addOption(
+          new Option('--split <how>', 'what of the input is a message: each of its lines, or all of it')
+            .choices(['lines', 'none'])
+            .default('lines'),
+        )
+        .option('--count <n>', 'send this many, the input again and again', positiveInteger)
+        .option(
+          '--wait <duration>',
+          'print what the server sends, and stay this long after the last message',
+        ),
+    ),
   )
     .addHelpText('after', sendHelp)
     .action(async (url: string, file: string | undefined, options: SendOptions) => {

@@ -62,6 +62,34 @@ export function addClientOptions(command: Command): Command {
     .option('--max-message-size <size>', 'the largest message', '16MiB');
 }
 
+/** What `send` and `replay` have in common besides. */
+export interface SendingOptions {
+  readonly rate?: number;
+  readonly id?: string;
+  readonly ack?: string;
+  readonly ackTimeout?: string;
+  readonly maxUnacknowledged?: number;
+  readonly reconnect?: boolean;
+  readonly closeTimeout: string;
+}
+
+/** Adds the options of who sends. */
+export function addSendingOptions(command: Command): Command {
+  return command
+    .option('--rate <n>', 'messages a second, at most', positiveNumber)
+    .option('--id <path>', 'the JSON path of a message’s id, such as data.id')
+    .option('--ack <path>', 'the JSON path at which the message that acknowledges it has the same id')
+    .option('--ack-timeout <duration>', 'give up when none is acknowledged for this long (default: 30s)')
+    .addOption(
+      new Option(
+        '--max-unacknowledged <n>',
+        'how many may wait for it at the same time (default: 1000)',
+      ).argParser(positiveInteger),
+    )
+    .option('--reconnect', 'connect as often as it takes, and go on')
+    .option('--close-timeout <duration>', 'how long the server may take to read it all and close', '60s');
+}
+
 /** An option that can be given more than once. */
 export function repeated(flags: string, description: string): Option {
   const add = (value: string, previous: readonly string[] = []): string[] => [...previous, value];

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { nearest } from '../config/nearest.ts';
 import { addClientCommands } from './client-commands.ts';
+import { addReplayCommand } from './replay.ts';
 import { type Shell, UsageError } from './shell.ts';
 
 const examples = `
@@ -14,6 +15,8 @@ Examples:
   $ millrace schema > millrace.json    JSON Schema of the file, for editors
   $ millrace send URL readings.jsonl   send lines to a WebSocket server
   $ millrace tail URL                  print what a WebSocket server sends
+  $ millrace replay FILE --to URL      send dead letters again
+  $ millrace wal ./data/wal            show what is in a stream's log
 
 Data goes to stdout and the log to stderr. Exit codes: 0 done, 1 a mistake in the file, or a stream or connection
 that failed, 2 a mistake on the command line.`;
@@ -87,7 +90,23 @@ export async function runProgram(argv: readonly string[], shell: Shell): Promise
       code = await listCommand(shell, name);
     });
 
+  program
+    .command('wal')
+    .description('show what is in the log of a stream with `durability`; it may be in use')
+    .argument('<path>', 'the folder that `durability.path` names')
+    .option('--export', 'write the messages that are not delivered yet to stdout, a line each', false)
+    .option('--json', 'with --export: as JSON, with their metadata', false)
+    .action(async (path: string, options: { export: boolean; json: boolean }) => {
+      if (options.json && !options.export) throw new UsageError('--json goes with --export');
+      const { walCommand } = await import('./wal.ts');
+      code = await walCommand(shell, path, options);
+    });
+
   addClientCommands(program, shell, (exitCode) => {
+    code = exitCode;
+  });
+
+  addReplayCommand(program, shell, (exitCode) => {
     code = exitCode;
   });
 

@@ -42,7 +42,7 @@ export async function runCommand(shell: Shell, file: string): Promise<number> {
 }
 
 /** The first signal drains; the second one, or the deadline, ends at once. */
-function handleSignals(engine: Engine, logger: Logger) {
+export function handleSignals(engine: Engine, logger: Logger) {
   let deadline: NodeJS.Timeout | undefined;
   let grace: NodeJS.Timeout | undefined;
   let first = 0;

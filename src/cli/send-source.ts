@@ -2,9 +2,8 @@ import { isUtf8 } from 'node:buffer';
 import { createReadStream } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { MillraceError, errorMessage } from '../errors.ts';
+import { readLines } from './read-lines.ts';
 
-const LF = 10;
-const CR = 13;
 /** What is read at a time, in bytes. */
 const CHUNK = 256 * 1024;
 /** An input that has to be repeated is kept up to this size, in bytes; a message counts for this much besides. */
@@ -28,8 +27,16 @@ export interface SourceOptions {
   readonly count: number | undefined;
 }
 
+/** What a `Sender` sends. */
+export interface Messages {
+  /** In blocks, none of which is empty. */
+  blocks(): AsyncGenerator<readonly Buffer[], void, undefined>;
+  /** Whether a message that it gave goes out as binary. */
+  isBinary(message: Buffer): boolean;
+}
+
 /** What `send` sends. It is read as it is asked for, so what is in memory is bounded. */
-export class MessageSource {
+export class MessageSource implements Messages {
   readonly #options: SourceOptions;
   #stream: Readable | undefined;
 
@@ -51,6 +58,10 @@ export class MessageSource {
       left -= part.length;
       if (left === 0) return;
     }
+  }
+
+  isBinary(): boolean {
+    return this.#options.binary;
   }
 
   /** Stops waiting for input. */
@@ -90,36 +101,13 @@ export class MessageSource {
     else yield [await this.#whole()];
   }
 
-  async *#lines(): AsyncGenerator<readonly Buffer[], void, undefined> {
-    // A line that has not ended yet.
-    let rest: Buffer[] = [];
-    let size = 0;
-    let number = 0;
-    for await (const chunk of this.#chunks()) {
-      const lines: Buffer[] = [];
-      let start = 0;
-      for (let end = chunk.indexOf(LF); end >= 0; end = chunk.indexOf(LF, start)) {
-        const part = chunk.subarray(start, end);
-        lines.push(this.#line(rest.length === 0 ? part : Buffer.concat([...rest, part]), ++number));
-        rest = [];
-        size = 0;
-        start = end + 1;
-      }
-      if (start < chunk.length) {
-        rest.push(chunk.subarray(start));
-        size += chunk.length - start;
-        // One more for a carriage return.
-        if (size > this.#options.maxMessageSize + 1) throw this.#tooLong(`line ${number + 1}`);
-      }
-      if (lines.length > 0) yield lines;
-    }
-    if (rest.length > 0) yield [this.#line(Buffer.concat(rest), number + 1)];
-  }
-
-  #line(line: Buffer, number: number): Buffer {
-    const message = line.at(-1) === CR ? line.subarray(0, -1) : line;
-    if (message.length > this.#options.maxMessageSize) throw this.#tooLong(`line ${number}`);
-    return this.#checked(message, `line ${number}`);
+  #lines(): AsyncGenerator<readonly Buffer[], void, undefined> {
+    return readLines(
+      this.#chunks(),
+      this.#options.maxMessageSize,
+      (line, number) => this.#checked(line, `line ${number}`),
+      (number) => this.#tooLong(`line ${number}`),
+    );
   }
 
   async #whole(): Promise<Buffer> {

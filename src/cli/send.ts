@@ -1,7 +1,7 @@
 import { parseJsonPath, type JsonPath } from '../message/json-path.ts';
 import { errorCode } from '../telemetry/events.ts';
 import { Acknowledgements } from './acknowledgements.ts';
-import type { ClientOptions } from './client-options.ts';
+import type { ClientOptions, SendingOptions } from './client-options.ts';
 import { clientMessage, clientSettings, readDuration } from './client-settings.ts';
 import { Connection } from './connection.ts';
 import { Interrupt, Interrupted } from './interrupt.ts';
@@ -13,19 +13,12 @@ import { Sender } from './sender.ts';
 import { type Shell, UsageError } from './shell.ts';
 import { formatOf } from './tail-format.ts';
 
-export interface SendOptions extends ClientOptions {
+export interface SendOptions extends ClientOptions, SendingOptions {
   readonly message?: readonly string[];
   readonly binary?: boolean;
   readonly split: 'lines' | 'none';
-  readonly rate?: number;
   readonly count?: number;
-  readonly id?: string;
-  readonly ack?: string;
-  readonly ackTimeout?: string;
-  readonly maxUnacknowledged?: number;
   readonly wait?: string;
-  readonly closeTimeout: string;
-  readonly reconnect?: boolean;
 }
 
 /** How long the server has to answer a close after an interrupt, in milliseconds. */
@@ -87,7 +80,6 @@ export async function sendCommand(
     pace: new Pace(options.rate ?? Infinity),
     acknowledgements,
     resend: options.reconnect === true && acknowledgements === undefined,
-    binary: options.binary === true,
     signal,
     notice,
   });
@@ -129,13 +121,13 @@ export async function sendCommand(
 }
 
 /** After an interrupt the server has less time, and what it sends is not waited for. */
-function abandon(connection: Connection): void {
+export function abandon(connection: Connection): void {
   connection.hold(false);
   connection.session?.expectClose(INTERRUPT_TIMEOUT);
 }
 
 /** @throws UsageError */
-function acknowledgementsOf(options: SendOptions): Acknowledgements | undefined {
+export function acknowledgementsOf(options: SendingOptions): Acknowledgements | undefined {
   if ((options.id === undefined) !== (options.ack === undefined)) {
     throw new UsageError('--id and --ack belong together; give both or neither');
   }
@@ -165,7 +157,8 @@ function readPath(option: string, text: string): JsonPath {
   return path;
 }
 
-function failureLine(failure: unknown): string {
+/** What a failure says on the terminal. */
+export function failureLine(failure: unknown): string {
   if (failure instanceof Interrupted) return failure.message;
   return `${errorCode(failure)}: ${clientMessage(failure)}`;
 }

@@ -3,7 +3,7 @@ import { MillraceError, NotConnectedError } from '../errors.ts';
 import type { Acknowledgements } from './acknowledgements.ts';
 import type { Connection, Link } from './connection.ts';
 import type { Pace } from './pace.ts';
-import type { MessageSource } from './send-source.ts';
+import type { Messages } from './send-source.ts';
 
 /** What may wait in the socket, in bytes. */
 const WAITING = 1024 * 1024;
@@ -12,12 +12,11 @@ const BURST = 512;
 
 export interface SenderOptions {
   readonly connection: Connection;
-  readonly source: MessageSource;
+  readonly source: Messages;
   readonly pace: Pace;
   readonly acknowledgements: Acknowledgements | undefined;
   /** Whether what a lost connection has not written is to be sent again, where there are no acknowledgements. */
   readonly resend: boolean;
-  readonly binary: boolean;
   readonly signal: AbortSignal;
   /** Says something to the user. */
   readonly notice: (text: string) => void;
@@ -144,7 +143,7 @@ export class Sender {
 
   /** Sends as many messages as may be sent now, one at least. @returns the index of the next */
   #burst(block: readonly Buffer[], start: number): number {
-    const { acknowledgements, binary, pace, resend } = this.#options;
+    const { acknowledgements, source, pace, resend } = this.#options;
     const { outgoing } = this.#link!.session;
     const room = Math.min(acknowledgements?.room ?? BURST, BURST, block.length - start);
     const end = start + pace.due(room);
@@ -160,7 +159,7 @@ export class Sender {
             `message ${this.#sent + 1} has nothing at the path of --id, so nothing can acknowledge it; expected JSON with a string or a number there`,
           );
         }
-        outgoing.send(payload, binary);
+        outgoing.send(payload, source.isBinary(payload));
         if (resend) this.#handed.push(payload);
         this.#sent++;
         this.#bytes += payload.length;
@@ -198,7 +197,7 @@ export class Sender {
 
   /** Connects again, and sends again what the connection before may not have delivered. */
   async #reconnect(): Promise<void> {
-    const { connection, acknowledgements, binary, notice, signal } = this.#options;
+    const { connection, acknowledgements, source, notice, signal } = this.#options;
     const lost = this.#link!;
     const end = await lost.ended;
     this.#writtenBefore = this.written;
@@ -213,7 +212,9 @@ export class Sender {
     this.#trimmed = 0;
     if (again.length > 0) notice(`sending ${again.length} message(s) again`);
     // They were in memory already.
-    for (const payload of again) this.#link.session.outgoing.send(payload, binary);
+    for (const payload of again) {
+      this.#link.session.outgoing.send(payload, source.isBinary(payload));
+    }
   }
 
   /** Forgets what has been written. */

@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { findJsonError } from '../message/json-validate.ts';
 import { nowMicros } from '../message/batch.ts';
-import { microsToIso } from '../runtime/dead-letters.ts';
+import { microsToIso } from '../message/described.ts';
 import type { Session } from '../websocket/session.ts';
 import type { Codec } from './client-options.ts';
 

@@ -1,6 +1,6 @@
 import type { Logger } from '../telemetry/logger.ts';
 import type { ComponentEvents } from '../telemetry/events.ts';
-import type { Batch } from '../message/batch.ts';
+import type { Batch, Keys } from '../message/batch.ts';
 import type { Rejection } from '../errors.ts';
 import type { Backoff } from './backoff.ts';
 import type { Budget } from './budget.ts';
@@ -114,6 +114,8 @@ export interface Source {
   close(): Promise<void>;
   /** Why it is not ready, or undefined. */
   notReady(): string | undefined;
+  /** Updates what metrics show of it and nobody counts as it happens. */
+  measure?(): void;
 }
 
 /** A component as the file configures it: `type`, and the fields that its schema parsed. */
@@ -140,10 +142,20 @@ export interface EndpointContext extends ComponentContext {
   readonly env: Environment;
 }
 
+/** What an input may know of the stream's log, once it is asked to connect. */
+export interface Durability {
+  /** Keys of a space that were remembered before the start, oldest first, each with the log's number of its entry. */
+  recoveredKeys(space: string): readonly (Keys & { readonly entry: number })[];
+  /** Calls `act` when an entry of before the start has been delivered, or at once if it has. */
+  whenDelivered(entry: number, act: () => void): void;
+}
+
 export interface InputContext extends EndpointContext {
   /** `__meta_source` where the file names the input, else undefined: the component takes its address. */
   readonly name: string | undefined;
   readonly budget: Budget;
+  /** Undefined in a stream without a log. */
+  readonly durability: Durability | undefined;
   /** Opens another input of the file as part of this one. */
   openSource(config: ComponentConfig, name: string | undefined): Source;
 }

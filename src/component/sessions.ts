@@ -10,10 +10,13 @@ export interface Outgoing {
   readonly written: number;
   /** Whether a message of `size` fits into `limit`; one of any size does when nothing waits. `dropping`: for `sendDropping`. */
   hasRoom(size: number, limit: number, dropping?: boolean): boolean;
-  /** Hands a message to the connection; who wants a bound looks at `hasRoom` first. */
-  send(payload: Uint8Array, binary: boolean): void;
+  /**
+   * Hands a message to the connection; who wants a bound looks at `hasRoom` first. `json` says whether it is JSON, where
+   * that is known.
+   */
+  send(payload: Uint8Array, binary: boolean, json?: boolean): void;
   /** Sends a message, and drops the oldest that wait as far as `limit` demands. @returns how many it dropped */
-  sendDropping(payload: Uint8Array, binary: boolean, limit: number): number;
+  sendDropping(payload: Uint8Array, binary: boolean, limit: number, json?: boolean): number;
   /** From now on what is sent is held back, so that it goes to the system together; `uncork` sends it. */
   cork(): void;
   uncork(): void;

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { extname } from 'node:path';
+import { extname, resolve } from 'node:path';
 import type { Registry } from '../component/registry.ts';
 import { errorMessage, MillraceError } from '../errors.ts';
 import type { EnginePlan, StreamPlan } from '../runtime/plan.ts';
@@ -123,6 +123,7 @@ function openText(text: string, options: ParseOptions): LoadedConfig {
   const explanations = [
     ...('explanations' in checked ? checked.explanations : []),
     ...sameIds(wrapped.expansion.value),
+    ...sameLogs(wrapped.expansion.value),
   ];
   for (const explanation of explanations) {
     const path = inFile(explanation.path);
@@ -197,6 +198,22 @@ function sameIds(root: unknown) {
     const [wrong, first] = given ? [index, other] : [other, index];
     const message = `is the id of stream ${first} of the list too; expected each to have its own`;
     return [{ path: ['streams', wrong, 'id'], at: 'value' as const, message }];
+  });
+}
+
+/** Folders that are the log of an earlier stream already. */
+function sameLogs(root: unknown) {
+  const streams = isPlainObject(root) && Array.isArray(root['streams']) ? root['streams'] : [];
+  const paths = streams.map((stream: unknown) => {
+    const durability = isPlainObject(stream) ? stream['durability'] : undefined;
+    const { path, enabled } = isPlainObject(durability) ? durability : {};
+    return typeof path === 'string' && enabled !== false ? resolve(path) : undefined;
+  });
+  return paths.flatMap((path, index) => {
+    const other = paths.indexOf(path);
+    if (path === undefined || other === index) return [];
+    const message = `is the log of stream ${other} of the list too; expected each to have its own`;
+    return [{ path: ['streams', index, 'durability', 'path'], at: 'value' as const, message }];
   });
 }
 

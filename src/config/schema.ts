@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { size } from '../component/fields.ts';
+import { duration, size } from '../component/fields.ts';
 import type { Registry } from '../component/registry.ts';
 
 const httpPath = z
@@ -51,6 +51,39 @@ const healthCheck = z
   })
   .describe('Health, readiness, liveness and metrics over HTTP.');
 
+const durability = z
+  .strictObject({
+    enabled: z.boolean().default(true).describe('Whether the stream has a log.'),
+    path: z
+      .string()
+      .min(1)
+      .describe('The folder of the log; it is made when it is missing. Each stream has one of its own.'),
+    sync: z
+      .enum(['per_entry', 'group_commit', 'periodic'])
+      .default('group_commit')
+      .describe(
+        'When what is written is forced to the disk: after each batch; after all that have come meanwhile; or every `interval`, so that a power loss takes what came since, and a crash of the process nothing.',
+      ),
+    interval: duration('s', { min: 1, max: 60_000 })
+      .optional()
+      .meta({ default: '1s' })
+      .describe('The time between two syncs, with `sync: periodic`.'),
+    max_bytes: size({ min: 1024 ** 2 })
+      .default(1024 ** 3)
+      .describe('How large the log may grow on disk.'),
+    on_full: z
+      .literal('block')
+      .default('block')
+      .describe('What happens then, and when the disk is full: the input waits, and so do its senders.'),
+  })
+  .superRefine(({ sync, interval }, context) => {
+    if (interval === undefined || sync === 'periodic') return;
+    context.addIssue({ code: 'custom', path: ['interval'], message: 'is for `sync: periodic`' });
+  })
+  .describe(
+    'A log on disk. What has been received is in it before it is processed and until it is delivered, so that no crash loses it.',
+  );
+
 /** The schema of one stream in a file. */
 function streamSchema(registry: Registry) {
   const { input, buffer, processor, output } = registry.schemas;
@@ -101,6 +134,7 @@ function streamSchema(registry: Registry) {
       .describe(
         'How much may be on its way. At the limit the input stops receiving, at half of it it goes on.',
       ),
+    durability: durability.optional(),
   });
 }
 

@@ -1,3 +1,4 @@
+import type { MillraceError, Rejection } from '../errors.ts';
 import { noAck, type Ack } from './ack.ts';
 
 /**
@@ -14,6 +15,28 @@ export interface Origin {
   readonly source: string;
   /** The part of `__meta_ext` that is the same for every message of the session. */
   readonly ext: Readonly<Record<string, string>>;
+  /** Told of a message that was rejected for good, by its number in the session, before the batch is confirmed. */
+  readonly rejected?: ((sequence: number, error: MillraceError) => void) | undefined;
+}
+
+/** Keys by which an input knows messages that come again. They are remembered with the messages that brought them. */
+export interface Keys {
+  /** Whose keys they are: inputs of one stream don't share theirs. */
+  readonly space: string;
+  readonly keys: readonly string[];
+  /** Until when, in milliseconds since the epoch. */
+  readonly expires: number;
+  /** How many of the space are remembered; the oldest are forgotten first. */
+  readonly max: number;
+}
+
+/** What an input hands over with a batch, for the engine. */
+export interface Intake {
+  /** When its ack is to fire, in a stream with a log: `stored` is as soon as the log has it, which is the default. */
+  readonly when?: 'stored' | 'delivered' | undefined;
+  readonly keys?: Keys | undefined;
+  /** Messages that came with it and that its codec has rejected; `batch` holds all that the codec was given. */
+  readonly rejected?: { readonly batch: Batch; readonly rejections: readonly Rejection[] } | undefined;
 }
 
 /**
@@ -53,6 +76,7 @@ export class Batch {
   readonly format: Format;
   readonly runs: readonly Run[];
   readonly ack: Ack;
+  readonly intake: Intake | undefined;
   readonly length: number;
   #payloads: readonly Uint8Array[] | undefined;
   readonly #lines: JsonLines | undefined;
@@ -60,7 +84,12 @@ export class Batch {
 
   constructor(
     content: readonly Uint8Array[] | JsonLines,
-    options: { runs?: readonly Run[]; format?: Format; ack?: Ack } = {},
+    options: {
+      runs?: readonly Run[];
+      format?: Format;
+      ack?: Ack;
+      intake?: Intake | undefined;
+    } = {},
   ) {
     if ('data' in content) this.#lines = content;
     else this.#payloads = content;
@@ -68,6 +97,7 @@ export class Batch {
     this.runs = options.runs ?? [{ start: 0, origin: unknownOrigin, time: nowMicros() }];
     this.format = options.format ?? 'bytes';
     this.ack = options.ack ?? noAck;
+    this.intake = options.intake;
   }
 
   get payloads(): readonly Uint8Array[] {
@@ -93,13 +123,20 @@ export class Batch {
 
   /** The same messages with another ack. */
   withAck(ack: Ack): Batch {
-    const { runs, format } = this;
-    return new Batch(this.#lines ?? this.payloads, { runs, format, ack });
+    const { runs, format, intake } = this;
+    return new Batch(this.#lines ?? this.payloads, { runs, format, ack, intake });
+  }
+
+  /** The same messages, with more for the engine to know. */
+  withIntake(more: Intake): Batch {
+    const { runs, format, ack, intake } = this;
+    return new Batch(this.#lines ?? this.payloads, { runs, format, ack, intake: { ...intake, ...more } });
   }
 
   /** The same messages (same number, same order) with other payloads or another format; the ack stays. */
   withPayloads(payloads: readonly Uint8Array[], format: Format): Batch {
-    return new Batch(payloads, { runs: this.runs, format, ack: this.ack });
+    const { runs, ack, intake } = this;
+    return new Batch(payloads, { runs, format, ack, intake });
   }
 
   withFormat(format: Format): Batch {
@@ -124,7 +161,8 @@ export class Batch {
       payloads.push(this.payloads[index]!);
       previous = index;
     }
-    return new Batch(payloads, { runs, format: this.format, ack: this.ack });
+    const { format, ack, intake } = this;
+    return new Batch(payloads, { runs, format, ack, intake });
   }
 
   /** All messages but those at `indices` (ascending). */

@@ -75,16 +75,30 @@ export const jsonPath = z
  * `knownUtf8` is true where the payload has been checked to be UTF-8 already, as a text frame's has.
  */
 export function textAt(payload: Uint8Array, path: JsonPath, knownUtf8 = false): string | undefined {
-  if (findJsonError(payload) >= 0 || (!knownUtf8 && !isUtf8(payload))) return undefined;
+  const at = placeOf(payload, path, knownUtf8);
+  return at < 0 ? undefined : scalarAt(payload, at);
+}
+
+/** As `textAt`, but as it stands in the message: a string with its quotes and escapes. */
+export function tokenAt(payload: Uint8Array, path: JsonPath, knownUtf8 = false): string | undefined {
+  const at = placeOf(payload, path, knownUtf8);
+  if (at < 0) return undefined;
+  if (payload[at] === QUOTE) return textOf(payload, at, endOfString(payload, at + 1));
+  return scalarAt(payload, at);
+}
+
+/** Where the value at `path` starts, or -1. */
+function placeOf(payload: Uint8Array, path: JsonPath, knownUtf8: boolean): number {
+  if (findJsonError(payload) >= 0 || (!knownUtf8 && !isUtf8(payload))) return -1;
   let at = endOfSpace(payload, 0);
   for (const step of path) {
     const byte = payload[at];
     if (byte === OPEN_OBJECT) at = memberAt(payload, at, step);
     else if (byte === OPEN_ARRAY) at = elementAt(payload, at, step.index);
-    else return undefined;
-    if (at < 0) return undefined;
+    else return -1;
+    if (at < 0) return -1;
   }
-  return scalarAt(payload, at);
+  return at;
 }
 
 // The functions below rely on the payload being JSON.

@@ -3,6 +3,7 @@ import type {
   Codec,
   ComponentConfig,
   ComponentContext,
+  Durability,
   Environment,
   InputContext,
   OutputContext,
@@ -13,12 +14,20 @@ import type { Kind } from '../component/define.ts';
 import type { Listeners } from '../component/listeners.ts';
 import type { Registry } from '../component/registry.ts';
 import type { SessionDirectory } from '../component/sessions.ts';
-import { createComponentEvents, createStreamEvents, type Stage } from '../telemetry/events.ts';
+import {
+  createComponentEvents,
+  createStreamEvents,
+  type Stage,
+  type StreamEvents,
+} from '../telemetry/events.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import type { LogOptions } from '../wal/log.ts';
 import { DeadLetters } from './dead-letters.ts';
+import { shareOfPipeline } from './backlog.ts';
+import { DurableSource } from './durable-source.ts';
 import { Pipeline } from './pipeline.ts';
-import type { StreamPlan } from './plan.ts';
+import type { DurabilityPlan, StreamPlan } from './plan.ts';
 import { Sink, type RefusedHandler } from './sink.ts';
 import { SupervisedInput } from './source.ts';
 import type { StartGate } from './start-gate.ts';
@@ -41,6 +50,9 @@ export function buildStream(plan: StreamPlan, surroundings: Surroundings): Strea
   const events = createStreamEvents(metrics, logger, plan.id);
   const abort = new AbortController();
   const budget = new Budget(plan.in_flight);
+  const durable = plan.durability?.enabled === true;
+  // A buffer gives on what it holds when no more will come because of it.
+  const share = durable ? shareOfPipeline(budget) : budget;
   const stageEvents = new Map<Stage, ComponentContext['events']>();
 
   const context = (stage: Stage): ComponentContext => {
@@ -102,11 +114,13 @@ export function buildStream(plan: StreamPlan, surroundings: Surroundings): Strea
     deadLetters.reject(stage, batch, rejections),
   );
 
+  let durability: Durability | undefined;
   const openSource = (config: ComponentConfig, name: string | undefined): Source => {
     const inputContext: InputContext = {
       ...context('input'),
       name: name ?? (config['name'] as string | undefined),
       budget,
+      durability,
       listeners,
       sessions,
       env,
@@ -120,7 +134,17 @@ export function buildStream(plan: StreamPlan, surroundings: Surroundings): Strea
       budget,
       deadLetters,
       gate,
+      durable: durability !== undefined,
     });
+  };
+  const sourceOf = (): Source => {
+    const options = logOptions(plan.durability, events);
+    if (options === undefined) return openSource(plan.input, undefined);
+    const source = (log: Durability): Source => {
+      durability = log;
+      return openSource(plan.input, undefined);
+    };
+    return new DurableSource({ source, options, budget, share, deadLetters, events });
   };
 
   const processors = plan.pipeline.processors.map((config): { type: string; processor: Processor } => ({
@@ -130,17 +154,26 @@ export function buildStream(plan: StreamPlan, surroundings: Surroundings): Strea
 
   return new Stream({
     id: plan.id,
-    source: openSource(plan.input, undefined),
-    buffer: plan.buffer && create('buffer', plan.buffer, { ...context('buffer'), budget }),
+    source: sourceOf(),
+    buffer: plan.buffer && create('buffer', plan.buffer, { ...context('buffer'), budget: share }),
     pipeline: new Pipeline(processors, { deadLetters, signal: abort.signal }),
     sink,
     errorSink,
     deadLetters,
     budget,
+    durable,
     events,
     threads: plan.pipeline.thread_num,
     abort,
     input: plan.input.type,
     output: plan.output.type,
   });
+}
+
+const SYNC_INTERVAL = 1_000;
+
+function logOptions(plan: DurabilityPlan | undefined, events: StreamEvents): LogOptions | undefined {
+  if (plan?.enabled !== true) return undefined;
+  const { path, sync, interval = SYNC_INTERVAL, max_bytes: maxBytes } = plan;
+  return { path, sync, interval, maxBytes, events: events.log };
 }

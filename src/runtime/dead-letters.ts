@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { Rejection } from '../errors.ts';
-import type { Batch, Metadata } from '../message/batch.ts';
+import type { Batch, Intake, Metadata } from '../message/batch.ts';
+import { describeMessage } from '../message/described.ts';
 import type { Stage, StreamEvents } from '../telemetry/events.ts';
 import type { Sink } from './sink.ts';
 
@@ -28,7 +29,10 @@ export class DeadLetters {
     this.#failed = options.failed;
   }
 
-  /** The batch's ack waits until the rejected messages are written. What waits here is in the stream's budget. */
+  /**
+   * The batch's ack waits until the rejected messages are written, and so does what their sessions are told. What waits
+   * here is in the stream's budget.
+   */
   reject(stage: Stage, batch: Batch, rejections: readonly Rejection[]): void {
     if (rejections.length === 0) return;
     const sorted = rejections.toSorted((a, b) => a.index - b.index);
@@ -37,7 +41,7 @@ export class DeadLetters {
       this.#events.messageRejected(stage, error, payload);
     }
     const sink = this.#sink;
-    if (sink === undefined) return;
+    if (sink === undefined) return tellRejected({ batch, rejections });
     const rejected = batch.select(sorted.map(({ index }) => index));
     const letters = sorted.map((rejection, place) =>
       deadLetter(rejected.payloads[place]!, rejected.metadata(place), stage, rejection),
@@ -47,6 +51,10 @@ export class DeadLetters {
     this.#tail = this.#tail.then(async () => {
       try {
         await sink.write(letterBatch, this.#signal);
+        tellRejected({
+          batch: letterBatch,
+          rejections: sorted.map(({ error }, index) => ({ index, error })),
+        });
         ack.ack();
       } catch (error) {
         ack.nack(error);
@@ -61,17 +69,20 @@ export class DeadLetters {
   }
 }
 
+/** Tells the sessions that messages of theirs were rejected for good. */
+export function tellRejected(rejected: Intake['rejected']): void {
+  if (rejected === undefined) return;
+  const { batch, rejections } = rejected;
+  for (const { index, error } of rejections) {
+    const { origin, sequence, start } = batch.runAt(index);
+    if (sequence !== undefined) origin.rejected?.(sequence + index - start, error);
+  }
+}
+
 function deadLetter(payload: Uint8Array, metadata: Metadata, stage: Stage, rejection: Rejection): Uint8Array {
-  const text = isUtf8(payload);
   return Buffer.from(
     JSON.stringify({
-      payload: Buffer.from(payload).toString(text ? 'utf8' : 'base64'),
-      encoding: text ? 'utf8' : 'base64',
-      metadata: {
-        __meta_source: metadata.source,
-        __meta_ingest_time: microsToIso(metadata.ingestTime),
-        __meta_ext: metadata.ext,
-      },
+      ...describeMessage(payload, metadata),
       error: {
         code: rejection.error.code,
         stage,
@@ -81,13 +92,6 @@ function deadLetter(payload: Uint8Array, metadata: Metadata, stage: Stage, rejec
       },
     }),
   );
-}
-
-/** ISO 8601 with microseconds, UTC. */
-export function microsToIso(micros: number): string {
-  const milliseconds = Math.floor(micros / 1000);
-  const rest = String(micros - milliseconds * 1000).padStart(3, '0');
-  return new Date(milliseconds).toISOString().replace('Z', `${rest}Z`);
 }
 
 function printable(payload: Uint8Array): string {

@@ -88,7 +88,7 @@ export class Engine {
     for (const [index, stream] of this.#streams.entries()) {
       const { source, pipeline, sink, errorSink } = stream.parts;
       const report = (place: readonly (string | number)[], error: unknown): void => {
-        const field = error instanceof MillraceError && error.field !== undefined ? [error.field] : [];
+        const field = error instanceof MillraceError ? (error.field?.split('.') ?? []) : [];
         problems.push({ path: ['streams', index, ...place, ...field], message: errorMessage(error) });
       };
       await source.prepare().catch((error: unknown) => report(['input'], error));
@@ -122,7 +122,10 @@ export class Engine {
         failed: failed.map((stream) => stream.parts.id),
         left: failed
           .filter((stream) => stream.parts.budget.messages > 0)
-          .map((stream) => `${stream.parts.id}: ${stream.parts.budget.messages} message(s) not confirmed`),
+          .map(({ parts: { id, budget, durable } }) => {
+            const kept = durable ? '; what the log has of them comes first at the next start' : '';
+            return `${id}: ${budget.messages} message(s) not confirmed${kept}`;
+          }),
       };
     } finally {
       await healthEndpoint?.close();

@@ -31,4 +31,15 @@ export interface StreamPlan {
   readonly error_output?: ComponentConfig | undefined;
   /** The stream's budget; bytes are parsed. */
   readonly in_flight: { readonly messages: number; readonly bytes: number };
+  readonly durability?: DurabilityPlan | undefined;
+}
+
+/** The log of a stream. */
+export interface DurabilityPlan {
+  readonly enabled: boolean;
+  readonly path: string;
+  readonly sync: 'per_entry' | 'group_commit' | 'periodic';
+  /** Milliseconds between syncs, for `periodic`. */
+  readonly interval?: number | undefined;
+  readonly max_bytes: number;
 }

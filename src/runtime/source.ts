@@ -19,6 +19,8 @@ export class SupervisedInput implements Source {
   readonly #deadLetters: DeadLetters;
   readonly #retry: Retry;
   readonly #gate: StartGate;
+  /** What the codec rejects is kept with the batch, for the stream's log. */
+  readonly #durable: boolean;
   /** Tells the gate that it has tried to listen; undefined for one that connects to others. */
   readonly #listened: (() => void) | undefined;
   /** Aborts what waits without taking part in a drain: connecting, pauses, reads of inputs that cannot drain. */
@@ -37,6 +39,7 @@ export class SupervisedInput implements Source {
     budget: Budget;
     deadLetters: DeadLetters;
     gate: StartGate;
+    durable: boolean;
   }) {
     this.#input = options.input;
     this.#codec = options.codec;
@@ -46,6 +49,7 @@ export class SupervisedInput implements Source {
     this.#deadLetters = options.deadLetters;
     this.#retry = new Retry(options.input.backoff ?? defaultBackoff);
     this.#gate = options.gate;
+    this.#durable = options.durable;
     this.#listened = this.listens ? options.gate.expect() : undefined;
   }
 
@@ -84,7 +88,7 @@ export class SupervisedInput implements Source {
         }
         action = 'read';
         const batch = await this.#next(this.#input.drain === undefined ? either : signal);
-        if (batch.length > 0) return batch;
+        if (batch.length > 0 || batch.intake?.rejected !== undefined) return batch;
         batch.ack.ack();
       } catch (error) {
         await this.#recover(error, action, signal, either);
@@ -152,6 +156,8 @@ export class SupervisedInput implements Source {
   #decode(codec: Codec, batch: Batch): Batch {
     const rejections: Rejection[] = [];
     const decoded = codec.decode(batch, (rejection) => rejections.push(rejection));
+    if (rejections.length === 0) return decoded;
+    if (this.#durable) return decoded.withIntake({ rejected: { batch, rejections } });
     this.#deadLetters.reject('codec', batch, rejections);
     return decoded;
   }

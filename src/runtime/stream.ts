@@ -19,6 +19,8 @@ export interface StreamParts {
   readonly errorSink: Sink | undefined;
   readonly deadLetters: DeadLetters;
   readonly budget: Budget;
+  /** Whether there is a log of what it has received. */
+  readonly durable: boolean;
   readonly events: StreamEvents;
   readonly threads: number;
   /** Ends everything at once; the stream aborts it itself when a part has failed for good. */
@@ -80,6 +82,7 @@ export class Stream {
   health(): StreamHealth {
     const { id, source, sink, errorSink, budget, events } = this.parts;
     events.inFlight(budget.messages, budget.bytes);
+    source.measure?.();
     const reasons: (string | undefined)[] = [];
     if (this.#state === 'failed') reasons.push('the stream has failed');
     else if (this.#state === 'draining') reasons.push('the stream is draining');

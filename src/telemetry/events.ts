@@ -45,6 +45,7 @@ export function createComponentEvents(metrics: Metrics, parent: Logger, stream: 
   const labels = { stream, stage };
   const dropped = new Set<DropReason>();
   const mayLog = refusalLog();
+  let toldMissingId = false;
   return {
     listening(url: string): void {
       // From here on there is something to count, even before the first connection.
@@ -116,6 +117,19 @@ export function createComponentEvents(metrics: Metrics, parent: Logger, stream: 
     /** Messages that came before, on another connection or on this one. */
     duplicatesDropped(count: number): void {
       metrics.messagesDropped.labels({ ...labels, reason: 'duplicate' }).inc(count);
+    },
+    /** Replies of `ack` to the senders of messages. */
+    repliesSent(count: number): void {
+      metrics.acksSent.labels(labels).inc(count);
+    },
+    /** Messages that get no reply because they have no id; told once. */
+    repliesWithoutId(count: number): void {
+      metrics.acksImpossible.labels(labels).inc(count);
+      logger[toldMissingId ? 'debug' : 'warn'](
+        { count },
+        `${count} message(s) have nothing at \`ack.id\`, so their senders get no reply${toldMissingId ? '' : '; the metrics count on'}`,
+      );
+      toldMissingId = true;
     },
     /** A new connection has taken the place of one that is still open. */
     connectionRenewed(details: { reason: 'age' | 'asked'; session_id: string; url: string }): void {
@@ -256,6 +270,40 @@ export function createStreamEvents(metrics: Metrics, logger: Logger, stream: str
       else if (first)
         logger.warn(details, `message sent to error_output, the first with this code: ${error.message}`);
       else logger.debug(details, `message sent to error_output: ${error.message}`);
+    },
+    /** Everything of the log of `durability`. */
+    log: {
+      recovered(details: { entries: number; messages: number; bytes: number; cutBytes: number }): void {
+        metrics.logBlocked.labels({ stream }).set(0);
+        const { messages, cutBytes } = details;
+        if (cutBytes > 0) {
+          logger.warn(
+            details,
+            `the log ended in ${cutBytes} bytes that were never committed; they are cut off`,
+          );
+        }
+        if (messages > 0) logger.info(details, `${messages} message(s) of the log come first`);
+      },
+      blocked(reason: string): void {
+        metrics.logBlocked.labels({ stream }).set(1);
+        countError('input', 'MILLRACE_WAL_FULL');
+        logger.warn({ code: 'MILLRACE_WAL_FULL' }, reason);
+      },
+      unblocked(): void {
+        metrics.logBlocked.labels({ stream }).set(0);
+        logger.info('the log has room again');
+      },
+    },
+    logMeasured(entries: number, bytes: number): void {
+      metrics.logEntries.labels({ stream }).set(entries);
+      metrics.logBytes.labels({ stream }).set(bytes);
+    },
+    /** The pipeline is much slower than the input. */
+    spilled(): void {
+      logger.info('the output has stood still: what comes in waits in the log');
+    },
+    leftInLog(entries: number): void {
+      logger.info({ entries }, 'what is still in the log is delivered at the next start');
     },
     inFlight(messages: number, bytes: number): void {
       metrics.inFlightMessages.labels({ stream }).set(messages);

@@ -56,11 +56,30 @@ export function createMetrics() {
       'Messages dropped on purpose. By an output: nobody to send them to (nobody), no value for what they are matched by (no_value), or a session that does not take them (slow_consumer), once for each session. By an input: those that `dedupe` has passed on before (duplicate).',
       ['stream', 'stage', 'reason'],
     ),
+    acksSent: counter(
+      'millrace_acks_sent_total',
+      'Replies of `ack` sent, those to rejected messages included.',
+      ['stream', 'stage'],
+    ),
+    acksImpossible: counter(
+      'millrace_acks_without_id_total',
+      'Messages that got no reply of `ack` because they have no id.',
+      ['stream', 'stage'],
+    ),
     reconnects: counter('millrace_reconnects_total', 'Attempts to connect again.', ['stream', 'stage']),
     inFlightMessages: gauge('millrace_in_flight_messages', 'Messages received and not yet confirmed.', [
       'stream',
     ]),
     inFlightBytes: gauge('millrace_in_flight_bytes', 'Bytes received and not yet confirmed.', ['stream']),
+    logEntries: gauge(
+      'millrace_log_entries',
+      'Batches in the log of `durability` that are not delivered yet.',
+      ['stream'],
+    ),
+    logBytes: gauge('millrace_log_bytes', 'Bytes of the log of `durability` on disk.', ['stream']),
+    logBlocked: gauge('millrace_log_blocked', '1 while the log is full, or its disk; the input waits.', [
+      'stream',
+    ]),
   };
 }
 

@@ -101,7 +101,7 @@ export class Keepalive {
 
   #hasten(session: Session, state: State, now: number): void {
     const { bufferedAmount } = session.socket;
-    if (state.closingSince === undefined || bufferedAmount !== state.buffered || session.held) {
+    if (state.closingSince === undefined || bufferedAmount !== state.buffered || session.heldByUs) {
       state.closingSince = now;
       state.buffered = bufferedAmount;
     } else if (now - state.closingSince >= this.#closeTimeout) session.terminate();

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import type { Outgoing } from '../component/sessions.ts';
+import { Watchers } from './watchers.ts';
 
 /** What a message that waits costs besides its payload, roughly: two buffers and the stream's entries for them. */
 const MESSAGE_COST = 256;
@@ -17,6 +18,8 @@ interface Waiting {
 export class Outbox implements Outgoing {
   sent = 0;
   written = 0;
+  /** Called when the system has taken something, or never will. */
+  progressed: (() => void) | undefined;
   readonly #socket: WebSocket;
   readonly #connection: Socket;
   /** What the socket does not have yet, from `#head` on. */
@@ -25,7 +28,7 @@ export class Outbox implements Outgoing {
   #queuedBytes = 0;
   /** Up to how many bytes the socket is given what is in the queue. */
   #share = HANDED_OVER;
-  readonly #watchers = new Set<() => void>();
+  readonly #watchers = new Watchers(() => this.#socket.readyState === this.#socket.CLOSED);
   #emptied: (() => void) | undefined;
 
   constructor(socket: WebSocket, connection: Socket) {
@@ -51,6 +54,13 @@ export class Outbox implements Outgoing {
   send(payload: Uint8Array, binary: boolean): void {
     this.sent++;
     this.#socket.send(payload, { binary }, this.#written);
+  }
+
+  /** Sends a text in two frames (RFC 6455 section 5.4), so that the second part can be shared with other connections. */
+  sendText(start: Uint8Array, rest: Uint8Array): void {
+    this.sent++;
+    this.#socket.send(start, { binary: false, fin: false });
+    this.#socket.send(rest, { binary: false, fin: true }, this.#written);
   }
 
   sendDropping(payload: Uint8Array, binary: boolean, limit: number): number {
@@ -79,30 +89,7 @@ export class Outbox implements Outgoing {
   }
 
   until(done: () => boolean, signal: AbortSignal, timeout?: number): Promise<boolean> {
-    return new Promise((resolve, reject) => {
-      const leave = (): void => {
-        clearTimeout(timer);
-        this.#watchers.delete(look);
-        signal.removeEventListener('abort', aborted);
-      };
-      const settle = (value: boolean): void => {
-        leave();
-        resolve(value);
-      };
-      const look = (): void => {
-        if (done()) settle(true);
-        else if (this.#closed) settle(false);
-      };
-      const aborted = (): void => {
-        leave();
-        reject(signal.reason as Error);
-      };
-      const timer = timeout === undefined ? undefined : setTimeout(() => settle(false), timeout);
-      this.#watchers.add(look);
-      signal.addEventListener('abort', aborted, { once: true });
-      if (signal.aborted) aborted();
-      else look();
-    });
+    return this.#watchers.until(done, signal, timeout);
   }
 
   /** Calls `emptied` once the socket has everything; only the first call counts. */
@@ -117,10 +104,6 @@ export class Outbox implements Outgoing {
     this.#queue = [];
     this.#head = 0;
     this.#queuedBytes = 0;
-  }
-
-  get #closed(): boolean {
-    return this.#socket.readyState === this.#socket.CLOSED;
   }
 
   get #handed(): number {
@@ -160,7 +143,8 @@ export class Outbox implements Outgoing {
   }
 
   #look(): void {
-    for (const watcher of this.#watchers) watcher();
+    this.#watchers.look();
+    this.progressed?.();
   }
 }
 

@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { RawData, WebSocket } from 'ws';
-import type { OpenSession, Outgoing } from '../component/sessions.ts';
+import type { OpenSession } from '../component/sessions.ts';
 import type { Origin } from '../message/batch.ts';
+import type { Ledger } from './ack/ledger.ts';
+import type { Dialect } from './dialect.ts';
 import { violation, type Ending } from './ending.ts';
 import { Outbox } from './outbox.ts';
 
@@ -18,6 +20,10 @@ export const holds = {
   drain: 8,
   /** It sends more pings or pongs than anybody needs. */
   control: 16,
+  /** Too many of its messages wait for their acknowledgement. */
+  unconfirmed: 32,
+  /** It does not take the acknowledgements that it gets. */
+  replies: 64,
 } as const;
 
 /** How much may wait for a connection whose configuration has no `limits.outgoing_buffer`, in bytes. */
@@ -77,10 +83,14 @@ const asItIs = (text: string): string => text;
 
 /** One open WebSocket connection, whichever side opened it. */
 export class Session implements OpenSession {
-  readonly id = newId();
+  readonly id: string;
   readonly socket: WebSocket;
   readonly connection: Socket;
-  readonly origin: Origin;
+  readonly origin: { -readonly [F in keyof Origin]: Origin[F] };
+  /** Of its messages, where they are acknowledged. */
+  ledger: Ledger | undefined;
+  /** What its client speaks over its frames, if that is something of its own. */
+  readonly dialect: Dialect | undefined;
   /** Number of the last message. */
   sequence = 0;
   /** How we ended it, if it was us: the peer broke the protocol or a limit, or is dead. */
@@ -104,7 +114,15 @@ export class Session implements OpenSession {
   #intercepts: Intercept[] | undefined;
 
   /** `ext` describes it in `__meta_ext`, besides `session_id`. */
-  constructor(socket: WebSocket, connection: Socket, source: string, ext: Readonly<Record<string, string>>) {
+  constructor(
+    socket: WebSocket,
+    connection: Socket,
+    source: string,
+    ext: Readonly<Record<string, string>>,
+    dialect?: Dialect,
+  ) {
+    this.id = dialect?.id ?? newId();
+    this.dialect = dialect;
     this.socket = socket;
     this.connection = connection;
     this.origin = { source, ext: { session_id: this.id, ...ext } };
@@ -136,17 +154,21 @@ export class Session implements OpenSession {
   }
 
   /** Made for the first that sends: most sessions of most servers only listen. */
-  get outgoing(): Outgoing {
+  get outgoing(): Outbox {
     this.#outbox ??= new Outbox(this.socket, this.connection);
     return this.#outbox;
   }
 
-  /** Sends a message of ours, ahead of what outputs have waiting and not counted with it. */
-  send(payload: Uint8Array | string, binary: boolean): void {
-    this.socket.send(payload, { binary });
+  /**
+   * Sends a message of ours, ahead of what outputs have waiting and not counted with it. `sent` is called when the system
+   * has taken it, or never will.
+   */
+  send(payload: Uint8Array | string, binary: boolean, sent?: () => void): void {
+    this.socket.send(payload, { binary }, sent);
   }
 
   close(code: number, reason: string): void {
+    this.dialect?.closing(this, { code, reason });
     this.#closing = true;
     if (this.#outbox === undefined) this.socket.close(code, reason);
     else this.#outbox.finish(() => this.socket.close(code, reason));
@@ -160,6 +182,7 @@ export class Session implements OpenSession {
 
   /** Closes it for what its peer did, and says so when it has closed. */
   end(ending: Ending): void {
+    this.dialect?.closing(this, ending);
     this.#closing = true;
     this.ours ??= ending;
     this.socket.close(ending.code, ending.reason);
@@ -230,6 +253,16 @@ export class Session implements OpenSession {
 
   get held(): boolean {
     return this.#holds !== 0;
+  }
+
+  /** It is not read, and it is not its peer's doing that it isn't. */
+  get heldByUs(): boolean {
+    return (this.#holds & ~holds.replies) !== 0;
+  }
+
+  /** Its peer waits for an acknowledgement of ours, and may send nothing until it has it. */
+  get awaitsUs(): boolean {
+    return ((this.dialect ?? this.ledger)?.pending ?? 0) > 0;
   }
 
   isHeld(reason: number): boolean {

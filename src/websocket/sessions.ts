@@ -7,7 +7,9 @@ import type { SessionDirectory } from '../component/sessions.ts';
 import { createAck } from '../message/ack.ts';
 import type { Batch, Origin } from '../message/batch.ts';
 import type { ComponentEvents } from '../telemetry/events.ts';
+import type { Acknowledger } from './ack/acknowledger.ts';
 import { limitControlFrames } from './control-frames.ts';
+import type { Dialect, Incoming } from './dialect.ts';
 import type { Ending } from './ending.ts';
 import { Inflation } from './inflation.ts';
 import { Keepalive } from './keepalive.ts';
@@ -30,6 +32,8 @@ export interface SessionsOptions {
   readonly share: number;
   /** Also tells of opened and closed sessions, each as a message. */
   readonly lifecycleEvents: boolean;
+  /** Confirms their messages to the senders. */
+  readonly acknowledger?: Acknowledger | undefined;
   /** What each session may send. */
   readonly rate?: Rate | undefined;
   /** After so long without a message a session is closed, in milliseconds. */
@@ -58,6 +62,8 @@ export class Sessions {
   readonly inbox: Inbox;
   readonly #options: SessionsOptions;
   readonly #open = new Map<Origin, Session>();
+  /** Of origins that a dialect gives messages of its session. */
+  readonly #others = new WeakMap<Origin, Session>();
   readonly #keepalive: Keepalive;
   readonly #inflation = new Inflation();
   readonly #rate: RateLimit | undefined;
@@ -105,20 +111,24 @@ export class Sessions {
     source: string,
     ext: Readonly<Record<string, string>>,
     expires?: number,
+    dialect?: Dialect,
   ): Session {
-    const { budget, events, directory, path, lifecycleEvents, outgoingLimit } = this.#options;
-    const session = new Session(socket, connection, source, ext);
+    const { budget, events, directory, path, lifecycleEvents, outgoingLimit, acknowledger } = this.#options;
+    const session = new Session(socket, connection, source, ext, dialect);
     if (outgoingLimit !== undefined) session.outgoingLimit = outgoingLimit;
+    // Who speaks a dialect is answered in it.
+    if (dialect === undefined) acknowledger?.add(session);
     this.#rate?.add(session);
     this.#inflation.guard(session);
     limitControlFrames(session);
     session.listen(this.#owner);
-    this.#options.welcome?.(session);
+    const isNew = dialect?.attach(session) ?? true;
+    if (isNew) this.#options.welcome?.(session);
     if (expires !== undefined) {
       const forget = atExpiry(expires, () => session.expel(expired, CLOSE_TIMEOUT));
       socket.once('close', forget);
     }
-    directory.add(path, session);
+    if (dialect === undefined) directory.add(path, session);
     this.#open.set(session.origin, session);
     this.#keepalive.add(session);
     this.#idle?.add(session);
@@ -128,15 +138,26 @@ export class Sessions {
     return session;
   }
 
+  /** Takes in what a dialect has made of a message. */
+  take(session: Session, { payload, origin, sequence, messageType }: Incoming): void {
+    session.sequence = sequence;
+    if (!this.#others.has(origin)) this.#others.set(origin, session);
+    this.inbox.push(payload, origin, sequence, messageType);
+    if (this.#options.share < 1) this.#count(session, 1, payload.length);
+  }
+
   /** As `Input.read`. */
   async read(signal: AbortSignal): Promise<Batch> {
+    const { acknowledger, share } = this.#options;
     const batch = await this.inbox.read(signal);
-    return this.#options.share < 1 ? this.#counted(batch) : batch;
+    const counted = share < 1 ? this.#counted(batch) : batch;
+    // The replies go out before there is room for more, and before a drain finds everything confirmed.
+    return acknowledger === undefined ? counted : acknowledger.track(counted);
   }
 
   /**
-   * Closes every connection with `code`; what peers send until they answer is still taken in. They have `timeout`
-   * milliseconds to answer, which stand still while we don't read: what they sent before must not be lost because an
+   * Closes every connection with `code`; what peers send until they answer is still taken in, unless they wait for
+   * acknowledgements. They have `timeout` milliseconds to answer, which stand still while we don't read: what they sent before must not be lost because an
    * output is slow.
    */
   closeAll(code: number, reason: string, timeout = CLOSE_TIMEOUT): void {
@@ -152,6 +173,12 @@ export class Sessions {
     }, CLOSING_TICK);
   }
 
+  /** Whether a connection has something to come after what it sent: an acknowledgement, or an output's answer. */
+  get awaited(): boolean {
+    const { acknowledger, directory, path } = this.#options;
+    return acknowledger !== undefined || directory.attached(path) || this.#unconfirmed();
+  }
+
   /**
    * Reads no more, and resolves when what has been taken in is confirmed, when nobody is left who could wait for an
    * answer, or after `timeout` milliseconds. Then `closeAll` can be called.
@@ -159,10 +186,27 @@ export class Sessions {
   async settle(timeout: number, signal: AbortSignal): Promise<void> {
     for (const session of this.#open.values()) session.hold(holds.drain);
     const deadline = performance.now() + timeout;
-    const { budget } = this.#options;
-    while (budget.messages > 0 && this.#open.size > 0 && performance.now() < deadline) {
+    const { budget, directory, path } = this.#options;
+    const attached = directory.attached(path);
+    while (this.#open.size > 0 && performance.now() < deadline) {
+      if (!(attached && budget.messages > 0) && !this.#unconfirmed()) return;
       await pause(SETTLING_TICK, undefined, { signal });
     }
+  }
+
+  /** The same for one of them, which is then read again. */
+  async settleOne(session: Session, timeout: number, signal: AbortSignal): Promise<void> {
+    session.hold(holds.drain);
+    const deadline = performance.now() + timeout;
+    while ((session.ledger?.pending ?? 0) > 0 && session.open && performance.now() < deadline) {
+      await pause(SETTLING_TICK, undefined, { signal });
+    }
+    session.release(holds.drain);
+  }
+
+  #unconfirmed(): boolean {
+    for (const session of this.#open.values()) if (session.awaitsUs) return true;
+    return false;
   }
 
   dispose(): void {
@@ -216,7 +260,7 @@ export class Sessions {
       createAck((error) => {
         if (error !== undefined) return batch.ack.nack(error);
         for (const { origin, messages, bytes } of parts) {
-          const session = this.#open.get(origin);
+          const session = this.#open.get(origin) ?? this.#others.get(origin);
           if (session !== undefined) this.#count(session, -messages, -bytes);
         }
         batch.ack.ack();
@@ -226,21 +270,26 @@ export class Sessions {
 
   readonly #owner: SessionOwner = {
     message: (session, payload, binary) => {
+      // It could not be confirmed any more, so its sender sends it again: taken in now, it would come out twice.
+      if (session.ledger !== undefined && !session.open) return;
       if (this.#rate?.take(session, payload.length) === false) return;
       this.#options.received?.(session, payload.length);
       if (session.intercepted(payload, binary)) return;
+      if (session.dialect !== undefined) return session.dialect.message(session, payload, binary);
       session.sequence++;
       this.inbox.push(payload, session.origin, session.sequence, binary ? 'binary' : 'text');
+      session.ledger?.arrived();
       if (this.#options.share < 1) this.#count(session, 1, payload.length);
     },
     failed: (session) => session.expectClose(CLOSE_TIMEOUT),
     closed: (session, ending) => {
       const { events, directory, path, lifecycleEvents, closed } = this.#options;
       this.#open.delete(session.origin);
+      session.dialect?.closed(session, ending);
       this.#keepalive.remove(session);
       this.#idle?.remove(session);
       this.#rate?.remove(session);
-      directory.remove(path, session);
+      if (session.dialect === undefined) directory.remove(path, session);
       events.connectionClosed({ ...ending, ...detailsOf(session) });
       if (lifecycleEvents) this.#tell(session, 'session_closed', ending);
       closed(session, ending);

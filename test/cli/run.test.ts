@@ -50,7 +50,7 @@ test.each(['SIGTERM', 'SIGINT'] as const)('%s drains and ends with 0', async (si
 /** Signals again until that has been noticed: at first it may still count as the signal before. */
 async function signalAgain(run: ReturnType<typeof startCli>): Promise<void> {
   let noticed = false;
-  const seen = run.seen(/second signal/).then(() => {
+  const seen = run.seen(/second signal \(/).then(() => {
     noticed = true;
   });
   await until('the second signal to be noticed', () => noticed || (run.child.kill('SIGTERM'), false));

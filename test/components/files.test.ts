@@ -1,4 +1,4 @@
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import {
   appendFileSync,
   existsSync,
@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { engineFor } from '../runtime/harness.ts';
+import { requireTool } from '../support/tools.ts';
 
 let folder = '';
 beforeEach(() => {
@@ -141,6 +142,34 @@ describe('check --dial', () => {
 test('a path that is a folder fails the stream at once', async () => {
   const engine = engineFor(`streams: [{ id: s, ${memory('x')}, output: { type: file, path: ${folder} } }]`);
   expect((await engine.run()).failed).toEqual(['s']);
+});
+
+describe('file output with sync', () => {
+  const run = (inject: string[], sync: boolean) => {
+    const streams = `streams: [{ ${memory('one', 'two')}, output: { type: file, sync: ${sync}, path: ${at('out.txt')} } }]`;
+    const trace = ['-f', '-y', '-e', 'trace=fdatasync,pwrite64,write', '-o', at('trace.txt'), ...inject];
+    const { status } = spawnSync(requireTool('/usr/bin/strace'), [
+      ...trace,
+      process.execPath,
+      ...program(streams),
+    ]);
+    const calls = readFileSync(at('trace.txt'), 'utf8')
+      .split('\n')
+      .filter((line) => line.includes('out.txt'));
+    return { status, calls };
+  };
+
+  test('the disk has a batch before it is confirmed', () => {
+    expect(run([], false).calls.some((line) => line.includes('fdatasync'))).toBe(false);
+    const { status, calls } = run([], true);
+    expect(status).toBe(0);
+    // The end of a call is on a line of its own when another thread comes between.
+    expect(calls.at(-1)).toMatch(/fdatasync.*(?:= 0|<unfinished \.\.\.>)$/);
+  });
+
+  test('a disk that cannot say whether it has it fails the stream', () => {
+    expect(run(['-e', 'inject=fdatasync:error=EIO'], true).status).toBe(1);
+  });
 });
 
 describe('file input', () => {

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { globSync, readFileSync } from 'node:fs';
+import { existsSync, globSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 import { join } from 'node:path';
 import type { AddressInfo } from 'node:net';
@@ -317,4 +317,50 @@ test('chat: who is in a room hears it, with names and who comes and goes (chat.t
   ]);
   ada.socket.destroy();
   await process.stop();
+});
+
+test('durable: what is acknowledged outlives kill -9, and what is sent again is written once', async () => {
+  const orders = Array.from({ length: 5_000 }, (_, n) => `{"id":"a-${n}","amount":${n}}`);
+  const file = dir.file('orders.jsonl', `${orders.join('\n')}\n`);
+  const feed = 'ws://127.0.0.1:8080/orders';
+  let engine = run('durable.yaml');
+  await engine.seen(/listening on ws:\/\/127\.0\.0\.1:8080\/orders/);
+  const args = [
+    'send',
+    feed,
+    file,
+    '--id',
+    'id',
+    '--ack',
+    'ack',
+    '--max-unacknowledged',
+    '500',
+    '--reconnect',
+  ];
+  const sender = startCli(args);
+  afterTest(() => sender.child.kill('SIGKILL'));
+  const written = (): Json[] =>
+    existsSync(join(dir.path, 'data/orders.jsonl'))
+      ? parse(readFileSync(join(dir.path, 'data/orders.jsonl'), 'utf8').replace(/[^\n]*$/, ''))
+      : [];
+  await until('some orders', () => written().length > 0);
+  engine.child.kill('SIGKILL');
+  await engine.result;
+  engine = run('durable.yaml');
+  const { code, stderr } = await sender.result;
+  expect({ code, stderr }).toMatchObject({ code: 0, stderr: expect.stringContaining('5000 acknowledged') });
+  // The same order again is acknowledged and not written; what is none is in error_output.
+  const before = written().filter((row) => row['id'] === 'a-1').length;
+  const client = await connectClient(feed);
+  const replies: string[] = [];
+  client.socket.on('message', (data: Buffer) => replies.push(data.toString()));
+  await send(client, '{"id":"a-1","amount":1}', '{"id":"b","amount":"much"}', '{"id":"c","amount":2}', '{');
+  await until('three replies', () => replies.length === 3);
+  expect(replies.toSorted()).toEqual(['{"ack":"a-1"}', '{"ack":"b"}', '{"ack":"c"}']);
+  await engine.stop();
+  const ids = written().map((row) => String(row['id']));
+  expect(ids.filter((id) => id === 'a-1').length).toBe(before);
+  expect(new Set(ids)).toEqual(new Set([...orders.map((_, n) => `a-${n}`), 'c']));
+  const letters = parse(readFileSync(join(dir.path, 'data/orders-rejected.jsonl'), 'utf8'));
+  expect(letters.map((letter) => letter['payload'])).toEqual(['{', '{"id":"b","amount":"much"}']);
 });

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { jsonPath, parseJsonPath, textAt } from '../../src/message/json-path.ts';
+import { jsonPath, parseJsonPath, textAt, tokenAt } from '../../src/message/json-path.ts';
 
 const at = (json: string | Uint8Array, path: string): string | undefined =>
   textAt(Buffer.from(json as string), parseJsonPath(path)!);
@@ -75,3 +75,13 @@ test.each(['', '$', '.', 'a.', 'a..b', 'a[', 'a[x]', 'a[0', 'a]', 'a[0]b', '["x'
     );
   },
 );
+
+test('a token is what stands in the message, a string with its quotes and escapes', () => {
+  const token = (text: string): string | undefined => tokenAt(Buffer.from(text), parseJsonPath('a')!);
+  expect(token(String.raw`{"a": "x\"\u00fc" }`)).toBe(String.raw`"x\"\u00fc"`);
+  expect(token('{"a":1.50e3}')).toBe('1.50e3');
+  expect(token('{"a":false}')).toBe('false');
+  for (const none of ['{"a":null}', '{"a":[1]}', '{"a":{}}', '{"b":1}', '{"a":1', '1']) {
+    expect(token(none)).toBeUndefined();
+  }
+});

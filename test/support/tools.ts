@@ -13,6 +13,8 @@ const packages = {
   '/usr/bin/microsocks': 'microsocks',
   '/usr/bin/unshare': 'util-linux',
   '/usr/bin/javac': 'default-jdk-headless',
+  '/usr/bin/strace': 'strace',
+  '/usr/bin/faketime': 'faketime',
 } as const;
 
 /** The path of a program that a test cannot do without. @throws Error that names the package to install */

@@ -93,7 +93,7 @@ test('with both down it is not ready', async () => {
 });
 
 test('a server’s clients that send the same message are one source of it', async () => {
-  const run = await startEngine(server('{ key: data.id }'));
+  const run = await startEngine(server('{ key: data.id, per: all }'));
   const [one, two] = [await connectClient(await run.url()), await connectClient(await run.url())];
   await send(one, '{"data":{"id":"a"},"from":1}', '{"data":{"id":"a"},"from":1}');
   await run.output().count(1);

@@ -16,6 +16,12 @@ const schema = z.strictObject({
     .boolean()
     .default(true)
     .describe('Keep what the file has. With `false` it is emptied when the stream starts.'),
+  sync: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Confirm a batch only when the disk has it (`fdatasync`), so that it outlives a loss of power.',
+    ),
 });
 
 /** A file of lines. */
@@ -24,7 +30,7 @@ export const fileOutput = defineOutput({
   summary: 'Appends each message as a line to a file.',
   status: 'stable',
   description:
-    'A batch is confirmed once the operating system has it, which outlives a crash of Millrace but not a loss of power. If an earlier run was killed in the middle of a line, the file gets a line feed first, so that the torn line spoils none after it. After a write that failed half-way (a full disk), the file is cut back to its last whole line before the batch is written again. A message that has a line break inside and is not JSON goes to `error_output`, unless the output has a `json` codec.',
+    'A batch is confirmed once the operating system has it, which outlives a crash of Millrace but not a loss of power, unless `sync` is set. If an earlier run was killed in the middle of a line, the file gets a line feed first, so that the torn line spoils none after it. After a write that failed half-way (a full disk), the file is cut back to its last whole line before the batch is written again. A message that has a line break inside and is not JSON goes to `error_output`, unless the output has a `json` codec.',
   schema,
   examples: [{ title: 'Append to a file', yaml: 'type: file\npath: ./data/readings.jsonl\n' }],
   create: (config, context) => new FileOutput(config, context),
@@ -33,6 +39,7 @@ export const fileOutput = defineOutput({
 class FileOutput implements Output {
   readonly #path: string;
   readonly #context: ComponentContext;
+  readonly #sync: boolean;
   #append: boolean;
   #file: FileHandle | undefined;
   /** Where the last whole line that we know of ends. */
@@ -43,6 +50,7 @@ class FileOutput implements Output {
   constructor(config: z.output<typeof schema>, context: ComponentContext) {
     this.#path = config.path;
     this.#append = config.append;
+    this.#sync = config.sync;
     this.#context = context;
   }
 
@@ -54,6 +62,7 @@ class FileOutput implements Output {
       // A second connect, after an error, must not empty it again.
       this.#append = true;
       await this.#endLastLine(this.#file);
+      if (this.#sync) await syncFolder(dirname(this.#path));
     } catch (error) {
       throw this.#unavailable('open', error);
     }
@@ -91,7 +100,20 @@ class FileOutput implements Output {
     } catch (error) {
       throw this.#unavailable('write', error);
     }
+    if (this.#sync) await this.#syncData(file);
     if (refusals.length > 0) throw new MessagesRefusedError(refusals);
+  }
+
+  /** After a failure the system may have dropped what it could not write: to ask again would be to believe it. */
+  async #syncData(file: FileHandle): Promise<void> {
+    try {
+      await file.datasync();
+    } catch (cause) {
+      // A pipe has nothing to sync.
+      if ((cause as NodeJS.ErrnoException).code === 'EINVAL') return;
+      const message = `cannot sync ${this.#path}: ${errorMessage(cause)}`;
+      throw new MillraceError('MILLRACE_FILE_UNAVAILABLE', message, { cause, fatal: true });
+    }
   }
 
   async close(): Promise<void> {
@@ -129,5 +151,15 @@ class FileOutput implements Output {
     // A full disk or a missing permission may be mended meanwhile; a folder does not become a file.
     const fatal = ['EISDIR', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '');
     return new MillraceError('MILLRACE_FILE_UNAVAILABLE', message, { cause: error, fatal });
+  }
+}
+
+/** A new file is there after a loss of power only if its folder knows of it. */
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
   }
 }

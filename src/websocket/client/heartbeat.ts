@@ -76,6 +76,8 @@ export class Heartbeat {
   #nextSend = Infinity;
   /** When the last message came, or we last did not read. */
   #heardAt = 0;
+  /** When the server last waited for an acknowledgement of ours. */
+  #awaitedAt = 0;
   /** When the first ping went out after which nothing came. */
   #askedAt: number | undefined;
   #toldMistake = false;
@@ -125,7 +127,8 @@ export class Heartbeat {
       this.#askedAt = undefined;
     }
     if (this.#askedAt !== undefined && this.#heardAt > this.#askedAt) this.#askedAt = undefined;
-    if (silence !== undefined && now - this.#heardAt >= silence) {
+    if (session.awaitsUs) this.#awaitedAt = now;
+    if (silence !== undefined && now - Math.max(this.#heardAt, this.#awaitedAt) >= silence) {
       return this.#cut(`no message for ${silence / 1000} s (\`heartbeat.silence_timeout\`)`);
     }
     if (timeout !== undefined && this.#askedAt !== undefined && now - this.#askedAt >= timeout) {

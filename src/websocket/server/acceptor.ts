@@ -34,6 +34,7 @@ export type SessionOpened = (
   connection: Socket,
   ext: SessionExt,
   expires: number | undefined,
+  request: IncomingMessage,
 ) => void;
 
 /** Takes WebSocket handshakes on one path, and refuses those that the configuration does not allow. */
@@ -164,7 +165,7 @@ export class Acceptor {
         ...this.#chosen(request),
         ...ext,
       };
-      this.#opened(webSocket, request.socket, session, expires);
+      this.#opened(webSocket, request.socket, session, expires, request);
     });
     // `ws` has answered by now, or the client is gone.
     if (!open) slot.release();

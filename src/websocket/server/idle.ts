@@ -7,7 +7,7 @@ interface State {
 }
 
 /**
- * Finds sessions that have sent no message for `timeout`. One timer serves all, and messages cost nothing: it looks
+ * Finds sessions that have sent no message for `timeout`, and do not wait for us. One timer serves all, and messages cost nothing: it looks
  * whether there have been any.
  */
 export class IdleTimeout {
@@ -45,7 +45,7 @@ export class IdleTimeout {
     const late = now - this.#lastTick > this.#period + this.#timeout / 2;
     this.#lastTick = now;
     for (const [session, state] of this.#states) {
-      if (late || session.held || session.sequence !== state.sequence) {
+      if (late || session.held || session.awaitsUs || session.sequence !== state.sequence) {
         state.sequence = session.sequence;
         state.since = now;
       } else if (now - state.since >= this.#timeout) {

@@ -17,7 +17,7 @@ export function compileWelcome(
   return (session) => {
     try {
       const { payload, binary } = message(valuesOf(session));
-      session.send(payload, binary);
+      (session.dialect ?? session).send(payload, binary);
     } catch (error) {
       // Which metadata there is depends on the client, so this is no reason to turn it away.
       if (told) return;

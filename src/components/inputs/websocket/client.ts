@@ -13,6 +13,7 @@ import { compileMatcher, type Match } from '../../../websocket/messages.ts';
 import type { Session } from '../../../websocket/session.ts';
 import { Sessions } from '../../../websocket/sessions.ts';
 import { CLOSE_TIMEOUT, NO_TIMEOUT } from '../../../websocket/timeouts.ts';
+import { acknowledgerOf, checkAck } from './acknowledge.ts';
 import type { ConnectionConfig } from './connections.ts';
 import { cursorOf } from './cursors.ts';
 import { Renewal, retire, type RenewalReason } from './renewal.ts';
@@ -88,8 +89,14 @@ export class WebSocketClientInput implements Input {
       pingTimeout: config.ping_timeout,
       share: 1,
       lifecycleEvents: config.lifecycle_events,
+      acknowledger: acknowledgerOf(config, context),
       closed: (session, ending) => this.#ended(session, ending),
     });
+  }
+
+  prepare(): Promise<void> {
+    checkAck(this.#config, this.#context);
+    return Promise.resolve();
   }
 
   /** A renewal that is going on may have connected already, or is joined: there is one attempt at a time. */
@@ -145,8 +152,7 @@ export class WebSocketClientInput implements Input {
     this.#renewal?.stop();
     if (this.#sessions.size === 0) return this.#sessions.inbox.end(new EndOfInputError());
     const closeAll = (): void => this.#sessions.closeAll(1000, 'done');
-    if (!this.#context.sessions.attached(this.#urls.join(' '))) return closeAll();
-    // An output still has answers for the server.
+    if (!this.#sessions.awaited) return closeAll();
     void this.#sessions.settle(CLOSE_TIMEOUT, this.#settling.signal).then(closeAll, () => {});
   }
 
@@ -212,8 +218,16 @@ export class WebSocketClientInput implements Input {
     this.#adopt(session);
     // Without an old one the engine has been told of its end, or is about to be.
     if (old === undefined) this.#sessions.inbox.reopen();
-    else retire(old, CLOSE_TIMEOUT);
+    else void this.#retire(old);
     return undefined;
+  }
+
+  /** What has come on it is acknowledged first: after a close nothing more can be sent. */
+  async #retire(old: Session): Promise<void> {
+    if (old.ledger !== undefined) {
+      await this.#sessions.settleOne(old, CLOSE_TIMEOUT, this.#settling.signal).catch(() => {});
+    }
+    retire(old, CLOSE_TIMEOUT);
   }
 
   #asksToRenew(session: Session, payload: Buffer, binary: boolean): boolean {

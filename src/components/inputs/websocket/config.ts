@@ -2,18 +2,27 @@ import { z } from 'zod';
 import { duration, forMode, refuseOtherMode, secret } from '../../../component/fields.ts';
 import { maskUrl } from '../../../component/mask.ts';
 import { jsonPath } from '../../../message/json-path.ts';
+import { ack } from '../../../websocket/ack/fields.ts';
 import { auth, checkAuth } from '../../../websocket/auth-fields.ts';
 import { checkClientConfig } from '../../../websocket/client/check.ts';
 import { clientFields, incoming, subprotocols, websocketUrl } from '../../../websocket/client/fields.ts';
 import { commonFields } from '../../../websocket/common-fields.ts';
 import { checkServer } from '../../../websocket/server/check.ts';
+import type { Scope } from '../../../websocket/dedupe.ts';
 import { serverFields } from '../../../websocket/server/fields.ts';
+import { checkWebPubSub, webPubSub } from '../../../websocket/webpubsub/fields.ts';
 
 const dedupe = z
   .strictObject({
     key: jsonPath.describe(
       'The JSON path of what tells messages apart, such as `id` or `data.seq`. A message without it is passed on.',
     ),
+    per: z
+      .enum(['all', 'subject', 'session'])
+      .optional()
+      .describe(
+        'Among whom keys tell messages apart: `all` senders; those who authenticated as one `subject`, where there is none one session; or one `session`. A client’s default is `all`, a server’s `subject`: senders that count from 1 would else lose messages to each other.',
+      ),
     window: duration('s', { min: 1 }).default(60_000).describe('How long a key is remembered.'),
     max_keys: z
       .int()
@@ -22,7 +31,9 @@ const dedupe = z
       .default(100_000)
       .describe('How many keys are remembered; the oldest go first.'),
   })
-  .describe('Passes each message on once, whichever connection it came on.');
+  .describe(
+    'Passes each message on once, whichever connection it came on. A copy is acknowledged like the first. With `durability` the keys are kept through restarts.',
+  );
 
 const resume = z
   .strictObject({
@@ -81,7 +92,7 @@ const shape = {
         'With a list of URLs: `all` keeps a connection to each; `failover` keeps one, to the next of them when it is lost.',
       ),
   }),
-  ...forMode('server', serverFields),
+  ...forMode('server', { ...serverFields, web_pubsub: webPubSub.optional() }),
   protocols: subprotocols
     .default([])
     .describe(
@@ -101,6 +112,7 @@ const shape = {
       .meta({ default: 1 })
       .describe('Connections to each URL. More than one wants `dedupe`.'),
   }),
+  ack: ack.optional(),
   dedupe: dedupe.optional(),
   lifecycle_events: z
     .boolean()
@@ -126,9 +138,22 @@ export const schema = modes.superRefine((value, context) => {
   if (value.auth !== undefined) {
     checkAuth(value.auth, value.mode, (path, message) => fail(['auth', ...path], message));
   }
+  if (value.dedupe?.per !== undefined) checkScope(value, value.dedupe.per, fail);
   if (value.mode === 'client') checkClient(value, fail);
-  else checkServer(value, fail);
+  else {
+    checkServer(value, fail);
+    checkWebPubSub(value, fail);
+  }
 });
+
+function checkScope({ mode, auth, redundancy = 1 }: Value, per: Scope, fail: Fail): void {
+  const path = ['dedupe', 'per'];
+  if (per === 'subject' && mode === 'client') fail(path, 'only the clients of a server have a subject');
+  else if (per === 'subject' && auth === undefined) fail(path, 'needs `auth`, or no session has a subject');
+  if (per === 'session' && redundancy > 1) {
+    fail(path, 'with `redundancy` a message comes on several; expected `all`');
+  }
+}
 
 function checkClient(value: Value, fail: Fail): void {
   if (value.url === undefined) {

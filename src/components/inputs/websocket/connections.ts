@@ -1,8 +1,10 @@
 import type { Input, InputContext } from '../../../component/contracts.ts';
 import { JoinedSources } from '../../../component/joined-sources.ts';
+import { maskUrl } from '../../../component/mask.ts';
 import { parseJsonPath } from '../../../message/json-path.ts';
 import type { Cursor } from '../../../websocket/client/resume.ts';
 import { Dedupe } from '../../../websocket/dedupe.ts';
+import { bindAddress, type ServerConfig } from '../../../websocket/server/fields.ts';
 import type { WebSocketInputConfig } from './config.ts';
 import { cursorOf } from './cursors.ts';
 
@@ -34,18 +36,34 @@ export function joinedConnections(config: ConnectionConfig, context: InputContex
   );
   return new JoinedSources(sources, {
     ready: urls.length > 1 ? 'every' : 'some',
-    filter: filterOf(dedupe, context),
+    filter: filterOf(config, context),
   });
 }
 
-function filterOf(config: WebSocketInputConfig['dedupe'], { events }: InputContext) {
-  if (config === undefined) return undefined;
-  const { key, window, max_keys: maxKeys } = config;
+function filterOf(config: ConnectionConfig, { name, events, durability }: InputContext) {
+  if (config.dedupe === undefined) return undefined;
+  const {
+    key,
+    window,
+    max_keys: maxKeys,
+    per = config.mode === 'server' ? 'subject' : 'all',
+  } = config.dedupe;
   const dedupe = new Dedupe({
     path: parseJsonPath(key)!,
+    per,
     window,
     maxKeys,
+    space: JSON.stringify([name ?? addressOf(config), key, per]),
+    durability,
     dropped: (count) => events.duplicatesDropped(count),
   });
   return dedupe.filter.bind(dedupe);
+}
+
+/** The same at each start, also with other secrets, so that what the log remembers is found again. */
+function addressOf(config: ConnectionConfig): string {
+  if (config.mode === 'client')
+    return [config.url as string | string[]].flat().map(maskUrl).toSorted().join(' ');
+  const { host, port, path } = bindAddress(config as ServerConfig);
+  return `${host}:${port}${path}`;
 }

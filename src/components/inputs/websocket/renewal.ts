@@ -129,7 +129,7 @@ const CLOSING_TICK = 250;
 export function retire(session: Session, timeout: number): void {
   let left = timeout;
   const clock = setInterval(() => {
-    if (!session.held) left -= CLOSING_TICK;
+    if (!session.heldByUs) left -= CLOSING_TICK;
     if (left <= 0) session.terminate();
   }, CLOSING_TICK);
   session.socket.once('close', () => clearInterval(clock));

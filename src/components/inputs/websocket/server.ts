@@ -5,6 +5,9 @@ import { Acceptor } from '../../../websocket/server/acceptor.ts';
 import { drainOf, type ServerConfig } from '../../../websocket/server/fields.ts';
 import { sessionOptions } from '../../../websocket/server/session-options.ts';
 import { Sessions } from '../../../websocket/sessions.ts';
+import { speaksWebPubSub, webPubSub } from '../../../websocket/webpubsub/fields.ts';
+import { Hub } from '../../../websocket/webpubsub/hub.ts';
+import { acknowledgerOf, checkAck } from './acknowledge.ts';
 import type { WebSocketInputConfig } from './config.ts';
 
 /** Accepts any number of connections on one path. */
@@ -15,6 +18,8 @@ export class WebSocketServerInput implements Input {
   readonly #context: InputContext;
   readonly #sessions: Sessions;
   readonly #acceptor: Acceptor;
+  /** Where clients may speak Azure Web PubSub's protocol. */
+  readonly #hub: Hub | undefined;
   readonly #closed = new AbortController();
   #source = '';
   #closing = false;
@@ -23,11 +28,24 @@ export class WebSocketServerInput implements Input {
     this.#config = config;
     this.#context = context;
     const server = config as ServerConfig;
-    this.#acceptor = new Acceptor(server, context, (socket, connection, ext, expires) => {
-      this.#sessions.add(socket, connection, this.#source, ext, expires);
+    this.#acceptor = new Acceptor(server, context, (socket, connection, ext, expires, request) => {
+      const dialect = this.#hub?.connectionOf(socket, request, ext);
+      if (dialect === 'refused') return;
+      this.#sessions.add(socket, connection, this.#source, ext, expires, dialect);
     });
     const { path } = this.#acceptor;
     context.sessions.declare(path);
+    if (speaksWebPubSub(config.protocols)) {
+      this.#hub = new Hub({
+        directory: context.sessions,
+        path,
+        when: config.ack?.when ?? 'delivered',
+        recovery: (config.web_pubsub ?? webPubSub.parse({})).recovery,
+        refused: (reason, remote_address) =>
+          context.events.connectionRefused({ status: 1008, reason, remote_address }),
+        take: (session, message) => this.#sessions.take(session, message),
+      });
+    }
     this.#sessions = new Sessions({
       ...sessionOptions(server, context.events),
       budget: context.budget,
@@ -35,11 +53,13 @@ export class WebSocketServerInput implements Input {
       directory: context.sessions,
       path,
       lifecycleEvents: config.lifecycle_events,
+      acknowledger: acknowledgerOf(config, context),
       closed: () => this.#endIfEmpty(),
     });
   }
 
   prepare(): Promise<void> {
+    checkAck(this.#config, this.#context);
     this.#acceptor.reserve();
     return Promise.resolve();
   }
@@ -49,15 +69,14 @@ export class WebSocketServerInput implements Input {
     this.#source = this.#context.name ?? url;
   }
 
-  read(signal: AbortSignal): Promise<Batch> {
-    return this.#sessions.read(signal);
+  async read(signal: AbortSignal): Promise<Batch> {
+    const batch = await this.#sessions.read(signal);
+    return this.#hub?.watch(batch) ?? batch;
   }
 
   drain(): void {
     this.#acceptor.stop();
-    const { sessions } = this.#context;
-    if (!sessions.attached(this.#acceptor.path)) return this.#closeAll();
-    // An output still has answers for them.
+    if (!this.#sessions.awaited) return this.#closeAll();
     const { timeout } = drainOf(this.#config.drain);
     void this.#sessions.settle(timeout, this.#closed.signal).then(
       () => this.#closeAll(),
@@ -67,6 +86,7 @@ export class WebSocketServerInput implements Input {
 
   async close(): Promise<void> {
     this.#closed.abort();
+    this.#hub?.dispose();
     this.#sessions.dispose();
     await this.#acceptor.close();
   }

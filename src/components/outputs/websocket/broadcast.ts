@@ -3,7 +3,7 @@ import type { Batch } from '../../../message/batch.ts';
 import type { ComponentEvents } from '../../../telemetry/events.ts';
 import type { Audience } from './audience.ts';
 import { Corks } from './corks.ts';
-import { compact, isBinary } from './frames.ts';
+import { compact, isBinary, isJson } from './frames.ts';
 import { Room } from './room.ts';
 
 export interface BroadcastOptions {
@@ -56,7 +56,7 @@ export class Broadcast {
             }
           }
           if (session.outgoing.waiting > 0) kept ??= compact(payload);
-          slow += this.#send(session, kept ?? payload, binary, corks);
+          slow += this.#send(session, kept ?? payload, binary, isJson(batch, runs[run]), corks);
         }
         if (binary === undefined) nobody++;
       }
@@ -69,15 +69,21 @@ export class Broadcast {
   }
 
   /** @returns how many messages it dropped for it */
-  #send(session: OpenSession, payload: Uint8Array, binary: boolean, corks: Corks | undefined): number {
+  #send(
+    session: OpenSession,
+    payload: Uint8Array,
+    binary: boolean,
+    json: boolean | undefined,
+    corks: Corks | undefined,
+  ): number {
     const { outgoing } = session;
     if (!this.#room.dropping) {
       corks?.hold(outgoing);
-      outgoing.send(payload, binary);
+      outgoing.send(payload, binary, json);
       return 0;
     }
     const { sent } = outgoing;
-    const dropped = outgoing.sendDropping(payload, binary, this.#room.limitOf(session));
+    const dropped = outgoing.sendDropping(payload, binary, this.#room.limitOf(session), json);
     if (outgoing.sent > sent) corks?.hold(outgoing);
     return dropped;
   }

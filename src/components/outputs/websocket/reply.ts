@@ -5,7 +5,7 @@ import type { Batch, Run } from '../../../message/batch.ts';
 import type { ComponentEvents } from '../../../telemetry/events.ts';
 import type { WebSocketOutputConfig } from './config.ts';
 import { Corks } from './corks.ts';
-import { compact, isBinary } from './frames.ts';
+import { compact, isBinary, isJson } from './frames.ts';
 import { Room } from './room.ts';
 
 /** Milliseconds. */
@@ -63,13 +63,14 @@ export class WebSocketReplyOutput implements Output {
         }
         const { outgoing } = session;
         const binary = isBinary(batch, runs[run], payload);
+        const json = isJson(batch, runs[run]);
         const kept = outgoing.waiting > 0 ? compact(payload) : payload;
         corks.hold(outgoing);
         if (this.#room.dropping) {
-          dropped += outgoing.sendDropping(kept, binary, this.#room.limitOf(session));
+          dropped += outgoing.sendDropping(kept, binary, this.#room.limitOf(session), json);
           continue;
         }
-        outgoing.send(kept, binary);
+        outgoing.send(kept, binary, json);
         const known = sent.get(session);
         if (known === undefined) sent.set(session, { places: [index], counts: [outgoing.sent] });
         else {

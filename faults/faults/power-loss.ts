@@ -1,0 +1,71 @@
+import { existsSync, readFileSync, rmSync, truncateSync } from 'node:fs';
+import { join } from 'node:path';
+import { once } from 'node:events';
+import { underLoad } from '../load.ts';
+
+const CALLS = 'pwrite64,pwritev,fdatasync,fsync';
+
+/**
+ * How much of each file was surely on the disk, of what strace wrote of its writes and syncs in their order. What comes
+ * after the last sync of a file could all be gone.
+ */
+function syncedSizes(trace: string): Map<string, number> {
+  const written = new Map<string, number>();
+  const synced = new Map<string, number>();
+  // A call that others interrupted is told in two parts; which file it was is in the first.
+  const begun = new Map<string, string>();
+  for (const line of trace.split('\n')) {
+    const [, thread = '', rest = ''] = /^(\d+) +(.*)$/.exec(line) ?? [];
+    let call = rest;
+    if (call.endsWith('<unfinished ...>')) {
+      begun.set(thread, call.slice(0, -'<unfinished ...>'.length));
+      continue;
+    }
+    const resumed = /^<\.\.\. \w+ resumed>(.*)$/.exec(call)?.[1];
+    if (resumed !== undefined) call = (begun.get(thread) ?? '') + resumed;
+    const [, name, path, position, result] = /^(\w+)\(\d+<([^>]*)>(?:.*, (\d+))?\) += (\d+)/.exec(call) ?? [];
+    if (name === undefined || path === undefined) continue;
+    if (name.startsWith('pwrite')) {
+      written.set(path, Math.max(written.get(path) ?? 0, Number(position) + Number(result)));
+    } else synced.set(path, written.get(path) ?? 0);
+  }
+  return new Map([...written.keys()].map((path) => [path, synced.get(path) ?? 0]));
+}
+
+export const powerLost = underLoad({
+  name: 'power lost',
+  what: '`kill -9` of the engine, and everything that it had written to its log and not synced by then is taken away (strace tells what that is), once a round. What the output has stays',
+  modes: ['stored', 'delivered'],
+  harm: async (arena) => {
+    const trace = join(arena.logFolder, '..', 'trace');
+    let taken = 0;
+    await arena.engine.kill();
+    for (let round = 1; round <= arena.effort.rounds; round++) {
+      const only = arena.segmentsOnly;
+      // -y tells the path of each file, -s 0 leaves out what is written.
+      await arena.startEngine({
+        strace: [...only, '-y', '-s', '0', '-e', `trace=${CALLS}`, '-o', trace],
+      });
+      await arena.flows();
+      await arena.pause(0, 400);
+      const { child } = arena.engine;
+      // strace has the other end of it, and has written everything when it ends.
+      const closed = once(child, 'close');
+      await arena.engine.kill();
+      await closed;
+      const sizes = syncedSizes(readFileSync(trace, 'utf8'));
+      if (sizes.size === 0) arena.problems.push(`round ${round}: strace saw no write to the log`);
+      for (const [path, size] of sizes) {
+        if (!existsSync(path)) continue;
+        const before = readFileSync(path).length;
+        if (size === 0) rmSync(path);
+        else if (size < before) truncateSync(path, size);
+        taken += Math.max(0, before - size);
+      }
+      arena.progress(`round ${round}: ${taken} bytes taken away so far`);
+    }
+    await arena.startEngine();
+    await arena.flows();
+    return arena.effort.rounds;
+  },
+});

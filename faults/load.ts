@@ -1,0 +1,27 @@
+import { Arena } from './arena.ts';
+import { MODES, type Fault, type LoadFault } from './fault.ts';
+
+/** A fault that happens while senders send, as one that the campaign can run. */
+export function underLoad(fault: LoadFault): Fault {
+  return {
+    name: fault.name,
+    what: fault.what,
+    modes: fault.modes ?? MODES,
+    run: async (context) => {
+      const arena = new Arena(context, fault.options ?? {});
+      try {
+        await arena.open();
+        let injections = await fault.harm(arena);
+        const verdict = await arena.close();
+        if (fault.once === true && verdict.duplicated > 0) {
+          arena.problems.push(`${verdict.duplicated} message(s) came out twice, and none may`);
+        }
+        const failures = await arena.remove();
+        if (fault.options?.failEvery !== undefined) injections = failures;
+        return { injections, verdict, problems: arena.problems };
+      } finally {
+        await arena.remove();
+      }
+    },
+  };
+}

@@ -1,0 +1,69 @@
+import { parseArgs } from 'node:util';
+import type { CampaignOptions } from './campaign.ts';
+import type { Fault } from './fault.ts';
+
+export interface Options extends CampaignOptions {
+  /** Write the results, and the table into the documentation. */
+  readonly write: boolean;
+}
+
+export const usage = (faults: readonly Fault[]): string => `Usage: npm run faults -- [options]
+
+  --rounds N     how often each fault happens in each row of the table (default 5)
+  --faults LIST  faults to run, by their names below (default: all)
+  --seconds N    how long the sink stands still (default 10)
+  --stride N     damage every N-th byte of a log only (default 1)
+  --jobs N       rows of the table to work on at a time (default 1)
+  --seed N       repeat the random choices of an earlier run
+  --write        write faults/results.json (what is not run stays as it is), and the table into docs/delivery.md
+
+Faults:
+${faults.map((fault) => `  ${keyOf(fault)}\n      ${fault.what}`).join('\n')}
+`;
+
+/** The name of a fault as one word. */
+export function keyOf({ name }: Fault): string {
+  return name.toLowerCase().replaceAll(/[^a-z0-9]+/g, '-');
+}
+
+export class UsageError extends Error {}
+
+/** Undefined when help is asked for. @throws UsageError */
+export function parseOptions(args: readonly string[], faults: readonly Fault[]): Options | undefined {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      rounds: { type: 'string', default: '5' },
+      faults: { type: 'string' },
+      seconds: { type: 'string', default: '10' },
+      stride: { type: 'string', default: '1' },
+      jobs: { type: 'string', default: '1' },
+      seed: { type: 'string' },
+      write: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  });
+  if (values.help) return undefined;
+  const chosen = values.faults?.split(',').map((key) => {
+    const fault = faults.find((each) => keyOf(each) === key);
+    if (fault === undefined) throw new UsageError(`--faults: there is no fault ${key}`);
+    return fault;
+  });
+  return {
+    faults: chosen ?? faults,
+    rounds: toCount('rounds', values.rounds),
+    seconds: toCount('seconds', values.seconds),
+    stride: toCount('stride', values.stride),
+    jobs: toCount('jobs', values.jobs),
+    seed: values.seed === undefined ? Math.trunc(Math.random() * 2 ** 31) : toCount('seed', values.seed),
+    write: values.write,
+  };
+}
+
+function toCount(name: string, text: string): number {
+  const count = Number(text);
+  if (!Number.isInteger(count) || count < 1) {
+    throw new UsageError(`--${name}: expected a whole number from 1, got ${text}`);
+  }
+  return count;
+}

@@ -1,0 +1,37 @@
+import type { Mode } from './fault.ts';
+
+/** The configuration of a stream of the campaign. `output` and `durability` are the fields of these, as YAML. */
+export function streamYaml(parts: {
+  readonly mode: Mode;
+  readonly port: number;
+  readonly log: string;
+  readonly output: string;
+  readonly durability?: string | undefined;
+  /** One more field of the input. */
+  readonly input?: string | undefined;
+  /** One more field of the stream. */
+  readonly stream?: string | undefined;
+}): string {
+  const { mode, port, log, output, durability = '', input = '', stream = '' } = parts;
+  return `
+logging: { format: json, level: info }
+health_check: { address: "127.0.0.1:0" }
+streams:
+  - id: faults
+    input:
+      type: websocket
+      mode: server
+      host: 127.0.0.1
+      port: ${port}
+      path: /in
+      codec: { type: json }
+      ack:
+        when: ${mode === 'stored' ? 'stored' : 'delivered'}
+        id: id
+        reply: '{"ack":"{{id}}"}'
+      ${input}
+    output: { ${output} }
+    ${mode === 'delivered, no log' ? '' : `durability: { path: "${log}", ${durability} }`}
+    ${stream}
+`;
+}

@@ -1,0 +1,191 @@
+import { fstatSync, statSync, type BigIntStats } from 'node:fs';
+import { resolve } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import type { ComponentConfig } from '../component/contracts.ts';
+import { Registry } from '../component/registry.ts';
+import { openConfig, type LoadedConfig } from '../config/load.ts';
+import { nearest } from '../config/nearest.ts';
+import type { Engine } from '../runtime/engine.ts';
+import type { StreamPlan } from '../runtime/plan.ts';
+import { createLogger, type Logger } from '../telemetry/logger.ts';
+import { prepareEngine } from './engine.ts';
+import { Progress } from './progress.ts';
+import { REPLAY, ReplayInput } from './replay-input.ts';
+import type { Letters } from './replay-letters.ts';
+import type { Replayed } from './replay-summary.ts';
+import { handleSignals } from './run.ts';
+import { type Shell, UsageError } from './shell.ts';
+
+const kinds = ['input', 'buffer', 'processor', 'output', 'codec'] as const;
+
+/** Has dead letters go through a stream of a file: its pipeline, output and error_output, in this process. */
+export async function configReplay(
+  shell: Shell,
+  config: string,
+  options: { file: string | undefined; stream: string | undefined },
+) {
+  const registry = await shell.registry();
+  const loaded = await openConfig(config, { registry, env: shell.env });
+  const { streams, logging } = loaded.plan;
+  const index = chosen(streams, options.stream, config);
+  const stream = streams[index]!;
+  refuseItself(stream, options.file, shell);
+
+  return async (letters: Letters): Promise<Replayed> => {
+    const input = new ReplayInput(letters);
+    const definitions = kinds.flatMap((kind) => registry.list(kind));
+    const engine = await prepareEngine(
+      replaced(loaded, index),
+      new Registry([...definitions, input.definition]),
+      // To stderr, and not to the file that a running engine may be writing.
+      createLogger({ level: 'warn', format: logging.format }),
+      shell.env,
+    );
+    const { stderr } = shell.stdio;
+    const progress = new Progress(
+      stderr,
+      stderr.isTTY && !process.stdout.isTTY,
+      () => `${input.confirmed} of ${letters.total} replayed`,
+    );
+    const failure = await run(
+      engine,
+      input,
+      letters,
+      createLogger({ level: 'info', format: logging.format }),
+    );
+    progress.stop();
+    const again = await rejected(engine);
+    const kept = stream.error_output !== undefined;
+    const notes =
+      again === 0
+        ? []
+        : [
+            `${again} of them rejected again, ${kept ? 'and in error_output' : 'and logged: there is no error_output'}`,
+          ];
+    return {
+      confirmed: input.confirmed,
+      safe: input.safe,
+      failure:
+        failure ??
+        (again > 0 && !kept ? 'messages were rejected, and no error_output keeps them' : undefined),
+      notes,
+    };
+  };
+}
+
+/** @returns what the user is told when not everything was confirmed */
+async function run(
+  engine: Engine,
+  input: ReplayInput,
+  letters: Letters,
+  logger: Logger,
+): Promise<string | undefined> {
+  const signals = handleSignals(engine, logger);
+  try {
+    const { failed } = await Promise.race([engine.run(), signals.lost]);
+    const { failure, total } = letters;
+    if (failure !== undefined) return `${failure.code}: ${failure.message}`;
+    // The reason is in the log.
+    if (failed.length > 0) return 'the stream has failed';
+    return input.confirmed < total ? 'interrupted' : undefined;
+  } finally {
+    signals.ignore();
+  }
+}
+
+/** How many messages the engine has rejected. */
+async function rejected(engine: Engine): Promise<number> {
+  const { values } = await engine.metrics.deadLetters.get();
+  return values.reduce((sum, { value }) => sum + value, 0);
+}
+
+/** @throws UsageError when it is not clear which one is meant */
+function chosen(streams: readonly StreamPlan[], id: string | undefined, config: string): number {
+  const ids = streams.map((stream) => stream.id);
+  if (id === undefined) {
+    if (streams.length === 1) return 0;
+    throw new UsageError(`${config} has ${streams.length} streams: give --stream, one of ${ids.join(', ')}`);
+  }
+  const index = ids.indexOf(id);
+  if (index >= 0) return index;
+  const meant = nearest(id, ids);
+  const hint = meant === undefined ? `it has ${ids.join(', ')}` : `did you mean ${meant}?`;
+  throw new UsageError(`--stream ${id}: no stream of ${config} is called that; ${hint}`);
+}
+
+/** The file with this stream alone, which reads the letters. */
+function replaced(loaded: LoadedConfig, index: number): LoadedConfig {
+  const { plan } = loaded;
+  const stream = plan.streams[index]!;
+  return {
+    plan: {
+      ...plan,
+      // The port is that of the engine that runs the file, and so is the log.
+      health_check: { ...plan.health_check, enabled: false },
+      streams: [
+        {
+          ...stream,
+          input: { type: REPLAY, codec: codecOf(stream.input) },
+          output: kept(stream.output),
+          error_output: stream.error_output && kept(stream.error_output),
+          durability: undefined,
+        },
+      ],
+    },
+    mistakes: (findings) =>
+      loaded.mistakes(
+        findings.map(({ path: [streams, , ...rest], message }) => ({
+          path: [streams!, index, ...rest],
+          message,
+        })),
+      ),
+  };
+}
+
+/** What is rejected, and what a log has, is from before and from behind the codec: so it takes both. */
+function codecOf(input: ComponentConfig): ComponentConfig | undefined {
+  const own = input['codec'] as ComponentConfig | undefined;
+  const inputs = input['inputs'] as readonly ComponentConfig[] | undefined;
+  if (own !== undefined || inputs === undefined) return own;
+  const [first, ...others] = inputs.map(codecOf);
+  if (others.every((other) => isDeepStrictEqual(first, other))) return first;
+  throw new UsageError(
+    'the inputs of this stream have different codecs, and a dead letter does not say whose it is; expected one codec for all',
+  );
+}
+
+/** A file that is emptied at the start of the stream has been written by then. */
+function kept(output: ComponentConfig): ComponentConfig {
+  return output.type === 'file' ? { ...output, append: true } : output;
+}
+
+/** @throws UsageError when the stream would write into what it reads */
+function refuseItself(stream: StreamPlan, file: string | undefined, shell: Shell): void {
+  for (const name of ['error_output', 'output'] as const) {
+    const output = stream[name];
+    if (output?.type !== 'file') continue;
+    const path = String(output['path']);
+    const same =
+      file === undefined
+        ? sameFile(statOf(path), statOf((shell.stdio.stdin as { fd?: number }).fd))
+        : resolve(file) === resolve(path) || sameFile(statOf(path), statOf(file));
+    if (!same) continue;
+    throw new UsageError(
+      `${path} is the ${name} of stream ${stream.id}, which would write what it is given to what it reads; copy the file and replay the copy`,
+    );
+  }
+}
+
+/** What the file system knows of a path or an open file; undefined where there is none. */
+function statOf(file: string | number | undefined): BigIntStats | undefined {
+  if (file === undefined) return undefined;
+  try {
+    return typeof file === 'number' ? fstatSync(file, { bigint: true }) : statSync(file, { bigint: true });
+  } catch {
+    return undefined;
+  }
+}
+
+function sameFile(a: BigIntStats | undefined, b: BigIntStats | undefined): boolean {
+  return a !== undefined && b !== undefined && a.isFile() && a.dev === b.dev && a.ino === b.ino;
+}

@@ -1,0 +1,109 @@
+import { z } from 'zod';
+import type { Input } from '../component/contracts.ts';
+import { defineInput } from '../component/define.ts';
+import { EndOfInputError } from '../errors.ts';
+import { createAck } from '../message/ack.ts';
+import { Batch, type Origin, type Run } from '../message/batch.ts';
+import type { Letters, NumberedLetter } from './replay-letters.ts';
+
+/** The type of the input, in a plan that no file can write. */
+export const REPLAY = 'replay';
+
+/** The letters as an input of a stream, which counts what comes of them. */
+export class ReplayInput implements Input {
+  readonly #letters: Letters;
+  readonly #blocks: AsyncGenerator<readonly NumberedLetter[], void, undefined>;
+  readonly #origins = new Origins();
+  #read = 0;
+  #confirmed = 0;
+  /** Batches that are not confirmed: how many letters were read before each. */
+  readonly #pending = new Set<number>();
+
+  constructor(letters: Letters) {
+    this.#letters = letters;
+    this.#blocks = letters.blocks();
+  }
+
+  readonly definition = defineInput({
+    type: REPLAY,
+    summary: 'Gives dead letters, with the metadata that they came with.',
+    status: 'stable',
+    schema: z.strictObject({}),
+    examples: [],
+    create: () => this,
+  });
+
+  /** How many letters are confirmed. */
+  get confirmed(): number {
+    return this.#confirmed;
+  }
+
+  /** How many of the first ones are, with none missing between them. */
+  get safe(): number {
+    const [first] = this.#pending;
+    return first ?? this.#read;
+  }
+
+  connect(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async read(signal: AbortSignal): Promise<Batch> {
+    // Stdin may never give anything: then who waits for it has to be let go.
+    const stop = (): void => this.#letters.close();
+    signal.addEventListener('abort', stop);
+    try {
+      const { value: letters, done } = await this.#blocks.next();
+      if (done === true) throw new EndOfInputError();
+      return this.#batch(letters);
+    } finally {
+      signal.removeEventListener('abort', stop);
+    }
+  }
+
+  close(): Promise<void> {
+    this.#letters.close();
+    return Promise.resolve();
+  }
+
+  #batch(letters: readonly NumberedLetter[]): Batch {
+    const before = this.#read;
+    this.#read += letters.length;
+    this.#pending.add(before);
+    const ack = createAck((error) => {
+      if (error !== undefined) return;
+      this.#pending.delete(before);
+      this.#confirmed += letters.length;
+    });
+    const runs = letters.map(({ metadata }, start): Run => ({
+      start,
+      time: metadata.ingestTime,
+      ...this.#origins.of(metadata),
+    }));
+    return new Batch(
+      letters.map(({ payload }) => payload),
+      { runs, ack },
+    );
+  }
+}
+
+/** Finds the session of a message again, so that those of one session share it as they did. */
+class Origins {
+  #key = '';
+  #origin: Origin = { source: '', ext: {} };
+
+  of({ source, ext }: NumberedLetter['metadata']): Pick<Run, 'origin' | 'sequence' | 'messageType'> {
+    const { message_type: type, sequence: number, ...session } = ext;
+    const messageType = type === 'text' || type === 'binary' ? type : undefined;
+    const sequence = number !== undefined && /^\d{1,15}$/.test(number) ? Number(number) : undefined;
+    // What is not as an input writes it stays as it is.
+    if (type !== undefined && messageType === undefined) session['message_type'] = type;
+    if (number !== undefined && String(sequence) !== number) session['sequence'] = number;
+    const key = JSON.stringify([source, session]);
+    if (key !== this.#key) {
+      this.#key = key;
+      this.#origin = { source, ext: session };
+    }
+    return { origin: this.#origin, sequence, messageType };
+  }
+}

@@ -1,0 +1,193 @@
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
+import { MillraceError, errorMessage } from '../errors.ts';
+import { readLetter, type Letter } from './replay-letter.ts';
+import { readLines } from './read-lines.ts';
+
+/** What is read at a time, in bytes. */
+const CHUNK = 256 * 1024;
+/** The longest line: text of 16 MiB may be six times that in JSON. In bytes. */
+const MAX_LINE = 256 * 1024 * 1024;
+/** So many wrong lines are told; the others are counted. */
+const TOLD = 10;
+
+export interface LettersOptions {
+  /** The file; undefined for stdin. */
+  readonly file: string | undefined;
+  readonly stdin: () => Readable;
+  /** The first lines that are left out. */
+  readonly skip: number;
+  /** Of these codes and stages only; empty for all. */
+  readonly codes: readonly string[];
+  readonly stages: readonly string[];
+}
+
+/** A letter with the number of its line. */
+export interface NumberedLetter extends Letter {
+  readonly line: number;
+}
+
+/** A line that has been read: undefined where it is empty or skipped, `other` where the letter is not asked for. */
+type Line = NumberedLetter | { readonly line: number; readonly wrong: string } | 'other' | undefined;
+
+/** The dead letters of a file or of stdin. They are read as they are asked for, so what is in memory is bounded. */
+export class Letters {
+  readonly #options: LettersOptions;
+  /** How much of the file was looked at by `check`. What comes to it after that is left for another time. */
+  #end: number | undefined;
+  #stream: Readable | undefined;
+  #given = 0;
+  #others = 0;
+  #total: number | undefined;
+  #failure: MillraceError | undefined;
+
+  constructor(options: LettersOptions) {
+    this.#options = options;
+  }
+
+  get name(): string {
+    return this.#options.file ?? 'standard input';
+  }
+
+  /** How many there are: in the file, or as far as stdin has been read. */
+  get total(): number {
+    return this.#total ?? this.#given;
+  }
+
+  /** How many were left out by code or stage. */
+  get others(): number {
+    return this.#others;
+  }
+
+  /** Why `blocks` ended before the end, if it did. */
+  get failure(): MillraceError | undefined {
+    return this.#failure;
+  }
+
+  /**
+   * Looks at the whole file, so that nothing is sent of one that has a mistake. Does nothing where it can be read once
+   * only, such as stdin.
+   * @throws MillraceError that names every line that is no dead letter
+   */
+  async check(): Promise<void> {
+    const { file } = this.#options;
+    if (file === undefined) return;
+    try {
+      const about = await stat(file);
+      if (!about.isFile() && !about.isDirectory()) return;
+      this.#end = about.size;
+    } catch (error) {
+      throw this.#unreadable(error);
+    }
+    let total = 0;
+    let mistakes = 0;
+    const told: string[] = [];
+    for await (const lines of this.#lines()) {
+      for (const line of lines) {
+        if (line === undefined || line === 'other') continue;
+        if (!('wrong' in line)) total++;
+        else if (mistakes++ < TOLD) told.push(this.#mistake(line));
+      }
+    }
+    this.#total = total;
+    if (mistakes === 0) return;
+    const more = mistakes > TOLD ? [`and ${mistakes - TOLD} more`] : [];
+    const count = mistakes === 1 ? '1 line is no dead letter' : `${mistakes} lines are no dead letters`;
+    throw invalid([`${count}; nothing was sent`, ...told, ...more].join('\n'));
+  }
+
+  /** The letters in blocks, none of which is empty. They end before a line that is none; `failure` tells. */
+  async *blocks(): AsyncGenerator<readonly NumberedLetter[], void, undefined> {
+    try {
+      for await (const lines of this.#lines()) {
+        const letters: NumberedLetter[] = [];
+        for (const line of lines) {
+          if (line === undefined) continue;
+          if (line === 'other') this.#others++;
+          else if ('wrong' in line) {
+            this.#failure = invalid(this.#mistake(line));
+            break;
+          } else letters.push(line);
+        }
+        this.#given += letters.length;
+        if (letters.length > 0) yield letters;
+        if (this.#failure !== undefined) return;
+      }
+    } catch (error) {
+      if (!(error instanceof MillraceError)) throw error;
+      this.#failure = error;
+    }
+  }
+
+  /** The number of the line that has the letter with this number, from 1; undefined where nothing can be read again. */
+  async lineOf(number: number): Promise<number | undefined> {
+    if (this.#end === undefined) return undefined;
+    let seen = 0;
+    for await (const lines of this.#lines()) {
+      for (const line of lines) {
+        if (typeof line === 'object' && ++seen === number) return line.line;
+      }
+    }
+    return undefined;
+  }
+
+  /** Stops waiting for input. */
+  close(): void {
+    this.#stream?.destroy();
+  }
+
+  #lines(): AsyncGenerator<readonly Line[], void, undefined> {
+    const { skip } = this.#options;
+    return readLines(
+      this.#chunks(),
+      MAX_LINE,
+      (line, number) => (number <= skip ? undefined : this.#line(line, number)),
+      (number) => invalid(`${this.name}:${number}: longer than ${MAX_LINE / 1024 ** 2} MiB`),
+    );
+  }
+
+  #line(text: Buffer, line: number): Line {
+    // What a torn line was ended with, or an editor left at the end.
+    if (text.length === 0) return undefined;
+    const { codes, stages } = this.#options;
+    const letter = readLetter(text);
+    if (typeof letter === 'string') return { line, wrong: letter };
+    const { code, stage } = letter;
+    const wanted =
+      (codes.length === 0 || (code !== undefined && codes.includes(code))) &&
+      (stages.length === 0 || (stage !== undefined && stages.includes(stage)));
+    return wanted ? { ...letter, line } : 'other';
+  }
+
+  #mistake({ line, wrong }: { line: number; wrong: string }): string {
+    return `${this.name}:${line}: ${wrong}`;
+  }
+
+  async *#chunks(): AsyncGenerator<Buffer, void, undefined> {
+    const { file, stdin } = this.#options;
+    if (this.#end === 0) return;
+    const end = this.#end === undefined ? Infinity : this.#end - 1;
+    this.#stream = file === undefined ? stdin() : createReadStream(file, { highWaterMark: CHUNK, end });
+    try {
+      for await (const chunk of this.#stream) yield chunk as Buffer;
+    } catch (error) {
+      throw this.#unreadable(error);
+    }
+  }
+
+  #unreadable(cause: unknown): MillraceError {
+    return new MillraceError(
+      'MILLRACE_FILE_UNAVAILABLE',
+      `cannot read ${this.name}: ${errorMessage(cause)}`,
+      {
+        cause,
+        fatal: true,
+      },
+    );
+  }
+}
+
+function invalid(message: string): MillraceError {
+  return new MillraceError('MILLRACE_REPLAY_INVALID', message, { fatal: true });
+}

@@ -1,0 +1,112 @@
+import { type Command, Option } from 'commander';
+import {
+  addClientOptions,
+  addSendingOptions,
+  type ClientOptions,
+  connectionHelp,
+  positiveInteger,
+  repeated,
+  type SendingOptions,
+} from './client-options.ts';
+import { Letters } from './replay-letters.ts';
+import { type Shell, UsageError } from './shell.ts';
+
+export interface ReplayOptions extends ClientOptions, SendingOptions {
+  readonly to: string;
+  readonly stream?: string;
+  readonly code?: readonly string[];
+  readonly stage?: readonly string[];
+  readonly skip?: number;
+}
+
+/** The options that are not about a connection. */
+const own: ReadonlySet<string> = new Set(['to', 'stream', 'code', 'stage', 'skip']);
+
+const help = `
+FILE has dead letters as error_output writes them, or what \`millrace wal PATH --export --json\` prints; - is stdin.
+It is not changed. Every line is checked before the first is sent; of stdin, what is before a wrong line is sent.
+
+--to URL sends the payloads, as \`millrace send\` does. --to CONFIG (a name that ends in .yaml, .yml, .json or .toml)
+has them go through the codec, the pipeline, the output and the error_output of a stream, with the metadata that they
+came with, in this process. Its input is not started, nor is anything else of the file.
+${connectionHelp}
+
+Examples:
+  $ millrace replay rejected.jsonl --to ws://localhost:8080/orders
+  $ millrace replay rejected.jsonl --to localhost:8080/orders --id id --ack ack --reconnect
+  $ millrace replay rejected.jsonl --to streams.yaml --stream orders --code MILLRACE_SQL_FIELD_CONFLICT
+  $ millrace wal ./data/orders.log --export --json | millrace replay - --to streams.yaml
+
+The last line on stderr says how far it came. To go on from there, or to send later what has come to the file
+meanwhile, leave out with --skip what has been sent.
+Exit codes: 0 all confirmed, 1 not, 2 a mistake on the command line.`;
+
+/** Adds `replay`. `done` is told the exit code. */
+export function addReplayCommand(program: Command, shell: Shell, done: (code: number) => void): void {
+  const command = program
+    .command('replay')
+    .description('send dead letters again, to a WebSocket server or through a stream')
+    .argument('<file>', 'the dead letters, a JSON object a line; - for stdin')
+    .requiredOption('--to <url|config>', 'a WebSocket server, or a configuration file')
+    .option('--stream <id>', 'the stream of the file, where it has several')
+    .addOption(repeated('--code <code>', 'only those with this error code; repeatable'))
+    .addOption(
+      repeated(
+        '--stage <stage>',
+        'only those that this stage rejected: codec, processor, output; repeatable',
+      ),
+    )
+    .addOption(
+      new Option('--skip <n>', 'leave out the first lines of the file, this many').argParser(positiveInteger),
+    );
+  addClientOptions(addSendingOptions(command))
+    .addHelpText('after', help)
+    .action(async (file: string, options: ReplayOptions) => {
+      const given = Object.keys(options).filter((name) => command.getOptionValueSource(name) === 'cli');
+      done(await replayCommand(shell, file === '-' ? undefined : file, options, new Set(given)));
+    });
+}
+
+/** `millrace replay FILE --to URL|CONFIG`; `given` are the options that the command line has. */
+async function replayCommand(
+  shell: Shell,
+  file: string | undefined,
+  options: ReplayOptions,
+  given: ReadonlySet<string>,
+): Promise<number> {
+  const letters = new Letters({
+    file,
+    stdin: () => shell.stdio.stdin,
+    skip: options.skip ?? 0,
+    codes: options.code ?? [],
+    stages: options.stage ?? [],
+  });
+  const replay = await target(shell, file, options, given);
+  await letters.check();
+  const replayed = await replay(letters);
+  if (replayed.failure !== undefined) shell.err(`${replayed.failure}\n`);
+  const { replaySummary } = await import('./replay-summary.ts');
+  shell.err(`${await replaySummary(letters, replayed)}\n`);
+  return replayed.failure === undefined && replayed.confirmed === letters.total ? 0 : 1;
+}
+
+async function target(
+  shell: Shell,
+  file: string | undefined,
+  options: ReplayOptions,
+  given: ReadonlySet<string>,
+) {
+  const { to, stream } = options;
+  if (to.includes('://') || !/\.(?:ya?ml|json|toml)$/i.test(to)) {
+    if (stream !== undefined) throw new UsageError('--stream is for a configuration file');
+    const { urlReplay } = await import('./replay-url.ts');
+    return urlReplay(shell, to, options);
+  }
+  for (const name of given) {
+    if (own.has(name)) continue;
+    const option = name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    throw new UsageError(`--${option} is for --to URL`);
+  }
+  const { configReplay } = await import('./replay-config.ts');
+  return await configReplay(shell, to, { file, stream });
+}

@@ -1,0 +1,92 @@
+import { isUtf8 } from 'node:buffer';
+import type { Metadata } from '../message/batch.ts';
+import { describeMessage, microsToIso } from '../message/described.ts';
+import type { StoredEntry } from '../wal/entry.ts';
+import { inspect, type Inspection } from '../wal/inspect.ts';
+import { type Shell, UsageError } from './shell.ts';
+
+export interface WalOptions {
+  readonly export?: boolean;
+  readonly json?: boolean;
+}
+
+const LF = 10;
+/** Lines are written in pieces of this size. */
+const PIECE = 64 * 1024;
+
+/**
+ * Shows what is in the log of a stream, or writes its messages to stdout. It only reads, and may do so while a stream
+ * has the log open. Resolves with 1 when the log is damaged, after all that can be read.
+ */
+export async function walCommand(shell: Shell, path: string, options: WalOptions): Promise<number> {
+  const found = await inspect(path);
+  if (options.export === true) {
+    await exportMessages(shell, found, options.json === true ? asJson : asLine);
+    shell.err(`exported ${plural(found.messages, 'message')}\n`);
+  } else await shell.out(summary(found));
+  if (found.damage === undefined) return 0;
+  shell.err(`${found.damage.code}: ${found.damage.message}\n`);
+  return 1;
+}
+
+function summary(found: Inspection): string {
+  const { entries, messages, rejected, oldest, bytes, segments, keys, inUse, damage, cutBytes } = found;
+  const bad = rejected > 0 ? `, ${rejected} of them rejected and still to go to error_output` : '';
+  const rows: [string, string][] = [
+    ['messages', `${messages} not delivered yet${bad}`],
+    ['batches', String(entries)],
+    ['oldest', oldest === undefined ? 'none' : microsToIso(oldest)],
+    ['size', `${plural(bytes, 'byte')} in ${plural(segments, 'file')}`],
+    ['keys', `${keys} remembered for dedupe`],
+    ['in use', inUse ? 'yes, a process has it open' : 'no'],
+  ];
+  // While it is in use, that is a commit which is being written.
+  if (cutBytes > 0 && !inUse) {
+    rows.push(['unfinished', `${plural(cutBytes, 'byte')} at the end, never committed`]);
+  }
+  if (damage !== undefined) rows.push(['damaged', 'yes; the figures are of what can be read']);
+  return rows.map(([name, value]) => `${name.padEnd(10)}  ${value}\n`).join('');
+}
+
+function plural(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+type Format = (payload: Uint8Array, metadata: Metadata) => string;
+
+async function exportMessages(shell: Shell, found: Inspection, format: Format): Promise<void> {
+  let lines = '';
+  for await (const entry of found.contents()) {
+    for (const { payload, metadata } of messagesOf(entry)) {
+      lines += `${format(payload, metadata)}\n`;
+      if (lines.length < PIECE) continue;
+      await shell.out(lines);
+      lines = '';
+    }
+  }
+  if (lines !== '') await shell.out(lines);
+}
+
+/** An entry's messages; those that its codec rejected come last, as they arrived. */
+function* messagesOf({ batch, rejected }: StoredEntry) {
+  for (const [index, payload] of batch.payloads.entries()) {
+    yield { payload, metadata: batch.metadata(index) };
+  }
+  if (rejected === undefined) return;
+  for (const { index } of rejected.rejections) {
+    yield { payload: rejected.batch.payloads[index]!, metadata: rejected.batch.metadata(index) };
+  }
+}
+
+function asJson(payload: Uint8Array, metadata: Metadata): string {
+  return JSON.stringify(describeMessage(payload, metadata));
+}
+
+function asLine(payload: Uint8Array, metadata: Metadata): string {
+  const lineFeed = payload.includes(LF);
+  if (!lineFeed && isUtf8(payload)) return Buffer.from(payload).toString();
+  throw new UsageError(
+    `the message of ${microsToIso(metadata.ingestTime)} from ${metadata.source} ` +
+      `${lineFeed ? 'has a line feed in it' : 'is not UTF-8'}, so it cannot be one line of text; add --json`,
+  );
+}

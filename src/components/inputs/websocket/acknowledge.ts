@@ -1,0 +1,21 @@
+import type { InputContext } from '../../../component/contracts.ts';
+import { MillraceError } from '../../../errors.ts';
+import { Acknowledger } from '../../../websocket/ack/acknowledger.ts';
+import type { WebSocketInputConfig } from './config.ts';
+
+type Config = Pick<WebSocketInputConfig, 'ack' | 'mode'>;
+
+/** What confirms messages to their senders, if `ack` asks for it. */
+export function acknowledgerOf({ ack, mode }: Config, { events }: InputContext): Acknowledger | undefined {
+  return ack && new Acknowledger(ack, mode, events);
+}
+
+/** @throws MillraceError when the stream has no log that a message could be stored in */
+export function checkAck({ ack }: Config, { durability }: InputContext): void {
+  if (ack?.when !== 'stored' || durability !== undefined) return;
+  throw new MillraceError(
+    'MILLRACE_CONFIG_INVALID',
+    '`stored` is when the log of the stream has the message, and this stream has none; expected `delivered`, or `durability` of the stream with `enabled: true`',
+    { field: 'ack.when', fatal: true },
+  );
+}

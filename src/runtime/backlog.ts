@@ -1,0 +1,302 @@
+import { Budget } from '../component/budget.ts';
+import { createAck, joinAcks, type Ack } from '../message/ack.ts';
+import { concatBatches, type Batch } from '../message/batch.ts';
+import type { StreamEvents } from '../telemetry/events.ts';
+import type { Entry } from '../wal/entry.ts';
+import type { Log, LogReader } from '../wal/log.ts';
+import { tellRejected, type DeadLetters } from './dead-letters.ts';
+
+/** How much of the stream's budget may be with the pipeline; the rest is for what has been received. */
+const PIPELINE_SHARE = 0.45;
+
+/** What the pipeline of a stream with a log may have, its buffer included. */
+export function shareOfPipeline({ limits: { messages, bytes } }: Budget): Budget {
+  return new Budget({ messages: messages * PIPELINE_SHARE, bytes: bytes * PIPELINE_SHARE });
+}
+
+/** After so long with a full budget, what waits for the pipeline is left to the log. Milliseconds. */
+const SPILL_AFTER = 500;
+
+/** What waits is given on in batches of at most this size, as an `Inbox` does. */
+const MAX_BATCH_MESSAGES = 16_384;
+const MAX_BATCH_BYTES = 4 * 1024 * 1024;
+
+/** What counts in a budget. */
+type Size = Pick<Batch, 'length' | 'bytes'>;
+
+/** One entry of the log on its way to the pipeline. */
+interface Item {
+  readonly number: number;
+  /** Its ack is the entry's. */
+  readonly batch: Batch;
+  readonly rejected: Entry['rejected'];
+  /** Whoever sent it waits until it is delivered, so it cannot be left to the log alone. */
+  readonly awaited: boolean;
+}
+
+/**
+ * What the log has and the pipeline has not, in order.
+ *
+ * While the pipeline keeps up, batches go to it from memory and the log is only written. When it has stood still for a
+ * while, what waits is dropped from memory and read from the log when its turn comes, so that the input can go on
+ * until the log is full.
+ */
+export class Backlog {
+  readonly #log: Log;
+  readonly #budget: Budget;
+  readonly #deadLetters: DeadLetters;
+  readonly #events: StreamEvents;
+  readonly #changed: () => void;
+  #ready: Item[] = [];
+  /** Items of entries that are behind others which must be read from the log first. */
+  readonly #kept = new Map<number, Item>();
+  /** Reads what is not in memory: the entries from `#next` to `#committed`. */
+  #reader: LogReader | undefined;
+  /** The number of the next entry that `#ready` does not have. */
+  #next: number;
+  #committed: number;
+  /** What comes next is not kept in memory; then there is something behind. */
+  #spilling = false;
+  /** What the pipeline has. */
+  readonly #handed: Budget;
+  /** What the budget counts of them. */
+  readonly #counted = new Set<Size>();
+  readonly #undelivered = new Map<number, (() => void)[]>();
+  #spillTimer: NodeJS.Timeout | undefined;
+  readonly #unsubscribe: () => void;
+
+  /** Begins with what the log has of before. `changed` is called when the pipeline may take more. */
+  constructor(
+    log: Log,
+    parts: {
+      budget: Budget;
+      share: Budget;
+      deadLetters: DeadLetters;
+      events: StreamEvents;
+      changed: () => void;
+    },
+  ) {
+    this.#log = log;
+    this.#budget = parts.budget;
+    this.#handed = parts.share;
+    this.#deadLetters = parts.deadLetters;
+    this.#events = parts.events;
+    this.#changed = parts.changed;
+    const { first, last, entries } = log.recovered;
+    this.#next = entries > 0 ? first : last + 1;
+    this.#committed = last;
+    this.#unsubscribe = this.#budget.onChange({
+      full: () => this.#startSpillTimer(),
+      room: () => this.#stopSpillTimer(),
+    });
+  }
+
+  /** True while there are entries that only the log has. */
+  get behind(): boolean {
+    return this.#next <= this.#committed;
+  }
+
+  /** Calls `act` when an entry has been delivered, or at once if it has. */
+  whenDelivered(entry: number, act: () => void): void {
+    const waiting = this.#undelivered.get(entry);
+    if (waiting !== undefined) waiting.push(act);
+    else if (this.#log.has(entry)) this.#undelivered.set(entry, [act]);
+    else act();
+  }
+
+  /**
+   * What the pipeline gets next; undefined when there is nothing, or it has enough. `draining`: of what only the log has,
+   * no more than somebody waits for.
+   * @throws MillraceError MILLRACE_WAL_DAMAGED, MILLRACE_WAL_FAILED
+   */
+  async take(draining: boolean): Promise<Batch | undefined> {
+    while (this.#hasRoom) {
+      const items = this.#takeReady();
+      if (items.length > 0) {
+        const batch = this.#give(items);
+        if (batch !== undefined) return batch;
+      } else if (this.behind && (!draining || this.#kept.size > 0)) await this.#readBack();
+      else return undefined;
+    }
+    return undefined;
+  }
+
+  /** True when `take` has nothing more to give, whatever the pipeline has. */
+  isDrained(draining: boolean): boolean {
+    return this.#ready.length === 0 && (!this.behind || (draining && this.#kept.size === 0));
+  }
+
+  async close(): Promise<void> {
+    this.#stopSpillTimer();
+    this.#unsubscribe();
+    await this.#reader?.close();
+  }
+
+  /** The log has a batch: it is the last so far. Its own ack fires now, unless its sender waits until it is delivered. */
+  committed(batch: Batch, number: number): void {
+    const behind = this.behind || this.#spilling;
+    this.#spilling = false;
+    this.#committed = number;
+    const { when, rejected } = batch.intake ?? {};
+    const awaited = when === 'delivered';
+    if (behind && !awaited) {
+      tellRejected(rejected);
+      return batch.ack.ack();
+    }
+    const item = {
+      number,
+      batch: batch.withAck(
+        awaited ? this.#awaitedAck(number, batch.ack) : this.#countedAck(number, rejected?.batch ?? batch),
+      ),
+      rejected,
+      awaited,
+    };
+    if (behind) this.#kept.set(number, item);
+    else {
+      this.#ready.push(item);
+      this.#next = number + 1;
+    }
+    if (awaited) return;
+    tellRejected(rejected);
+    // Counted already as the log's, so that the budget does not seem to have room for a moment.
+    batch.ack.ack();
+  }
+
+  /** The ack of an entry whose sender waits for it, and whose input counts it. */
+  #awaitedAck(number: number, input: Ack): Ack {
+    return createAck((error) => {
+      if (error !== undefined) return input.nack(error);
+      this.#delivered(number);
+      input.ack();
+    });
+  }
+
+  /** The ack of an entry that its input does not count any more; this does, until the pipeline stands still. */
+  #countedAck(number: number, { length, bytes }: Size): Ack {
+    const size = { length, bytes };
+    this.#counted.add(size);
+    this.#budget.add(length, bytes);
+    return createAck((error) => {
+      if (this.#counted.delete(size)) this.#budget.release(length, bytes);
+      if (error === undefined) this.#delivered(number);
+    });
+  }
+
+  #delivered(number: number): void {
+    this.#log.ack(number);
+    const waiting = this.#undelivered.get(number);
+    this.#undelivered.delete(number);
+    for (const act of waiting ?? []) act();
+  }
+
+  get #hasRoom(): boolean {
+    const { messages, bytes, limits } = this.#handed;
+    return messages === 0 || (messages < limits.messages && bytes < limits.bytes);
+  }
+
+  /** The next items that make a batch. */
+  #takeReady(): Item[] {
+    let count = 0;
+    let messages = 0;
+    let bytes = 0;
+    for (const { batch } of this.#ready) {
+      if (
+        count > 0 &&
+        (messages + batch.length > MAX_BATCH_MESSAGES || bytes + batch.bytes > MAX_BATCH_BYTES)
+      )
+        break;
+      count++;
+      messages += batch.length;
+      bytes += batch.bytes;
+    }
+    return this.#ready.splice(0, count);
+  }
+
+  /** @returns what the pipeline gets of them; undefined when that is nothing */
+  #give(items: readonly Item[]): Batch | undefined {
+    const batches: Batch[] = [];
+    for (const item of items) {
+      const { rejected } = item;
+      const ack = this.#handedAck(item.batch.ack, rejected?.batch ?? item.batch);
+      if (rejected !== undefined) {
+        this.#deadLetters.reject('codec', rejected.batch.withAck(ack), rejected.rejections);
+      }
+      if (item.batch.length > 0) batches.push(item.batch.withAck(ack));
+      else ack.ack();
+    }
+    if (batches.length < 2) return batches[0];
+    return concatBatches(batches, joinAcks(batches.map(({ ack }) => ack)));
+  }
+
+  #handedAck(ack: Ack, { length, bytes }: Size): Ack {
+    this.#handed.add(length, bytes);
+    return createAck((error) => {
+      this.#handed.release(length, bytes);
+      this.#changed();
+      if (error === undefined) ack.ack();
+      else ack.nack(error);
+    });
+  }
+
+  /** Reads the next entries that are not in memory, as many as make a batch. */
+  async #readBack(): Promise<void> {
+    this.#reader ??= this.#log.reader(this.#next);
+    let messages = 0;
+    let bytes = 0;
+    while (this.behind && messages < MAX_BATCH_MESSAGES && bytes < MAX_BATCH_BYTES) {
+      const last = this.#committed;
+      const entry = await this.#reader.next();
+      if (entry === undefined) {
+        // Nothing up to there; what was committed meanwhile may not have been seen.
+        this.#next = last + 1;
+        continue;
+      }
+      const { number, batch, rejected } = entry;
+      const size = rejected?.batch ?? batch;
+      messages += size.length;
+      bytes += size.bytes;
+      const kept = this.#kept.get(number);
+      this.#kept.delete(number);
+      // Not counted: this reads no more than the pipeline may have.
+      const ack = createAck((error) => {
+        if (error === undefined) this.#delivered(number);
+      });
+      this.#ready.push(kept ?? { number, batch: batch.withAck(ack), rejected, awaited: false });
+      this.#next = number + 1;
+    }
+    if (this.behind) return;
+    const reader = this.#reader;
+    this.#reader = undefined;
+    await reader.close();
+  }
+
+  /** The pipeline has stood still: what waits for it is left to the log, and the input gets the whole budget. */
+  #spill(): void {
+    this.#spillTimer = undefined;
+    if (this.#counted.size > 0) this.#leaveToLog();
+    // By what is not in the log yet, as its disk is slow, or by what is awaited: others may come to be counted behind.
+    if (this.#budget.full) this.#startSpillTimer();
+  }
+
+  #leaveToLog(): void {
+    if (this.#ready.length > 0) {
+      this.#next = this.#ready[0]!.number;
+      for (const item of this.#ready) if (item.awaited) this.#kept.set(item.number, item);
+      this.#ready = [];
+    }
+    this.#spilling = true;
+    this.#events.spilled();
+    const counted = [...this.#counted];
+    this.#counted.clear();
+    for (const { length, bytes } of counted) this.#budget.release(length, bytes);
+  }
+
+  #startSpillTimer(): void {
+    this.#spillTimer ??= setTimeout(() => this.#spill(), SPILL_AFTER);
+  }
+
+  #stopSpillTimer(): void {
+    clearTimeout(this.#spillTimer);
+    this.#spillTimer = undefined;
+  }
+}

@@ -1,0 +1,166 @@
+import type { Budget } from '../component/budget.ts';
+import type { Durability, Source } from '../component/contracts.ts';
+import { Waker } from '../component/waker.ts';
+import { EndOfInputError } from '../errors.ts';
+import type { Batch, Keys } from '../message/batch.ts';
+import type { StreamEvents } from '../telemetry/events.ts';
+import type { Log, LogOptions } from '../wal/log.ts';
+import { Backlog } from './backlog.ts';
+import type { DeadLetters } from './dead-letters.ts';
+
+/** So much may be on its way into the log before the input has to wait. Bytes. */
+const MAX_APPENDING = 4 * 1024 * 1024;
+
+interface Parts {
+  readonly source: (durability: Durability) => Source;
+  readonly options: LogOptions;
+  readonly budget: Budget;
+  /** Of `budget`, for the pipeline. */
+  readonly share: Budget;
+  readonly deadLetters: DeadLetters;
+  readonly events: StreamEvents;
+}
+
+/**
+ * A stream's input with a log behind it: what has been read is given on once the log has it, and the log forgets it when
+ * it has been delivered. What the log has of before the start comes first.
+ */
+export class DurableSource implements Source, Durability {
+  readonly #source: Source;
+  readonly #parts: Parts;
+  #log: Log | undefined;
+  #backlog: Backlog | undefined;
+  #appending = 0;
+  #failure: { error: unknown } | undefined;
+  #ended = false;
+  #draining = false;
+  readonly #room = new Waker();
+  readonly #waker = new Waker();
+  /** Counts what has happened that `read` must look at. */
+  #changes = 0;
+  #closed = false;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    this.#source = parts.source(this);
+  }
+
+  get listens(): boolean {
+    return this.#source.listens;
+  }
+
+  prepare(): Promise<void> {
+    return this.#source.prepare();
+  }
+
+  dial(signal: AbortSignal): Promise<void> {
+    return this.#source.dial(signal);
+  }
+
+  notReady(): string | undefined {
+    if (this.#log === undefined) return `the log in ${this.#parts.options.path} is being read`;
+    return this.#log.blocked ?? this.#source.notReady();
+  }
+
+  measure(): void {
+    if (this.#log !== undefined) this.#parts.events.logMeasured(this.#log.entries, this.#log.bytes);
+  }
+
+  recoveredKeys(space: string): readonly (Keys & { readonly entry: number })[] {
+    return (this.#log?.keys ?? []).filter((keys) => keys.space === space);
+  }
+
+  whenDelivered(entry: number, act: () => void): void {
+    if (this.#backlog === undefined) act();
+    else this.#backlog.whenDelivered(entry, act);
+  }
+
+  async read(signal: AbortSignal): Promise<Batch> {
+    const backlog = (this.#backlog ??= await this.#open(signal));
+    for (;;) {
+      signal.throwIfAborted();
+      if (this.#failure !== undefined) throw this.#failure.error;
+      const changes = this.#changes;
+      const batch = await backlog.take(this.#draining);
+      if (batch !== undefined) return batch;
+      if (this.#ended && this.#appending === 0 && backlog.isDrained(this.#draining)) {
+        if (backlog.behind) this.#parts.events.leftInLog(this.#log!.entries);
+        throw new EndOfInputError();
+      }
+      // Something may have happened while it was taking.
+      if (changes === this.#changes) await this.#waker.wait(signal);
+    }
+  }
+
+  drain(): void {
+    this.#draining = true;
+    this.#source.drain();
+    this.#changed();
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#source.close();
+    await this.#backlog?.close();
+    await this.#log?.close();
+  }
+
+  async #open(signal: AbortSignal): Promise<Backlog> {
+    // Loaded by streams that have a log only.
+    const { Log } = await import('../wal/log.ts');
+    const log = await Log.open(this.#parts.options);
+    if (this.#closed) {
+      await log.close();
+      throw new EndOfInputError();
+    }
+    this.#log = log;
+    const backlog = new Backlog(log, { ...this.#parts, changed: () => this.#changed() });
+    void this.#run(log, backlog, signal);
+    return backlog;
+  }
+
+  /** Reads the input into the log until it ends. */
+  async #run(log: Log, backlog: Backlog, signal: AbortSignal): Promise<void> {
+    try {
+      for (;;) {
+        while (this.#appending >= MAX_APPENDING) {
+          await this.#room.wait(signal);
+          signal.throwIfAborted();
+          if (this.#failure !== undefined) return;
+        }
+        this.#append(log, backlog, await this.#source.read(signal));
+      }
+    } catch (error) {
+      if (error instanceof EndOfInputError) this.#ended = true;
+      else this.#failure ??= { error };
+      this.#changed();
+    }
+  }
+
+  #append(log: Log, backlog: Backlog, batch: Batch): void {
+    const { rejected, keys } = batch.intake ?? {};
+    // At least a byte, so that an empty batch counts as well.
+    const size = batch.bytes + (rejected?.batch.bytes ?? 0) + 1;
+    this.#appending += size;
+    log
+      .append({ batch, rejected, keys })
+      .then(
+        (number) => backlog.committed(batch, number),
+        (error: unknown) => {
+          batch.ack.nack(error);
+          this.#failure ??= { error };
+        },
+      )
+      .finally(() => {
+        this.#appending -= size;
+        this.#room.wake();
+        this.#changed();
+      });
+  }
+
+  #changed(): void {
+    this.#changes++;
+    this.#waker.wake();
+  }
+}

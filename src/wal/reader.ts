@@ -1,0 +1,89 @@
+import { join } from 'node:path';
+import type { StoredEntry } from './entry.ts';
+import { decodeEntry, entryNumber } from './entry-codec.ts';
+import { damaged, failed, Flaw } from './faults.ts';
+import { recordTypes, segmentName } from './format.ts';
+import { Scanner } from './scanner.ts';
+import type { Segment } from './segment.ts';
+
+/** What a reader sees of its log. */
+export interface LogView {
+  readonly path: string;
+  /** Oldest first. */
+  readonly segments: () => readonly Segment[];
+  readonly acknowledged: (number: number) => boolean;
+}
+
+/** Reads entries in order. It holds one chunk of a segment, or one record, and follows what is written meanwhile. */
+export class LogReader {
+  readonly #view: LogView;
+  #from: number;
+  #segment: Segment | undefined;
+  #scanner: Scanner | undefined;
+
+  constructor(view: LogView, from: number) {
+    this.#view = view;
+    this.#from = from;
+  }
+
+  /**
+   * The next entry that is not acknowledged; undefined at the end of what is committed for now.
+   * @throws MillraceError MILLRACE_WAL_DAMAGED for what is not as it was written, MILLRACE_WAL_FAILED
+   */
+  async next(): Promise<StoredEntry | undefined> {
+    for (;;) {
+      const scanner = (this.#scanner ??= await this.#open());
+      if (scanner === undefined) return undefined;
+      const segment = this.#segment!;
+      // Before the look at its size: what is committed after a segment is not in it.
+      const whole = this.#view.segments().at(-1) !== segment;
+      const entry = await this.#nextOf(scanner, segment);
+      if (entry !== undefined) return entry;
+      if (!whole) return undefined;
+      await this.close();
+      this.#from = Math.max(this.#from, segment.lastEntry + 1);
+    }
+  }
+
+  async close(): Promise<void> {
+    const scanner = this.#scanner;
+    this.#scanner = undefined;
+    await scanner?.close();
+  }
+
+  async #open(): Promise<Scanner | undefined> {
+    const { path, segments } = this.#view;
+    for (;;) {
+      const from = this.#from;
+      const segment = segments().find(({ lastEntry }) => lastEntry >= from);
+      if (segment === undefined) return undefined;
+      const place = segment.places.findLast(({ entry }) => entry <= from) ?? segment.places[0]!;
+      this.#segment = segment;
+      try {
+        return await Scanner.open(join(path, segmentName(segment.number)), segment.seed, place);
+      } catch (error) {
+        // Deleted in between, because all that was in it is acknowledged.
+        if (!segments().includes(segment)) continue;
+        throw failed(path, 'read', error);
+      }
+    }
+  }
+
+  async #nextOf(scanner: Scanner, segment: Segment): Promise<StoredEntry | undefined> {
+    const { path, acknowledged } = this.#view;
+    try {
+      for (;;) {
+        const record = await scanner.next(segment.readable);
+        if (record === undefined) return undefined;
+        if (record.type !== recordTypes.entry) continue;
+        const number = entryNumber(record.content);
+        if (number < this.#from) continue;
+        this.#from = number + 1;
+        if (!acknowledged(number)) return decodeEntry(record.content);
+      }
+    } catch (error) {
+      if (error instanceof Flaw) throw damaged(path, segmentName(segment.number), error);
+      throw failed(path, 'read', error);
+    }
+  }
+}

@@ -1,0 +1,69 @@
+import type { Acknowledged } from './acknowledged.ts';
+import { recordTypes } from './format.ts';
+import { encodeReclaimed, type RememberedKeys } from './remembered-keys.ts';
+import { onNoSpace } from './segment.ts';
+import type { Store } from './store.ts';
+
+/** Deletes segments in which all is acknowledged. Keys of theirs that still count are written again before. */
+export class Reclaimer {
+  readonly #store: Store;
+  readonly #acknowledged: Acknowledged;
+  readonly #keys: RememberedKeys;
+  /** That segments are forgotten, and the keys that were in them, could not be written yet. */
+  #owed = false;
+
+  constructor(store: Store, acknowledged: Acknowledged, keys: RememberedKeys) {
+    this.#store = store;
+    this.#acknowledged = acknowledged;
+    this.#keys = keys;
+  }
+
+  /** True when a segment can be deleted. */
+  get due(): boolean {
+    return this.#last() !== undefined;
+  }
+
+  async reclaim(): Promise<void> {
+    const last = this.#last();
+    if (last === undefined) return;
+    this.#store.forget(last + 1);
+    this.#owed = true;
+    try {
+      await this.writeOwed();
+      await this.#store.sync();
+    } catch (error) {
+      onNoSpace(error);
+      // What frees space must not need any.
+      await this.#store.syncMark();
+    }
+    await this.#store.deleteForgotten();
+  }
+
+  /** Deletes everything, for a disk that is so full that nothing can be written before. All must be acknowledged. */
+  async deleteAll(): Promise<void> {
+    this.#owed = true;
+    await this.#store.deleteAll();
+  }
+
+  /** Writes what could not be written when segments were forgotten. @throws NoSpaceError */
+  async writeOwed(): Promise<void> {
+    if (!this.#owed) return;
+    const { oldest } = this.#store;
+    const carried = this.#keys.carry(oldest - 1, Date.now());
+    await this.#store.write([
+      { type: recordTypes.reclaimed, record: encodeReclaimed(oldest, carried.groups) },
+    ]);
+    carried.moved(this.#store.active!);
+    this.#owed = false;
+  }
+
+  /** The segment up to which all entries are acknowledged, of those that are not written any more. */
+  #last(): number | undefined {
+    let last: number | undefined;
+    for (const { number, lastEntry } of this.#store.segments) {
+      if (number === this.#store.active || lastEntry >= this.#acknowledged.first) break;
+      last = number;
+    }
+    return last;
+  }
+}

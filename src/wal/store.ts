@@ -1,0 +1,190 @@
+import { unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isNoSpace } from './faults.ts';
+import { HEADER_BYTES, sealRecord, segmentName, type RecordType } from './format.ts';
+import { MarkFile } from './mark.ts';
+import type { Recovery } from './recovery.ts';
+import { ActiveSegment, syncFolder, type Segment } from './segment.ts';
+
+/** A record that is to be written; not sealed yet. */
+export interface NewRecord {
+  readonly type: RecordType;
+  readonly record: Buffer;
+  /** The number of the entry that it is. */
+  readonly entry?: number;
+}
+
+/** The files of a log that is open: begins, writes, syncs and deletes segments, and numbers the records. */
+export class Store {
+  readonly #path: string;
+  /** When the next segment is begun. */
+  readonly segmentBytes: number;
+  readonly #mark: MarkFile;
+  readonly #segments: Segment[];
+  #active: ActiveSegment | undefined;
+  #nextSegment: number;
+  #nextRecord: number;
+  /** The first record that may not be on the disk. */
+  #undurable: number;
+  /** The last entry that is written. */
+  #lastEntry: number;
+  #oldest: number;
+  #bytes: number;
+
+  private constructor(path: string, segmentBytes: number, recovery: Recovery, mark: MarkFile) {
+    this.#path = path;
+    this.segmentBytes = segmentBytes;
+    this.#mark = mark;
+    this.#segments = [...recovery.segments];
+    this.#nextSegment = recovery.nextSegment;
+    this.#nextRecord = recovery.nextRecord;
+    this.#undurable = recovery.nextRecord;
+    this.#lastEntry = recovery.lastEntry;
+    this.#oldest = recovery.oldest;
+    this.#bytes = this.#segments.reduce((sum, { size }) => sum + size, 0);
+  }
+
+  static async open(path: string, segmentBytes: number, recovery: Recovery): Promise<Store> {
+    const store = new Store(path, segmentBytes, recovery, await MarkFile.open(path));
+    store.#writeMark();
+    return store;
+  }
+
+  /** Of all segments. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Oldest first. */
+  get segments(): readonly Segment[] {
+    return this.#segments;
+  }
+
+  /** Segments before this one are deleted, or are about to be. */
+  get oldest(): number {
+    return this.#oldest;
+  }
+
+  /** The number of the segment that is written; undefined when none is. */
+  get active(): number | undefined {
+    return this.#active?.number;
+  }
+
+  /**
+   * Writes records, all of them or none; a new segment is begun for them where one is due.
+   * @throws NoSpaceError; after any other error it is not known what is on the disk
+   */
+  async write(records: readonly NewRecord[]): Promise<void> {
+    const bytes = records.reduce((sum, { record }) => sum + record.length, 0);
+    const full =
+      this.#active !== undefined &&
+      this.#active.size > HEADER_BYTES &&
+      this.#active.size + bytes > this.segmentBytes;
+    if (this.#active === undefined || full) await this.begin();
+    const active = this.#active!;
+    let number = this.#nextRecord;
+    let offset = active.size;
+    for (const { type, record, entry } of records) {
+      sealRecord(record, { number, type, pending: number - this.#undurable }, active.seed);
+      if (entry !== undefined) active.note({ record: number, entry, offset });
+      number++;
+      offset += record.length;
+    }
+    await active.write(
+      records.map(({ record }) => record),
+      bytes,
+    );
+    this.#nextRecord = number;
+    this.#bytes += bytes;
+    this.#lastEntry = records.findLast(({ entry }) => entry !== undefined)?.entry ?? this.#lastEntry;
+  }
+
+  /** What is written is committed: readers may have it. */
+  commit(): void {
+    this.#active?.commit(this.#lastEntry);
+  }
+
+  /** Resolves when all that is written is on the disk. */
+  async sync(): Promise<void> {
+    const active = this.#active;
+    if (active === undefined) return;
+    await active.sync();
+    this.#undurable = this.#nextRecord;
+    this.#writeMark();
+  }
+
+  /** Begins a segment. @throws NoSpaceError */
+  async begin(): Promise<void> {
+    await this.sync();
+    const header = {
+      segment: this.#nextSegment,
+      firstRecord: this.#nextRecord,
+      firstEntry: this.#lastEntry + 1,
+      oldest: this.#oldest,
+    };
+    const before = this.#active;
+    const active = await ActiveSegment.create(this.#path, header);
+    before?.commit(this.#lastEntry);
+    await before?.close();
+    this.#active = active;
+    this.#nextSegment++;
+    this.#segments.push(active);
+    this.#bytes += active.size;
+    this.#writeMark();
+  }
+
+  /** From here on, what is before the segment `oldest` does not count. */
+  forget(oldest: number): void {
+    this.#oldest = oldest;
+  }
+
+  /** Has it on the disk that segments are forgotten, in the one file that needs no space for that. */
+  async syncMark(): Promise<void> {
+    this.#writeMark();
+    try {
+      await this.#mark.sync();
+    } catch (error) {
+      // A mark that was never written before needs space. Without it, more is kept than must be.
+      if (!isNoSpace(error)) throw error;
+    }
+  }
+
+  /** Deletes the segments that are forgotten. */
+  async deleteForgotten(): Promise<void> {
+    while (this.#segments.length > 0 && this.#segments[0]!.number < this.#oldest) {
+      const { number, size } = this.#segments.shift()!;
+      if (number === this.#active?.number) {
+        await this.#active.close();
+        this.#active = undefined;
+      }
+      await unlink(join(this.#path, segmentName(number)));
+      // One at a time, so that after a power cut none is missing between others.
+      await syncFolder(this.#path);
+      this.#bytes -= size;
+    }
+  }
+
+  /** Forgets and deletes all segments: for a disk that is so full that no other can be begun before. */
+  async deleteAll(): Promise<void> {
+    await this.sync();
+    this.forget(this.#nextSegment);
+    await this.syncMark();
+    await this.deleteForgotten();
+  }
+
+  async close(): Promise<void> {
+    await Promise.allSettled([this.#active?.close(), this.#mark.close()]);
+  }
+
+  #writeMark(): void {
+    const last = this.#segments.at(-1);
+    if (last === undefined) return;
+    this.#mark.write({
+      segment: last.number,
+      offset: this.#active?.durable ?? last.size,
+      oldest: this.#oldest,
+      nextRecord: this.#nextRecord,
+      nextEntry: this.#lastEntry + 1,
+    });
+  }
+}

@@ -1,0 +1,180 @@
+import { createAck } from '../../message/ack.ts';
+import type { Batch } from '../../message/batch.ts';
+import { parseJsonPath, textAt, tokenAt, type JsonPath } from '../../message/json-path.ts';
+import type { ComponentEvents } from '../../telemetry/events.ts';
+import type { Session } from '../session.ts';
+import type { AckConfig } from './fields.ts';
+import { Frames } from './frames.ts';
+import { Ledger, ledgerOf } from './ledger.ts';
+import { Replies } from './replies.ts';
+import { compileReply, rejectReplyNames, replyNames, type Reply, type ReplyValues } from './reply.ts';
+
+/** A reply for several messages has the ids of at most so many. */
+const MAX_IDS = 1000;
+
+/** A reason is cut to so many characters: what a database says of a message can be long. */
+const LONGEST_REASON = 500;
+
+/** Neighbouring messages of one session in a batch. */
+interface Part {
+  /** Index of the first. */
+  readonly start: number;
+  readonly end: number;
+  /** The number of the first. */
+  readonly sequence: number;
+  readonly utf8: boolean;
+}
+
+/** Tells the senders of messages that they are confirmed, or rejected. */
+export class Acknowledger {
+  readonly #when: AckConfig['when'];
+  readonly #path: JsonPath | undefined;
+  readonly #reply: Reply;
+  readonly #rejectReply: Reply | undefined;
+  readonly #batch: boolean;
+  readonly #limit: number;
+  readonly #frames: Frames | undefined;
+  readonly #events: ComponentEvents;
+
+  constructor(config: AckConfig, mode: 'client' | 'server', events: ComponentEvents) {
+    this.#when = config.when;
+    this.#path = config.id === undefined ? undefined : parseJsonPath(config.id);
+    this.#reply = compileReply(config.reply, replyNames);
+    this.#rejectReply =
+      config.reject_reply === undefined ? undefined : compileReply(config.reject_reply, rejectReplyNames);
+    this.#batch = config.batch;
+    this.#limit = config.max_unacknowledged;
+    this.#frames = mode === 'server' ? new Frames() : undefined;
+    this.#events = events;
+  }
+
+  /** The session's messages are confirmed to it from now on. */
+  add(session: Session): void {
+    session.ledger = new Ledger(session, this.#limit);
+  }
+
+  /** The batch, whose ack has its messages' replies sent. */
+  track(batch: Batch): Batch {
+    return batch.withIntake({ when: this.#when }).withAck(
+      createAck((error) => {
+        if (error !== undefined) return batch.ack.nack(error);
+        this.#confirm(batch);
+        batch.ack.ack();
+      }),
+    );
+  }
+
+  #confirm(batch: Batch): void {
+    const { runs, length } = batch;
+    const parts = new Map<Ledger, Part[]>();
+    for (const [index, { origin, start, sequence, messageType }] of runs.entries()) {
+      // What tells of sessions is not numbered, and nobody sent it.
+      const ledger = sequence === undefined ? undefined : ledgerOf(origin);
+      if (ledger === undefined) continue;
+      const end = runs[index + 1]?.start ?? length;
+      const part = { start, end, sequence: sequence!, utf8: messageType === 'text' };
+      const list = parts.get(ledger);
+      if (list === undefined) parts.set(ledger, [part]);
+      else list.push(part);
+    }
+    for (const [ledger, list] of parts) {
+      const last = list.at(-1)!;
+      const range = [list[0]!.sequence, last.sequence + last.end - last.start - 1] as const;
+      if (!ledger.session.open || !ledger.session.connection.writable) ledger.confirm(...range);
+      else if (this.#batch) this.#replyToAll(ledger, batch, list, range);
+      else this.#replyToEach(ledger, batch, list, range);
+    }
+  }
+
+  #replyToEach(
+    ledger: Ledger,
+    { payloads }: Batch,
+    parts: readonly Part[],
+    range: readonly [number, number],
+  ): void {
+    const replies = new Replies(ledger, this.#frames, this.#events);
+    for (const { start, end, sequence, utf8 } of parts) {
+      for (let index = start; index < end; index++) {
+        const number = sequence + index - start;
+        if (this.#rejected(replies, ledger, number, payloads[index]!, utf8)) continue;
+        replies.add(
+          this.#reply,
+          this.#reply.render((name, token) =>
+            name === 'sequence' ? String(number) : this.#idOf(payloads[index]!, number, utf8, token),
+          ),
+        );
+      }
+    }
+    ledger.confirm(...range);
+    replies.send();
+  }
+
+  #replyToAll(
+    ledger: Ledger,
+    { payloads }: Batch,
+    parts: readonly Part[],
+    range: readonly [number, number],
+  ): void {
+    const replies = new Replies(ledger, this.#frames, this.#events);
+    const { uses } = this.#reply;
+    const wantsIds = uses.has('ids');
+    let ids: string[] = [];
+    const lists = [ids];
+    let count = 0;
+    for (const { start, end, sequence, utf8 } of parts) {
+      for (let index = start; index < end; index++) {
+        const number = sequence + index - start;
+        if (this.#rejected(replies, ledger, number, payloads[index]!, utf8)) continue;
+        count++;
+        if (!wantsIds) continue;
+        const id = this.#idOf(payloads[index]!, number, utf8, true);
+        if (id === undefined) {
+          replies.withoutId++;
+          continue;
+        }
+        if (ids.length === MAX_IDS) lists.push((ids = []));
+        ids.push(id);
+      }
+    }
+    const before = ledger.confirmed;
+    ledger.confirm(...range);
+    const advanced = ledger.confirmed > before;
+    if (wantsIds) {
+      for (const each of lists) {
+        if (each.length > 0) {
+          replies.add(
+            this.#reply,
+            this.#reply.render((name) => (name === 'ids' ? each.join(',') : String(ledger.confirmed))),
+          );
+        }
+      }
+    } else if (uses.has('sequence') ? advanced : count > 0) {
+      replies.add(
+        this.#reply,
+        this.#reply.render(() => String(ledger.confirmed)),
+      );
+    }
+    replies.send();
+  }
+
+  /** Whether the message was rejected; then it is told so, if anything is said of it. */
+  #rejected(replies: Replies, ledger: Ledger, number: number, payload: Uint8Array, utf8: boolean): boolean {
+    const error = ledger.rejection(number);
+    if (error === undefined) return false;
+    const reply = this.#rejectReply;
+    if (reply === undefined) return true;
+    const values: ReplyValues = (name, token) => {
+      if (name === 'id') return this.#idOf(payload, number, utf8, token);
+      if (name === 'sequence') return String(number);
+      const text = name === 'code' ? error.code : error.message.slice(0, LONGEST_REASON);
+      return token ? JSON.stringify(text) : text;
+    };
+    replies.add(reply, reply.render(values));
+    return true;
+  }
+
+  #idOf(payload: Uint8Array, number: number, utf8: boolean, token: boolean): string | undefined {
+    if (this.#path === undefined) return String(number);
+    return token ? tokenAt(payload, this.#path, utf8) : textAt(payload, this.#path, utf8);
+  }
+}

@@ -1,0 +1,146 @@
+import type { IncomingMessage } from 'node:http';
+import type { WebSocket } from 'ws';
+import type { SessionDirectory } from '../../component/sessions.ts';
+import { createAck } from '../../message/ack.ts';
+import type { Batch } from '../../message/batch.ts';
+import type { Incoming } from '../dialect.ts';
+import { queryOf } from '../server/request.ts';
+import type { Session } from '../session.ts';
+import { CLOSE_TIMEOUT } from '../timeouts.ts';
+import { PubSubConnection } from './connection.ts';
+import { Groups } from './groups.ts';
+import { PubSubOrigin, type Sender } from './origins.ts';
+import { PLAIN, RELIABLE } from './protocol.ts';
+import { ServerMessages } from './server-messages.ts';
+
+/** Connections that are kept without a socket; the oldest make room. */
+const MAX_LOST = 1_000;
+
+export interface HubOptions {
+  readonly directory: SessionDirectory;
+  /** The path under which the directory knows the connections. */
+  readonly path: string;
+  /** Takes in a message for the stream. */
+  readonly take: (session: Session, message: Incoming) => void;
+  /** A client has nothing to go on with. */
+  readonly refused: (reason: string, remote_address: string | undefined) => void;
+  /** When messages are confirmed to the clients. */
+  readonly when: 'stored' | 'delivered';
+  /** How long a connection is kept without a socket, in milliseconds. */
+  readonly recovery: number;
+}
+
+/** A part of a batch, all of one sender, by the numbers that it has for them. */
+interface Part {
+  readonly sender: Sender;
+  readonly first: number;
+  last: number;
+}
+
+/** The connections of Azure Web PubSub's protocol that one server has. Groups are known to these alone. */
+export class Hub {
+  readonly #options: HubOptions;
+  readonly #messages = new ServerMessages();
+  readonly #groups = new Groups<PubSubConnection>();
+  readonly #byId = new Map<string, PubSubConnection>();
+  /** Oldest first. */
+  readonly #lost = new Map<PubSubConnection, NodeJS.Timeout>();
+
+  constructor(options: HubOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * The connection that a socket belongs to: a new one, or one that goes on. Undefined where the client speaks another
+   * subprotocol, `refused` where there is nothing to go on with: the socket is being closed.
+   */
+  connectionOf(
+    socket: WebSocket,
+    request: IncomingMessage,
+    ext: Readonly<Record<string, string>>,
+  ): PubSubConnection | 'refused' | undefined {
+    const { protocol } = socket;
+    if (protocol !== PLAIN && protocol !== RELIABLE) return undefined;
+    const query = queryOf(request);
+    const id = query.get('awps_connection_id');
+    const token = query.get('awps_reconnection_token');
+    if (id === null && token === null) return this.#begin(protocol === RELIABLE);
+    const known = this.#byId.get(id ?? '');
+    const goesOn =
+      protocol === RELIABLE &&
+      known?.reliable === true &&
+      known.isToken(token ?? '') &&
+      known.open &&
+      known.userId === ext['subject'];
+    if (!goesOn) {
+      const reason = 'the connection to recover is not known';
+      this.#options.refused(reason, ext['remote_address']);
+      refuse(socket, reason);
+      return 'refused';
+    }
+    clearTimeout(this.#lost.get(known));
+    this.#lost.delete(known);
+    return known;
+  }
+
+  /** The batch, whose ack also tells the senders. */
+  watch(batch: Batch): Batch {
+    const parts: Part[] = [];
+    for (const [index, { origin, sequence, start }] of batch.runs.entries()) {
+      if (!(origin instanceof PubSubOrigin) || sequence === undefined) continue;
+      const last = sequence + (batch.runs[index + 1]?.start ?? batch.length) - start - 1;
+      const before = parts.at(-1);
+      if (before?.sender === origin.sender) before.last = last;
+      else parts.push({ sender: origin.sender, first: sequence, last });
+    }
+    if (parts.length === 0) return batch;
+    return batch.withIntake({ when: this.#options.when }).withAck(
+      createAck((error) => {
+        if (error !== undefined) return batch.ack.nack(error);
+        for (const { sender, first, last } of parts) sender.confirmed(first, last);
+        batch.ack.ack();
+      }),
+    );
+  }
+
+  /** Nobody can come back. */
+  dispose(): void {
+    for (const connection of this.#byId.values()) connection.end();
+  }
+
+  #begin(reliable: boolean): PubSubConnection {
+    const { directory, path, take } = this.#options;
+    return new PubSubConnection(reliable, {
+      groups: this.#groups,
+      messages: this.#messages,
+      take,
+      began: (connection) => {
+        this.#byId.set(connection.id, connection);
+        directory.add(path, connection);
+      },
+      ended: (connection) => {
+        clearTimeout(this.#lost.get(connection));
+        this.#lost.delete(connection);
+        this.#byId.delete(connection.id);
+        directory.remove(path, connection);
+      },
+      lost: (connection) => this.#keep(connection),
+    });
+  }
+
+  #keep(connection: PubSubConnection): void {
+    if (this.#lost.size >= MAX_LOST) this.#lost.keys().next().value?.end();
+    this.#lost.set(
+      connection,
+      setTimeout(() => connection.end(), this.#options.recovery),
+    );
+  }
+}
+
+/** As Azure does: at 1008 a client tries no more to go on, and begins anew. */
+function refuse(socket: WebSocket, reason: string): void {
+  socket.on('error', () => {});
+  socket.close(1008, reason);
+  const impatience = setTimeout(() => socket.terminate(), CLOSE_TIMEOUT);
+  socket.once('close', () => clearTimeout(impatience));
+}

@@ -1,0 +1,53 @@
+import type { MillraceError } from '../../errors.ts';
+import type { Origin } from '../../message/batch.ts';
+import type { Session } from '../session.ts';
+import type { DataType } from './protocol.ts';
+
+/** Who is told what became of messages, by their numbers. */
+export interface Sender {
+  /** Everything from `first` to `last` has been confirmed, but for what was rejected. */
+  confirmed(first: number, last: number): void;
+  rejected(sequence: number, error: MillraceError): void;
+}
+
+/** Of the messages that a sender gives one event or group. */
+export class PubSubOrigin implements Origin {
+  readonly source: string;
+  readonly ext: Readonly<Record<string, string>>;
+  readonly sender: Sender;
+
+  constructor(session: Origin, sender: Sender, more: Readonly<Record<string, string>>) {
+    this.source = session.source;
+    this.ext = { ...session.ext, ...more };
+    this.sender = sender;
+  }
+
+  readonly rejected = (sequence: number, error: MillraceError): void => this.sender.rejected(sequence, error);
+}
+
+/** So many origins are remembered for each connection, that neighbouring messages may share them. */
+const MAX_ORIGINS = 64;
+
+/** The origins of a connection's messages, while it has this session. */
+export class PubSubOrigins {
+  readonly session: Session;
+  readonly #sender: Sender;
+  readonly #known = new Map<string, PubSubOrigin>();
+
+  constructor(session: Session, sender: Sender) {
+    this.session = session;
+    this.#sender = sender;
+  }
+
+  of(kind: 'event' | 'group', name: string, dataType: DataType): PubSubOrigin {
+    const key = `${kind} ${dataType} ${name}`;
+    let origin = this.#known.get(key);
+    if (origin === undefined) {
+      if (this.#known.size >= MAX_ORIGINS) this.#known.clear();
+      const more = { [`pubsub.${kind}`]: name, 'pubsub.data_type': dataType };
+      origin = new PubSubOrigin(this.session.origin, this.#sender, more);
+      this.#known.set(key, origin);
+    }
+    return origin;
+  }
+}

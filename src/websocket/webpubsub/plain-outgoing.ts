@@ -1,0 +1,57 @@
+import type { Outgoing } from '../../component/sessions.ts';
+import type { ServerMessages } from './server-messages.ts';
+
+/** What is put around a payload, roughly, in bytes. */
+const AROUND = 80;
+
+/** Sends messages in frames of the protocol, and leaves all else to the connection's own. */
+export class PlainOutgoing implements Outgoing {
+  readonly #inner: () => Outgoing;
+  readonly #messages: ServerMessages;
+
+  /** @param inner the connection's own */
+  constructor(inner: () => Outgoing, messages: ServerMessages) {
+    this.#inner = inner;
+    this.#messages = messages;
+  }
+
+  get waiting(): number {
+    return this.#inner().waiting;
+  }
+
+  get sent(): number {
+    return this.#inner().sent;
+  }
+
+  get written(): number {
+    return this.#inner().written;
+  }
+
+  hasRoom(size: number, limit: number, dropping?: boolean): boolean {
+    return this.#inner().hasRoom(size + AROUND, limit, dropping);
+  }
+
+  send(payload: Uint8Array, binary: boolean, json?: boolean): void {
+    this.sendFrame(this.#messages.frameOf(payload, binary, json));
+  }
+
+  sendFrame(frame: Buffer): void {
+    this.#inner().send(frame, false);
+  }
+
+  sendDropping(payload: Uint8Array, binary: boolean, limit: number, json?: boolean): number {
+    return this.#inner().sendDropping(this.#messages.frameOf(payload, binary, json), false, limit);
+  }
+
+  cork(): void {
+    this.#inner().cork();
+  }
+
+  uncork(): void {
+    this.#inner().uncork();
+  }
+
+  until(done: () => boolean, signal: AbortSignal, timeout?: number): Promise<boolean> {
+    return this.#inner().until(done, signal, timeout);
+  }
+}

@@ -1,0 +1,174 @@
+import type { Outgoing } from '../../component/sessions.ts';
+import type { Outbox } from '../outbox.ts';
+import { Watchers } from '../watchers.ts';
+import { numbered } from './protocol.ts';
+import type { ServerMessages } from './server-messages.ts';
+
+/** What a message that is kept costs besides its payload, roughly. */
+const MESSAGE_COST = 256;
+
+/** As much as the socket gets of what is kept; the rest follows as it takes that. In bytes. */
+const HANDED_OVER = 256 * 1024;
+
+/**
+ * The client confirms what it has received once a second, so there must be room for more than what may wait for the
+ * socket: so many times as much.
+ */
+const UNACKNOWLEDGED = 4;
+
+/** Messages that are kept until the client has them. */
+const MAX_UNACKNOWLEDGED = 10_000;
+
+/** A message of so many bytes is not copied for each client that gets it. */
+const WORTH_SHARING = 16 * 1024;
+
+interface Kept {
+  readonly sequenceId: number;
+  /** Without its number. */
+  readonly frame: Buffer;
+}
+
+/**
+ * What is sent on a connection that outlives its sockets: each message is numbered, and kept until the client says that
+ * it has it. When another socket takes over, it is sent again what was not confirmed.
+ */
+export class ReliableOutgoing implements Outgoing {
+  sent = 0;
+  readonly #messages: ServerMessages;
+  /** From `#head` on, oldest first. */
+  #kept: Kept[] = [];
+  #head = 0;
+  /** The first that the socket does not have. */
+  #next = 0;
+  #bytes = 0;
+  #lastId = 0;
+  #outbox: Outbox | undefined;
+  #ended = false;
+  readonly #watchers = new Watchers(() => this.#ended);
+
+  constructor(messages: ServerMessages) {
+    this.#messages = messages;
+  }
+
+  /** Messages that the client has not confirmed. */
+  get unacknowledged(): number {
+    return this.#kept.length - this.#head;
+  }
+
+  get waiting(): number {
+    return this.#bytes;
+  }
+
+  /** What is kept is not lost with its socket, so that is as far as anybody needs to wait. */
+  get written(): number {
+    return this.sent;
+  }
+
+  hasRoom(size: number, limit: number): boolean {
+    if (this.unacknowledged === 0) return true;
+    const bytes = this.#bytes + size + MESSAGE_COST;
+    return this.unacknowledged < MAX_UNACKNOWLEDGED && bytes <= limit * UNACKNOWLEDGED;
+  }
+
+  send(payload: Uint8Array, binary: boolean, json?: boolean): void {
+    this.sendFrame(this.#messages.frameOf(payload, binary, json));
+  }
+
+  sendFrame(frame: Buffer): void {
+    this.sent++;
+    this.#kept.push({ sequenceId: ++this.#lastId, frame });
+    this.#bytes += costOf(frame);
+    this.#pump();
+  }
+
+  sendDropping(payload: Uint8Array, binary: boolean, limit: number, json?: boolean): number {
+    const frame = this.#messages.frameOf(payload, binary, json);
+    let dropped = 0;
+    while (!this.hasRoom(frame.length, limit)) {
+      // Who has been sent it may have it.
+      if (this.#head >= this.#next) dropped++;
+      this.#shift();
+    }
+    this.sendFrame(frame);
+    return dropped;
+  }
+
+  cork(): void {
+    this.#outbox?.cork();
+  }
+
+  uncork(): void {
+    this.#outbox?.uncork();
+  }
+
+  until(done: () => boolean, signal: AbortSignal, timeout?: number): Promise<boolean> {
+    return this.#watchers.until(done, signal, timeout);
+  }
+
+  /** The client has everything up to that number. */
+  acknowledge(sequenceId: number): void {
+    // What it cannot have it has not got.
+    while (this.#head < this.#next && this.#kept[this.#head]!.sequenceId <= sequenceId) this.#shift();
+    this.#watchers.look();
+  }
+
+  /** Sends on another socket from now on, first again what was not confirmed. */
+  resume(outbox: Outbox): void {
+    this.pause();
+    this.#outbox = outbox;
+    outbox.progressed = () => this.#pump();
+    this.#next = this.#head;
+    this.#pump();
+  }
+
+  /** There is no socket. */
+  pause(): void {
+    if (this.#outbox !== undefined) this.#outbox.progressed = undefined;
+    this.#outbox = undefined;
+  }
+
+  /** Gives the socket all that it does not have. */
+  flush(): void {
+    this.#pump(Infinity);
+  }
+
+  /** Forgets everything. */
+  end(): void {
+    this.pause();
+    this.#ended = true;
+    this.#kept = [];
+    this.#head = 0;
+    this.#next = 0;
+    this.#bytes = 0;
+    this.#watchers.look();
+  }
+
+  #pump(most = HANDED_OVER): void {
+    const outbox = this.#outbox;
+    if (outbox === undefined || this.#next === this.#kept.length) return;
+    const several = this.#next + 1 < this.#kept.length;
+    if (several) outbox.cork();
+    while (this.#next < this.#kept.length && outbox.waiting < most) {
+      const { frame, sequenceId } = this.#kept[this.#next++]!;
+      const [start, rest] = numbered(frame, sequenceId);
+      if (rest.length < WORTH_SHARING) outbox.send(Buffer.concat([start, rest]), false);
+      else outbox.sendText(start, rest);
+    }
+    if (several) outbox.uncork();
+  }
+
+  #shift(): void {
+    this.#bytes -= costOf(this.#kept[this.#head++]!.frame);
+    this.#next = Math.max(this.#next, this.#head);
+    if (this.#head < 1024 && this.#head < this.#kept.length) return;
+    if (this.#head * 2 < this.#kept.length) return;
+    // Now and then, so that taking one out does not move all the others.
+    this.#kept = this.#kept.slice(this.#head);
+    this.#next -= this.#head;
+    this.#head = 0;
+  }
+}
+
+function costOf(frame: Buffer): number {
+  return frame.length + MESSAGE_COST;
+}
