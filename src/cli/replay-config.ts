@@ -83,11 +83,11 @@ async function run(
   const signals = handleSignals(engine, logger);
   try {
     const { failed } = await Promise.race([engine.run(), signals.lost]);
-    const { failure, total } = letters;
+    const { failure, interrupted, total } = letters;
     if (failure !== undefined) return `${failure.code}: ${failure.message}`;
     // The reason is in the log.
     if (failed.length > 0) return 'the stream has failed';
-    return input.confirmed < total ? 'interrupted' : undefined;
+    return interrupted || input.confirmed < total ? 'interrupted' : undefined;
   } finally {
     signals.ignore();
   }

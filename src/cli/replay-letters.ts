@@ -37,6 +37,8 @@ export class Letters {
   /** How much of the file was looked at by `check`. What comes to it after that is left for another time. */
   #end: number | undefined;
   #stream: Readable | undefined;
+  #closed = false;
+  #interrupted = false;
   #given = 0;
   #others = 0;
   #total: number | undefined;
@@ -58,6 +60,11 @@ export class Letters {
   /** How many were left out by code or stage. */
   get others(): number {
     return this.#others;
+  }
+
+  /** True when `blocks` ended before the end because nobody waits for more. */
+  get interrupted(): boolean {
+    return this.#interrupted;
   }
 
   /** Why `blocks` ended before the end, if it did. */
@@ -134,6 +141,7 @@ export class Letters {
 
   /** Stops waiting for input. */
   close(): void {
+    this.#closed = true;
     this.#stream?.destroy();
   }
 
@@ -172,7 +180,9 @@ export class Letters {
     try {
       for await (const chunk of this.#stream) yield chunk as Buffer;
     } catch (error) {
-      throw this.#unreadable(error);
+      // To be told to stop is no mistake of the file's.
+      if (!this.#closed) throw this.#unreadable(error);
+      this.#interrupted = true;
     }
   }
 

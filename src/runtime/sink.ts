@@ -27,6 +27,7 @@ export class Sink {
   /** Counts connections, so that the end of an old one is not taken for the end of a new one. */
   #connection = 0;
   #signal: AbortSignal | undefined;
+  readonly #attempted = Promise.withResolvers<void>();
 
   constructor(options: {
     output: Output;
@@ -64,7 +65,12 @@ export class Sink {
   /** Connects, as often as it takes. @throws a fatal error, or the signal's reason */
   connect(signal: AbortSignal): Promise<void> {
     this.#signal = signal;
-    return this.#reconnect(signal, 0);
+    return this.#reconnect(signal, 0).finally(() => this.#attempted.resolve());
+  }
+
+  /** Resolves when `connect` has been called and has succeeded, or has failed once. */
+  get attempted(): Promise<void> {
+    return this.#attempted.promise;
   }
 
   /** The output says that its connection is gone: it is made again at once, not only when there is something to write. */
@@ -142,6 +148,7 @@ export class Sink {
         this.#retry.connected();
         this.#events.connected(this.#stage, this.#type);
       } catch (error) {
+        this.#attempted.resolve();
         await this.#recover(error, 'connect', this.#connection, signal);
       }
     }

@@ -51,14 +51,24 @@ export class Stream {
     this.#state = 'running';
     try {
       const upstream = this.parts.buffer ?? this.parts.source;
-      await this.#all([
-        sink.connect(signal),
-        errorSink?.connect(signal),
-        this.parts.buffer && this.#fill(this.parts.buffer),
-        this.#process(upstream),
-        this.#write(),
-      ]);
-      await deadLetters.idle();
+      // An output that cannot connect is not waited for when there is nothing to write; but it has had its chance.
+      const done = new AbortController();
+      const connect = async (output: Sink): Promise<void> => {
+        await output.connect(AbortSignal.any([signal, done.signal])).catch((error: unknown) => {
+          if (!done.signal.aborted) throw error;
+        });
+      };
+      const flow = async (): Promise<void> => {
+        await this.#all([
+          this.parts.buffer && this.#fill(this.parts.buffer),
+          this.#process(upstream),
+          this.#write(),
+        ]);
+        await deadLetters.idle();
+        await Promise.all([sink.attempted, errorSink?.attempted]);
+        done.abort();
+      };
+      await this.#all([connect(sink), errorSink && connect(errorSink), flow()]);
       signal.throwIfAborted();
       this.#state = 'ended';
       events.streamEnded();

@@ -332,7 +332,8 @@ test('a stream whose output does not take it is ended by SIGTERM, with what was 
     `- { input: { type: generate, context: a }, output: { type: websocket, url: '${url}' } }\n`,
   );
   const run = startCli(['replay', write(letter('a'), letter('b')), '--to', streams]);
-  await run.seen(/ECONNREFUSED/);
+  // By the second attempt the letters have been read.
+  await run.seen(/ECONNREFUSED[^]*ECONNREFUSED/);
   run.child.kill('SIGTERM');
   await run.seen(/SIGTERM: draining/);
   // At first it still counts as the signal before.
@@ -343,6 +344,21 @@ test('a stream whose output does not take it is ended by SIGTERM, with what was 
   const { code, stderr } = await run.result;
   expect(code).toBe(1);
   expect(stderr).toMatch(/replayed 0 of 2\n$/);
+});
+
+test('SIGTERM before anything was read is an interruption, and no mistake of the file', async () => {
+  const url = `ws://127.0.0.1:${await freePort()}/feed`;
+  const streams = dir.file(
+    'idle.yaml',
+    `- { input: { type: generate, context: a }, output: { type: websocket, url: '${url}' } }\n`,
+  );
+  const run = startCli(['replay', '-', '--to', streams], { openStdin: true });
+  await run.seen(/ECONNREFUSED/);
+  run.child.kill('SIGTERM');
+  const { code, stderr } = await run.result;
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/interrupted/);
+  expect(stderr).not.toMatch(/cannot read/);
 });
 
 test('a stream that would write to the file that is replayed is refused', async () => {

@@ -197,3 +197,13 @@ streams:
   const made = await run.finalMetric('millrace_input_messages_total', 'stream="sensors"');
   expect(run.output('hub').messages).toHaveLength(made);
 });
+
+test('an output that cannot be reached holds nothing up when there is nothing for it', async () => {
+  const run = await startEngine(`
+streams:
+  - input: { type: websocket, mode: server, host: 127.0.0.1, port: 0 }
+    output: { type: websocket, url: "ws://127.0.0.1:${await freePort()}" }
+`);
+  await run.logged(/^output failed to connect/);
+  expect((await run.stop()).failed).toEqual([]);
+});
