@@ -90,9 +90,15 @@ export function addSendingOptions(command: Command): Command {
     .option('--close-timeout <duration>', 'how long the server may take to read it all and close', '60s');
 }
 
-/** An option that can be given more than once. */
-export function repeated(flags: string, description: string): Option {
-  const add = (value: string, previous: readonly string[] = []): string[] => [...previous, value];
+/** An option that can be given more than once; with `known`, each time one of these. */
+export function repeated(flags: string, description: string, known?: readonly string[]): Option {
+  const add = (value: string, previous: readonly string[] = []): string[] => {
+    if (known?.includes(value) !== false) return [...previous, value];
+    const meant = nearest(value, known);
+    throw new InvalidArgumentError(
+      meant === undefined ? 'There is nothing of that name.' : `Did you mean ${meant}?`,
+    );
+  };
   return new Option(flags, description).argParser(add);
 }
 

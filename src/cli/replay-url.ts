@@ -6,7 +6,7 @@ import { Pace } from './pace.ts';
 import { Progress, Rate } from './progress.ts';
 import type { Letters } from './replay-letters.ts';
 import type { Replayed } from './replay-summary.ts';
-import { abandon, acknowledgementsOf, failureLine } from './send.ts';
+import { acknowledgementsOf, failureLine, takeLeave } from './send.ts';
 import type { Messages } from './send-source.ts';
 import { Sender } from './sender.ts';
 import type { Shell } from './shell.ts';
@@ -57,14 +57,8 @@ export function urlReplay(shell: Shell, url: string, options: ClientOptions & Se
       failure = error;
     }
     letters.close();
-    signal.addEventListener('abort', () => abandon(connection));
-    if (signal.aborted) abandon(connection);
-    try {
-      await sender.close();
-    } catch (error) {
-      // What is acknowledged cannot be lost any more.
-      if (acknowledgements === undefined) failure ??= error;
-    }
+    const unsent = await takeLeave(connection, sender, acknowledgements, signal);
+    failure ??= unsent;
     progress.stop();
     interrupt.dispose();
     return {

@@ -8,6 +8,7 @@ import {
   repeated,
   type SendingOptions,
 } from './client-options.ts';
+import { errorCodes } from '../errors.ts';
 import { Letters } from './replay-letters.ts';
 import { type Shell, UsageError } from './shell.ts';
 
@@ -49,11 +50,14 @@ export function addReplayCommand(program: Command, shell: Shell, done: (code: nu
     .argument('<file>', 'the dead letters, a JSON object a line; - for stdin')
     .requiredOption('--to <url|config>', 'a WebSocket server, or a configuration file')
     .option('--stream <id>', 'the stream of the file, where it has several')
-    .addOption(repeated('--code <code>', 'only those with this error code; repeatable'))
+    .addOption(
+      repeated('--code <code>', 'only those with this error code; repeatable', Object.keys(errorCodes)),
+    )
     .addOption(
       repeated(
         '--stage <stage>',
         'only those that this stage rejected: codec, processor, output; repeatable',
+        ['codec', 'processor', 'output'],
       ),
     )
     .addOption(

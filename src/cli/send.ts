@@ -103,14 +103,8 @@ export async function sendCommand(
   }
   took ??= performance.now() - started;
   source.close();
-  signal.addEventListener('abort', () => abandon(connection));
-  if (signal.aborted) abandon(connection);
-  try {
-    await sender.close();
-  } catch (error) {
-    // What is acknowledged cannot be lost any more.
-    if (acknowledgements === undefined) failure ??= error;
-  }
+  const unsent = await takeLeave(connection, sender, acknowledgements, signal);
+  failure ??= unsent;
   await printer.idle(signal);
   progress.stop();
   interrupt.dispose();
@@ -120,8 +114,26 @@ export async function sendCommand(
   return failure === undefined ? 0 : 1;
 }
 
+/** Closes the connection. @returns why that failed, where something may be lost by it */
+export async function takeLeave(
+  connection: Connection,
+  sender: Sender,
+  acknowledgements: Acknowledgements | undefined,
+  signal: AbortSignal,
+): Promise<unknown> {
+  signal.addEventListener('abort', () => abandon(connection));
+  if (signal.aborted) abandon(connection);
+  try {
+    await sender.close();
+  } catch (error) {
+    // What is acknowledged cannot be lost any more.
+    if (acknowledgements === undefined) return error;
+  }
+  return undefined;
+}
+
 /** After an interrupt the server has less time, and what it sends is not waited for. */
-export function abandon(connection: Connection): void {
+function abandon(connection: Connection): void {
   connection.hold(false);
   connection.session?.expectClose(INTERRUPT_TIMEOUT);
 }
