@@ -74,10 +74,16 @@ export async function readLog(path: string): Promise<Reading> {
 
 /**
  * What is wrong with what a damaged log gave back, or undefined. It may refuse. Else it gives what was committed before
- * the damage, all of it, in order and unchanged, and says that it cut the rest; and there is no rest but the one entry
- * that the damage is in, unless the file ends there.
+ * the damage, all of it, in order and unchanged, and says that it cut the rest; and nothing of that rest was acknowledged:
+ * it is the last commit of a process that was killed before it could tell anybody.
  */
-export function judge(damage: Damage, whole: Reading, bytes: Buffer, found: Reading): string | undefined {
+export function judge(
+  damage: Damage,
+  whole: Reading,
+  bytes: Buffer,
+  found: Reading,
+  isAcknowledged: (payload: string) => boolean,
+): string | undefined {
   if (found.refused !== undefined) {
     return found.refused.startsWith('MILLRACE_WAL_') ? undefined : `fails with ${found.refused}`;
   }
@@ -90,9 +96,10 @@ export function judge(damage: Damage, whole: Reading, bytes: Buffer, found: Read
     return at >= 0 && at < damage.offset;
   }).length;
   if (count < begun - 1) return `gives back ${count} entries, and ${begun - 1} end before the damage`;
-  if (damage.kind === 'cut' || count === whole.entries.length) return undefined;
-  if (count < whole.entries.length - 1) {
-    return `gives back ${count} entries of ${whole.entries.length} and says nothing of those after the damage`;
+  if (count === whole.entries.length) return undefined;
+  if (whole.entries.slice(count).flat().some(isAcknowledged)) {
+    return `gives back ${count} entries of ${whole.entries.length}, and acknowledged messages are in the others`;
   }
-  return found.cutBytes > 0 ? undefined : 'gives back one entry less and does not say so';
+  // Cut off where an entry begins, there is nothing to say anything of.
+  return damage.kind === 'cut' || found.cutBytes > 0 ? undefined : 'gives back less and does not say so';
 }

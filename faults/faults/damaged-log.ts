@@ -60,7 +60,8 @@ async function damageLog(context: FaultContext): Promise<Outcome> {
     const acknowledged = await leaveLog(context, original);
     cpSync(original, copy, { recursive: true });
     const whole = await readLog(copy);
-    const kept = new Set(whole.entries.flat().map((line) => (JSON.parse(line) as { id: string }).id));
+    const kept = new Set(whole.entries.flat().map(idOf));
+    const told = new Set(acknowledged);
     const lost = acknowledged.filter((id) => !kept.has(id));
     const problems: string[] = [];
     let injections = 0;
@@ -68,7 +69,8 @@ async function damageLog(context: FaultContext): Promise<Outcome> {
     progress(`${damages.length} damages to a log of ${whole.entries.length} entries`);
     for (const damage of damages) {
       damagedCopy(original, copy, damage);
-      const problem = judge(damage, whole, readFileSync(join(original, damage.file)), await readLog(copy));
+      const bytes = readFileSync(join(original, damage.file));
+      const problem = judge(damage, whole, bytes, await readLog(copy), (line) => told.has(idOf(line)));
       if (problem !== undefined) problems.push(`${nameOf(damage)}: ${problem}`);
       if (++injections % 2000 === 0) progress(`${injections} damages`);
     }
@@ -101,12 +103,17 @@ async function damageLog(context: FaultContext): Promise<Outcome> {
   }
 }
 
+function idOf(line: string): string {
+  return (JSON.parse(line) as { id: string }).id;
+}
+
 function nameOf({ kind, file, offset }: Damage): string {
   return `${kind} at byte ${offset} of ${file}`;
 }
 
 export const logDamaged: Fault = {
   name: 'log damaged',
+  uses: 'stride',
   what: 'the log of a killed engine, cut off at every byte and with every byte inverted in turn; it must give back all that was committed before the damage or refuse to open, and skip nothing in silence; and a start of the engine on such a log, once a round. The log is the same in both modes',
   modes: ['stored'],
   run: damageLog,

@@ -47,6 +47,11 @@ export class MarkFile {
     });
   }
 
+  /** Resolves when the system has what was written last, or could not take it. */
+  async written(): Promise<void> {
+    await this.#writing;
+  }
+
   /** Resolves when what was written last is on the disk. */
   async sync(): Promise<void> {
     await this.#writing;

@@ -5,6 +5,7 @@ import { peekEntry } from './entry-codec.ts';
 import { damaged, errorCode, failed, Flaw, otherVersion } from './faults.ts';
 import { decodeAcks, FRAME_BYTES, HEADER_BYTES, recordTypes, segmentName, segmentNumber } from './format.ts';
 import { readMark, type Mark } from './mark.ts';
+import { OpenMessages } from './open-messages.ts';
 import { decodeReclaimed, RememberedKeys } from './remembered-keys.ts';
 import {
   findRecord,
@@ -76,8 +77,7 @@ class Recovering {
   readonly #segments: Segment[] = [];
   readonly #keys = new RememberedKeys();
   readonly #now = Date.now();
-  /** Messages of each entry that is not acknowledged. */
-  readonly #open = new Map<number, number>();
+  readonly #open = new OpenMessages();
   #acknowledged = new Acknowledged(1);
   #lastEntry = 0;
   #nextRecord = 1;
@@ -108,8 +108,6 @@ class Recovering {
     }
     this.#checkEnds(numbers);
     this.#forget();
-    let messages = 0;
-    for (const each of this.#open.values()) messages += each;
     return {
       segments: this.#segments,
       // Not behind one that has just been removed: a gap would look like a loss.
@@ -118,7 +116,7 @@ class Recovering {
       lastEntry: this.#lastEntry,
       acknowledged: this.#acknowledged,
       keys: this.#keys,
-      messages,
+      messages: this.#open.total,
       cutBytes: this.#cutBytes,
       oldest: this.#oldest,
     };
@@ -208,7 +206,7 @@ class Recovering {
         throw new Flaw(offset, `expected entry ${this.#lastEntry + 1}, and found ${number}`);
       }
       this.#lastEntry = number;
-      this.#open.set(number, messages);
+      this.#open.add(number, messages);
       if (keys !== undefined) this.#keys.add({ ...keys, entry: number }, segment, this.#now);
     } else if (type === recordTypes.acks) {
       for (const range of decodeAcks(content)) {
@@ -283,8 +281,8 @@ class Recovering {
   #forget(): void {
     const kept = this.#segments.find(({ number }) => number >= this.#oldest);
     if (kept === undefined) return;
+    for (let number = this.#acknowledged.first; number < kept.firstEntry; number++) this.#open.delete(number);
     this.#acknowledged.raise(kept.firstEntry);
-    for (const number of this.#open.keys()) if (this.#acknowledged.has(number)) this.#open.delete(number);
   }
 }
 

@@ -10,6 +10,7 @@ import {
   type Header,
   type RecordFrame,
 } from './format.ts';
+import { PartCrcs } from './part-crc.ts';
 
 /** How much is read at a time, unless a record is larger. */
 const CHUNK = 256 * 1024;
@@ -152,12 +153,13 @@ export function findRecord(
 ): (RecordFrame & { readonly at: number; readonly seed: number }) | undefined {
   // A record has no fewer bytes than its frame, so no number can be further away than this.
   const most = least === undefined ? Infinity : least + Math.ceil(bytes.length / FRAME_BYTES) + 1;
+  const crcs = new PartCrcs(bytes, from);
   for (let at = from; at + FRAME_BYTES <= bytes.length; at++) {
     const frame = readFrame(bytes, at);
     if (frame.length < FRAME_BYTES || at + frame.length > bytes.length) continue;
     if (frame.number < (least ?? 1) || frame.number > most) continue;
-    const record = bytes.subarray(at, at + frame.length);
-    const seed = seeds.find((each) => isIntact(record, each));
+    const crc = bytes.readUInt32LE(at);
+    const seed = seeds.find((each) => crcs.of(at + 4, at + frame.length, each) === crc);
     if (seed !== undefined) return { ...frame, at, seed };
   }
   return undefined;

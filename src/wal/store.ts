@@ -1,7 +1,7 @@
 import { unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isNoSpace } from './faults.ts';
-import { HEADER_BYTES, sealRecord, segmentName, type RecordType } from './format.ts';
+import { HEADER_BYTES, recordTypes, sealRecord, segmentName, type RecordType } from './format.ts';
 import { MarkFile } from './mark.ts';
 import type { Recovery } from './recovery.ts';
 import { ActiveSegment, syncFolder, type Segment } from './segment.ts';
@@ -22,6 +22,11 @@ export class Store {
   readonly #mark: MarkFile;
   readonly #segments: Segment[];
   #active: ActiveSegment | undefined;
+  /**
+   * Bytes of the active segment, without keys that were carried over. If these counted, keys that are more than a segment
+   * would make each segment full from the start, and be written again with every commit.
+   */
+  #filled = 0;
   #nextSegment: number;
   #nextRecord: number;
   /** The first record that may not be on the disk. */
@@ -76,10 +81,11 @@ export class Store {
    */
   async write(records: readonly NewRecord[]): Promise<void> {
     const bytes = records.reduce((sum, { record }) => sum + record.length, 0);
-    const full =
-      this.#active !== undefined &&
-      this.#active.size > HEADER_BYTES &&
-      this.#active.size + bytes > this.segmentBytes;
+    const filling = records.reduce(
+      (sum, { type, record }) => sum + (type === recordTypes.reclaimed ? 0 : record.length),
+      0,
+    );
+    const full = this.#filled > HEADER_BYTES && this.#filled + filling > this.segmentBytes;
     if (this.#active === undefined || full) await this.begin();
     const active = this.#active!;
     let number = this.#nextRecord;
@@ -96,6 +102,7 @@ export class Store {
     );
     this.#nextRecord = number;
     this.#bytes += bytes;
+    this.#filled += filling;
     this.#lastEntry = records.findLast(({ entry }) => entry !== undefined)?.entry ?? this.#lastEntry;
   }
 
@@ -111,6 +118,8 @@ export class Store {
     await active.sync();
     this.#undurable = this.#nextRecord;
     this.#writeMark();
+    // Before anybody is told: else a kill just now would leave an end that is confirmed and looks like one that is not.
+    await this.#mark.written();
   }
 
   /** Begins a segment. @throws NoSpaceError */
@@ -130,6 +139,7 @@ export class Store {
     this.#nextSegment++;
     this.#segments.push(active);
     this.#bytes += active.size;
+    this.#filled = active.size;
     this.#writeMark();
   }
 

@@ -1,9 +1,13 @@
 import { expect, test } from 'vitest';
-import { judge, type Damage, type Reading } from '../../faults/damage.ts';
+import { judge as judgeDamage, type Damage, type Reading } from '../../faults/damage.ts';
 
 const entries = [['a1', 'a2'], ['b1'], ['c1', 'c2']];
 const bytes = Buffer.from('HEAD a1 a2 . b1 . c1 c2 .');
 const whole: Reading = { entries, cutBytes: 0 };
+
+/** Of the last commit nobody was told, unless a test says otherwise. */
+const judge = (damage: Damage, log: Reading, content: Buffer, found: Reading, told = /^[ab]/) =>
+  judgeDamage(damage, log, content, found, (line) => told.test(line));
 
 const at = (text: string): number => bytes.indexOf(text) + 1;
 const flip = (text: string): Damage => ({ file: 'log', kind: 'flip', offset: at(text) });
@@ -25,9 +29,13 @@ test('what was committed before the damage must be there, unchanged and in order
   expect(judge(flip('b1'), whole, bytes, skipped)).toMatch(/something else/);
 });
 
-test('nothing after a changed byte may be left out in silence', () => {
-  expect(judge(flip('b1'), whole, bytes, gives(1, 9))).toMatch(/says nothing of those after/);
-  // The last entry cannot be told from one that a crash has torn; that it is cut off is told.
+test('nothing that was acknowledged may be left out, whatever is said of it', () => {
+  expect(judge(flip('b1'), whole, bytes, gives(1, 9))).toMatch(/acknowledged messages are in the others/);
+  expect(judge(flip('c1'), whole, bytes, gives(2, 9), /c2/)).toMatch(/acknowledged messages/);
+  expect(judge(cut('c1'), whole, bytes, gives(2), /c2/)).toMatch(/acknowledged messages/);
+});
+
+test('what nobody was told of may be cut off, and that is told', () => {
   expect(judge(flip('c1'), whole, bytes, gives(2, 9))).toBeUndefined();
   expect(judge(flip('c1'), whole, bytes, gives(2))).toMatch(/does not say so/);
 });

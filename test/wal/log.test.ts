@@ -1,6 +1,9 @@
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import * as fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { Acknowledged } from '../../src/wal/acknowledged.ts';
+import { OpenMessages } from '../../src/wal/open-messages.ts';
 import { until } from '../support/until.ts';
 import { batchOf, logFolder, openLog, readAll, texts } from './support.ts';
 
@@ -173,6 +176,61 @@ test('a log that holds nothing but keys never blocks for good', async () => {
     log.ack(await log.append({ batch: batchOf('m'), keys }));
   }
   expect(log.entries).toBe(0);
+});
+
+test('keys that are more than a file are not written again with every entry', async () => {
+  const path = logFolder();
+  const { log } = await openLog(path, { segmentBytes: 2000 });
+  for (let index = 0; index < 200; index++) {
+    const keys = { space: 'in', keys: ['k'.repeat(100) + index], expires: Date.now() + 1e6, max: 1000 };
+    log.ack(await log.append({ batch: batchOf('m'), keys }));
+  }
+  const last = Math.max(...segments(path).map((name) => Number.parseInt(name, 10)));
+  // A file has five entries or more.
+  expect(last).toBeLessThan(50);
+  expect(log.bytes).toBeLessThan(60_000);
+  await log.close();
+  const again = await openLog(path);
+  expect(again.log.keys).toHaveLength(200);
+});
+
+describe('entries whose turn comes early', () => {
+  test('may be more than a set can hold while the first waits', () => {
+    const acknowledged = new Acknowledged(1);
+    const last = 2 ** 24 + 100;
+    for (let number = 2; number <= last; number++) acknowledged.add(number);
+    expect(acknowledged.open(last)).toBe(1);
+    acknowledged.add(1);
+    expect(acknowledged.first).toBe(last + 1);
+  });
+
+  test('any order is as a set has it', () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 1, max: 40 }), { maxLength: 80 }), (numbers) => {
+        const acknowledged = new Acknowledged(5);
+        const known = new Set([1, 2, 3, 4]);
+        for (const number of numbers) {
+          expect(acknowledged.add(number)).toBe(!known.has(number));
+          known.add(number);
+          const all = Array.from({ length: 41 }, (_, index) => index + 1);
+          expect(all.filter((each) => acknowledged.has(each))).toEqual(all.filter((each) => known.has(each)));
+          expect(acknowledged.open(41)).toBe(41 - known.size);
+          expect(acknowledged.first).toBe(all.find((each) => !known.has(each)));
+        }
+      }),
+    );
+  });
+});
+
+test('messages are counted of more entries than a map can hold', () => {
+  const open = new OpenMessages();
+  const last = 2 ** 24 + 100;
+  for (let entry = 1; entry <= last; entry++) open.add(entry, 2);
+  expect(open.total).toBe(2 * last);
+  open.delete(last);
+  open.delete(last);
+  open.delete(last + 1e6);
+  expect(open.total).toBe(2 * last - 2);
 });
 
 test('a second one is refused, in this process as in another, and taken when the first is closed', async () => {
