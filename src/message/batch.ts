@@ -17,6 +17,8 @@ export interface Origin {
   readonly ext: Readonly<Record<string, string>>;
   /** Told of a message that was rejected for good, by its number in the session, before the batch is confirmed. */
   readonly rejected?: ((sequence: number, error: MillraceError) => void) | undefined;
+  /** Why a message was rejected that is about to be confirmed. */
+  readonly rejection?: ((sequence: number) => MillraceError | undefined) | undefined;
 }
 
 /** Keys by which an input knows messages that come again. They are remembered with the messages that brought them. */

@@ -4,7 +4,6 @@ import type { MillraceError } from '../errors.ts';
 import { createAck, noAck, type Ack } from '../message/ack.ts';
 import type { Batch, Origin, Run } from '../message/batch.ts';
 import { textAt, type JsonPath } from '../message/json-path.ts';
-import { ledgerOf } from './ack/ledger.ts';
 
 /** A key longer than this is remembered by its hash, so that memory is bounded by the number of keys. In characters. */
 const LONGEST_KEY = 128;
@@ -165,12 +164,12 @@ export class Dedupe {
   #rejectionsOf({ payloads, runs }: Batch): ReadonlyMap<string, MillraceError> | undefined {
     let found: Map<string, MillraceError> | undefined;
     for (const [at, run] of runs.entries()) {
-      const ledger = run.sequence === undefined ? undefined : ledgerOf(run.origin);
-      if (ledger?.hasRejections !== true) continue;
+      const { origin, sequence } = run;
+      if (sequence === undefined || origin.rejection === undefined) continue;
       const end = runs[at + 1]?.start ?? payloads.length;
       for (let index = run.start; index < end; index++) {
-        const error = ledger.rejection(run.sequence! + index - run.start);
-        const key = error && this.#keyOf(payloads[index]!, run, this.#scopeOf(run.origin));
+        const error = origin.rejection(sequence + index - run.start);
+        const key = error && this.#keyOf(payloads[index]!, run, this.#scopeOf(origin));
         if (key !== undefined) (found ??= new Map()).set(key, error!);
       }
     }

@@ -92,6 +92,25 @@ describe.each([
     expect(group.map(({ data }) => data)).toEqual([{ n: 2 }]);
   });
 
+  test('what `dedupe` knows again is an error where the first was, also where nobody waited for that', async () => {
+    const run = await startEngine(
+      server({ input: 'codec: { type: json }, dedupe: { key: id, per: all }' }).replace(
+        'output:',
+        `pipeline: { processors: [{ type: sql, query: "SELECT CASE WHEN id = 'bad' THEN error('no') ELSE id END AS id FROM flow" }] }
+    output:`,
+      ),
+    );
+    const { client } = await azureClient(await run.url(), { plain });
+    await client.sendEvent('e', { id: 'bad' }, 'json', { fireAndForget: true });
+    await client.sendEvent('e', { id: 'good' }, 'json');
+    for (let times = 0; times < 2; times++) {
+      await expect(client.sendEvent('e', { id: 'bad' }, 'json')).rejects.toThrow(SendMessageError);
+      await client.sendEvent('e', { id: 'good' }, 'json');
+    }
+    expect(run.output('rejected').messages).toHaveLength(1);
+    expect(run.output().values).toEqual([{ id: 'good' }]);
+  });
+
   test('groups: their members get what is sent to them, and the sender unless it does not want to', async () => {
     const run = await startEngine(server());
     const one = await azureClient(await run.url(), { plain });

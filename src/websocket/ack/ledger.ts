@@ -39,16 +39,13 @@ export class Ledger {
     this.session = session;
     this.#limit = limit;
     session.origin.rejected = this.#reject;
+    session.origin.rejection = (sequence) => this.rejection(sequence);
     ledgers.set(session.origin, this);
   }
 
   /** A message has arrived. */
   arrived(): void {
     if (++this.pending >= this.#limit) this.session.hold(holds.unconfirmed);
-  }
-
-  get hasRejections(): boolean {
-    return this.#rejections !== undefined;
   }
 
   /** Why a message is about to be confirmed that was rejected. */

@@ -65,6 +65,10 @@ export class PubSubConnection implements Dialect, OpenSession, Member, Sender {
   /** By the numbers of their messages. As many as the stream's budget has room for. */
   readonly #pending = new Map<number, Pending>();
   readonly #inFlight = new Set<number>();
+  /** Of messages that are not confirmed, why they were rejected. */
+  readonly #rejections = new Map<number, MillraceError>();
+  /** The numbers of the messages that are confirmed. */
+  readonly #confirmed = new IdRanges();
   readonly #done = new IdRanges();
   #final = false;
   #ended = false;
@@ -151,6 +155,10 @@ export class PubSubConnection implements Dialect, OpenSession, Member, Sender {
 
   confirmed(first: number, last: number): void {
     const { groups } = this.#surroundings;
+    for (let sequence = first; sequence <= last; sequence++) {
+      this.#confirmed.add(sequence);
+      this.#rejections.delete(sequence);
+    }
     const connection = this.#session?.connection;
     connection?.cork();
     for (let sequence = first; sequence <= last && this.#pending.size > 0; sequence++) {
@@ -167,13 +175,20 @@ export class PubSubConnection implements Dialect, OpenSession, Member, Sender {
     connection?.uncork();
   }
 
-  rejected(sequence: number, { code, message }: MillraceError): void {
+  rejected(sequence: number, error: MillraceError): void {
+    // With `stored` it may have been confirmed before.
+    if (!this.#confirmed.has(sequence)) this.#rejections.set(sequence, error);
+    const { code, message } = error;
     const { ackId } = this.#pending.get(sequence) ?? {};
     this.#pending.delete(sequence);
     if (ackId === undefined) return;
     // It is not done: what comes with the same number is tried again.
     this.#inFlight.delete(ackId);
     this.#answer(ackFrame(ackId, { name: code, message }));
+  }
+
+  rejection(sequence: number): MillraceError | undefined {
+    return this.#rejections.get(sequence);
   }
 
   close(code: number, reason: string): void {

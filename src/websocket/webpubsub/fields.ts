@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { duration } from '../../component/fields.ts';
+import { ack as ackSchema, type AckConfig } from '../ack/fields.ts';
 import { PLAIN, RELIABLE } from './protocol.ts';
 
 /** The option `web_pubsub` of a server. */
@@ -18,12 +19,27 @@ export function speaksWebPubSub(protocols: readonly string[]): boolean {
   return protocols.includes(PLAIN) || protocols.includes(RELIABLE);
 }
 
-/** Reports a setting that has no effect. */
-export function checkWebPubSub(
-  value: { readonly web_pubsub?: unknown; readonly protocols: readonly string[] },
-  fail: (path: string[], message: string) => void,
-): void {
-  if (value.web_pubsub !== undefined && !value.protocols.includes(RELIABLE)) {
+interface Checked {
+  readonly web_pubsub?: unknown;
+  readonly protocols: readonly string[];
+  readonly protocol_required?: boolean | undefined;
+  readonly ack?: AckConfig | undefined;
+}
+
+/** Reports settings that have no effect. */
+export function checkWebPubSub(value: Checked, fail: (path: string[], message: string) => void): void {
+  const { protocols, protocol_required: required, ack } = value;
+  if (value.web_pubsub !== undefined && !protocols.includes(RELIABLE)) {
     fail(['web_pubsub'], `has no effect without ${RELIABLE} among \`protocols\``);
+  }
+  const alone = required === true && protocols.every((name) => name === PLAIN || name === RELIABLE);
+  if (!alone || ack === undefined) return;
+  const why =
+    'here: `protocol_required` lets clients of Web PubSub in alone, who have confirmations of their own';
+  if (ack.when === 'delivered')
+    return fail(['ack'], `has no effect ${why}; expected \`when: stored\`, or none`);
+  const defaults = ackSchema.parse({ reply: '' });
+  for (const name of ['id', 'reject_reply', 'batch', 'max_unacknowledged'] as const) {
+    if (ack[name] !== defaults[name]) fail(['ack', name], `has no effect ${why}`);
   }
 }

@@ -8,6 +8,8 @@ export interface Sender {
   /** Everything from `first` to `last` has been confirmed, but for what was rejected. */
   confirmed(first: number, last: number): void;
   rejected(sequence: number, error: MillraceError): void;
+  /** Why a message was rejected that is about to be confirmed. */
+  rejection(sequence: number): MillraceError | undefined;
 }
 
 /** Of the messages that a sender gives one event or group. */
@@ -23,6 +25,8 @@ export class PubSubOrigin implements Origin {
   }
 
   readonly rejected = (sequence: number, error: MillraceError): void => this.sender.rejected(sequence, error);
+
+  readonly rejection = (sequence: number): MillraceError | undefined => this.sender.rejection(sequence);
 }
 
 /** So many origins are remembered for each connection, that neighbouring messages may share them. */
