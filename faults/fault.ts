@@ -36,6 +36,8 @@ export interface Fault {
   /** For the documentation: what is done, and how often in a round. */
   readonly what: string;
   readonly modes: readonly Mode[];
+  /** What it asks of the effort besides `rounds`. */
+  readonly uses?: 'seconds' | 'stride' | undefined;
   run(context: FaultContext): Promise<Outcome>;
 }
 
@@ -44,6 +46,7 @@ export interface LoadFault {
   readonly name: string;
   readonly what: string;
   readonly modes?: readonly Mode[];
+  readonly uses?: 'seconds';
   readonly options?: ArenaOptions;
   /** True when nothing may come out twice. */
   readonly once?: boolean;

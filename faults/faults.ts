@@ -3,14 +3,16 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { runCampaign, type Row } from './campaign.ts';
 import { faults } from './faults/index.ts';
-import { parseOptions, usage, UsageError, type Options } from './options.ts';
+import { checkWrite, parseOptions, usage, UsageError, type Options } from './options.ts';
 import { plainTable, type Results } from './report.ts';
 
 const resultsFile = fileURLToPath(new URL('results.json', import.meta.url));
 
+const readResults = (): Results => JSON.parse(readFileSync(resultsFile, 'utf8')) as Results;
+
 /** Writes what this run has found; what it has not tried stays as it was found before. */
 function writeResults({ seed, rounds, seconds, faults: tried }: Options, rows: readonly Row[]): void {
-  const before = JSON.parse(readFileSync(resultsFile, 'utf8')) as Results;
+  const before = readResults();
   const isTried = (name: string): boolean => tried.some((fault) => fault.name === name);
   const kept = before.rows.filter(({ fault }) => !isTried(fault));
   const results: Results = {
@@ -25,6 +27,7 @@ function writeResults({ seed, rounds, seconds, faults: tried }: Options, rows: r
 }
 
 async function main(options: Options): Promise<void> {
+  checkWrite(options, readResults());
   const progress = (text: string): void => {
     process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${text}\n`);
   };

@@ -7,6 +7,7 @@ export function underLoad(fault: LoadFault): Fault {
     name: fault.name,
     what: fault.what,
     modes: fault.modes ?? MODES,
+    uses: fault.uses,
     run: async (context) => {
       const arena = new Arena(context, fault.options ?? {});
       try {

@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import type { CampaignOptions } from './campaign.ts';
 import type { Fault } from './fault.ts';
+import type { Results } from './report.ts';
 
 export interface Options extends CampaignOptions {
   /** Write the results, and the table into the documentation. */
@@ -15,7 +16,8 @@ export const usage = (faults: readonly Fault[]): string => `Usage: npm run fault
   --stride N     damage every N-th byte of a log only (default 1)
   --jobs N       rows of the table to work on at a time (default 1)
   --seed N       repeat the random choices of an earlier run
-  --write        write faults/results.json (what is not run stays as it is), and the table into docs/delivery.md
+  --write        write faults/results.json and the table into docs/delivery.md; with --faults the other rows stay,
+                 and --rounds, --seconds and --seed must be theirs
 
 Faults:
 ${faults.map((fault) => `  ${keyOf(fault)}\n      ${fault.what}`).join('\n')}
@@ -35,8 +37,8 @@ export function parseOptions(args: readonly string[], faults: readonly Fault[]):
     options: {
       rounds: { type: 'string', default: '5' },
       faults: { type: 'string' },
-      seconds: { type: 'string', default: '10' },
-      stride: { type: 'string', default: '1' },
+      seconds: { type: 'string' },
+      stride: { type: 'string' },
       jobs: { type: 'string', default: '1' },
       seed: { type: 'string' },
       write: { type: 'boolean', default: false },
@@ -49,15 +51,37 @@ export function parseOptions(args: readonly string[], faults: readonly Fault[]):
     if (fault === undefined) throw new UsageError(`--faults: there is no fault ${key}`);
     return fault;
   });
+  for (const name of ['seconds', 'stride'] as const) {
+    if (values[name] === undefined || (name === 'seconds' && values.write)) continue;
+    if ((chosen ?? faults).some(({ uses }) => uses === name)) continue;
+    throw new UsageError(`--${name}: has no effect on the faults of --faults`);
+  }
+  if (values.write && values.stride !== undefined) {
+    throw new UsageError('--write: the table is of every byte of a log; leave --stride out');
+  }
   return {
     faults: chosen ?? faults,
     rounds: toCount('rounds', values.rounds),
-    seconds: toCount('seconds', values.seconds),
-    stride: toCount('stride', values.stride),
+    seconds: toCount('seconds', values.seconds ?? '10'),
+    stride: toCount('stride', values.stride ?? '1'),
     jobs: toCount('jobs', values.jobs),
     seed: values.seed === undefined ? Math.trunc(Math.random() * 2 ** 31) : toCount('seed', values.seed),
     write: values.write,
   };
+}
+
+/**
+ * The table says of all its rows with which options they were found.
+ * @throws UsageError where a run of some faults would say it of rows that it leaves as they are
+ */
+export function checkWrite(options: Options, before: Results): void {
+  const tried = new Set(options.faults.map(({ name }) => name));
+  if (!options.write || before.rows.every(({ fault }) => tried.has(fault))) return;
+  if ((['rounds', 'seconds', 'seed'] as const).every((name) => options[name] === before[name])) return;
+  const { rounds, seconds, seed } = before;
+  throw new UsageError(
+    `--write: the rows that stay are of --rounds ${rounds} --seconds ${seconds} --seed ${seed}; give the same, or run all faults`,
+  );
 }
 
 function toCount(name: string, text: string): number {

@@ -66,7 +66,7 @@ export class MillraceError extends Error {
   readonly code: ErrorCode;
   /** True when trying again cannot help: the engine fails the stream at once. */
   readonly fatal: boolean;
-  /** The field of the component's configuration that is wrong, where one is: `path`, or `ack.when` of one in another. */
+  /** The field of the component's configuration that is wrong, where one is: `path`, or `inputs.0.ack.when` of one in another. */
   readonly field: string | undefined;
 
   constructor(

@@ -15,6 +15,7 @@ async function pauseSink(arena: Arena): Promise<number> {
 export const sinkStopped = underLoad({
   name: 'sink stopped',
   what: 'SIGSTOP of the server behind the `websocket` output for as long as `--seconds` says, then SIGCONT; once',
+  uses: 'seconds',
   options: { output: 'websocket' },
   harm: pauseSink,
 });
@@ -22,6 +23,7 @@ export const sinkStopped = underLoad({
 export const sinkStoppedAndEngineKilled = underLoad({
   name: 'sink stopped, engine killed',
   what: 'SIGSTOP of a sink that confirms for as long as `--seconds` says, with one `kill -9` of the engine in the middle of it',
+  uses: 'seconds',
   options: { output: 'confirmed' },
   harm: async (arena) => {
     await arena.flows();

@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { nearest } from '../config/nearest.ts';
 
 /** What `send` and `tail` have in common on the command line. */
 export interface ClientOptions {
@@ -94,7 +95,7 @@ export function addSendingOptions(command: Command): Command {
 export function repeated(flags: string, description: string, known?: readonly string[]): Option {
   const add = (value: string, previous: readonly string[] = []): string[] => {
     if (known?.includes(value) !== false) return [...previous, value];
-    const meant = nearest(value, known);
+    const meant = nearest(value, known ?? []);
     throw new InvalidArgumentError(
       meant === undefined ? 'There is nothing of that name.' : `Did you mean ${meant}?`,
     );

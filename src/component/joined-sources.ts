@@ -1,4 +1,4 @@
-import { EndOfInputError } from '../errors.ts';
+import { EndOfInputError, MillraceError } from '../errors.ts';
 import type { Batch } from '../message/batch.ts';
 import type { Input, Source } from './contracts.ts';
 import { Waker } from './waker.ts';
@@ -8,6 +8,10 @@ export interface JoinedOptions {
   readonly ready: 'every' | 'some';
   /** Gives the part of a batch that goes on, and undefined when that is nothing; whoever drops sees to the ack. */
   readonly filter?: ((batch: Batch) => Batch | undefined) | undefined;
+  /** @throws MillraceError for what is wrong with what they have in common, before anything connects */
+  readonly check?: () => void;
+  /** The field of the configuration that lists them, if each has a configuration of its own there. */
+  readonly list?: string;
 }
 
 /** Several inputs as one. Each connects, and connects again, by itself; it ends when all have ended. */
@@ -33,7 +37,18 @@ export class JoinedSources implements Input {
   }
 
   async prepare(): Promise<void> {
-    for (const source of this.#sources) await source.prepare();
+    const { check, list } = this.#options;
+    check?.();
+    for (const [index, source] of this.#sources.entries()) {
+      try {
+        await source.prepare();
+      } catch (error) {
+        if (list === undefined || !(error instanceof MillraceError)) throw error;
+        const { code, message, fatal, field } = error;
+        const place = [list, index, ...(field === undefined ? [] : [field])].join('.');
+        throw new MillraceError(code, message, { cause: error, fatal, field: place });
+      }
+    }
   }
 
   /** Each source connects by itself, at its first read. */

@@ -89,7 +89,8 @@ export class Engine {
       const { source, pipeline, sink, errorSink } = stream.parts;
       const report = (place: readonly (string | number)[], error: unknown): void => {
         const field = error instanceof MillraceError ? (error.field?.split('.') ?? []) : [];
-        problems.push({ path: ['streams', index, ...place, ...field], message: errorMessage(error) });
+        const parts = field.map((part) => (/^\d+$/.test(part) ? Number(part) : part));
+        problems.push({ path: ['streams', index, ...place, ...parts], message: errorMessage(error) });
       };
       await source.prepare().catch((error: unknown) => report(['input'], error));
       for (const { index: place, error } of await pipeline.prepare()) {

@@ -379,6 +379,12 @@ test.each<[string, string[], RegExp]>([
   ['no such stream', [codes, '--to', 'FILE', '--stream', 'ordres'], /did you mean orders\?/],
   ['an option for URLs', [codes, '--to', 'FILE', '--ack-timeout', '1s'], /--ack-timeout is for --to URL/],
   ['--stream for a URL', [codes, '--to', 'ws://127.0.0.1:9', '--stream', 'a'], /--stream is for a config/],
+  ['no such stage', [codes, '--to', 'FILE', '--stage', 'procesor'], /Did you mean processor\?/],
+  [
+    'no such code',
+    [codes, '--to', 'FILE', '--code', 'MILLRACE_OUTPUT_REFUSE'],
+    /Did you mean MILLRACE_OUTPUT_REFUSED\?/,
+  ],
   ['--id alone', [codes, '--to', 'ws://127.0.0.1:9', '--id', 'id'], /--id and --ack belong together/],
 ])('%s is a mistake on the command line', async (_, args, message) => {
   const { file } = config();

@@ -7,6 +7,7 @@ import { Backlog, shareOfPipeline } from '../../src/runtime/backlog.ts';
 import type { DeadLetters } from '../../src/runtime/dead-letters.ts';
 import type { StreamEvents } from '../../src/telemetry/events.ts';
 import { batchOf, openLog } from '../wal/support.ts';
+import { cli } from '../support/cli.ts';
 import { startEngine, type Run } from '../support/engine.ts';
 import { connectClient, send } from '../support/peers.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -190,4 +191,54 @@ test('a log whose disk was slow at first takes what comes in all the same, when 
   expect(spilled).toBe(1);
   expect((await backlog.take(false))?.length).toBe(10);
   await backlog.close();
+});
+
+const parts = (path: string, fields: string, each: (index: number) => string): string => `
+streams:
+  - input:
+      type: multiple_inputs
+      ${fields}
+      inputs: [${[0, 1].map((index) => `{ type: websocket, ${each(index)}, dedupe: { key: id, per: all, max_keys: 2 } }`).join(', ')}]
+    output: { type: collect }
+    durability: { path: "${path}" }
+`;
+
+test('inputs in one stream keep their keys apart, in the log as well, also with a name that they have in common', async () => {
+  const yaml = parts(
+    logPath(),
+    'name: both',
+    (index) => `mode: server, host: 127.0.0.1, port: 0, path: /${index}, ack: { id: id, reply: 'ok {{id}}' }`,
+  );
+  const first = await startEngine(yaml);
+  await until('both to listen', () => urls(first).length === 2);
+  const a = await peer(urls(first).find((url) => url.endsWith('/0'))!);
+  await send(a, '{"id":1}', '{"id":2}');
+  await until('both acknowledgements', () => a.messages.length === 2);
+  await first.stop();
+  const second = await startEngine(yaml);
+  await until('both to listen', () => urls(second).length === 2);
+  const again = await peer(urls(second).find((url) => url.endsWith('/0'))!);
+  const b = await peer(urls(second).find((url) => url.endsWith('/1'))!);
+  await send(b, '{"id":1,"b":1}', '{"id":2,"b":1}');
+  await second.output().count(2);
+  await send(again, '{"id":1}', '{"id":2}', '{"id":3}', '{"id":1,"forgotten":1}');
+  await until('all acknowledgements', () => again.messages.length === 4 && b.messages.length === 2);
+  expect(second.output().texts).toEqual([
+    '{"id":1,"b":1}',
+    '{"id":2,"b":1}',
+    '{"id":3}',
+    // `max_keys` goes on where it was.
+    '{"id":1,"forgotten":1}',
+  ]);
+});
+
+test('inputs whose keys the log could not tell apart are a mistake, with its place', async () => {
+  const yaml = parts(logPath(), '', (index) => `url: "ws://127.0.0.1:1/?token=${index}"`);
+  const { code, stderr } = await cli(['check', dir.file('same.yaml', yaml.replace('collect', 'drop'))]);
+  expect(code).toBe(1);
+  expect(stderr).toContain(
+    'streams[0].input.inputs[1].dedupe: the log could not tell the keys of this input from those of another',
+  );
+  const named = parts(logPath(), '', (index) => `name: n${index}, url: "ws://127.0.0.1:1/?token=${index}"`);
+  expect((await cli(['check', dir.file('named.yaml', named.replace('collect', 'drop'))])).code).toBe(0);
 });

@@ -305,6 +305,15 @@ test('mistakes of the file', () => {
   expect(configMistakes(durable('/tmp/x').replace('path: "/tmp/x"', 'path: "/tmp/x", interval: 1s'))).toEqual(
     ['streams[0].durability.interval: is for `sync: periodic`'],
   );
+  for (const [field, message] of [
+    ['sync: periodic, interval: 2m', 'interval: "2m" is out of range'],
+    ['sync: never', 'sync: "never" is not known'],
+    ['max_bytes: 1KiB', 'max_bytes: "1KiB" is out of range'],
+    ['on_full: drop', 'on_full: "drop" is not known; expected "block"'],
+  ]) {
+    const yaml = durable('/tmp/x').replace('path: "/tmp/x"', `path: "/tmp/x", ${field}`);
+    expect(configMistakes(yaml)).toEqual([expect.stringContaining(`streams[0].durability.${message}`)]);
+  }
   const twice = `
 streams:
   - input: { type: memory, messages: [a] }

@@ -4,7 +4,7 @@ import { closeCodeOf, closeFrame, frame } from '../support/frames.ts';
 import { FaultServer, type RawPeer } from '../support/peers.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { python } from '../support/tools.ts';
-import { until } from '../support/until.ts';
+import { standstill, until } from '../support/until.ts';
 
 const dir = tempDir();
 
@@ -96,6 +96,43 @@ test('a server that is silent because it waits for our acknowledgement is not cu
   expect(await peer.count(1)).toEqual(['ack 1']);
   // Then silence counts again.
   await server.peer(1);
+});
+
+test('one reply for several, by ids and by number', async () => {
+  const server = await new FaultServer().up();
+  const run = await startEngine(
+    client(server.url, `{ id: envelope_id, batch: true, reply: '{"ids":[{{ids}}],"upto":{{sequence}}}' }`),
+  );
+  const peer = await server.peer(0);
+  run.output().hold();
+  text(peer, event('e-1'));
+  await until('the output to be asked', () => run.output().writes > 0);
+  text(peer, event('e-2'), event('e-3'));
+  await until('all three', async () => (await run.inFlight()).messages === 3);
+  run.output().release();
+  const replies = (): { ids: string[]; upto: number }[] =>
+    peer.texts.map((each) => JSON.parse(each) as { ids: string[]; upto: number });
+  await until('all ids', () => replies().flatMap(({ ids }) => ids).length === 3);
+  expect(replies().flatMap(({ ids }) => ids)).toEqual(['e-1', 'e-2', 'e-3']);
+  expect(replies().at(-1)!.upto).toBe(3);
+  expect(replies().length).toBeLessThan(3);
+});
+
+test('a server with `max_unacknowledged` messages is not read until half of them are confirmed', async () => {
+  const server = await new FaultServer().up();
+  const run = await startEngine(client(server.url, `{ reply: 'ack {{id}}', max_unacknowledged: 10 }`));
+  const peer = await server.peer(0);
+  run.output().hold();
+  const payload = 'x'.repeat(100_000);
+  for (let index = 0; index < 200; index++) text(peer, payload);
+  await until('the limit', async () => (await run.inFlight()).messages >= 10);
+  // The rest waits on the server's side.
+  await standstill('the server to be held back', () => peer.socket.writableLength);
+  // What one read of the socket brings comes on top.
+  expect((await run.inFlight()).messages).toBeLessThan(20);
+  expect(peer.socket.writableLength).toBeGreaterThan(0);
+  run.output().release();
+  expect((await peer.count(200)).at(-1)).toBe('ack 200');
 });
 
 test('silence that we make ourselves by not reading does not count as the server’s', async () => {

@@ -71,3 +71,30 @@ test('and `check` says where', async () => {
   expect(code).toBe(1);
   expect(stderr).toMatch(/stored\.yaml:3:\d+: streams\[0\]\.input\.ack\.when: `stored` is when/);
 });
+
+test('`reject_reply` with `stored` and no codec is a mistake, since it would never be sent', () => {
+  const ack = '{ reply: ok, when: stored, reject_reply: no }';
+  for (const input of Object.values(inputs)) {
+    expect(configMistakes(file(ack, input))).toEqual([
+      expect.stringMatching(/ack\.reject_reply: is never sent with `when: stored` and no `codec`/),
+    ]);
+    expect(configMistakes(file(`${ack}, codec: { type: json }`, input))).toEqual([]);
+  }
+});
+
+test('of an input among several the place is its own', async () => {
+  const path = dir.file(
+    'part.yaml',
+    `streams:
+  - input:
+      type: multiple_inputs
+      inputs:
+        - { type: memory, messages: [a] }
+        - { type: websocket, mode: server, port: 0, ack: { reply: ok, when: stored } }
+    output: { type: drop }
+`,
+  );
+  const { code, stderr } = await cli(['check', path]);
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/part\.yaml:6:\d+: streams\[0\]\.input\.inputs\[1\]\.ack\.when: `stored` is when/);
+});

@@ -18,7 +18,7 @@ streams:
       mode: server
       host: 127.0.0.1
       port: 0
-      ack: { when: ${when}, id: id, reply: 'ack {{id}}', reject_reply: 'nack {{id}}' }
+      ack: { when: ${when}, id: id, reply: 'ack {{id}}'${when === 'delivered' || fields.includes('codec') ? ", reject_reply: 'nack {{id}}'" : ''} }
       ${fields}
     output: { type: collect }
     durability: { path: "${path}" }

@@ -183,6 +183,28 @@ describe('web_pubsub', () => {
     ]);
     expect(mistakes(`url: ws://a, web_pubsub: {}`)[0]).toMatch(/web_pubsub: only for `mode: server`/);
   });
+
+  test('where nobody else may come, what `ack` has for others is a mistake', () => {
+    const mistakes = (ack: string, more = 'protocol_required: true', protocols = `${PLAIN}, ${RELIABLE}`) =>
+      configMistakes(
+        `streams: [ { input: { type: websocket, mode: server, port: 0, protocols: [${protocols}], ${more}, codec: { type: json }, ack: { ${ack} } } } ]`,
+      );
+    const place = 'streams\\[0\\]\\.input\\.ack';
+    const none = expect.stringMatching(
+      `^${place}: has no effect here.*; expected \`when: stored\`, or none$`,
+    );
+    const all =
+      "when: stored, id: id, reply: '{{sequence}}', reject_reply: '{{id}}', batch: true, max_unacknowledged: 5";
+    expect(mistakes('when: stored, reply: ok')).toEqual([]);
+    expect(mistakes('reply: ok, batch: true')).toEqual([none]);
+    expect(mistakes(all)).toEqual(
+      ['id', 'reject_reply', 'batch', 'max_unacknowledged'].map((name): unknown =>
+        expect.stringMatching(`^${place}\\.${name}: has no effect here`),
+      ),
+    );
+    expect(mistakes(all, 'protocol_required: false')).toEqual([]);
+    expect(mistakes(all, 'protocol_required: true', `chat, ${RELIABLE}`)).toEqual([]);
+  });
 });
 
 describe('numbers that have been seen', () => {

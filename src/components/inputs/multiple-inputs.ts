@@ -28,6 +28,6 @@ export const multipleInputsInput = defineInput({
       (inputs as ComponentConfig[]).map((input) =>
         context.openSource(input, (input['name'] as string | undefined) ?? context.name),
       ),
-      { ready: 'every' },
+      { ready: 'every', list: 'inputs' },
     ),
 });

@@ -139,6 +139,12 @@ export const schema = modes.superRefine((value, context) => {
     checkAuth(value.auth, value.mode, (path, message) => fail(['auth', ...path], message));
   }
   if (value.dedupe?.per !== undefined) checkScope(value, value.dedupe.per, fail);
+  const { codec } = value as { readonly codec?: unknown };
+  if (value.ack?.when === 'stored' && value.ack.reject_reply !== undefined && codec === undefined) {
+    const message =
+      'is never sent with `when: stored` and no `codec`: what is rejected behind the log has had its `reply`';
+    fail(['ack', 'reject_reply'], message);
+  }
   if (value.mode === 'client') checkClient(value, fail);
   else {
     checkServer(value, fail);

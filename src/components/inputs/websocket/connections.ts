@@ -1,6 +1,7 @@
-import type { Input, InputContext } from '../../../component/contracts.ts';
+import type { Durability, Input, InputContext } from '../../../component/contracts.ts';
 import { JoinedSources } from '../../../component/joined-sources.ts';
 import { maskUrl } from '../../../component/mask.ts';
+import { MillraceError } from '../../../errors.ts';
 import { parseJsonPath } from '../../../message/json-path.ts';
 import type { Cursor } from '../../../websocket/client/resume.ts';
 import { Dedupe } from '../../../websocket/dedupe.ts';
@@ -36,11 +37,11 @@ export function joinedConnections(config: ConnectionConfig, context: InputContex
   );
   return new JoinedSources(sources, {
     ready: urls.length > 1 ? 'every' : 'some',
-    filter: filterOf(config, context),
+    ...filterOf(config, context),
   });
 }
 
-function filterOf(config: ConnectionConfig, { name, events, durability }: InputContext) {
+function filterOf(config: ConnectionConfig, { events, durability }: InputContext) {
   if (config.dedupe === undefined) return undefined;
   const {
     key,
@@ -48,16 +49,40 @@ function filterOf(config: ConnectionConfig, { name, events, durability }: InputC
     max_keys: maxKeys,
     per = config.mode === 'server' ? 'subject' : 'all',
   } = config.dedupe;
+  // Not the name of what it is a part of, which others may be as well.
+  const { name } = config as { readonly name?: string };
+  const space = JSON.stringify([name ?? addressOf(config), key, per]);
+  const shared = durability !== undefined && isClaimed(space, durability);
   const dedupe = new Dedupe({
     path: parseJsonPath(key)!,
     per,
     window,
     maxKeys,
-    space: JSON.stringify([name ?? addressOf(config), key, per]),
+    space,
     durability,
     dropped: (count) => events.duplicatesDropped(count),
   });
-  return dedupe.filter.bind(dedupe);
+  return { filter: dedupe.filter.bind(dedupe), check: () => checkShared(shared) };
+}
+
+const claimed = new WeakMap<Durability, Set<string>>();
+
+/** Whether another input of the stream keeps its keys under this name; from now on this one does. */
+function isClaimed(space: string, durability: Durability): boolean {
+  const spaces = claimed.get(durability) ?? new Set();
+  const shared = spaces.has(space);
+  claimed.set(durability, spaces.add(space));
+  return shared;
+}
+
+/** @throws MillraceError: after a restart each would drop what only the other has had */
+function checkShared(shared: boolean): void {
+  if (!shared) return;
+  throw new MillraceError(
+    'MILLRACE_CONFIG_INVALID',
+    'the log could not tell the keys of this input from those of another of the stream; expected a `name` of its own',
+    { field: 'dedupe', fatal: true },
+  );
 }
 
 /** The same at each start, also with other secrets, so that what the log remembers is found again. */
