@@ -82,6 +82,13 @@ export function handleSignals(engine: Engine, logger: Logger) {
       clearTimeout(grace);
       process.off('SIGTERM', onSignal);
       process.off('SIGINT', onSignal);
+      if (deadline === undefined) return;
+      // The same signal may still come twice, and is no reason to die of it on the way out.
+      const late = (): void => {
+        if (performance.now() - first >= SAME_SIGNAL) process.exit(1);
+      };
+      process.on('SIGTERM', late);
+      process.on('SIGINT', late);
     },
   };
 }

@@ -20,6 +20,8 @@ async function sent(args: readonly string[], stdin: string | Uint8Array = '') {
   const types: string[] = [];
   const server = await wsServer((_, __, binary) => types.push(binary ? 'binary' : 'text'));
   const result = await cli(['send', server.url, ...args], { stdin });
+  // Else the wait for its end would hide why there is none.
+  if (server.connections.length === 0) throw new Error(`it did not connect: ${JSON.stringify(result)}`);
   return { ...result, types, messages: server.texts, closed: await server.closed() };
 }
 
