@@ -5,6 +5,8 @@ import { afterTest } from './peers.ts';
 
 /** A request for a token, as it came. */
 export interface TokenRequest {
+  /** Path and query. */
+  readonly target: string | undefined;
   readonly authorization: string | undefined;
   readonly form: URLSearchParams;
 }
@@ -21,7 +23,7 @@ export class TokenEndpoint {
     const server = createServer((request, response) => {
       void readBody(request).then((body) => {
         const { authorization } = request.headers;
-        const came = { authorization, form: new URLSearchParams(body) };
+        const came = { target: request.url, authorization, form: new URLSearchParams(body) };
         this.requests.push(came);
         this.answer(response, came, this.requests.length);
       });

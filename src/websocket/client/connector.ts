@@ -12,7 +12,7 @@ import type { ClientConfig } from './fields.ts';
 import { compileSteps, runSteps, type Step } from './on-open.ts';
 import { refusalError, stopsOn } from './policy.ts';
 import { Proxies } from './proxy.ts';
-import { MAX_REDIRECTS, redirectOf } from './redirects.ts';
+import { MAX_REDIRECTS, redirectOf, type Destination } from './redirects.ts';
 import { RequestTemplates, type HandshakeRequest } from './request.ts';
 import { Secrets } from './secrets.ts';
 import { attemptValues } from './values.ts';
@@ -84,35 +84,47 @@ export class Connector {
   async #follow(attempt: Attempt, opened: Opened): Promise<Session> {
     const { request, secrets, refused } = attempt;
     const { reconnect } = this.#options.config;
-    const visited = [request.url];
+    const visited: Destination[] = [request];
     for (;;) {
-      const url = visited.at(-1)!;
-      const shown = visited.length === 1 ? maskUrl(request.shown) : shownUrl(url, secrets);
+      const last = visited.at(-1)!;
+      const shown = visited.length === 1 ? maskUrl(request.shown) : shownUrl(last.url, secrets);
       try {
-        return await this.#connect(attempt, url, shown, opened);
+        return await this.#connect(attempt, last, shown, opened);
       } catch (error) {
         if (!(error instanceof RefusedError)) throw error;
         const { refusal } = error;
         if (refusal.status === 401 || refusal.status === 403) refused();
         const redirect = stopsOn(refusal.status, reconnect)
           ? undefined
-          : redirectOf(url, refusal.status, refusal.location, (target) => shownUrl(target, secrets));
+          : redirectOf(last, refusal.status, refusal.location, (target) => shownUrl(target, secrets));
         const said = `cannot connect to ${shown}: ${secrets.mask(error.message)}`;
         if (redirect === undefined) throw refusalError(said, refusal, reconnect);
         if ('refusal' in redirect) throw new NotConnectedError(`${said}, ${redirect.refusal}`);
         const target = shownUrl(redirect.url, secrets);
-        if (visited.some(({ href }) => href === redirect.url.href)) {
+        if (
+          visited.some(
+            ({ url, target: asked }) =>
+              url.host === redirect.url.host &&
+              url.protocol === redirect.url.protocol &&
+              asked === redirect.target,
+          )
+        ) {
           throw new NotConnectedError(`${said}, a redirect to ${target}, which leads in a loop`);
         }
         if (visited.length > MAX_REDIRECTS) {
           throw new NotConnectedError(`${said}, a redirect to ${target}; that is more than ${MAX_REDIRECTS}`);
         }
-        visited.push(redirect.url);
+        visited.push(redirect);
       }
     }
   }
 
-  async #connect(attempt: Attempt, url: URL, shown: string, opened: Opened): Promise<Session> {
+  async #connect(
+    attempt: Attempt,
+    { url, target }: Destination,
+    shown: string,
+    opened: Opened,
+  ): Promise<Session> {
     const { config, closeTimeout } = this.#options;
     const { request, deadline, values, secrets } = attempt;
     let session: Session | undefined;
@@ -120,6 +132,7 @@ export class Connector {
     await dialWebSocket(
       {
         url,
+        target,
         shown,
         headers: request.headers,
         protocols: request.protocols,

@@ -14,6 +14,8 @@ import { openTunnel, overTunnel } from './tunnel.ts';
 
 export interface DialOptions {
   readonly url: URL;
+  /** Path and query as they are to be sent. */
+  readonly target: string;
   /** The URL as it may be shown. */
   readonly shown: string;
   readonly headers: Readonly<Record<string, string>>;
@@ -59,6 +61,11 @@ export async function dialWebSocket(
     signal.throwIfAborted();
     const socket = new WebSocket(url, [...options.protocols], {
       headers: { ...options.headers },
+      // Of the URL, `ws` sends what the parser made of it.
+      finishRequest: (request) => {
+        request.path = options.target;
+        request.end();
+      },
       ...socketOptions(options.closeTimeout, options.compression, options.maxMessageSize),
       ...deadline.addressTimeout,
       ...files,

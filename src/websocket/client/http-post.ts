@@ -2,6 +2,7 @@ import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import type { Deadline } from './deadline.ts';
 import { endpointOf, shownProxy, type Proxies } from './proxy.ts';
+import { requestTarget } from './request-target.ts';
 import { openTunnel, overTunnel } from './tunnel.ts';
 import { errorMessage } from '../../errors.ts';
 
@@ -10,19 +11,20 @@ const LONGEST_BODY = 256 * 1024;
 
 /** A POST as `fetch` does it, but through the proxy, and with an end to what it reads. Redirects are not followed. */
 export async function httpPost(
-  url: URL,
+  endpoint: string,
   headers: Readonly<Record<string, string>>,
   body: string,
   proxies: Proxies,
   deadline: Deadline,
 ): Promise<Response> {
+  const url = new URL(endpoint);
   const proxy = proxies.for(url);
   const secure = url.protocol === 'https:';
   const tunnel = proxy && (await openTunnel(proxy, url, deadline).catch(throughProxy(proxy, deadline)));
   const request = (secure ? httpsRequest : httpRequest)({
     ...endpointOf(url),
     ...deadline.addressTimeout,
-    path: url.pathname + url.search,
+    path: requestTarget(endpoint),
     method: 'POST',
     headers: { ...headers, 'content-length': Buffer.byteLength(body), connection: 'close' },
     signal: deadline.signal,

@@ -1,10 +1,18 @@
+import { redirectTarget } from './request-target.ts';
+
 const STATUSES = new Set([301, 302, 303, 307, 308]);
 
 /** How many redirects one attempt follows. */
 export const MAX_REDIRECTS = 5;
 
-/** Where an answer sends us: to `url`, or nowhere, because of `refusal`. */
-export type Redirect = { readonly url: URL } | { readonly refusal: string };
+/** Where a request goes to, and what it asks for there. */
+export interface Destination {
+  readonly url: URL;
+  readonly target: string;
+}
+
+/** Where an answer sends us: somewhere, or nowhere, because of `refusal`. */
+export type Redirect = Destination | { readonly refusal: string };
 
 /**
  * Reads an answer that is a redirect (RFC 9110 section 15.4); undefined when it is none. Only the same host and port is
@@ -12,7 +20,7 @@ export type Redirect = { readonly url: URL } | { readonly refusal: string };
  * a URL as it may be shown.
  */
 export function redirectOf(
-  from: URL,
+  { url: from, target: asked }: Destination,
   status: number,
   location: string | undefined,
   shown: (url: URL) => string,
@@ -39,5 +47,5 @@ export function redirectOf(
   // The same host's credentials, whatever the answer says of them.
   url.username = from.username;
   url.password = from.password;
-  return { url };
+  return { url, target: redirectTarget(location, asked, url) };
 }

@@ -1,11 +1,14 @@
 import { Template, type TemplateValues } from '../../component/template.ts';
 import { NotConnectedError, errorMessage } from '../../errors.ts';
 import { SUBPROTOCOL, WEBSOCKET_URL, type ClientConfig } from './fields.ts';
+import { requestTarget } from './request-target.ts';
 import { attemptNames } from './values.ts';
 
 /** What a handshake asks for, with every template filled in. */
 export interface HandshakeRequest {
   readonly url: URL;
+  /** What the request asks for, as it was written. */
+  readonly target: string;
   /** The URL to show: of what was filled in behind its host nothing is seen. Still to be masked. */
   readonly shown: string;
   readonly headers: Readonly<Record<string, string>>;
@@ -41,7 +44,7 @@ export class RequestTemplates {
     };
   }
 
-  #renderUrl(values: TemplateValues): { url: URL; shown: string } {
+  #renderUrl(values: TemplateValues): Pick<HandshakeRequest, 'url' | 'target' | 'shown'> {
     const filled: string[] = [];
     // Each value is a mark at first, so that where it stands is known.
     const marked = filling('url', () =>
@@ -58,12 +61,15 @@ export class RequestTemplates {
     const query = this.#query.map(
       (field) => `${encodeURIComponent(field.name)}=${encodeURIComponent(fill(field, values))}`,
     );
-    if (query.length > 0)
+    let target = requestTarget(text);
+    if (query.length > 0) {
       url.search = [url.search.slice(1), ...query].filter((part) => part !== '').join('&');
+      target += `${joint(target)}${query.join('&')}`;
+    }
     const [, scheme = '', user = '', host = '', rest = ''] =
       /^([^/]*\/\/)([^/?#]*@)?([^/?#]*)(.*)$/s.exec(marked) ?? [];
     const hidden = (): string => '***';
-    return { url, shown: scheme + unmark(user, hidden) + unmark(host, real) + unmark(rest, hidden) };
+    return { url, target, shown: scheme + unmark(user, hidden) + unmark(host, real) + unmark(rest, hidden) };
   }
 
   #renderProtocols(values: TemplateValues): string[] {
@@ -105,6 +111,12 @@ function filling(path: string, render: () => string): string {
   } catch (error) {
     throw new NotConnectedError(`cannot fill in \`${path}\`: ${errorMessage(error)}`, error);
   }
+}
+
+/** What comes between a target and a parameter that is added to it. */
+function joint(target: string): string {
+  if (!target.includes('?')) return '?';
+  return target.endsWith('?') ? '' : '&';
 }
 
 function headerValue(path: string, value: string): string {

@@ -20,7 +20,7 @@ export class Secrets {
   }
 
   /** Adds what a handshake says of us, wherever the configuration has it from: servers quote that, too. */
-  addRequest({ url, headers, protocols }: Omit<HandshakeRequest, 'shown'>): void {
+  addRequest({ url, headers, protocols }: Pick<HandshakeRequest, 'url' | 'headers' | 'protocols'>): void {
     for (const [name, value] of Object.entries(headers)) {
       this.add(value);
       const isSecret = isSecretName(name) || /^cookie$/i.test(name);

@@ -42,8 +42,8 @@ export async function requestToken(
   try {
     const response = await oauth.clientCredentialsGrantRequest(server, client, authenticate, parameters, {
       [oauth.allowInsecureRequests]: true,
-      [oauth.customFetch]: (url, { headers, body }) =>
-        httpPost(new URL(url), headers, String(body), proxies, deadline),
+      [oauth.customFetch]: (_, { headers, body }) =>
+        httpPost(endpoint, headers, String(body), proxies, deadline),
     });
     if (response.status !== 200) {
       const wait = readRetryAfter(response.headers.get('retry-after') ?? undefined);
