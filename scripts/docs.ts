@@ -15,7 +15,7 @@ import type { AnyDefinition, Kind } from '../src/component/define.ts';
 import { registry } from '../src/components/index.ts';
 import { describeFields, type FieldDescription } from '../src/config/describe-fields.ts';
 import { defOf, unwrap } from '../src/config/schema-walk.ts';
-import { errorCodes } from '../src/errors.ts';
+import { errorCodes, toldOf, type ErrorCode } from '../src/errors.ts';
 import { createMetrics } from '../src/telemetry/metrics.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -162,7 +162,11 @@ function indexPage(): string {
 }
 
 function errorsPage(): string {
-  const sections = Object.entries(errorCodes).map(([code, meaning]) => `## \`${code}\`\n\n${meaning}`);
+  const sections = Object.entries(errorCodes).map(([code, meaning]) => {
+    const told = toldOf[code as ErrorCode];
+    const sentence = told === undefined ? '' : `\n\nThe sender is told: “${told}”.`;
+    return `## \`${code}\`\n\n${meaning}${sentence}`;
+  });
   return [
     NOTE,
     '# Errors',

@@ -60,6 +60,19 @@ export const errorCodes = {
 
 export type ErrorCode = keyof typeof errorCodes;
 
+/**
+ * What the sender of a message is told beside the code. It is the same for every message: an error's own text may hold
+ * what others have sent, and what the file or the query says, so it is for the log and the dead letter alone.
+ */
+export const toldOf: { readonly [C in ErrorCode]?: string } = {
+  MILLRACE_CODEC_INVALID_JSON: 'the message is not one JSON value',
+  MILLRACE_CODEC_INVALID_UTF8: 'the message is not valid UTF-8',
+  MILLRACE_PROCESSOR_FAILED: 'the message could not be processed',
+  MILLRACE_SESSION_CLOSED: 'the session that the message is for is not open any more',
+  MILLRACE_SQL_FIELD_CONFLICT: 'a field of the message has a name or a value that does not fit here',
+  MILLRACE_OUTPUT_REFUSED: 'the output cannot take the message',
+};
+
 /** An error with a stable code, for people to look up and for programs to act on. */
 export class MillraceError extends Error {
   override readonly name: string = 'MillraceError';
@@ -78,6 +91,11 @@ export class MillraceError extends Error {
     this.code = code;
     this.fatal = options.fatal ?? false;
     this.field = options.field;
+  }
+
+  /** One sentence that is fit for whoever sent the message, or anybody else: it depends on the code alone. */
+  get told(): string {
+    return toldOf[this.code] ?? 'the message was rejected';
   }
 }
 

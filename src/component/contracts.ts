@@ -59,6 +59,8 @@ export interface Output {
   write(batch: Batch, signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
   readonly backoff?: Backoff;
+  /** True when it writes to clients: dead letters then say of an error only what a sender may know (`told`). */
+  readonly toClients?: boolean;
   /** Sees whether it could connect, for `check --dial`, where connecting would change something. */
   dial?(signal: AbortSignal): Promise<void>;
 }

@@ -44,7 +44,13 @@ export class DeadLetters {
     if (sink === undefined) return tellRejected({ batch, rejections });
     const rejected = batch.select(sorted.map(({ index }) => index));
     const letters = sorted.map((rejection, place) =>
-      deadLetter(rejected.payloads[place]!, rejected.metadata(place), stage, rejection),
+      deadLetter(rejected.payloads[place]!, rejected.metadata(place), {
+        code: rejection.error.code,
+        stage,
+        ...(sink.toClients
+          ? { message: rejection.error.told }
+          : { message: rejection.error.message, field: rejection.field }),
+      }),
     );
     const ack = batch.ack.fork();
     const letterBatch = rejected.withPayloads(letters, 'json').withAck(ack);
@@ -79,19 +85,9 @@ export function tellRejected(rejected: Intake['rejected']): void {
   }
 }
 
-function deadLetter(payload: Uint8Array, metadata: Metadata, stage: Stage, rejection: Rejection): Uint8Array {
-  return Buffer.from(
-    JSON.stringify({
-      ...describeMessage(payload, metadata),
-      error: {
-        code: rejection.error.code,
-        stage,
-        message: rejection.error.message,
-        field: rejection.field,
-        time: new Date().toISOString(),
-      },
-    }),
-  );
+function deadLetter(payload: Uint8Array, metadata: Metadata, error: object): Uint8Array {
+  const time = new Date().toISOString();
+  return Buffer.from(JSON.stringify({ ...describeMessage(payload, metadata), error: { ...error, time } }));
 }
 
 function printable(payload: Uint8Array): string {

@@ -56,6 +56,11 @@ export class Sink {
     await this.#output.prepare?.();
   }
 
+  /** Whether what it writes goes to clients. */
+  get toClients(): boolean {
+    return this.#output.toClients ?? false;
+  }
+
   notReady(): string | undefined {
     return this.#connected
       ? undefined

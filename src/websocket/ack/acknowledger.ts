@@ -12,9 +12,6 @@ import { compileReply, rejectReplyNames, replyNames, type Reply, type ReplyValue
 /** A reply for several messages has the ids of at most so many. */
 const MAX_IDS = 1000;
 
-/** A reason is cut to so many characters: what a database says of a message can be long. */
-const LONGEST_REASON = 500;
-
 /** Neighbouring messages of one session in a batch. */
 interface Part {
   /** Index of the first. */
@@ -166,7 +163,7 @@ export class Acknowledger {
     const values: ReplyValues = (name, token) => {
       if (name === 'id') return this.#idOf(payload, number, utf8, token);
       if (name === 'sequence') return String(number);
-      const text = name === 'code' ? error.code : error.message.slice(0, LONGEST_REASON);
+      const text = name === 'code' ? error.code : error.told;
       return token ? JSON.stringify(text) : text;
     };
     replies.add(reply, reply.render(values));

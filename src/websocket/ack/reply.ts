@@ -13,7 +13,7 @@ export const rejectReplyNames: TemplateNames = {
   id: replyNames['id']!,
   sequence: replyNames['sequence']!,
   code: 'the code of the error',
-  reason: 'what the error says',
+  reason: 'one sentence that says what the code means',
 };
 
 /**

@@ -178,13 +178,12 @@ export class PubSubConnection implements Dialect, OpenSession, Member, Sender {
   rejected(sequence: number, error: MillraceError): void {
     // With `stored` it may have been confirmed before.
     if (!this.#confirmed.has(sequence)) this.#rejections.set(sequence, error);
-    const { code, message } = error;
     const { ackId } = this.#pending.get(sequence) ?? {};
     this.#pending.delete(sequence);
     if (ackId === undefined) return;
     // It is not done: what comes with the same number is tried again.
     this.#inFlight.delete(ackId);
-    this.#answer(ackFrame(ackId, { name: code, message }));
+    this.#answer(ackFrame(ackId, { name: error.code, message: error.told }));
   }
 
   rejection(sequence: number): MillraceError | undefined {

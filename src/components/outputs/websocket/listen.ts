@@ -12,6 +12,7 @@ import { serverConfig, type WebSocketOutputConfig } from './config.ts';
 
 /** Listens, and sends to all who connect. What they send is read and dropped, within their limits. */
 export class WebSocketListenOutput implements Output {
+  readonly toClients = true;
   readonly #config: ServerConfig;
   readonly #audience: Audience;
   readonly #broadcast: Broadcast;

@@ -19,6 +19,7 @@ interface Sent {
 
 /** Sends each message to the session that it came from. */
 export class WebSocketReplyOutput implements Output {
+  readonly toClients = true;
   readonly #sessions: SessionDirectory;
   readonly #events: ComponentEvents;
   readonly #room: Room;

@@ -7,6 +7,7 @@ import type { WebSocketOutputConfig } from './config.ts';
 
 /** Sends to the sessions of a path that WebSocket inputs of the file serve. */
 export class WebSocketSessionsOutput implements Output {
+  readonly toClients = true;
   readonly #path: string;
   readonly #context: OutputContext;
   readonly #audience: Audience;
