@@ -22,6 +22,7 @@ import {
 } from '../telemetry/events.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import type { RepeatedLines } from '../telemetry/repeated-lines.ts';
 import type { LogOptions } from '../wal/log.ts';
 import { DeadLetters } from './dead-letters.ts';
 import { shareOfPipeline } from './backlog.ts';
@@ -37,6 +38,7 @@ export interface Surroundings {
   readonly registry: Registry;
   readonly logger: Logger;
   readonly metrics: Metrics;
+  readonly lines: RepeatedLines;
   readonly listeners: Listeners;
   readonly sessions: SessionDirectory;
   readonly env: Environment;
@@ -45,9 +47,9 @@ export interface Surroundings {
 
 /** Makes a stream's components and wires them; nothing connects yet. */
 export function buildStream(plan: StreamPlan, surroundings: Surroundings): Stream {
-  const { registry, metrics, listeners, sessions, env, gate } = surroundings;
+  const { registry, metrics, lines, listeners, sessions, env, gate } = surroundings;
   const logger = surroundings.logger.child({ stream: plan.id });
-  const events = createStreamEvents(metrics, logger, plan.id);
+  const events = createStreamEvents(metrics, logger, lines, plan.id);
   const abort = new AbortController();
   const budget = new Budget(plan.in_flight);
   const durable = plan.durability?.enabled === true;
@@ -58,7 +60,7 @@ export function buildStream(plan: StreamPlan, surroundings: Surroundings): Strea
   const context = (stage: Stage): ComponentContext => {
     let component = stageEvents.get(stage);
     if (component === undefined) {
-      component = createComponentEvents(metrics, logger, plan.id, stage);
+      component = createComponentEvents(metrics, logger, lines, plan.id, stage);
       stageEvents.set(stage, component);
     }
     return { streamId: plan.id, logger, events: component };

@@ -37,8 +37,8 @@ export class DeadLetters {
     if (rejections.length === 0) return;
     const sorted = rejections.toSorted((a, b) => a.index - b.index);
     for (const { index, error } of sorted) {
-      const payload = this.#sink === undefined ? printable(batch.payloads[index]!) : undefined;
-      this.#events.messageRejected(stage, error, payload);
+      const payload = this.#sink === undefined ? (): string => printable(batch.payloads[index]!) : undefined;
+      this.#events.messageRejected(stage, error, batch.runAt(index).origin.ext, payload);
     }
     const sink = this.#sink;
     if (sink === undefined) return tellRejected({ batch, rejections });

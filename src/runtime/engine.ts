@@ -9,6 +9,7 @@ import { SharedListeners } from '../http/listeners.ts';
 import { createListenerEvents } from '../telemetry/events.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
+import { RepeatedLines } from '../telemetry/repeated-lines.ts';
 import { Directory } from '../websocket/session-directory.ts';
 import { buildStream } from './build-stream.ts';
 import type { EnginePlan, HealthCheckPlan } from './plan.ts';
@@ -46,6 +47,7 @@ export class Engine {
   readonly metrics: Metrics = createMetrics();
   readonly #plan: EnginePlan;
   readonly #logger: Logger;
+  readonly #lines = new RepeatedLines();
   readonly #listeners: Listeners;
   readonly #streams: readonly Stream[];
   /** How each stream ends, once it runs. */
@@ -59,9 +61,9 @@ export class Engine {
   constructor(plan: EnginePlan, options: { registry: Registry; logger: Logger; env?: Environment }) {
     this.#plan = plan;
     this.#logger = options.logger;
-    const events = createListenerEvents(this.metrics, options.logger);
+    const events = createListenerEvents(this.metrics, options.logger, this.#lines);
     this.#listeners = new SharedListeners({
-      onError: (error) => options.logger.error(`a listener failed: ${errorMessage(error)}`),
+      onError: (error) => events.listenerFailed(error),
       onRefused: (refusal) => events.requestRefused(refusal),
       onTlsFailed: (error, remoteAddress) => events.tlsFailed(error, remoteAddress),
     });
@@ -72,6 +74,7 @@ export class Engine {
       logger,
       env,
       metrics: this.metrics,
+      lines: this.#lines,
       listeners: this.#listeners,
       sessions,
       gate: new StartGate(),
@@ -130,6 +133,7 @@ export class Engine {
       };
     } finally {
       await healthEndpoint?.close();
+      this.#lines.flush();
     }
   }
 

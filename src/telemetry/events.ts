@@ -2,6 +2,7 @@ import { MillraceError, errorMessage, type ErrorCode } from '../errors.ts';
 import type { Batch } from '../message/batch.ts';
 import type { Logger } from './logger.ts';
 import type { Metrics } from './metrics.ts';
+import type { RepeatedLines } from './repeated-lines.ts';
 
 /** The part of a stream that an event is about. */
 export type Stage = 'input' | 'codec' | 'buffer' | 'processor' | 'output' | 'error_output';
@@ -25,26 +26,52 @@ const dropReasons = {
 
 export type DropReason = keyof typeof dropReasons;
 
-/** At most one line each so many milliseconds, at the usual level: anybody can send requests. */
-const REFUSAL_LOG_INTERVAL = 1000;
+/** Who has caused an event: the subject that it authenticated as, and its address. */
+interface Sender {
+  readonly subject?: string | undefined;
+  readonly remote_address?: string | undefined;
+}
 
-/** Makes a function that says whether a line about a refusal may be logged now. */
-function refusalLog(): () => boolean {
-  let next = 0;
-  return () => {
-    const now = performance.now();
-    if (now < next) return false;
-    next = now + REFUSAL_LOG_INTERVAL;
-    return true;
+interface Details extends Sender {
+  readonly [field: string]: unknown;
+}
+
+function senderOf({ subject, remote_address: address }: Sender): string | undefined {
+  if (subject === undefined) return address;
+  return address === undefined ? subject : `${subject} at ${address}`;
+}
+
+/** How peers end connections in the ordinary way (RFC 6455 section 7.4.1, and 1012 of IANA's registry). */
+const ORDINARY = [1000, 1001, 1005, 1012];
+
+/** The codes from 3000 on are a peer's to choose; as label values there would be two thousand of them. */
+function closeCodeLabel(code: number): string {
+  if (code < 3000) return String(code);
+  return code < 4000 ? '3000-3999' : '4000-4999';
+}
+
+/** `line` logs what a peer can cause at will; `event` says what it is, in words of ours alone. */
+function createLines(lines: RepeatedLines, logger: Logger, scope: string) {
+  return (level: 'info' | 'warn' | 'error', event: string, details: Details, message: string): void => {
+    const { code, status } = details;
+    const about = { ...(code !== undefined && { code }), ...(status !== undefined && { status }) };
+    const kind = `${scope} ${event}`;
+    lines.log(logger, { kind, level, sender: senderOf(details), about, details: () => details, message });
   };
 }
 
 /** `parent` is a logger that names the stream. */
-export function createComponentEvents(metrics: Metrics, parent: Logger, stream: string, stage: Stage) {
+export function createComponentEvents(
+  metrics: Metrics,
+  parent: Logger,
+  lines: RepeatedLines,
+  stream: string,
+  stage: Stage,
+) {
   const logger = parent.child({ stage });
   const labels = { stream, stage };
+  const line = createLines(lines, logger, `${stream} ${stage}`);
   const dropped = new Set<DropReason>();
-  const mayLog = refusalLog();
   let toldMissingId = false;
   return {
     listening(url: string): void {
@@ -64,24 +91,27 @@ export function createComponentEvents(metrics: Metrics, parent: Logger, stream: 
       reason: string;
       session_id?: string;
       remote_address?: string;
+      subject?: string;
       url?: string;
     }): void {
       metrics.connectionsOpen.labels(labels).dec();
-      metrics.connectionsClosed.labels({ ...labels, code: String(details.code) }).inc();
-      const ordinary = [1000, 1001, 1005, 1012].includes(details.code);
+      const { code } = details;
+      const label = closeCodeLabel(code);
+      metrics.connectionsClosed.labels({ ...labels, code: label }).inc();
       const reason = details.reason === '' ? '' : ` ${details.reason}`;
-      logger[ordinary ? 'debug' : 'warn'](details, `connection closed with ${details.code}${reason}`);
+      const message = `connection closed with ${code}${reason}`;
+      if (ORDINARY.includes(code)) return logger.debug(details, message);
+      // What the peer's own codes mean is between it and whoever uses it.
+      line(code < 3000 ? 'warn' : 'info', `closed ${label}`, details, message);
     },
     connectionRefused(details: {
       status: number;
       reason: string;
       remote_address?: string | undefined;
     }): void {
-      metrics.connectionsRefused.labels({ ...labels, status: String(details.status) }).inc();
-      logger[mayLog() ? 'info' : 'debug'](
-        details,
-        `connection refused with ${details.status}: ${details.reason}`,
-      );
+      const { status, reason } = details;
+      metrics.connectionsRefused.labels({ ...labels, status: String(status) }).inc();
+      line('info', `refused ${status}`, details, `connection refused with ${status}: ${reason}`);
     },
     /** Messages that go no further, on purpose; told once as a warning, unless it is an everyday thing. */
     messagesDropped(reason: DropReason, count: number): void {
@@ -112,7 +142,7 @@ export function createComponentEvents(metrics: Metrics, parent: Logger, stream: 
     credentialsUnavailable(error: unknown, consequence: string): void {
       const code = errorCode(error);
       metrics.errors.labels({ ...labels, code }).inc();
-      logger.warn({ code }, `${errorMessage(error)}; ${consequence}`);
+      line('warn', `credentials ${code}`, { code }, `${errorMessage(error)}; ${consequence}`);
     },
     /** Messages that came before, on another connection or on this one. */
     duplicatesDropped(count: number): void {
@@ -134,14 +164,15 @@ export function createComponentEvents(metrics: Metrics, parent: Logger, stream: 
     /** A new connection has taken the place of one that is still open. */
     connectionRenewed(details: { reason: 'age' | 'asked'; session_id: string; url: string }): void {
       const why = details.reason === 'age' ? 'it had reached its age' : 'the server asked for it';
-      logger.info(details, `connection renewed: ${why}`);
+      line('info', 'renewed', details, `connection renewed: ${why}`);
     },
     /** The old connection goes on meanwhile; the next attempt is in `delay` milliseconds, or there is none. */
     renewalFailed(error: unknown, delay: number | undefined): void {
       const code = errorCode(error);
       metrics.errors.labels({ ...labels, code }).inc();
       const details = { code, ...(delay !== undefined && { retry_in_ms: Math.round(delay) }) };
-      logger.warn(details, `could not renew the connection, the old one goes on: ${errorMessage(error)}`);
+      const message = `could not renew the connection, the old one goes on: ${errorMessage(error)}`;
+      line('warn', `renewal ${code}`, details, message);
     },
     /** A cursor is not on disk; what came after the last one that is would come again. It is tried again. */
     cursorNotSaved(path: string, error: unknown): void {
@@ -150,8 +181,8 @@ export function createComponentEvents(metrics: Metrics, parent: Logger, stream: 
       logger.warn({ code, path }, `cannot save the cursor in ${path}: ${errorMessage(error)}`);
     },
     /** Something that the user should know and that changes no message, said once. */
-    noticed(details: Record<string, unknown>, message: string): void {
-      logger.warn(details, message);
+    noticed(details: Details, message: string): void {
+      line('warn', 'noticed', details, message);
     },
   };
 }
@@ -166,8 +197,8 @@ function tlsReason(error: Error & { code?: string }): string {
 }
 
 /** What a listener answered itself, for no stream: a wrong path, a plain request. */
-export function createListenerEvents(metrics: Metrics, logger: Logger) {
-  const mayLog = refusalLog();
+export function createListenerEvents(metrics: Metrics, logger: Logger, lines: RepeatedLines) {
+  const line = createLines(lines, logger, 'listener');
   return {
     requestRefused(details: {
       status: number;
@@ -177,24 +208,27 @@ export function createListenerEvents(metrics: Metrics, logger: Logger) {
     }): void {
       const { status, path, served } = details;
       metrics.connectionsRefused.labels({ stream: '', stage: 'listener', status: String(status) }).inc();
-      if (!mayLog()) return;
       const { remote_address } = details;
-      logger.info(
-        { status, path, remote_address },
-        `refused a request with ${status}; served here: ${served.join(', ')}`,
-      );
+      const message = `refused a request with ${status}; served here: ${served.join(', ')}`;
+      const shown = { status, path, remote_address };
+      line('info', `refused ${status}`, shown, message);
     },
     /** A connection that ended before there was TLS on it. */
     tlsFailed(error: Error & { code?: string }, remote_address: string | undefined): void {
       metrics.connectionsRefused.labels({ stream: '', stage: 'listener', status: 'tls' }).inc();
-      if (!mayLog()) return;
-      logger.info({ remote_address }, `a TLS handshake failed: ${tlsReason(error)}`);
+      line('info', 'tls', { remote_address }, `a TLS handshake failed: ${tlsReason(error)}`);
+    },
+    /** No request is to blame for it: a handler threw, or connections cannot be accepted. */
+    listenerFailed(error: unknown): void {
+      const message = `a listener failed: ${errorMessage(error)}`;
+      line('error', 'failed', { code: errorCode(error) }, message);
     },
   };
 }
 
 /** `logger` is a child that names the stream. */
-export function createStreamEvents(metrics: Metrics, logger: Logger, stream: string) {
+export function createStreamEvents(metrics: Metrics, logger: Logger, lines: RepeatedLines, stream: string) {
+  const line = createLines(lines, logger, stream);
   const inputMessages = metrics.inputMessages.labels({ stream });
   const inputBytes = metrics.inputBytes.labels({ stream });
   const inputBatches = metrics.inputBatches.labels({ stream });
@@ -238,38 +272,53 @@ export function createStreamEvents(metrics: Metrics, logger: Logger, stream: str
       }
     },
     connected(stage: Stage, type: string): void {
-      logger.info({ stage, type }, `${stage} ${type} connected`);
+      line('info', `${stage} connected`, { stage, type }, `${stage} ${type} connected`);
     },
     /** It connects again in `delay` milliseconds. */
     connectionLost(stage: Stage, error: unknown, delay: number): void {
       countError(stage, errorCode(error));
       metrics.reconnects.labels({ stream, stage }).inc();
-      logger.warn(
-        { stage, code: errorCode(error), retry_in_ms: Math.round(delay) },
-        `${stage} lost its connection: ${errorMessage(error)}`,
-      );
+      const code = errorCode(error);
+      const details = { stage, code, retry_in_ms: Math.round(delay) };
+      line('warn', `${stage} lost ${code}`, details, `${stage} lost its connection: ${errorMessage(error)}`);
     },
     /** `delay` in milliseconds until the next attempt. */
     attemptFailed(stage: Stage, action: 'connect' | 'read' | 'write', error: unknown, delay: number): void {
       countError(stage, errorCode(error));
       if (action === 'connect') metrics.reconnects.labels({ stream, stage }).inc();
-      logger.warn(
-        { stage, code: errorCode(error), retry_in_ms: Math.round(delay) },
-        `${stage} failed to ${action}: ${errorMessage(error)}`,
-      );
+      const code = errorCode(error);
+      const details = { stage, code, retry_in_ms: Math.round(delay) };
+      const message = `${stage} failed to ${action}: ${errorMessage(error)}`;
+      line('warn', `${stage} ${action} ${code}`, details, message);
     },
-    /** `payload` is at most 1 KiB of it, or undefined when the dead letter is kept by an `error_output`. */
-    messageRejected(stage: Stage, error: MillraceError, payload: string | undefined): void {
-      countError(stage, error.code);
-      metrics.deadLetters.labels({ stream, stage, code: error.code }).inc();
-      const kind = `${stage} ${error.code}`;
+    /** `payload` gives at most 1 KiB of it, and is undefined when the dead letter is kept by an `error_output`. */
+    messageRejected(
+      stage: Stage,
+      { code, message: reason }: MillraceError,
+      from: Readonly<Record<string, string>>,
+      payload: (() => string) | undefined,
+    ): void {
+      countError(stage, code);
+      metrics.deadLetters.labels({ stream, stage, code }).inc();
+      const kind = `${stage} ${code}`;
+      const { subject, remote_address } = from;
+      const known = { ...(subject !== undefined && { subject }), ...(remote_address && { remote_address }) };
+      const about = { stage, code };
+      if (payload !== undefined) {
+        return lines.log(logger, {
+          kind: `${stream} rejected ${kind}`,
+          level: 'warn',
+          sender: senderOf(from),
+          about,
+          details: () => ({ ...about, ...known, payload: payload() }),
+          message: `message rejected: ${reason}`,
+        });
+      }
       const first = !rejected.has(kind);
       rejected.add(kind);
-      const details = { stage, code: error.code, ...(payload !== undefined && { payload }) };
-      if (payload !== undefined) logger.warn(details, `message rejected: ${error.message}`);
-      else if (first)
-        logger.warn(details, `message sent to error_output, the first with this code: ${error.message}`);
-      else logger.debug(details, `message sent to error_output: ${error.message}`);
+      const details = { ...about, ...known };
+      if (first) logger.warn(details, `message sent to error_output, the first with this code: ${reason}`);
+      else logger.debug(details, `message sent to error_output: ${reason}`);
     },
     /** Everything of the log of `durability`. */
     log: {

@@ -41,11 +41,11 @@ export function createMetrics() {
       'stream',
       'stage',
     ]),
-    connectionsClosed: counter('millrace_connections_closed_total', 'Connections closed, by close code.', [
-      'stream',
-      'stage',
-      'code',
-    ]),
+    connectionsClosed: counter(
+      'millrace_connections_closed_total',
+      'Connections closed, by close code; those that peers choose are counted together, as `3000-3999` and `4000-4999`.',
+      ['stream', 'stage', 'code'],
+    ),
     connectionsRefused: counter(
       'millrace_connections_refused_total',
       'Requests that were refused before a connection opened, by HTTP status, or `tls` where there was none; those to a wrong path have no stream.',

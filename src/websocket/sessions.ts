@@ -54,6 +54,10 @@ const CLOSING_TICK = 250;
 /** How often a drain looks whether everything is confirmed, in milliseconds. */
 const SETTLING_TICK = 10;
 
+/** So much may be told of sessions while the budget is full; then no more may open. The ends of those that are come on top. */
+const MAX_EVENTS = 1_000;
+const MAX_EVENT_BYTES = 1024 * 1024;
+
 const idle: Ending = { code: 1008, reason: 'idle' };
 const expired: Ending = { code: 1008, reason: 'credentials expired' };
 
@@ -70,6 +74,9 @@ export class Sessions {
   readonly #idle: IdleTimeout | undefined;
   readonly #unsubscribe: () => void;
   #closing: NodeJS.Timeout | undefined;
+  /** What was told of sessions since the budget has been full. */
+  #events = 0;
+  #eventBytes = 0;
 
   constructor(options: SessionsOptions) {
     this.#options = options;
@@ -87,6 +94,8 @@ export class Sessions {
         for (const session of this.#open.values()) session.hold(holds.budget);
       },
       room: () => {
+        this.#events = 0;
+        this.#eventBytes = 0;
         this.#keepalive.suspend(false);
         for (const session of this.#open.values()) session.release(holds.budget);
       },
@@ -95,6 +104,11 @@ export class Sessions {
 
   get size(): number {
     return this.#open.size;
+  }
+
+  /** More sessions have come and gone while the budget was full than may wait to be told: none should open. */
+  get tooMuchToTell(): boolean {
+    return this.#events >= MAX_EVENTS || this.#eventBytes >= MAX_EVENT_BYTES;
   }
 
   [Symbol.iterator](): Iterator<Session> {
@@ -297,12 +311,18 @@ export class Sessions {
   };
 
   #tell(session: Session, event: 'session_opened' | 'session_closed', ending?: Ending): void {
-    const text = JSON.stringify({ event, ...session.ext, ...ending });
+    const payload = Buffer.from(JSON.stringify({ event, ...session.ext, ...ending }));
     const { source, ext } = session.origin;
-    this.inbox.push(Buffer.from(text), { source, ext: { ...ext, event } });
+    if (this.#options.budget.full) {
+      this.#events++;
+      this.#eventBytes += payload.length;
+    }
+    this.inbox.push(payload, { source, ext: { ...ext, event } });
   }
 }
 
-function detailsOf(session: Session): { session_id: string; remote_address: string } {
-  return { session_id: session.id, remote_address: session.remoteAddress };
+function detailsOf(session: Session): { session_id: string; remote_address: string; subject?: string } {
+  const { id: session_id, remoteAddress: remote_address } = session;
+  const { subject } = session.ext;
+  return { session_id, remote_address, ...(subject !== undefined && { subject }) };
 }

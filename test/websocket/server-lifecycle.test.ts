@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { startEngine } from '../support/engine.ts';
 import { closeFrame, frame } from '../support/frames.ts';
 import { FaultServer, connectClient, rawUpgrade, send } from '../support/peers.ts';
-import { until } from '../support/until.ts';
+import { standstill, until } from '../support/until.ts';
 
 const server = (fields = '', more = ''): string => `
 streams:
@@ -135,3 +135,74 @@ test('SQL can tell them apart', async () => {
   await run.output().count(1);
   expect(run.output().values).toEqual([{ event: 'session_closed', code: 4000 }]);
 });
+
+/** Connects and leaves, one after the other, until a client is refused. @returns how many had been let in */
+async function churn(url: string, most: number, headers: Record<string, string> = {}): Promise<number> {
+  for (let n = 0; n < most; n++) {
+    try {
+      const { socket, closed } = await connectClient(url, { headers });
+      socket.terminate();
+      await closed;
+    } catch (error) {
+      expect(String(error)).toContain('503');
+      return n;
+    }
+  }
+  return most;
+}
+
+test.each([
+  { what: 'of number', headers: {}, most: 1010 },
+  { what: 'of bytes', headers: { 'x-long': 'x'.repeat(10_000) }, most: 120 },
+])(
+  'who comes and goes while the output stands still is bounded, here $what, and nothing is lost',
+  async ({ headers, most }) => {
+    const run = await startEngine(
+      server('metadata: { headers: [x-long] }', '    in_flight: { messages: 10 }'),
+    );
+    const url = `ws://127.0.0.1:${await run.port()}/x`;
+    const there = await Promise.all(Array.from({ length: 4 }, () => connectClient(url)));
+    await run.output().count(4);
+    run.output().hold();
+    const admitted = await churn(url, 2000, headers);
+    expect(admitted).toBeLessThan(most);
+    expect(admitted).toBeGreaterThan(20);
+    // It is counted, in messages and in bytes.
+    const { messages, bytes } = await run.inFlight();
+    expect(messages).toBeGreaterThanOrEqual(admitted);
+    expect(bytes).toBeGreaterThan(messages * 100);
+    expect(bytes).toBeLessThan(2.5 * 1024 * 1024);
+    await run.logged(/^connection refused with 503: too many lifecycle events wait for the output$/);
+    // The ends of those that were there before come on top.
+    for (const { socket } of there) socket.terminate();
+    run.output().release();
+    await run.output().count(4 + 2 * admitted + 4);
+    await run.idle();
+    const events = (run.output().values as Event[]).map(({ event }) => event);
+    expect(events.filter((event) => event === 'session_opened')).toHaveLength(4 + admitted);
+    expect(events.filter((event) => event === 'session_closed')).toHaveLength(4 + admitted);
+    // And the door is open again.
+    const late = await connectClient(url);
+    await run.output().count(4 + 2 * admitted + 5);
+    late.socket.terminate();
+  },
+  60_000,
+);
+
+test('a server that lets nobody stay is not asked for more news than may wait', async () => {
+  const feed = await new FaultServer((peer) => {
+    peer.accept({ then: closeFrame(1012, 'restart') });
+    peer.socket.end();
+  }).up();
+  const run = await startEngine(`
+streams:
+  - input: { type: websocket, url: "${feed.url}", lifecycle_events: true, reconnect: { initial: 1ms, max: 1ms } }
+    output: { type: collect }
+    in_flight: { messages: 10 }
+`);
+  run.output().hold();
+  const most = await standstill('it to wait', () => feed.peers.length);
+  expect(most).toBeLessThan(1010);
+  run.output().release();
+  await until('it to go on', () => feed.peers.length > most + 5);
+}, 60_000);

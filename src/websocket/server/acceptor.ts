@@ -44,6 +44,7 @@ export class Acceptor {
   readonly #config: ServerConfig;
   readonly #context: EndpointContext;
   readonly #opened: SessionOpened;
+  readonly #busy: () => string | undefined;
   readonly #admission: Admission;
   readonly #server: WebSocketServer;
   readonly #slots: Slots;
@@ -51,8 +52,14 @@ export class Acceptor {
   #reload: TlsReload | undefined;
   #stopped = false;
 
-  /** `opened` is called in the turn in which the handshake ends. */
-  constructor(config: ServerConfig, context: EndpointContext, opened: SessionOpened) {
+  /** `opened` is called in the turn in which the handshake ends; `busy` says why nobody can be let in for now. */
+  constructor(
+    config: ServerConfig,
+    context: EndpointContext,
+    opened: SessionOpened,
+    busy: () => string | undefined = () => undefined,
+  ) {
+    this.#busy = busy;
     this.#config = config;
     this.#context = context;
     this.#opened = opened;
@@ -122,8 +129,11 @@ export class Acceptor {
     const turnAway = (reason: string, headers = {}): void =>
       this.#refuse(socket, this.#admission.addressOf(request), 503, reason, headers);
     if (this.#stopped) return turnAway('shutting down');
+    const later = { 'Retry-After': String(RETRY_AFTER) };
+    const busy = this.#busy();
+    if (busy !== undefined) return turnAway(busy, later);
     const slot = this.#slots.take();
-    if (slot === undefined) return turnAway('too many connections', { 'Retry-After': String(RETRY_AFTER) });
+    if (slot === undefined) return turnAway('too many connections', later);
     const decision = this.#admission.admit(request);
     if (!(decision instanceof Promise))
       return this.#decided(decision, slot, request, socket, head, parameters);

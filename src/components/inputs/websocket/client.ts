@@ -102,6 +102,8 @@ export class WebSocketClientInput implements Input {
   /** A renewal that is going on may have connected already, or is joined: there is one attempt at a time. */
   async connect(signal: AbortSignal): Promise<void> {
     await this.#cursor?.open();
+    // A server that lets nobody stay must not fill the memory with the news of it.
+    if (this.#sessions.tooMuchToTell) await this.#context.budget.room(signal);
     if (this.#current === undefined) {
       let session: Session;
       try {

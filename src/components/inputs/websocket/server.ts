@@ -28,11 +28,16 @@ export class WebSocketServerInput implements Input {
     this.#config = config;
     this.#context = context;
     const server = config as ServerConfig;
-    this.#acceptor = new Acceptor(server, context, (socket, connection, ext, expires, request) => {
-      const dialect = this.#hub?.connectionOf(socket, request, ext);
-      if (dialect === 'refused') return;
-      this.#sessions.add(socket, connection, this.#source, ext, expires, dialect);
-    });
+    this.#acceptor = new Acceptor(
+      server,
+      context,
+      (socket, connection, ext, expires, request) => {
+        const dialect = this.#hub?.connectionOf(socket, request, ext);
+        if (dialect === 'refused') return;
+        this.#sessions.add(socket, connection, this.#source, ext, expires, dialect);
+      },
+      () => (this.#sessions.tooMuchToTell ? 'too many lifecycle events wait for the output' : undefined),
+    );
     const { path } = this.#acceptor;
     context.sessions.declare(path);
     if (speaksWebPubSub(config.protocols)) {
