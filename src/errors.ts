@@ -28,9 +28,9 @@ export const errorCodes = {
   MILLRACE_WAL_VERSION:
     'The log of `durability` was written by a version of Millrace whose logs this one does not read. Let that version deliver what is in it, or export it with its `millrace wal`.',
   MILLRACE_WAL_FAILED:
-    'The log of `durability` could not be written or read. Whether what was written last is safe cannot be known, so the stream has failed; nothing of it was acknowledged. Mend the disk and start again.',
+    'The log of `durability` could not be opened, written or read, or was removed or replaced while the stream ran; the message says which. Whether what was written last is safe cannot be known, so the stream has failed; nothing of it was acknowledged. Mend what the message names and start again.',
   MILLRACE_WAL_FULL:
-    'The log of `durability` has reached `max_bytes`, or its disk is full. The input waits; it goes on when the output has taken what is there, or when there is space.',
+    'The log of `durability` has reached `max_bytes`, or its disk is full, or the process has no file descriptor left for it. The input waits; it goes on when the output has taken what is there, or when there is space, or a descriptor.',
   MILLRACE_TLS_INVALID: 'A certificate or key file cannot be read or used.',
   MILLRACE_AUTH_UNAVAILABLE:
     'A server cannot check the credentials of clients: a file of users, tokens or keys cannot be read or has a mistake, or the issuer’s keys cannot be fetched. The message says which and why. What was read before stays in force.',

@@ -58,7 +58,8 @@ async function report(
   }
   for (const { stream, stage, type, error } of reports) {
     const component = `${stream}: ${stage} ${type}`;
-    if (error === undefined) await shell.out(`${component}: connected\n`);
+    const fine = stage === 'durability' ? 'can be opened' : 'connected';
+    if (error === undefined) await shell.out(`${component}: ${fine}\n`);
     else shell.err(`${component}: ${dialError(error, timeout)}\n`);
   }
   return reports.some(({ error }) => error !== undefined) ? 1 : 0;

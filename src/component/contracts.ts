@@ -111,6 +111,8 @@ export interface Source {
   read(signal: AbortSignal): Promise<Batch>;
   /** Connects once, without trying again. */
   dial(signal: AbortSignal): Promise<void>;
+  /** Sees whether the stream's log could be opened, where there is one. */
+  dialLog?(): Promise<void>;
   readonly listens: boolean;
   drain(): void;
   close(): Promise<void>;

@@ -107,15 +107,15 @@ export class Backlog {
   /**
    * What the pipeline gets next; undefined when there is nothing, or it has enough. `draining`: of what only the log has,
    * no more than somebody waits for.
-   * @throws MillraceError MILLRACE_WAL_DAMAGED, MILLRACE_WAL_FAILED
+   * @throws MillraceError MILLRACE_WAL_DAMAGED, MILLRACE_WAL_FAILED; the signal's reason when it aborts
    */
-  async take(draining: boolean): Promise<Batch | undefined> {
+  async take(draining: boolean, signal: AbortSignal): Promise<Batch | undefined> {
     while (this.#hasRoom) {
       const items = this.#takeReady();
       if (items.length > 0) {
         const batch = this.#give(items);
         if (batch !== undefined) return batch;
-      } else if (this.behind && (!draining || this.#kept.size > 0)) await this.#readBack();
+      } else if (this.behind && (!draining || this.#kept.size > 0)) await this.#readBack(signal);
       else return undefined;
     }
     return undefined;
@@ -239,13 +239,13 @@ export class Backlog {
   }
 
   /** Reads the next entries that are not in memory, as many as make a batch. */
-  async #readBack(): Promise<void> {
+  async #readBack(signal: AbortSignal): Promise<void> {
     this.#reader ??= this.#log.reader(this.#next);
     let messages = 0;
     let bytes = 0;
     while (this.behind && messages < MAX_BATCH_MESSAGES && bytes < MAX_BATCH_BYTES) {
       const last = this.#committed;
-      const entry = await this.#reader.next();
+      const entry = await this.#reader.next(signal);
       if (entry === undefined) {
         // Nothing up to there; what was committed meanwhile may not have been seen.
         this.#next = last + 1;

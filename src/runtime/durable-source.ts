@@ -7,9 +7,13 @@ import type { StreamEvents } from '../telemetry/events.ts';
 import type { Log, LogOptions } from '../wal/log.ts';
 import { Backlog } from './backlog.ts';
 import type { DeadLetters } from './dead-letters.ts';
+import { pause } from './retry.ts';
 
 /** So much may be on its way into the log before the input has to wait. Bytes. */
 const MAX_APPENDING = 4 * 1024 * 1024;
+
+/** How long after the log could not be opened for want of file descriptors it is tried again. Milliseconds. */
+const RETRY_DELAY = 1000;
 
 interface Parts {
   readonly source: (durability: Durability) => Source;
@@ -29,6 +33,8 @@ export class DurableSource implements Source, Durability {
   readonly #source: Source;
   readonly #parts: Parts;
   #log: Log | undefined;
+  /** Why the log cannot be opened now. */
+  #waiting: string | undefined;
   #backlog: Backlog | undefined;
   #appending = 0;
   #failure: { error: unknown } | undefined;
@@ -57,8 +63,14 @@ export class DurableSource implements Source, Durability {
     return this.#source.dial(signal);
   }
 
+  async dialLog(): Promise<void> {
+    const { probeLog } = await import('../wal/probe.ts');
+    await probeLog(this.#parts.options.path);
+  }
+
   notReady(): string | undefined {
-    if (this.#log === undefined) return `the log in ${this.#parts.options.path} is being read`;
+    if (this.#log === undefined)
+      return this.#waiting ?? `the log in ${this.#parts.options.path} is being read`;
     return this.#log.blocked ?? this.#source.notReady();
   }
 
@@ -81,7 +93,7 @@ export class DurableSource implements Source, Durability {
       signal.throwIfAborted();
       if (this.#failure !== undefined) throw this.#failure.error;
       const changes = this.#changes;
-      const batch = await backlog.take(this.#draining);
+      const batch = await backlog.take(this.#draining, signal);
       if (batch !== undefined) return batch;
       if (this.#ended && this.#appending === 0 && backlog.isDrained(this.#draining)) {
         if (backlog.behind) this.#parts.events.leftInLog(this.#log!.entries);
@@ -107,9 +119,7 @@ export class DurableSource implements Source, Durability {
   }
 
   async #open(signal: AbortSignal): Promise<Backlog> {
-    // Loaded by streams that have a log only.
-    const { Log } = await import('../wal/log.ts');
-    const log = await Log.open(this.#parts.options);
+    const log = await this.#openLog(signal);
     if (this.#closed) {
       await log.close();
       throw new EndOfInputError();
@@ -118,6 +128,29 @@ export class DurableSource implements Source, Durability {
     const backlog = new Backlog(log, { ...this.#parts, changed: () => this.#changed() });
     void this.#run(log, backlog, signal);
     return backlog;
+  }
+
+  /** Opens the log, and waits while the process has no file descriptors for it. */
+  async #openLog(signal: AbortSignal): Promise<Log> {
+    // Loaded by streams that have a log only.
+    const { Log, waitsForDescriptor, isNoDescriptor } = await import('../wal/log.ts');
+    const { path, events } = this.#parts.options;
+    for (;;) {
+      try {
+        const log = await Log.open(this.#parts.options);
+        if (this.#waiting !== undefined) events.unblocked();
+        this.#waiting = undefined;
+        return log;
+      } catch (error) {
+        const { cause } = error as Error;
+        if (!isNoDescriptor(cause)) throw error;
+        const reason = waitsForDescriptor(path, cause);
+        if (this.#waiting === undefined) events.blocked(reason);
+        this.#waiting = reason;
+        await pause(RETRY_DELAY, signal);
+        if (this.#draining) throw new EndOfInputError();
+      }
+    }
   }
 
   /** Reads the input into the log until it ends. */

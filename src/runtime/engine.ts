@@ -22,9 +22,10 @@ const FEEDERS_FIRST = 5_000;
 /** What `millrace check --dial` says of one component. */
 export interface DialReport {
   readonly stream: string;
-  readonly stage: 'input' | 'output' | 'error_output';
+  readonly stage: 'input' | 'output' | 'error_output' | 'durability';
+  /** Of the component; of a log its path. */
   readonly type: string;
-  /** Undefined when it connected. */
+  /** Undefined when it connected, or the log can be opened. */
   readonly error?: Error;
 }
 
@@ -184,7 +185,7 @@ export class Engine {
     return this.#streams.map((stream) => stream.health());
   }
 
-  /** Connects every input and output once, without retrying, and closes them again. */
+  /** Connects every input and output once, without retrying, and closes them again; and looks at every log's path. */
   async dial(signal: AbortSignal): Promise<DialReport[]> {
     const parts = this.#streams.flatMap((stream, index) => {
       const plan = this.#plan.streams[index]!;
@@ -198,19 +199,13 @@ export class Engine {
     const dialAll = async (inputs: boolean): Promise<DialReport[]> => {
       const dialed = parts
         .filter(({ stage, part }) => (stage === 'input') === inputs && part !== undefined)
-        .map(async ({ part, ...component }): Promise<DialReport> => {
-          try {
-            await part!.dial(signal);
-            return component;
-          } catch (error) {
-            return { ...component, error: error instanceof Error ? error : new Error(errorMessage(error)) };
-          }
-        });
+        .map(({ part, ...component }) => reportOf(component, () => part!.dial(signal)));
       return await Promise.all(dialed);
     };
     try {
+      const logs = await this.#dialLogs();
       // Inputs first, and nothing closes before the end: an output may write to an input of the same file.
-      return [...(await dialAll(true)), ...(await dialAll(false))];
+      return [...logs, ...(await dialAll(true)), ...(await dialAll(false))];
     } finally {
       // Outputs first: they take their leave of inputs of the same file.
       const inputs = parts.filter(({ stage }) => stage === 'input');
@@ -218,5 +213,29 @@ export class Engine {
       for (const some of [outputs, inputs])
         await Promise.all(some.map(async ({ part }) => await part?.close()));
     }
+  }
+
+  async #dialLogs(): Promise<DialReport[]> {
+    const reports: DialReport[] = [];
+    for (const [index, { parts }] of this.#streams.entries()) {
+      const { id, source } = parts;
+      if (source.dialLog === undefined) continue;
+      const log = {
+        stream: id,
+        stage: 'durability',
+        type: this.#plan.streams[index]!.durability!.path,
+      } as const;
+      reports.push(await reportOf(log, () => source.dialLog!()));
+    }
+    return reports;
+  }
+}
+
+async function reportOf(component: DialReport, dial: () => Promise<void>): Promise<DialReport> {
+  try {
+    await dial();
+    return component;
+  } catch (error) {
+    return { ...component, error: error instanceof Error ? error : new Error(errorMessage(error)) };
   }
 }

@@ -25,7 +25,7 @@ export function damaged(path: string, file: string, flaw: Flaw): MillraceError {
 export function otherVersion(path: string, file: string, version: number): MillraceError {
   return new MillraceError(
     'MILLRACE_WAL_VERSION',
-    `${join(path, file)} is of version ${version} of the log's format, and this Millrace reads version 1. Run the ` +
+    `${join(path, file)} is of version ${version} of the log's format, and this Millrace reads versions 1 and 2. Run the ` +
       `Millrace that wrote it until the log is empty, or save its messages with that one's ` +
       `\`millrace wal ${path} --export\` and move the folder away`,
     { fatal: true },
@@ -45,10 +45,24 @@ export function failed(path: string, doing: string, cause: unknown): MillraceErr
   );
 }
 
-/** True for an error that says there is no space, so that waiting helps. */
+/** True for an error that says the disk, or the share of it that this user has, is full. */
 export function isNoSpace(error: unknown): boolean {
-  const code = errorCode(error);
-  return code === 'ENOSPC' || code === 'EDQUOT';
+  return ['ENOSPC', 'EDQUOT'].includes(errorCode(error) ?? '');
+}
+
+/** True for an error that says the process, or the system, has as many open files and sockets as it may. */
+export function isNoDescriptor(error: unknown): boolean {
+  return ['EMFILE', 'ENFILE'].includes(errorCode(error) ?? '');
+}
+
+/** Why a log waits after such an error. */
+export function waitsForDescriptor(path: string, error: unknown): string {
+  return `the log in ${path} waits for a free file descriptor: ${errorMessage(error)}`;
+}
+
+/** True for an error after which nothing is lost and waiting helps. */
+export function isShortage(error: unknown): boolean {
+  return isNoSpace(error) || isNoDescriptor(error);
 }
 
 export function errorCode(error: unknown): string | undefined {

@@ -12,8 +12,11 @@ import { crc32 } from 'node:zlib';
  * The CRC of a record begins from that of its segment's header, which is random: a record is good in its own segment
  * only, and nobody can send a payload that looks like a record. `pending` is how many records directly before it were
  * not known to be on the disk when it was written: it tells damage from a commit that a power cut has torn.
+ *
+ * A log with a segment of version 2 has a mark. Those of version 1 are read too; theirs may be missing.
  */
-export const VERSION = 1;
+export const VERSION = 2;
+const VERSIONS = [1, VERSION];
 const MAGIC = Buffer.from('MILLWAL');
 export const HEADER_BYTES = 44;
 export const FRAME_BYTES = 19;
@@ -58,12 +61,20 @@ export function encodeHeader(header: Header): Buffer {
   return buffer;
 }
 
+/** A header as it was read. */
+export interface ReadHeader {
+  readonly header: Header;
+  /** Of the CRCs of its segment's records. */
+  readonly seed: number;
+  /** Its log has a mark. */
+  readonly hasMark: boolean;
+}
+
 /** What the first bytes of a segment are: a header with the seed of its records' CRCs, another version's, or no header. */
-export function decodeHeader(
-  buffer: Buffer,
-): { readonly header: Header; readonly seed: number } | { readonly version: number } | undefined {
+export function decodeHeader(buffer: Buffer): ReadHeader | { readonly otherVersion: number } | undefined {
   if (buffer.length < MAGIC.length + 1 || !buffer.subarray(0, MAGIC.length).equals(MAGIC)) return undefined;
-  if (buffer[7] !== VERSION) return { version: buffer[7]! };
+  const version = buffer[7]!;
+  if (!VERSIONS.includes(version)) return { otherVersion: version };
   if (buffer.length < HEADER_BYTES) return undefined;
   const seed = buffer.readUInt32LE(40);
   if (crc32(buffer.subarray(0, 40)) !== seed) return undefined;
@@ -73,7 +84,7 @@ export function decodeHeader(
     firstEntry: u48.read(buffer, 20),
     oldest: u48.read(buffer, 26),
   };
-  return { header, seed };
+  return { header, seed, hasMark: version > 1 };
 }
 
 /** With what the CRCs of the records behind a damaged header may begin. */

@@ -1,11 +1,11 @@
-import { stat } from 'node:fs/promises';
+import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MillraceError } from '../errors.ts';
 import type { StoredEntry } from './entry.ts';
 import { decodeEntry, entryNumber } from './entry-codec.ts';
 import { errorCode } from './faults.ts';
 import { decodeAcks, recordTypes, segmentName } from './format.ts';
-import { isLocked } from './lock.ts';
+import { isLocked, LOCK_FILE } from './lock.ts';
 import { listSegments, verify } from './recovery.ts';
 import { decodeReclaimed, RememberedKeys } from './remembered-keys.ts';
 import { salvage } from './salvage.ts';
@@ -85,7 +85,7 @@ async function segmentsOf(path: string): Promise<number[]> {
     throw error;
   }
   if (numbers.length > 0) return numbers;
-  const lock = await stat(join(path, 'lock')).catch(() => undefined);
+  const lock = await lstat(join(path, LOCK_FILE)).catch(() => undefined);
   if (lock === undefined) throw absent('nothing of a log is in it');
   return numbers;
 }
@@ -141,6 +141,6 @@ function counted({ batch, rejected }: StoredEntry): Counted {
 }
 
 async function sizeOf(file: string): Promise<number> {
-  const found = await stat(file).catch(() => undefined);
+  const found = await lstat(file).catch(() => undefined);
   return found?.size ?? 0;
 }

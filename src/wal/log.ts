@@ -2,13 +2,15 @@ import { MillraceError } from '../errors.ts';
 import type { Entry } from './entry.ts';
 import { encodeEntry } from './entry-codec.ts';
 import { failed } from './faults.ts';
+import { makeFolder } from './files.ts';
 import { FolderLock } from './lock.ts';
 import { LogReader } from './reader.ts';
-import { makeFolder, recover, type Recovery } from './recovery.ts';
+import { recover, type Recovery } from './recovery.ts';
 import type { KeyGroup } from './remembered-keys.ts';
 import { Store } from './store.ts';
 import { LogWriter } from './writer.ts';
 
+export { isNoDescriptor, waitsForDescriptor } from './faults.ts';
 export type { LogReader } from './reader.ts';
 
 /** When an entry counts as written: each after an fsync of its own, or of all that wait, or before it is synced. */
@@ -59,6 +61,8 @@ export class Log {
   readonly #store: Store;
   readonly #writer: LogWriter;
   #appended: number;
+  /** Why nothing can be read now. */
+  #readBlocked: string | undefined;
   #closed: Promise<void> | undefined;
 
   private constructor(options: LogOptions, lock: FolderLock, recovery: Recovery, store: Store) {
@@ -81,7 +85,9 @@ export class Log {
   static async open(options: LogOptions): Promise<Log> {
     const { path, maxBytes } = options;
     const segmentBytes = options.segmentBytes ?? Math.min(Math.max(maxBytes / 16, MIB), 64 * MIB);
-    await makeFolder(path);
+    await makeFolder(path).catch((error: unknown) => {
+      throw failed(path, 'opened', error);
+    });
     const lock = await FolderLock.acquire(path);
     try {
       const recovery = await recover(path);
@@ -102,9 +108,9 @@ export class Log {
     return this.#writer.entries;
   }
 
-  /** Why nothing can be written now. */
+  /** Why nothing can be written or read now. */
   get blocked(): string | undefined {
-    return this.#writer.blocked;
+    return this.#writer.blocked ?? this.#readBlocked;
   }
 
   /** True for an entry that is there and not acknowledged. */
@@ -137,6 +143,7 @@ export class Log {
         path: this.#path,
         segments: () => this.#store.segments,
         acknowledged: (number) => this.#writer.isAcknowledged(number),
+        blocked: (reason) => (this.#readBlocked = reason),
       },
       from,
     );

@@ -1,9 +1,12 @@
-import { open, readFile, type FileHandle } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
+import { errorCode } from './faults.ts';
+import { openFile } from './files.ts';
 import { u48 } from './format.ts';
+import { readAt } from './scanner.ts';
 
-const FILE = 'mark';
+export const MARK_FILE = 'mark';
 const BYTES = 36;
 const MAGIC = 0x314b524d;
 
@@ -33,10 +36,8 @@ export class MarkFile {
   }
 
   static async open(path: string): Promise<MarkFile> {
-    const name = join(path, FILE);
     // Not truncated: what it says stays true until it is overwritten.
-    const file = await open(name, 'r+').catch(() => open(name, 'w+'));
-    return new MarkFile(file);
+    return new MarkFile(await openFile(join(path, MARK_FILE), 'create'));
   }
 
   /** Writes it some time soon. A mark that cannot be written is an old one: less is known, and nothing is wrong. */
@@ -78,9 +79,9 @@ export class MarkFile {
   }
 }
 
-/** The mark of a log; undefined when there is none that can be read. */
+/** The mark of a log; undefined when there is none, or none that is whole. */
 export async function readMark(path: string): Promise<Mark | undefined> {
-  const buffer = await readFile(join(path, FILE)).catch(() => Buffer.alloc(0));
+  const buffer = await readBytes(join(path, MARK_FILE));
   if (buffer.length < BYTES || buffer.readUInt32LE(0) !== crc32(buffer.subarray(4, BYTES), MAGIC)) {
     return undefined;
   }
@@ -94,6 +95,19 @@ export async function readMark(path: string): Promise<Mark | undefined> {
     nextRecord: nextRecord!,
     nextEntry: nextEntry!,
   };
+}
+
+async function readBytes(name: string): Promise<Buffer> {
+  const file = await openFile(name, 'read').catch((error: unknown) => {
+    if (errorCode(error) === 'ENOENT') return undefined;
+    throw error;
+  });
+  if (file === undefined) return Buffer.alloc(0);
+  try {
+    return await readAt(file, 0, BYTES);
+  } finally {
+    await file.close();
+  }
 }
 
 function encode({ segment, offset, oldest, nextRecord, nextEntry }: Mark): Buffer {

@@ -1,7 +1,8 @@
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { StoredEntry } from './entry.ts';
 import { decodeEntry, entryNumber } from './entry-codec.ts';
-import { damaged, failed, Flaw } from './faults.ts';
+import { damaged, failed, Flaw, isNoDescriptor, waitsForDescriptor } from './faults.ts';
 import { recordTypes, segmentName } from './format.ts';
 import { Scanner } from './scanner.ts';
 import type { Segment } from './segment.ts';
@@ -12,7 +13,12 @@ export interface LogView {
   /** Oldest first. */
   readonly segments: () => readonly Segment[];
   readonly acknowledged: (number: number) => boolean;
+  /** Told why nothing can be read for now, and then undefined. */
+  readonly blocked: (reason: string | undefined) => void;
 }
+
+/** How long after a file could not be opened it is tried again. Milliseconds. */
+const RETRY_DELAY = 1000;
 
 /** Reads entries in order. It holds one chunk of a segment, or one record, and follows what is written meanwhile. */
 export class LogReader {
@@ -27,12 +33,14 @@ export class LogReader {
   }
 
   /**
-   * The next entry that is not acknowledged; undefined at the end of what is committed for now.
+   * The next entry that is not acknowledged; undefined at the end of what is committed for now. It waits while the
+   * process has no file descriptor for it.
    * @throws MillraceError MILLRACE_WAL_DAMAGED for what is not as it was written, MILLRACE_WAL_FAILED
+   * @throws the signal's reason when it aborts
    */
-  async next(): Promise<StoredEntry | undefined> {
+  async next(signal?: AbortSignal): Promise<StoredEntry | undefined> {
     for (;;) {
-      const scanner = (this.#scanner ??= await this.#open());
+      const scanner = (this.#scanner ??= await this.#open(signal));
       if (scanner === undefined) return undefined;
       const segment = this.#segment!;
       // Before the look at its size: what is committed after a segment is not in it.
@@ -51,8 +59,8 @@ export class LogReader {
     await scanner?.close();
   }
 
-  async #open(): Promise<Scanner | undefined> {
-    const { path, segments } = this.#view;
+  async #open(signal: AbortSignal | undefined): Promise<Scanner | undefined> {
+    const { path, segments, blocked } = this.#view;
     for (;;) {
       const from = this.#from;
       const segment = segments().find(({ lastEntry }) => lastEntry >= from);
@@ -60,11 +68,15 @@ export class LogReader {
       const place = segment.places.findLast(({ entry }) => entry <= from) ?? segment.places[0]!;
       this.#segment = segment;
       try {
-        return await Scanner.open(join(path, segmentName(segment.number)), segment.seed, place);
+        const scanner = await Scanner.open(join(path, segmentName(segment.number)), segment.seed, place);
+        blocked(undefined);
+        return scanner;
       } catch (error) {
         // Deleted in between, because all that was in it is acknowledged.
         if (!segments().includes(segment)) continue;
-        throw failed(path, 'read', error);
+        if (!isNoDescriptor(error)) throw failed(path, 'read', error);
+        blocked(waitsForDescriptor(path, error));
+        await delay(RETRY_DELAY, undefined, { signal }).catch(() => signal?.throwIfAborted());
       }
     }
   }

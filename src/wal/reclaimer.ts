@@ -1,7 +1,7 @@
 import type { Acknowledged } from './acknowledged.ts';
 import { recordTypes } from './format.ts';
 import { encodeReclaimed, type RememberedKeys } from './remembered-keys.ts';
-import { onNoSpace } from './segment.ts';
+import { onShortage } from './segment.ts';
 import type { Store } from './store.ts';
 
 /** Deletes segments in which all is acknowledged. Keys of theirs that still count are written again before. */
@@ -32,7 +32,7 @@ export class Reclaimer {
       await this.writeOwed();
       await this.#store.sync();
     } catch (error) {
-      onNoSpace(error);
+      onShortage(error);
       // What frees space must not need any.
       await this.#store.syncMark();
     }
@@ -45,7 +45,7 @@ export class Reclaimer {
     await this.#store.deleteAll();
   }
 
-  /** Writes what could not be written when segments were forgotten. @throws NoSpaceError */
+  /** Writes what could not be written when segments were forgotten. @throws ShortageError */
   async writeOwed(): Promise<void> {
     if (!this.#owed) return;
     const { oldest } = this.#store;

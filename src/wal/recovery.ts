@@ -1,10 +1,11 @@
-import { mkdir, open, readdir, unlink, type FileHandle } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { readdir, unlink, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Acknowledged } from './acknowledged.ts';
 import { peekEntry } from './entry-codec.ts';
-import { damaged, errorCode, failed, Flaw, otherVersion } from './faults.ts';
+import { damaged, failed, Flaw, otherVersion } from './faults.ts';
+import { openFile, syncFolder } from './files.ts';
 import { decodeAcks, FRAME_BYTES, HEADER_BYTES, recordTypes, segmentName, segmentNumber } from './format.ts';
-import { readMark, type Mark } from './mark.ts';
+import { MARK_FILE, readMark, type Mark } from './mark.ts';
 import { OpenMessages } from './open-messages.ts';
 import { decodeReclaimed, RememberedKeys } from './remembered-keys.ts';
 import {
@@ -16,7 +17,7 @@ import {
   type Place,
   type ScannedRecord,
 } from './scanner.ts';
-import { syncFolder, type Segment } from './segment.ts';
+import type { Segment } from './segment.ts';
 
 /** What a log has of before. */
 export interface Recovery {
@@ -34,22 +35,6 @@ export interface Recovery {
   readonly oldest: number;
 }
 
-/** Makes the folder of a log, and has its name on the disk. */
-export async function makeFolder(path: string): Promise<void> {
-  try {
-    const first = await mkdir(path, { recursive: true });
-    if (first === undefined) return;
-    const top = dirname(resolve(first));
-    for (let folder = resolve(path); ; folder = dirname(folder)) {
-      await syncFolder(folder);
-      if (folder === top || folder === dirname(folder)) break;
-    }
-  } catch (error) {
-    const isFile = errorCode(error) === 'EEXIST' || errorCode(error) === 'ENOTDIR';
-    throw failed(path, 'opened', isFile ? new Error('the path must be a folder, and is a file') : error);
-  }
-}
-
 /** The numbers of the segments in a folder, ascending. Other files are none of the log's business. */
 export async function listSegments(path: string): Promise<number[]> {
   const names = await readdir(path);
@@ -62,12 +47,18 @@ export async function listSegments(path: string): Promise<number[]> {
  * @throws MillraceError MILLRACE_WAL_DAMAGED, MILLRACE_WAL_VERSION, MILLRACE_WAL_FAILED
  */
 export async function recover(path: string): Promise<Recovery> {
-  return await new Recovering(path, await readMark(path), true).run();
+  return await new Recovering(path, await markOf(path), true).run();
 }
 
 /** As `recover`, and changes nothing: the log may be open, or on a disk that is read-only. */
 export async function verify(path: string): Promise<Recovery> {
-  return await new Recovering(path, await readMark(path), false).run();
+  return await new Recovering(path, await markOf(path), false).run();
+}
+
+async function markOf(path: string): Promise<Mark | undefined> {
+  return await readMark(path).catch((error: unknown) => {
+    throw failed(path, 'read', error);
+  });
 }
 
 class Recovering {
@@ -124,7 +115,7 @@ class Recovering {
 
   async #segment(number: number, first: boolean, last: boolean): Promise<void> {
     const name = join(this.#path, segmentName(number));
-    const file = await open(name, last && this.#mend ? 'r+' : 'r');
+    const file = await openFile(name, last && this.#mend ? 'write' : 'read');
     try {
       const { size } = await file.stat();
       const head = await readHeader(file).catch(async (error: unknown) => {
@@ -139,7 +130,9 @@ class Recovering {
         this.#cutBytes += size;
         return;
       }
-      const { header, seed } = head;
+      const { header, seed, hasMark } = head;
+      // Before the end is cut off: without it nobody can tell what of the end was acknowledged.
+      if (hasMark && this.#mark === undefined) throw damaged(this.#path, MARK_FILE, noMark());
       if (header.segment !== number)
         throw new Flaw(0, `expected segment ${number}, and found ${header.segment}`);
       if (first) {
@@ -284,6 +277,10 @@ class Recovering {
     for (let number = this.#acknowledged.first; number < kept.firstEntry; number++) this.#open.delete(number);
     this.#acknowledged.raise(kept.firstEntry);
   }
+}
+
+function noMark(): Flaw {
+  return new Flaw(0, 'expected what says up to where the log was written, and found none that is whole');
 }
 
 function missing(segment: number): Flaw {

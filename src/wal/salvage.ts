@@ -1,6 +1,6 @@
-import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errorCode, Flaw } from './faults.ts';
+import { openFile } from './files.ts';
 import { HEADER_BYTES, possibleSeeds, segmentName } from './format.ts';
 import { listSegments } from './recovery.ts';
 import { findRecord, readAt, readHeader, Scanner, type ScannedRecord } from './scanner.ts';
@@ -18,7 +18,7 @@ export async function* salvage(
 }
 
 async function* salvageFile(name: string): AsyncGenerator<ScannedRecord> {
-  const file = await open(name, 'r').catch((error: unknown) => {
+  const file = await openFile(name, 'read').catch((error: unknown) => {
     // Deleted meanwhile, because everything in it is acknowledged.
     if (errorCode(error) === 'ENOENT') return undefined;
     throw error;

@@ -1,5 +1,6 @@
-import { open, type FileHandle } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { Flaw } from './faults.ts';
+import { openFile } from './files.ts';
 import {
   decodeHeader,
   FRAME_BYTES,
@@ -7,7 +8,7 @@ import {
   isIntact,
   readFrame,
   recordTypes,
-  type Header,
+  type ReadHeader,
   type RecordFrame,
 } from './format.ts';
 import { PartCrcs } from './part-crc.ts';
@@ -33,13 +34,11 @@ export class VersionFlaw extends Flaw {
 }
 
 /** Reads the header of a segment. @throws Flaw, VersionFlaw */
-export async function readHeader(
-  file: FileHandle,
-): Promise<{ readonly header: Header; readonly seed: number }> {
+export async function readHeader(file: FileHandle): Promise<ReadHeader> {
   const found = decodeHeader(await readAt(file, 0, HEADER_BYTES));
   if (found === undefined)
     throw new Flaw(0, 'expected the header of a segment, and found none that is whole');
-  if ('version' in found) throw new VersionFlaw(found.version);
+  if ('otherVersion' in found) throw new VersionFlaw(found.otherVersion);
   return found;
 }
 
@@ -68,7 +67,7 @@ export class Scanner {
   }
 
   static async open(file: string, seed: number, from: Pick<Place, 'record' | 'offset'>): Promise<Scanner> {
-    return new Scanner(await open(file, 'r'), seed, from);
+    return new Scanner(await openFile(file, 'read'), seed, from);
   }
 
   /** Where the next record begins. */

@@ -1,20 +1,26 @@
-import { open, unlink, type FileHandle } from 'node:fs/promises';
+import { unlink, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isNoSpace } from './faults.ts';
+import { errorMessage } from '../errors.ts';
+import { isShortage } from './faults.ts';
+import { openFile } from './files.ts';
 import { encodeHeader, HEADER_BYTES, segmentName, type Header } from './format.ts';
 import type { Place } from './scanner.ts';
 
 /** Every so many bytes it is noted which entry begins there, for readers. */
 const PLACES_APART = 1024 * 1024;
 
-/** There is no space for what was to be written; nothing of it is. Waiting helps. */
-export class NoSpaceError extends Error {
-  override readonly name = 'NoSpaceError';
+/** There is no space, or no file descriptor, for what was to be written; nothing of it is. Waiting helps. */
+export class ShortageError extends Error {
+  override readonly name = 'ShortageError';
+
+  constructor(cause: unknown) {
+    super(errorMessage(cause), { cause });
+  }
 }
 
-/** Passes over that there was no space. @throws every other error */
-export function onNoSpace(error: unknown): void {
-  if (!(error instanceof NoSpaceError)) throw error;
+/** Passes over a shortage. @throws every other error */
+export function onShortage(error: unknown): void {
+  if (!(error instanceof ShortageError)) throw error;
 }
 
 /** What is known of one segment. */
@@ -42,10 +48,12 @@ export class ActiveSegment implements Segment {
   readable = HEADER_BYTES;
   /** Everything before this is on the disk. */
   durable = HEADER_BYTES;
+  readonly ino: bigint;
   readonly #file: FileHandle;
 
-  private constructor(file: FileHandle, header: Header, seed: number) {
+  private constructor(file: FileHandle, ino: bigint, header: Header, seed: number) {
     this.#file = file;
+    this.ino = ino;
     this.number = header.segment;
     this.seed = seed;
     this.firstEntry = header.firstEntry;
@@ -53,11 +61,11 @@ export class ActiveSegment implements Segment {
     this.places = [{ record: header.firstRecord, entry: header.firstEntry, offset: HEADER_BYTES }];
   }
 
-  /** Begins a segment; its header and its name are on the disk when this resolves. @throws NoSpaceError */
-  static async create(path: string, header: Header): Promise<ActiveSegment> {
+  /** Begins a segment; its header and its name are on the disk when this resolves. @throws ShortageError */
+  static async create(path: string, folder: FileHandle, header: Header): Promise<ActiveSegment> {
     const name = join(path, segmentName(header.segment));
     const bytes = encodeHeader(header);
-    const file = await open(name, 'wx').catch(waitable);
+    const file = await openFile(name, 'new').catch(waitable);
     try {
       await writeAll(file, [bytes], 0);
     } catch (error) {
@@ -66,11 +74,12 @@ export class ActiveSegment implements Segment {
       return waitable(error);
     }
     await file.datasync();
-    await syncFolder(path);
-    return new ActiveSegment(file, header, bytes.readUInt32LE(40));
+    await folder.sync();
+    const { ino } = await file.stat({ bigint: true });
+    return new ActiveSegment(file, ino, header, bytes.readUInt32LE(40));
   }
 
-  /** Writes records at the end: all of them, or nothing. @throws NoSpaceError */
+  /** Writes records at the end: all of them, or nothing. @throws ShortageError */
   async write(records: readonly Buffer[], bytes: number): Promise<void> {
     try {
       await writeAll(this.#file, records, this.size);
@@ -104,18 +113,8 @@ export class ActiveSegment implements Segment {
   }
 }
 
-function waitable(error: unknown): never {
-  throw isNoSpace(error) ? new NoSpaceError('no space left', { cause: error }) : error;
-}
-
-/** A file's name is on the disk only after its folder is. */
-export async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
+export function waitable(error: unknown): never {
+  throw isShortage(error) ? new ShortageError(error) : error;
 }
 
 async function writeAll(file: FileHandle, buffers: readonly Buffer[], position: number): Promise<void> {

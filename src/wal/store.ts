@@ -1,10 +1,20 @@
-import { unlink } from 'node:fs/promises';
+import { open, unlink, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isNoSpace } from './faults.ts';
 import { HEADER_BYTES, recordTypes, sealRecord, segmentName, type RecordType } from './format.ts';
-import { MarkFile } from './mark.ts';
+import { LOCK_FILE } from './lock.ts';
+import { MARK_FILE, MarkFile } from './mark.ts';
+import { Presence } from './presence.ts';
 import type { Recovery } from './recovery.ts';
-import { ActiveSegment, syncFolder, type Segment } from './segment.ts';
+import { ActiveSegment, waitable, type Segment } from './segment.ts';
+
+/** What a store holds open as long as it is. */
+interface Handles {
+  /** Syncing it must not need a descriptor when there is none left. */
+  readonly folder: FileHandle;
+  readonly mark: MarkFile;
+  readonly presence: Presence;
+}
 
 /** A record that is to be written; not sealed yet. */
 export interface NewRecord {
@@ -19,7 +29,11 @@ export class Store {
   readonly #path: string;
   /** When the next segment is begun. */
   readonly segmentBytes: number;
+  readonly #folder: FileHandle;
   readonly #mark: MarkFile;
+  readonly #presence: Presence;
+  /** There is a mark on the disk; what is in no segment is not missed without one. */
+  #marked = false;
   readonly #segments: Segment[];
   #active: ActiveSegment | undefined;
   /**
@@ -36,10 +50,12 @@ export class Store {
   #oldest: number;
   #bytes: number;
 
-  private constructor(path: string, segmentBytes: number, recovery: Recovery, mark: MarkFile) {
+  private constructor(path: string, segmentBytes: number, recovery: Recovery, handles: Handles) {
     this.#path = path;
     this.segmentBytes = segmentBytes;
-    this.#mark = mark;
+    this.#folder = handles.folder;
+    this.#mark = handles.mark;
+    this.#presence = handles.presence;
     this.#segments = [...recovery.segments];
     this.#nextSegment = recovery.nextSegment;
     this.#nextRecord = recovery.nextRecord;
@@ -50,9 +66,19 @@ export class Store {
   }
 
   static async open(path: string, segmentBytes: number, recovery: Recovery): Promise<Store> {
-    const store = new Store(path, segmentBytes, recovery, await MarkFile.open(path));
-    store.#writeMark();
-    return store;
+    const mark = await MarkFile.open(path);
+    let folder: FileHandle | undefined;
+    try {
+      folder = await open(path, 'r');
+      const names = [LOCK_FILE, MARK_FILE, ...recovery.segments.map(({ number }) => segmentName(number))];
+      const presence = await Presence.of(path, folder, names);
+      const store = new Store(path, segmentBytes, recovery, { folder, mark, presence });
+      store.#writeMark();
+      return store;
+    } catch (error) {
+      await Promise.allSettled([mark.close(), folder?.close()]);
+      throw error;
+    }
   }
 
   /** Of all segments. */
@@ -77,7 +103,7 @@ export class Store {
 
   /**
    * Writes records, all of them or none; a new segment is begun for them where one is due.
-   * @throws NoSpaceError; after any other error it is not known what is on the disk
+   * @throws ShortageError; after any other error it is not known what is on the disk
    */
   async write(records: readonly NewRecord[]): Promise<void> {
     const bytes = records.reduce((sum, { record }) => sum + record.length, 0);
@@ -122,7 +148,7 @@ export class Store {
     await this.#mark.written();
   }
 
-  /** Begins a segment. @throws NoSpaceError */
+  /** Begins a segment. @throws ShortageError */
   async begin(): Promise<void> {
     await this.sync();
     const header = {
@@ -131,8 +157,16 @@ export class Store {
       firstEntry: this.#lastEntry + 1,
       oldest: this.#oldest,
     };
+    if (!this.#marked) {
+      this.#writeMark();
+      // From the first segment on there is one.
+      await this.#mark.sync().catch(waitable);
+      await this.#folder.sync();
+      this.#marked = true;
+    }
     const before = this.#active;
-    const active = await ActiveSegment.create(this.#path, header);
+    const active = await ActiveSegment.create(this.#path, this.#folder, header);
+    this.#presence.added(segmentName(active.number), active.ino);
     before?.commit(this.#lastEntry);
     await before?.close();
     this.#active = active;
@@ -167,9 +201,10 @@ export class Store {
         await this.#active.close();
         this.#active = undefined;
       }
+      this.#presence.removed(segmentName(number));
       await unlink(join(this.#path, segmentName(number)));
       // One at a time, so that after a power cut none is missing between others.
-      await syncFolder(this.#path);
+      await this.#folder.sync();
       this.#bytes -= size;
     }
   }
@@ -183,15 +218,20 @@ export class Store {
   }
 
   async close(): Promise<void> {
-    await Promise.allSettled([this.#active?.close(), this.#mark.close()]);
+    await Promise.allSettled([this.#active?.close(), this.#mark.close(), this.#folder.close()]);
+  }
+
+  /** @throws MillraceError MILLRACE_WAL_FAILED when somebody has removed or replaced files of the log */
+  async checkPresence(): Promise<void> {
+    await this.#presence.check();
   }
 
   #writeMark(): void {
     const last = this.#segments.at(-1);
-    if (last === undefined) return;
     this.#mark.write({
-      segment: last.number,
-      offset: this.#active?.durable ?? last.size,
+      // What was before the next one is forgotten when there is none.
+      segment: last?.number ?? this.#nextSegment - 1,
+      offset: this.#active?.durable ?? last?.size ?? 0,
       oldest: this.#oldest,
       nextRecord: this.#nextRecord,
       nextEntry: this.#lastEntry + 1,

@@ -2,13 +2,13 @@ import type { MillraceError } from '../errors.ts';
 import type { Keys } from '../message/batch.ts';
 import type { Acknowledged } from './acknowledged.ts';
 import { Bell } from './bell.ts';
-import { failed } from './faults.ts';
+import { failed, isNoDescriptor, waitsForDescriptor } from './faults.ts';
 import { encodeAcks, recordTypes } from './format.ts';
 import type { LogOptions } from './log.ts';
 import type { Recovery } from './recovery.ts';
 import { Reclaimer } from './reclaimer.ts';
 import type { RememberedKeys } from './remembered-keys.ts';
-import { onNoSpace } from './segment.ts';
+import { onShortage } from './segment.ts';
 import { size } from './size.ts';
 import type { NewRecord, Store } from './store.ts';
 
@@ -124,7 +124,7 @@ export class LogWriter {
         if (!(await this.#step())) await this.#bell.wait();
       }
       this.#refuseWaiting(this.#ending);
-      await this.#write([]).catch(onNoSpace);
+      await this.#write([]).catch(onShortage);
       await this.#store.sync();
     } catch (error) {
       this.#failure = failed(this.#options.path, 'written', error);
@@ -141,7 +141,7 @@ export class LogWriter {
     const [first] = this.#waiting;
     if (first !== undefined && this.entries === 0 && !this.#noSpace && !this.#hasSpace(first.record.length)) {
       // Nothing of the log is needed any more: a new segment lets the full one go.
-      await this.#store.begin().catch(onNoSpace);
+      await this.#store.begin().catch(onShortage);
       await this.#reclaimer.reclaim();
     }
     const batch = this.#next();
@@ -155,7 +155,7 @@ export class LogWriter {
     }
     if (this.#acksDue) {
       this.#acksDue = false;
-      await this.#write([]).catch(onNoSpace);
+      await this.#write([]).catch(onShortage);
       this.#store.commit();
       return true;
     }
@@ -192,14 +192,16 @@ export class LogWriter {
     try {
       await this.#write(batch);
     } catch (error) {
-      onNoSpace(error);
+      onShortage(error);
       // There may be space for less.
       if (batch.length > 1) this.#single = true;
+      else if (isNoDescriptor((error as Error).cause)) await this.#waitForDescriptor(error);
       else await this.#waitForDisk();
       return;
     }
     if (this.#options.sync === 'periodic') this.#syncLater();
     else await this.#store.sync();
+    await this.#store.checkPresence();
     const now = Date.now();
     const segment = this.#store.active!;
     for (const { keys, number } of batch) {
@@ -221,7 +223,17 @@ export class LogWriter {
     if (this.entries === 0 && !this.#emptied) {
       this.#emptied = true;
       await this.#reclaimer.deleteAll();
-    } else if (this.#ending === undefined) await this.#bell.wait(RETRY_DELAY);
+    } else await this.#pause();
+  }
+
+  async #waitForDescriptor(error: unknown): Promise<void> {
+    this.#noSpace = true;
+    this.#block(waitsForDescriptor(this.#options.path, error));
+    await this.#pause();
+  }
+
+  async #pause(): Promise<void> {
+    if (this.#ending === undefined) await this.#bell.wait(RETRY_DELAY);
   }
 
   #syncLater(): void {
@@ -232,7 +244,7 @@ export class LogWriter {
     }, this.#options.interval);
   }
 
-  /** Writes entries, and with them what has been acknowledged meanwhile. Not synced. @throws NoSpaceError */
+  /** Writes entries, and with them what has been acknowledged meanwhile. Not synced. @throws ShortageError */
   async #write(batch: readonly Waiting[]): Promise<void> {
     const acks = this.#acks;
     this.#acks = [];

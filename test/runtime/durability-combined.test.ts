@@ -189,7 +189,7 @@ test('a log whose disk was slow at first takes what comes in all the same, when 
   expect(budget.full).toBe(true);
   await until('room', () => !budget.full);
   expect(spilled).toBe(1);
-  expect((await backlog.take(false))?.length).toBe(10);
+  expect((await backlog.take(false, new AbortController().signal))?.length).toBe(10);
   await backlog.close();
 });
 

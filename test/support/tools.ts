@@ -12,6 +12,7 @@ const packages = {
   '/usr/bin/tinyproxy': 'tinyproxy',
   '/usr/bin/microsocks': 'microsocks',
   '/usr/bin/unshare': 'util-linux',
+  '/usr/bin/prlimit': 'util-linux',
   '/usr/bin/javac': 'default-jdk-headless',
   '/usr/bin/strace': 'strace',
   '/usr/bin/faketime': 'faketime',

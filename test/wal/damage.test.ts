@@ -2,7 +2,7 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, wri
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { MillraceError } from '../../src/errors.ts';
-import { batchOf, logFolder, openLog, readAll, texts } from './support.ts';
+import { asVersion1, batchOf, logFolder, openLog, readAll, texts } from './support.ts';
 
 /** A log of three segments and what is in it: entry 2 is acknowledged, the others are not. */
 async function smallLog() {
@@ -88,8 +88,45 @@ test('cut off at any byte: refused, or all that was committed is there', async (
   }
 });
 
-test('cut off at any byte and without the mark: only the end of the last file can go, and only from its end', async () => {
+test('without the mark it is refused, whatever else is missing; it knows that it had one', async () => {
   const log = await smallLog();
+  const last = log.files.at(-1)!;
+  const { length } = readFileSync(join(log.path, last));
+  for (let cut = 0; cut < length - 44; cut++) {
+    const fault = withoutMark((folder) => truncateSync(join(folder, last), length - cut));
+    expect(await outcome(log, fault), `${cut} bytes`).toBe('refused');
+  }
+  for (let at = 0; at < 36; at++) {
+    expect(await outcome(log, (folder) => truncateSync(join(folder, 'mark'), at))).toBe('refused');
+  }
+  rmSync(join(log.path, 'mark'));
+  await expect(openLog(log.path)).rejects.toThrow(
+    `${join(log.path, 'mark')}, byte 0: expected what says up to where the log was written, and found none that is whole`,
+  );
+  // It is not made by the attempt.
+  expect(readdirSync(log.path)).not.toContain('mark');
+});
+
+test('a log of an older version works on without a mark, has one from then on, and misses it', async () => {
+  const log = await smallLog();
+  asVersion1(log.path);
+  expect(
+    await outcome(
+      log,
+      withoutMark(() => {}),
+    ),
+  ).toBe('whole');
+  const folder = `${log.path}-copy`;
+  const { log: opened } = await openLog(folder);
+  await opened.append({ batch: batchOf('newer') });
+  await opened.close();
+  rmSync(join(folder, 'mark'));
+  await expect(openLog(folder)).rejects.toMatchObject({ code: 'MILLRACE_WAL_DAMAGED' });
+});
+
+test('an older log, cut off at any byte and without its mark: only the end of the last file can go, and only from its end', async () => {
+  const log = await smallLog();
+  asVersion1(log.path);
   for (const [index, file] of log.files.entries()) {
     const { length } = readFileSync(join(log.path, file));
     for (let at = 0; at < length; at++) {
@@ -103,20 +140,21 @@ test('cut off at any byte and without the mark: only the end of the last file ca
   }
 });
 
-test('a byte changed, any one: refused, or nothing is missing', async () => {
+test('a byte changed, any one: refused', async () => {
   const log = await smallLog();
   for (const file of [...log.files, 'mark']) {
     const { length } = readFileSync(join(log.path, file));
     for (let at = 0; at < length; at++) {
       const mask = 1 << (at % 8);
       const result = await outcome(log, (folder) => flip(join(folder, file), at, mask));
-      expect(result, `${file} at ${at}`).toBe(file === 'mark' ? 'whole' : 'refused');
+      expect(result, `${file} at ${at}`).toBe('refused');
     }
   }
 });
 
-test('a byte changed, any one, and no mark: what is before the end is refused', async () => {
+test('a byte of an older log changed, any one, and no mark: what is before the end is refused', async () => {
   const log = await smallLog();
+  asVersion1(log.path);
   for (const [index, file] of log.files.entries()) {
     const { length } = readFileSync(join(log.path, file));
     for (let at = 0; at < length; at++) {
@@ -183,12 +221,13 @@ test('a commit that a power cut has left with a hole is cut off; a hole in what 
   const path = logFolder('memory');
   const { log } = await openLog(path);
   await log.append({ batch: batchOf('first') });
+  const mark = readFileSync(join(path, 'mark'));
   await Promise.all(['second', 'third', 'fourth'].map((text) => log.append({ batch: batchOf(text) })));
   await log.close();
   const file = '00000000000000000001.log';
   const hole = (text: string) => (folder: string) => {
     // The mark is not synced, so a power cut may take its last state along.
-    rmSync(join(folder, 'mark'));
+    writeFileSync(join(folder, 'mark'), mark);
     const bytes = readFileSync(join(folder, file));
     bytes.fill(0, bytes.indexOf(text), bytes.indexOf(text) + text.length);
     writeFileSync(join(folder, file), bytes);
@@ -223,10 +262,10 @@ test('the refusal says where, what was expected and what to do, and changes noth
 
 test('a log of another version is refused, with the way out', async () => {
   const { path, files } = await smallLog();
-  flip(join(path, files[0]!), 7, 3);
+  flip(join(path, files[0]!), 7, 1);
   await expect(openLog(path)).rejects.toMatchObject({
     code: 'MILLRACE_WAL_VERSION',
-    message: expect.stringMatching(/version 2 .* reads version 1.*--export/),
+    message: expect.stringMatching(/version 3 .* reads versions 1 and 2.*--export/),
   });
 });
 

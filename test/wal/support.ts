@@ -1,6 +1,7 @@
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import { onTestFinished } from 'vitest';
 import type { Batch, Run } from '../../src/message/batch.ts';
 import { Batch as MessageBatch } from '../../src/message/batch.ts';
@@ -84,4 +85,21 @@ export function seen(batch: Batch) {
       messageType,
     })),
   };
+}
+
+/** Makes a log one that an older Millrace has written: it knows of no mark that it must have. */
+export function asVersion1(path: string): void {
+  for (const name of readdirSync(path).filter((each) => each.endsWith('.log'))) {
+    const file = join(path, name);
+    const bytes = readFileSync(file);
+    bytes[7] = 1;
+    const seed = crc32(bytes.subarray(0, 40));
+    bytes.writeUInt32LE(seed, 40);
+    for (let at = 44; at < bytes.length;) {
+      const end = at + 8 + bytes.readUInt32LE(at + 4);
+      bytes.writeUInt32LE(crc32(bytes.subarray(at + 4, end), seed), at);
+      at = end;
+    }
+    writeFileSync(file, bytes);
+  }
 }
