@@ -12,6 +12,8 @@ export interface Expansion {
   readonly filled: ReadonlySet<string>;
   /** Those of them that are one `${…}` and nothing else, so that they may stand for a number or a boolean. */
   readonly whole: ReadonlySet<string>;
+  /** Those with a `${…}` in them that came out blank, and why it should not; a default that is empty is meant so. */
+  readonly blank: ReadonlyMap<string, string>;
   /** What was filled in. */
   readonly secrets: readonly string[];
 }
@@ -25,6 +27,7 @@ export function expand(value: unknown, env: Environment): Expansion {
   const failures: { path: Path; message: string }[] = [];
   const filled = new Set<string>();
   const whole = new Set<string>();
+  const blank = new Map<string, string>();
   const secrets = new Set<string>();
 
   const text = (source: string, path: Path): string => {
@@ -41,12 +44,15 @@ export function expand(value: unknown, env: Environment): Expansion {
           failures.push({ path, message: 'a ${ that is not closed; expected a }, or $${ for a literal ${' });
           return source;
         }
-        const found = lookUp(source.slice(at + 2, end), env);
+        const reference = source.slice(at + 2, end);
+        const found = lookUp(reference, env);
         if ('problem' in found) {
           failures.push({ path, message: found.problem });
           return source;
         }
         result += found.text;
+        if (found.text.trim() === '' && !reference.endsWith(':-'))
+          blank.set(pathKey(path), describeBlank(reference));
         secrets.add(found.text);
         filled.add(pathKey(path));
         if (at === 0 && end === source.length - 1) whole.add(pathKey(path));
@@ -73,6 +79,7 @@ export function expand(value: unknown, env: Environment): Expansion {
     failures,
     filled,
     whole,
+    blank,
     secrets: [...secrets].filter((each) => each !== ''),
   };
 }
@@ -96,6 +103,12 @@ function lookUp(reference: string, env: Environment): { text: string } | { probl
   return {
     problem: `the environment variable ${name} is not set; set it, or give a default as \${${name}:-default}`,
   };
+}
+
+function describeBlank(reference: string): string {
+  if (reference.startsWith('file:')) return `\${${reference}} is blank`;
+  const [name] = splitDefault(reference);
+  return `the environment variable ${name} is blank; set it, or write \${${name}:-} where it may be empty`;
 }
 
 function splitDefault(reference: string): [name: string, fallback: string | undefined] {

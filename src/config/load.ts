@@ -1,16 +1,20 @@
 import { readFile } from 'node:fs/promises';
 import { extname, resolve } from 'node:path';
+import type { z } from 'zod';
+import { isSecretName } from '../component/mask.ts';
 import type { Registry } from '../component/registry.ts';
 import { errorMessage, MillraceError } from '../errors.ts';
 import type { EnginePlan, StreamPlan } from '../runtime/plan.ts';
 import { Places, type Position, type SourceDocument } from './document.ts';
 import type { Environment } from '../component/contracts.ts';
 import { expand, type Expansion } from './expand.ts';
+import type { Explanation } from './explain.ts';
 import { readJson } from './json.ts';
 import { isPlainObject } from './plain.ts';
 import { ConfigError, formatPath, type Path, pathKey, type Problem } from './problem.ts';
 import { fileSchema } from './schema.ts';
 import { readToml } from './toml.ts';
+import { schemaAt } from './schema-walk.ts';
 import { createMask, validate } from './validate.ts';
 import { readYaml } from './yaml.ts';
 
@@ -122,6 +126,7 @@ function openText(text: string, options: ParseOptions): LoadedConfig {
   const checked = validate(schema, wrapped.expansion, registry);
   const explanations = [
     ...('explanations' in checked ? checked.explanations : []),
+    ...blankSecrets(schema, wrapped.expansion),
     ...sameIds(wrapped.expansion.value),
     ...sameLogs(wrapped.expansion.value),
   ];
@@ -162,7 +167,7 @@ function read(text: string, format: ConfigFormat): SourceDocument {
 
 /** A file that is a list is the list of its streams. */
 function wrapList(expansion: Expansion): { expansion: Expansion; added: number } {
-  const { value, filled, whole } = expansion;
+  const { value, filled, whole, blank } = expansion;
   if (!Array.isArray(value)) return { expansion, added: 0 };
   return {
     expansion: {
@@ -170,18 +175,29 @@ function wrapList(expansion: Expansion): { expansion: Expansion; added: number }
       value: { streams: value },
       filled: inStreams(filled),
       whole: inStreams(whole),
+      blank: new Map([...blank].map(([key, reference]) => [keyInStreams(key), reference])),
     },
     added: 1,
   };
 }
 
 function inStreams(keys: ReadonlySet<string>): Set<string> {
-  return new Set(
-    [...keys].map((key) => {
-      const path: Path = JSON.parse(key);
-      return pathKey(['streams', ...path]);
-    }),
-  );
+  return new Set([...keys].map(keyInStreams));
+}
+
+function keyInStreams(key: string): string {
+  const path: Path = JSON.parse(key);
+  return pathKey(['streams', ...path]);
+}
+
+/** Secrets that are missing, in whole or in part, because a variable or a file is blank. */
+function blankSecrets(schema: z.core.$ZodType, { value, blank }: Expansion): Explanation[] {
+  return [...blank].flatMap(([key, why]) => {
+    const path: Path = JSON.parse(key);
+    const name = path.findLast((part) => typeof part === 'string') ?? '';
+    if (!schemaAt(schema, value, path).secret && !isSecretName(name)) return [];
+    return [{ path, at: 'value', message: `a secret is expected here, and ${why}` }];
+  });
 }
 
 /** Ids that an earlier stream has already, given or by its place. */

@@ -44,7 +44,7 @@ export function createMask(
   expansion: Expansion,
 ): (message: string, here?: unknown) => string {
   const secrets = [...expansion.secrets, ...secretsIn(schema, expansion.value)];
-  const longestFirst = secrets.toSorted((a, b) => b.length - a.length);
+  const longestFirst = secrets.filter((text) => text.trim() !== '').toSorted((a, b) => b.length - a.length);
   return (message, here) => {
     let masked = message;
     for (const text of longestFirst) {

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { duration, headerName, refuseOtherMode, secret } from '../component/fields.ts';
-import { tokenGrant } from './server/auth/grants.ts';
+import { bearerProblem, secretProblem, shownSecretProblem } from './secret-text.ts';
+import { tokenGrant, tokenProblem } from './server/auth/grants.ts';
 
 const client = { mode: 'client' } as const;
 const server = { mode: 'server' } as const;
@@ -18,6 +19,15 @@ const queryParameter = z
     'A query parameter that may hold it as well, for browsers, which cannot set headers. Proxies log URLs; prefer a header where there is a choice.',
   );
 
+/** A secret that `problem` finds nothing wrong with. */
+const secretText = (problem: (text: string) => string | undefined): z.ZodString =>
+  secret(
+    z.string().superRefine((text, context) => {
+      const message = problem(text);
+      if (message !== undefined) context.addIssue({ code: 'custom', message });
+    }),
+  );
+
 const kind = <T extends string>(name: T): z.ZodLiteral<T> =>
   z.literal(name).describe('The way to authenticate.');
 
@@ -31,7 +41,7 @@ const kinds = [
       .optional()
       .meta(client)
       .describe('The user.'),
-    password: secret(z.string())
+    password: secretText(secretProblem)
       .optional()
       .meta({ ...client, secret: true })
       .describe('The password.'),
@@ -46,7 +56,7 @@ const kinds = [
           .string()
           .min(1)
           .regex(/^[^:]*$/, 'a user name cannot hold a colon'),
-        z.string().min(1),
+        secretText(shownSecretProblem),
       ),
     )
       .refine((users) => Object.keys(users).length > 0, 'no user; expected one at least')
@@ -63,7 +73,7 @@ const kinds = [
   }),
   z.strictObject({
     type: kind('bearer'),
-    token: secret(z.string().min(1))
+    token: secretText(bearerProblem)
       .optional()
       .meta({ ...client, secret: true })
       .describe('The token.'),
@@ -72,7 +82,7 @@ const kinds = [
       .optional()
       .meta(client)
       .describe('A file that holds the token, read at each attempt.'),
-    tokens: secret(z.array(z.string().min(1)).min(1))
+    tokens: secret(z.array(z.string()).min(1))
       .optional()
       .meta({ ...server, secret: true })
       .describe('The tokens that are accepted, each alone or as `TOKEN SUBJECT`.'),
@@ -87,7 +97,7 @@ const kinds = [
     type: kind('oauth2'),
     token_url: httpUrl.optional().meta(client).describe('The token endpoint; required.'),
     client_id: z.string().min(1).optional().meta(client).describe('The client’s id; required.'),
-    client_secret: secret(z.string().min(1))
+    client_secret: secretText(secretProblem)
       .optional()
       .meta({ ...client, secret: true })
       .describe('The client’s secret; required, here or in `client_secret_file`.'),
@@ -139,7 +149,8 @@ const kinds = [
       .optional()
       .meta(server)
       .describe('Signature algorithms that are accepted; required.'),
-    secret: secret(z.string().min(32, 'too short; expected 32 characters at least (RFC 7518 section 3.2)'))
+    secret: secretText(secretProblem)
+      .min(32, 'too short; expected 32 characters at least (RFC 7518 section 3.2)')
       .optional()
       .meta({ ...server, secret: true })
       .describe('The shared key, for HS algorithms.'),
@@ -170,7 +181,7 @@ const kinds = [
   }),
   z.strictObject({
     type: kind('api_key'),
-    keys: secret(z.array(z.string().min(1)).min(1))
+    keys: secret(z.array(z.string()).min(1))
       .optional()
       .meta({ ...server, secret: true })
       .describe('The keys that are accepted, each alone or as `KEY SUBJECT`.'),
@@ -291,9 +302,14 @@ function checkTokens(
   const entries = (value as { tokens?: string[]; keys?: string[] })[field] ?? [];
   const subjects = new Map<string, string | undefined>();
   for (const [index, entry] of entries.entries()) {
+    const problem = tokenProblem(entry);
+    if (problem !== undefined) {
+      const hint = /[\r\n]/.test(entry) ? `; a file of several is for \`${field}_file\`` : '';
+      report([field, index], problem + hint);
+      continue;
+    }
     const { secret, subject } = tokenGrant(entry);
-    if (secret === '') report([field, index], 'blank; expected a secret');
-    else if (subjects.has(secret) && subjects.get(secret) !== subject)
+    if (subjects.has(secret) && subjects.get(secret) !== subject)
       report([field, index], 'has another subject already');
     subjects.set(secret, subject);
   }

@@ -182,15 +182,18 @@ test('keys of a subject outlive a restart, those of sessions end with them', asy
   const yaml = durable(
     path,
     'stored',
-    'dedupe: { key: id }\n      auth: { type: basic, users: { ann: pw, bob: pw } }',
+    'dedupe: { key: id }\n      auth: { type: basic, users: { ann: pass, bob: pass } }',
   );
   const first = await startEngine(yaml);
-  const ann = await sender(first, basic('ann', 'pw'));
+  const ann = await sender(first, basic('ann', 'pass'));
   await send(ann.client, message(1));
   await ann.count(1);
   await first.stop();
   const second = await startEngine(yaml);
-  const [again, bob] = [await sender(second, basic('ann', 'pw')), await sender(second, basic('bob', 'pw'))];
+  const [again, bob] = [
+    await sender(second, basic('ann', 'pass')),
+    await sender(second, basic('bob', 'pass')),
+  ];
   await send(again.client, message(1), message(2));
   await again.count(2);
   await send(bob.client, message(1));

@@ -99,10 +99,12 @@ streams:
     );
     await run.logged(/^input failed to connect: cannot read `auth\.token_file`: ENOENT/);
     writeFileSync(file, '\n');
-    await run.logged(/^input failed to connect: cannot use `auth\.token_file`: .* is empty$/);
+    await run.logged(
+      /^input failed to connect: cannot use `auth\.token_file`: .* is blank; expected a secret$/,
+    );
     writeFileSync(file, 's3cret\r\nX-Admin: true');
     await run.logged(
-      /^input failed to connect: cannot fill in the credentials of `auth`: the result holds a line break/,
+      /^input failed to connect: cannot use `auth\.token_file`: .* has a line break in it; expected one secret/,
     );
     expect(server.peers).toHaveLength(0);
     writeFileSync(file, 's3cret\n');

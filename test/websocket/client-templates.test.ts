@@ -112,8 +112,9 @@ test.each([
   ],
   ['url: "ws://{{env:SPACE}}/"', /cannot fill in `url`: with the values of now it is not a WebSocket URL/],
   ['url: "ws://{{env:PATH_TOO}}/"', /cannot fill in `url`: with the values of now it is not a WebSocket URL/],
+  ['url: "ws://{{env:EMPTY}}/feed"', /cannot fill in `url`: \{\{env:EMPTY\}\} has no value now/],
   [
-    'url: "ws://{{env:EMPTY}}/feed"',
+    'url: "ws://{{env:EMPTY:-}}/feed"',
     /cannot fill in `url`: with the values of now it is not a WebSocket URL/,
   ],
   ['url: "ws://h:{{env:A}}/"', /cannot fill in `url`: with the values of now it is not a WebSocket URL/],

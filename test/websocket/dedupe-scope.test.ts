@@ -22,7 +22,7 @@ streams:
     ${more}
 `;
 
-const users = 'auth: { type: basic, users: { ann: pw, bob: pw } }';
+const users = 'auth: { type: basic, users: { ann: pass, bob: pass } }';
 const acks = `ack: { id: id, reply: 'ack {{id}}', reject_reply: 'nack {{id}}' }`;
 
 describe('whose keys they are', () => {
@@ -42,13 +42,13 @@ describe('whose keys they are', () => {
 
   test('of a subject they are the same on its next connection', async () => {
     const run = await startEngine(server('{ key: id }', `${users}\n      ${acks}`));
-    const one = await sender(run, basic('ann', 'pw'));
+    const one = await sender(run, basic('ann', 'pass'));
     await send(one.client, '{"id":"x"}');
     await one.count(1);
     one.client.socket.close();
     await one.client.closed;
-    const again = await sender(run, basic('ann', 'pw'));
-    const other = await sender(run, basic('bob', 'pw'));
+    const again = await sender(run, basic('ann', 'pass'));
+    const other = await sender(run, basic('bob', 'pass'));
     await send(again.client, '{"id":"x"}', '{"id":"y"}');
     await send(other.client, '{"id":"x"}');
     expect(await again.count(2)).toEqual(['ack x', 'ack y']);
@@ -59,7 +59,7 @@ describe('whose keys they are', () => {
 
   test('of a session they are new on the next one', async () => {
     const run = await startEngine(server('{ key: id, per: session }', users));
-    const [one, two] = [await sender(run, basic('ann', 'pw')), await sender(run, basic('ann', 'pw'))];
+    const [one, two] = [await sender(run, basic('ann', 'pass')), await sender(run, basic('ann', 'pass'))];
     await send(one.client, '{"id":"x"}', '{"id":"x"}', '{"id":"y"}');
     await run.output().count(2);
     await send(two.client, '{"id":"x"}');

@@ -95,9 +95,9 @@ test('keys in subprotocols that are wrong, empty or second are refused', async (
 });
 
 test('without `subprotocol`, subprotocols hold no key and are answered as ever', async () => {
-  const run = await startServer('auth: { type: api_key, keys: [k] }, protocols: [key.k]');
+  const run = await startServer('auth: { type: api_key, keys: [k3y-5] }, protocols: [key.k]');
   const { peer, status } = await handshake(await run.url(), {
-    'X-Api-Key': 'k',
+    'X-Api-Key': 'k3y-5',
     'Sec-WebSocket-Protocol': 'key.k',
   });
   expect([status, peer.header('sec-websocket-protocol')]).toEqual([101, 'key.k']);

@@ -235,7 +235,7 @@ describe('files of secrets', () => {
   test.each([
     ['basic', 'users_file', 'alice\n', 'line 1: expected user:password'],
     ['basic', 'users_file', 'alice:\n', 'line 1: expected user:password'],
-    ['basic', 'users_file', 'a:one\n\na:two\n', 'line 3: this user has a password already'],
+    ['basic', 'users_file', 'a:first\n\na:second\n', 'line 3: this user has a password already'],
     [
       'basic',
       'users_file',
@@ -254,26 +254,26 @@ describe('files of secrets', () => {
 describe('`limits.failed_logins`', () => {
   test('after so many failures an address gets 429, whatever it shows; others do not notice', async () => {
     const run = await startServer(
-      'auth: { type: basic, users: { a: b } }, limits: { failed_logins: 3 }, trusted_proxies: [127.0.0.1]',
+      'auth: { type: basic, users: { a: pass } }, limits: { failed_logins: 3 }, trusted_proxies: [127.0.0.1]',
     );
     const url = await run.url();
     const from = (address: string, password: string): Promise<number> =>
       statusOf(url, { ...basic('a', password), 'X-Forwarded-For': address });
-    expect(await from('192.0.2.1', 'b')).toBe(101);
+    expect(await from('192.0.2.1', 'pass')).toBe(101);
     for (let failure = 0; failure < 3; failure++) expect(await from('192.0.2.1', 'x')).toBe(401);
     expect(await from('192.0.2.1', 'x')).toBe(429);
-    const { status, peer } = await handshake(url, { ...basic('a', 'b'), 'X-Forwarded-For': '192.0.2.1' });
+    const { status, peer } = await handshake(url, { ...basic('a', 'pass'), 'X-Forwarded-For': '192.0.2.1' });
     expect(status).toBe(429);
     expect(Number(peer.header('retry-after'))).toBeGreaterThan(0);
     expect(Number(peer.header('retry-after'))).toBeLessThanOrEqual(60);
-    expect(await from('192.0.2.2', 'b')).toBe(101);
+    expect(await from('192.0.2.2', 'pass')).toBe(101);
     const line = run.log.find(({ msg }) => msg.startsWith('connection refused with 429: '));
     expect(line).toMatchObject({ remote_address: '192.0.2.1', reason: 'too many failures to authenticate' });
   });
 
   test('who shows nothing has guessed nothing: some clients wait to be asked', async () => {
     for (const auth of [
-      '{ type: basic, users: { a: b } }',
+      '{ type: basic, users: { a: pass } }',
       `{ type: jwt, algorithms: [HS256], secret: ${'x'.repeat(32)} }`,
     ]) {
       const run = await startServer(`auth: ${auth}, limits: { failed_logins: 2 }`);
@@ -285,7 +285,7 @@ describe('`limits.failed_logins`', () => {
 
   test('an IPv6 host is its /64', async () => {
     const run = await startServer(
-      'auth: { type: basic, users: { a: b } }, limits: { failed_logins: 2 }, trusted_proxies: [127.0.0.1]',
+      'auth: { type: basic, users: { a: pass } }, limits: { failed_logins: 2 }, trusted_proxies: [127.0.0.1]',
     );
     const url = await run.url();
     const from = (address: string): Promise<number> =>
@@ -308,7 +308,7 @@ describe('`limits.failed_logins`', () => {
 });
 
 test('refusals are told at the usual level, but not each: anybody can send requests', async () => {
-  const run = await startServer('auth: { type: basic, users: { a: b } }, limits: { failed_logins: 1000 }');
+  const run = await startServer('auth: { type: basic, users: { a: pass } }, limits: { failed_logins: 1000 }');
   const url = await run.url();
   await Promise.all(Array.from({ length: 30 }, () => statusOf(url, basic('a', 'wrong'))));
   const lines = run.log.filter(({ msg }) => msg.startsWith('connection refused with 401: '));
@@ -318,9 +318,9 @@ test('refusals are told at the usual level, but not each: anybody can send reque
 });
 
 test('a drain is told before anything else: 503, not 401', async () => {
-  const run = await startServer('auth: { type: basic, users: { a: b } }, drain: { timeout: 30s }');
+  const run = await startServer('auth: { type: basic, users: { a: pass } }, drain: { timeout: 30s }');
   const url = await run.url();
-  const { peer } = await handshake(url, basic('a', 'b'));
+  const { peer } = await handshake(url, basic('a', 'pass'));
   run.drain();
   // The peer does not answer, so that the drain goes on.
   expect(await peer.closeCode()).toBe(1001);
@@ -336,13 +336,13 @@ describe('mistakes in the configuration', () => {
     ['auth: { type: basic }', 'auth: expected users or users_file'],
     ['auth: { type: basic, users: {} }', 'auth.users: no user; expected one at least'],
     [
-      'auth: { type: basic, username: a, users: { a: b } }',
+      'auth: { type: basic, username: a, users: { a: pass } }',
       'auth.username: only for `mode: client`; this is `mode: server`',
     ],
     ['auth: { type: basic, users: { "a:b": c } }', 'auth.users["a:b"]: a user name cannot hold a colon'],
     ['auth: { type: bearer }', 'auth: expected tokens or tokens_file'],
     ['auth: { type: bearer, tokens: [] }', 'auth.tokens: is empty; expected at least 1 item'],
-    ['auth: { type: bearer, tokens: ["\t"] }', 'auth.tokens[0]: blank; expected a secret'],
+    ['auth: { type: bearer, tokens: ["\t"] }', 'auth.tokens[0]: is blank; expected a secret'],
     ['auth: { type: bearer, tokens: [tok-1 a, tok-1 b] }', 'auth.tokens[1]: has another subject already'],
     [
       'auth: { type: bearer, token: tok-1, tokens: [tok-1] }',
@@ -351,11 +351,11 @@ describe('mistakes in the configuration', () => {
     ['auth: { type: oauth2 }', 'auth.type: only for `mode: client`; this is `mode: server`'],
     ['auth: { type: api_key }', 'auth: expected keys or keys_file'],
     [
-      'auth: { type: api_key, keys: [k], subprotocol: "a b" }',
+      'auth: { type: api_key, keys: [k3y-5], subprotocol: "a b" }',
       'auth.subprotocol: "a b" is not the beginning of a subprotocol name (RFC 6455 section 4.1)',
     ],
     [
-      'auth: { type: api_key, keys: [k], subprotocol: key. }, protocols: [v1, key.v1]',
+      'auth: { type: api_key, keys: [k3y-5], subprotocol: key. }, protocols: [v1, key.v1]',
       'protocols[1]: begins as a key does (`auth.subprotocol`); it would never be answered',
     ],
     ['auth: { type: mtls }', 'auth: mtls needs `tls.ca_file`, the authority of the clients’ certificates'],
@@ -395,15 +395,15 @@ describe('mistakes in the configuration', () => {
       'metadata.query[1]: holds the credentials, which are not kept; remove it',
     ],
     [
-      'auth: { type: basic, users: { a: b } }, metadata: { headers: [Authorization] }',
+      'auth: { type: basic, users: { a: pass } }, metadata: { headers: [Authorization] }',
       'metadata.headers[0]: holds the credentials, which are not kept; remove it',
     ],
     [
-      'auth: { type: api_key, keys: [k], header: X-Key }, metadata: { headers: [x-key] }',
+      'auth: { type: api_key, keys: [k3y-5], header: X-Key }, metadata: { headers: [x-key] }',
       'metadata.headers[0]: holds the credentials, which are not kept; remove it',
     ],
     [
-      'auth: { type: api_key, keys: [k], subprotocol: key. }, metadata: { headers: [Sec-WebSocket-Protocol] }',
+      'auth: { type: api_key, keys: [k3y-5], subprotocol: key. }, metadata: { headers: [Sec-WebSocket-Protocol] }',
       'metadata.headers[0]: holds the credentials, which are not kept; remove it',
     ],
   ])('%s', (fields, message) => {
@@ -417,10 +417,12 @@ describe('mistakes in the configuration', () => {
   });
 
   test('what is right has none', () => {
-    expect(mistakes('auth: { type: bearer, tokens: [t a, t a, u a] }')).toEqual([]);
+    expect(mistakes('auth: { type: bearer, tokens: [t0ken a, t0ken a, other a] }')).toEqual([]);
     expect(
       mistakes('auth: { type: jwt, algorithms: [ES256, EdDSA], jwks_url: "https://h/k", query: t }'),
     ).toEqual([]);
-    expect(mistakes('auth: { type: api_key, keys: [k], subprotocol: key. }, protocols: [v1]')).toEqual([]);
+    expect(mistakes('auth: { type: api_key, keys: [k3y-5], subprotocol: key. }, protocols: [v1]')).toEqual(
+      [],
+    );
   });
 });

@@ -68,7 +68,7 @@ streams:
 
 test('behind nginx: the client’s address, its limits by address, and pages of the host that it asked for', async () => {
   const run = await startServer(
-    'trusted_proxies: [127.0.0.1], auth: { type: basic, users: { a: b } }, limits: { failed_logins: 2 }',
+    'trusted_proxies: [127.0.0.1], auth: { type: basic, users: { a: pass } }, limits: { failed_logins: 2 }',
   );
   const port = await startNginx(await run.port());
   const url = `ws://127.0.0.1:${port}/`;
@@ -81,14 +81,14 @@ test('behind nginx: the client’s address, its limits by address, and pages of 
       },
     });
   // nginx adds 127.0.0.1, which is trusted, so that the client before it (a proxy, as it were) is who counts.
-  await send(await through('192.0.2.1', 'b'), 'x');
+  await send(await through('192.0.2.1', 'pass'), 'x');
   await run.output().count(1);
   expect(run.output().messages[0]!.ext).toMatchObject({ remote_address: '192.0.2.1', subject: 'a' });
   await expect(through('192.0.2.2', 'x')).rejects.toThrow('401');
   await expect(through('192.0.2.2', 'x')).rejects.toThrow('401');
-  await expect(through('192.0.2.2', 'b')).rejects.toThrow('429');
-  await through('192.0.2.3', 'b', `http://127.0.0.1:${port}`);
-  await expect(through('192.0.2.3', 'b', `http://127.0.0.1:${await run.port()}`)).rejects.toThrow('403');
+  await expect(through('192.0.2.2', 'pass')).rejects.toThrow('429');
+  await through('192.0.2.3', 'pass', `http://127.0.0.1:${port}`);
+  await expect(through('192.0.2.3', 'pass', `http://127.0.0.1:${await run.port()}`)).rejects.toThrow('403');
 });
 
 test('without `trusted_proxies`, everybody behind nginx is nginx', async () => {

@@ -38,7 +38,7 @@ async function recoveryUrl(
   return target.href;
 }
 
-const basicAuth = (name: string): string => `Basic ${Buffer.from(`${name}:${name}`).toString('base64')}`;
+const basicAuth = (name: string): string => `Basic ${Buffer.from(`${name}:${name}-pass`).toString('base64')}`;
 
 const numbers = (count: number, from = 0): number[] => Array.from({ length: count }, (_, n) => n + from);
 
@@ -288,7 +288,7 @@ describe('recovery by hand', () => {
   test('it takes credentials as any connection, and those of the same user', async () => {
     const run = await startEngine(
       server({
-        input: 'auth: { type: basic, users: { eve: eve, bob: bob } }',
+        input: 'auth: { type: basic, users: { eve: eve-pass, bob: bob-pass } }',
       }),
     );
     const url = await run.url();

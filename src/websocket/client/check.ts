@@ -1,7 +1,9 @@
+import { isSecretName } from '../../component/mask.ts';
 import { Template } from '../../component/template.ts';
 import type { AuthConfig } from '../auth-fields.ts';
 import { walkStrings } from '../messages.ts';
 import { answerNames } from './answer.ts';
+import { isBareScheme } from './request.ts';
 
 /** What is looked at of a client's configuration. */
 export interface CheckedClient {
@@ -26,6 +28,12 @@ export function checkClientConfig(config: CheckedClient, urls: readonly string[]
     if (header !== undefined) report(['headers', header], 'is sent by `auth` already; remove one of the two');
     if (hasUser) report(['auth'], user);
   } else if (header !== undefined && hasUser) report(['headers', header], user);
+  for (const [field, values] of Object.entries({ headers, query: config.query ?? {} })) {
+    for (const [name, text] of Object.entries(values)) {
+      const problem = text.includes('{{') ? undefined : credentialProblem(name, text);
+      if (problem !== undefined) report([field, name], problem);
+    }
+  }
   const hasToken = auth?.type === 'bearer' || auth?.type === 'oauth2';
   if (!hasToken) reportUses('token', 'the token needs `auth` of `type: bearer` or `oauth2`');
   if (config.resume === undefined) reportUses('cursor', 'the cursor needs `resume`');
@@ -37,6 +45,13 @@ export function checkClientConfig(config: CheckedClient, urls: readonly string[]
     });
     if (urls.some((url) => uses(name, url))) report(['url'], message);
   }
+}
+
+/** Why a header or a parameter is not the credentials that its name says it is. */
+function credentialProblem(name: string, text: string): string | undefined {
+  if (isBareScheme(name, text)) return 'has no credentials behind its scheme';
+  const isCredential = /^(?:proxy-)?authorization$/i.test(name) || isSecretName(name);
+  return isCredential && text.trim() === '' ? 'is blank; expected credentials' : undefined;
 }
 
 function uses(name: string, text: string): boolean {

@@ -1,4 +1,5 @@
 import type { AuthConfig } from '../auth-fields.ts';
+import { bearerProblem } from '../secret-text.ts';
 import type { Deadline } from './deadline.ts';
 import { OAuth2Tokens } from './oauth2.ts';
 import type { Proxies } from './proxy.ts';
@@ -46,7 +47,7 @@ export class Credentials {
       return { authorization: `Basic ${encoded}`, token: undefined };
     }
     if (config?.type === 'bearer') {
-      return bearer(config.token ?? (await readSecret(config.token_file!, 'auth.token_file')));
+      return bearer(config.token ?? (await readSecret(config.token_file!, 'auth.token_file', bearerProblem)));
     }
     return this.#oauth2 === undefined ? none : bearer(await this.#oauth2.get(deadline));
   }

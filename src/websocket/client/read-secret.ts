@@ -1,15 +1,24 @@
 import { readFile } from 'node:fs/promises';
 import { NotConnectedError, errorMessage } from '../../errors.ts';
+import { secretProblem, utf8Text } from '../secret-text.ts';
 import { withoutLineBreak } from './values.ts';
 
-/** The content of a file that `field` names, without its last line break. @throws NotConnectedError */
-export async function readSecret(path: string, field: string): Promise<string> {
+/**
+ * The content of a file that `field` names, without its last line break. `problem` says why it cannot be used.
+ * @throws NotConnectedError
+ */
+export async function readSecret(
+  path: string,
+  field: string,
+  problem: (text: string) => string | undefined = secretProblem,
+): Promise<string> {
   let text: string;
   try {
-    text = withoutLineBreak(await readFile(path, 'utf8'));
+    text = withoutLineBreak(utf8Text(await readFile(path)));
   } catch (error) {
     throw new NotConnectedError(`cannot read \`${field}\`: ${errorMessage(error)}`, error);
   }
-  if (text === '') throw new NotConnectedError(`cannot use \`${field}\`: ${path} is empty`);
+  const wrong = problem(text);
+  if (wrong !== undefined) throw new NotConnectedError(`cannot use \`${field}\`: ${path} ${wrong}`);
   return text;
 }

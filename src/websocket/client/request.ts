@@ -34,7 +34,11 @@ export class RequestTemplates {
 
   /** `authorization` is the header of `auth`. @throws NotConnectedError that names the field, without its value */
   render(values: TemplateValues, authorization: string | undefined): HandshakeRequest {
-    const headers = this.#headers.map((field) => [field.name, headerValue(field.path, fill(field, values))]);
+    const headers = this.#headers.map((field) => {
+      const value = headerValue(field.path, fill(field, values));
+      if (!isBareScheme(field.name, value)) return [field.name, value];
+      throw new NotConnectedError(`cannot fill in \`${field.path}\`: there are no credentials now`);
+    });
     if (authorization !== undefined)
       headers.push(['Authorization', headerValue('the credentials of `auth`', authorization)]);
     return {
@@ -117,6 +121,11 @@ function filling(path: string, render: () => string): string {
 function joint(target: string): string {
   if (!target.includes('?')) return '?';
   return target.endsWith('?') ? '' : '&';
+}
+
+/** Whether a header says how a client authenticates, and then shows nothing. */
+export function isBareScheme(name: string, value: string): boolean {
+  return /^(?:proxy-)?authorization$/i.test(name) && /^\s*(?:bearer|basic|token|apikey)\s*$/i.test(value);
 }
 
 function headerValue(path: string, value: string): string {

@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Environment } from '../../component/contracts.ts';
+import { errorMessage } from '../../errors.ts';
 import type { TemplateNames, TemplateValues } from '../../component/template.ts';
 import { timeNames, timeValue } from '../time-values.ts';
+import { utf8Text } from '../secret-text.ts';
 import type { Secrets } from './secrets.ts';
 
 /** What `{{…}}` may name in what a client sends to open a connection; filled in afresh at every attempt. */
@@ -24,6 +26,8 @@ export function attemptValues(sources: {
 }): TemplateValues {
   const { env, cursor, token, secrets } = sources;
   const secret = (text: string | undefined): string | undefined => {
+    // As with `${…}`: one that is empty is as good as none, and would be sent in place of a secret.
+    if (text === undefined || text.trim() === '') return undefined;
     secrets.add(text);
     return text;
   };
@@ -32,10 +36,21 @@ export function attemptValues(sources: {
     if (name === 'token') return secret(token);
     if (name === 'env') return secret(env[argument]);
     // Once for each attempt, and small: not worth making every template wait.
-    if (name === 'file') return secret(withoutLineBreak(readFileSync(argument, 'utf8')));
+    if (name === 'file') return secret(textOf(argument));
     if (name === 'random') return randomBytes(16).toString('hex');
     return timeValue(name);
   };
+}
+
+function textOf(path: string): string {
+  try {
+    return withoutLineBreak(utf8Text(readFileSync(path)));
+  } catch (error) {
+    // Those of the system name the file.
+    throw (error as NodeJS.ErrnoException).code === undefined
+      ? new Error(`${path}: ${errorMessage(error)}`)
+      : error;
+  }
 }
 
 /** A file's text without the line break that editors leave at its end. */

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { MillraceError, errorMessage } from '../../errors.ts';
 import type { ComponentEvents } from '../../telemetry/events.ts';
+import { utf8Text } from '../secret-text.ts';
 import { fileStamp } from './file-stamp.ts';
 
 /** How often a file is looked at, in milliseconds. Watching would miss mounted volumes and files that are replaced. */
@@ -79,9 +80,9 @@ export class SecretFile<T> {
   }
 
   async #read(first: boolean): Promise<void> {
-    const text = await readFile(this.#path, 'utf8').catch(this.#unreadable);
+    const bytes = await readFile(this.#path).catch(this.#unreadable);
     try {
-      this.#value = this.#parse(text.replace(/^\uFEFF/, ''));
+      this.#value = this.#parse(utf8Text(bytes));
     } catch (cause) {
       throw unavailable(`${this.#path}: ${errorMessage(cause)}`, cause, first);
     }

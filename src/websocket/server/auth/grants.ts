@@ -1,3 +1,4 @@
+import { secretProblem, shownSecretProblem } from '../../secret-text.ts';
 import type { Grant } from './secret-table.ts';
 
 /** What `htpasswd` writes in place of a password. */
@@ -14,6 +15,15 @@ export function tokenGrant(entry: string): Grant {
   return { secret, subject: subject === '' ? undefined : subject };
 }
 
+/** Why what should be `TOKEN` or `TOKEN SUBJECT` has no token that was meant; undefined when it has one. */
+export function tokenProblem(entry: string): string | undefined {
+  const problem = secretProblem(entry.replaceAll('\t', ' '));
+  if (problem !== undefined) return problem;
+  // What is behind it would be taken for the secret.
+  if (/^\s/.test(entry)) return 'begins with white space; expected the secret first (is a variable empty?)';
+  return shownSecretProblem(tokenGrant(entry).secret);
+}
+
 /** The grants of a file of `user:password` lines. Throws without quoting a line. */
 export function parseUsers(text: string, others: readonly Grant[]): Grant[] {
   const users = new Set(others.map(({ subject }) => subject));
@@ -24,6 +34,8 @@ export function parseUsers(text: string, others: readonly Grant[]): Grant[] {
     if (HASHED.test(password)) {
       throw new Error(`line ${number}: a hash, as of htpasswd; expected the password itself`);
     }
+    const problem = shownSecretProblem(password);
+    if (problem !== undefined) throw new Error(`line ${number}: the password ${problem}`);
     if (users.has(user)) throw new Error(`line ${number}: this user has a password already`);
     users.add(user);
     return userGrant(user, password);
@@ -34,6 +46,8 @@ export function parseUsers(text: string, others: readonly Grant[]): Grant[] {
 export function parseTokens(text: string, others: readonly Grant[]): Grant[] {
   const subjects = new Map(others.map(({ secret, subject }) => [secret, subject]));
   return linesOf(text).map(({ line, number }) => {
+    const problem = tokenProblem(line);
+    if (problem !== undefined) throw new Error(`line ${number}: ${problem}`);
     const grant = tokenGrant(line);
     if (subjects.has(grant.secret) && subjects.get(grant.secret) !== grant.subject) {
       throw new Error(`line ${number}: this token has another subject already`);
