@@ -44,6 +44,8 @@ export const errorCodes = {
   MILLRACE_SQL_INVALID: 'The SQL query is not valid. The message quotes what the database says of it.',
   MILLRACE_SQL_FIELD_CONFLICT:
     'A message has a field of a type, or a name, that the query cannot take beside what the stream has shown so far. It went to `error_output`.',
+  MILLRACE_SQL_TEXT_TOO_DEEP:
+    'A message is or holds text whose brackets are nested deeper than 512 levels, and the query reads JSON from text. It went to `error_output`.',
   MILLRACE_SEND_FAILED:
     '`millrace send` could not have every message acknowledged. The line after it says how far it came.',
   MILLRACE_REPLAY_INVALID:
@@ -70,6 +72,7 @@ export const toldOf: { readonly [C in ErrorCode]?: string } = {
   MILLRACE_PROCESSOR_FAILED: 'the message could not be processed',
   MILLRACE_SESSION_CLOSED: 'the session that the message is for is not open any more',
   MILLRACE_SQL_FIELD_CONFLICT: 'a field of the message has a name or a value that does not fit here',
+  MILLRACE_SQL_TEXT_TOO_DEEP: 'text in the message is nested deeper than 512 levels',
   MILLRACE_OUTPUT_REFUSED: 'the output cannot take the message',
 };
 

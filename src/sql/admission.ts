@@ -1,7 +1,11 @@
 import { MillraceError, type Rejection } from '../errors.ts';
 import type { Batch } from '../message/batch.ts';
 import { FieldScanner, fieldKinds, scanFindings } from '../message/json-fields.ts';
+import { MAX_JSON_DEPTH } from '../message/json-validate.ts';
+import { hasDeepText } from '../message/text-depth.ts';
 import type { Candidate, FlowSchema, Widened } from './flow-schema.ts';
+
+const TOO_DEEP = `the message is or holds text whose brackets are nested deeper than ${MAX_JSON_DEPTH} levels, and the query reads JSON from text`;
 
 /** Reasons for refusing are remembered for so many kinds of field, to answer the next such message at once. */
 const MAX_REMEMBERED = 1000;
@@ -42,7 +46,7 @@ export class Admission {
   }
 
   /** Rejects the messages that the query cannot take. @returns their places, ascending */
-  async check({ payloads }: Batch, reject: (rejection: Rejection) => void): Promise<number[]> {
+  async check({ payloads, format }: Batch, reject: (rejection: Rejection) => void): Promise<number[]> {
     const rejected: number[] = [];
     const suspects: Suspect[] = [];
     const refuse = (index: number, message: string, field?: string): void => {
@@ -52,6 +56,12 @@ export class Admission {
     };
     const scanner = this.#scanner;
     for (let index = 0; index < payloads.length; index++) {
+      if (this.#schema.parsesText && hasDeepText(payloads[index]!)) {
+        rejected.push(index);
+        reject({ index, error: new MillraceError('MILLRACE_SQL_TEXT_TOO_DEEP', TOO_DEEP) });
+        continue;
+      }
+      if (format !== 'json') continue;
       const found = scanner.scan(payloads[index]!);
       if (found === 0) continue;
       if ((found & scanFindings.DUPLICATE) !== 0) {

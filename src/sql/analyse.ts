@@ -7,7 +7,11 @@ import { readSyntax, type Node, type QueryColumns } from './syntax.ts';
 export interface QueryAnalysis extends QueryColumns {
   /** The query, without a semicolon at its end. */
   readonly query: string;
+  /** True when it may read JSON from text: a function or a type of that name, or an arrow. */
+  readonly parsesText: boolean;
 }
+
+const PARSES_TEXT = /json|variant|"->>?"|"LAMBDA"/i;
 
 interface Serialized {
   readonly error: boolean;
@@ -47,7 +51,8 @@ export async function analyseQuery(
     const without = `${unended.slice(0, at)} ${unended.slice(at + 1)}`;
     if ((await serialize(without)) === serialized) unended = without;
   }
-  return { ...readSyntax(tree.statements[0]!.node, tableName), query: unended };
+  const parsesText = PARSES_TEXT.test(serialized);
+  return { ...readSyntax(tree.statements[0]!.node, tableName), query: unended, parsesText };
 }
 
 function notOneSelect(): MillraceError {

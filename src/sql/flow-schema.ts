@@ -74,6 +74,11 @@ export class FlowSchema {
     return new Map([...names].filter(([key]) => isMissing(key)));
   }
 
+  /** True when the query may read JSON from text, whose depth nobody has looked at. */
+  get parsesText(): boolean {
+    return this.#analysis.parsesText;
+  }
+
   /** True when the query cannot see the field. */
   ignores(name: string): boolean {
     const { names } = this.#analysis;

@@ -79,7 +79,7 @@ export class Query {
     reject: (rejection: Rejection) => void,
     signal: AbortSignal,
   ): Promise<Batch | undefined> {
-    const refused = batch.format === 'json' ? await this.#admission.check(batch, reject) : [];
+    const refused = await this.#admission.check(batch, reject);
     const taken = batch.without(refused);
     if (taken.length === 0) return undefined;
     return await this.#borrow(async (worker) => {

@@ -184,3 +184,23 @@ test.each([
   expect(letters).toHaveLength(1);
   expectLetter(feed.run, letters[0], payload, 2, error);
 });
+
+test('JSON text in a string that is nested too deeply is a dead letter; a neighbour gets its row', async () => {
+  const feed = await openFeed(
+    "SELECT id FROM flow WHERE json_contains(body, '1') OR json_merge_patch(body, body) IS NULL",
+  );
+  const deep = [
+    JSON.stringify({ id: 'a', body: '['.repeat(400_000) + ']'.repeat(400_000) }),
+    JSON.stringify({ id: 'b', body: '{"a":'.repeat(95_000) + '1' + '}'.repeat(95_000) }),
+  ];
+  for (const payload of deep)
+    feed.send('{"id":"before","body":"[1]"}', payload, '{"id":"after","body":"[1]"}');
+  const { texts, letters } = await feed.results();
+  expect(texts).toEqual(['before', 'after', 'before', 'after'].map((id) => `{"id":"${id}"}`));
+  expect(letters).toHaveLength(2);
+  for (const [index, letter] of letters.entries())
+    expectLetter(feed.run, letter, deep[index]!, 3 * index + 2, {
+      code: 'MILLRACE_SQL_TEXT_TOO_DEEP',
+      stage: 'processor',
+    });
+});
