@@ -1,5 +1,6 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { MillraceError } from '../errors.ts';
+import { refuseOutside } from './allowed.ts';
 import { literal } from './database.ts';
 import { readSyntax, type Node, type QueryColumns } from './syntax.ts';
 
@@ -29,6 +30,7 @@ export async function analyseQuery(
   connection: DuckDBConnection,
   query: string,
   tableName: string,
+  allowExternalAccess: boolean,
 ): Promise<QueryAnalysis> {
   const serialize = async (sql: string): Promise<string> => {
     const reader = await connection.runAndReadAll(`SELECT json_serialize_sql(${literal(sql)})`);
@@ -38,6 +40,7 @@ export async function analyseQuery(
   const tree = JSON.parse(serialized) as Serialized;
   if (tree.error) throw invalid(query, tree);
   if (tree.statements?.length !== 1) throw notOneSelect();
+  if (!allowExternalAccess) await refuseOutside(connection, tree.statements[0]!.node, tableName);
   // The batch is the only parameter.
   if (serialized.includes('"class":"PARAMETER"')) {
     throw new MillraceError('MILLRACE_SQL_INVALID', 'the query cannot have parameters', {

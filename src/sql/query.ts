@@ -57,7 +57,8 @@ export class Query {
     try {
       const connection = await database.connect();
       const declared = await readDeclared(connection, options.schema);
-      const analysis = await analyseQuery(connection, options.query, options.tableName);
+      const { query: text, tableName, allowExternalAccess } = options;
+      const analysis = await analyseQuery(connection, text, tableName, allowExternalAccess);
       // Columns of declared types make rows that are not the messages as they came.
       if (analysis.rows === 'messages' && declared.size > 0) analysis.rows = 'by message';
       const query = new Query(options, database, analysis, FlowSchema.declare(analysis, declared));

@@ -16,7 +16,9 @@ const schema = z.strictObject({
   allow_external_access: z
     .boolean()
     .default(false)
-    .describe('Let the query read and write files, attach databases and load extensions.'),
+    .describe(
+      'Let the query read and write files, attach databases, load extensions, and use DuckDB’s log, profiler and settings.',
+    ),
 });
 
 /** An SQL query over each batch. */
