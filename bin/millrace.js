@@ -12,7 +12,7 @@ if (found[0] < required[0] || (found[0] === required[0] && found[1] < required[1
       '.\n' +
       'Install a newer one (https://nodejs.org), or run it with the one that npm can fetch:\n' +
       '  npx --package=node@24 --package=millrace millrace ...\n' +
-      'In a clone of the repository, `npm start` and `npx millrace` use node_modules/node/bin/node.\n',
+      'In a clone of the repository, `npm start` and `./millrace` use node_modules/node/bin/node.\n',
   );
   process.exitCode = 1;
 } else {

@@ -198,7 +198,7 @@ function specExamples(): string {
     .map(([name, title, environment]) => {
       const path = `examples/spec/${name}.yaml`;
       const yaml = readFileSync(join(root, path), 'utf8').trimEnd();
-      const command = `${environment}npx millrace run ${path}`;
+      const command = `${environment}./millrace run ${path}`;
       return `**${title}**: \`${command}\`\n\n<!-- prettier-ignore -->\n\`\`\`yaml\n${yaml}\n\`\`\``;
     })
     .join('\n\n');

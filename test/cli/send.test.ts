@@ -8,7 +8,7 @@ import { opcodes } from '../support/frames.ts';
 import { FaultServer } from '../support/peers.ts';
 import { peakMemory, readPosition } from '../support/process-memory.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { python, Tool } from '../support/tools.ts';
+import { python, requireTool, Tool } from '../support/tools.ts';
 import { standstill, until } from '../support/until.ts';
 import { wsServer } from '../support/ws-server.ts';
 
@@ -113,9 +113,9 @@ test('a file that is not there is said', async () => {
 test('headers, subprotocols and credentials go with the handshake, to Python’s websockets', async () => {
   const server = python(`
 import asyncio
-async def handler(ws, path):
-    headers = ws.request_headers
-    print("open", path, headers["X-Key"], headers["Cookie"], headers["Authorization"], ws.subprotocol)
+async def handler(ws):
+    headers = ws.request.headers
+    print("open", ws.request.path, headers["X-Key"], headers["Cookie"], headers["Authorization"], ws.subprotocol)
     async for message in ws:
         print(type(message).__name__, message)
     print("closed", ws.close_code)
@@ -377,7 +377,11 @@ test('a server that does not answer the close may not have read everything', asy
 test('on a terminal a line says how far it is, elsewhere there is none', async () => {
   const server = await wsServer();
   const command = [process.execPath, entry, 'send', server.url, '-m', 'x', '--rate', '20', '--count', '15'];
-  const script = new Tool('script', ['-qec', command.map((word) => `'${word}'`).join(' '), '/dev/null']);
+  const script = new Tool(requireTool('script'), [
+    '-qec',
+    command.map((word) => `'${word}'`).join(' '),
+    '/dev/null',
+  ]);
   let terminal = '';
   script.child.stdout!.on('data', (chunk: Buffer) => (terminal += chunk.toString()));
   const [code]: unknown[] = await once(script.child, 'close');

@@ -8,7 +8,7 @@ import { WebSocketServer, type WebSocket } from 'ws';
 import { cli, startCli } from '../support/cli.ts';
 import { FaultServer, afterTest, freePort } from '../support/peers.ts';
 import { peakMemory } from '../support/process-memory.ts';
-import { python, Tool } from '../support/tools.ts';
+import { python, requireTool, Tool } from '../support/tools.ts';
 import { standstill, until } from '../support/until.ts';
 import { wsServer } from '../support/ws-server.ts';
 
@@ -131,8 +131,8 @@ test('tail --metadata --codec json keeps JSON as it came', async () => {
 test('a connection that is lost is made again, subscribes again, and Ctrl-C closes it with 1000', async () => {
   const script = `
 import asyncio, sys
-async def handler(ws, path):
-    print("open", path, ws.request_headers["X-Key"], await ws.recv(), await ws.recv())
+async def handler(ws):
+    print("open", ws.request.path, ws.request.headers["X-Key"], await ws.recv(), await ws.recv())
     await ws.send("hello from " + sys.argv[2])
     try:
         await ws.recv()
@@ -319,7 +319,7 @@ test('on a terminal that shows no data, a line says how far it is', async () => 
   let socket: WebSocket | undefined;
   const server = await wsServer((each) => (socket = each));
   const command = `'${process.execPath}' '${entry}' tail '${server.url}' --send go --count 2 > /dev/null`;
-  const script = new Tool('script', ['-qec', command, '/dev/null']);
+  const script = new Tool(requireTool('script'), ['-qec', command, '/dev/null']);
   let terminal = '';
   script.child.stdout!.on('data', (chunk: Buffer) => (terminal += chunk.toString()));
   await until('the subscription', () => socket);

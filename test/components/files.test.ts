@@ -103,13 +103,13 @@ describe('file output', () => {
     const streams = `streams: [{ input: { type: file, path: ${at('in.txt')} }, output: { type: file, path: ${at('out.txt')} } }]`;
     const room = 16_384;
     const limited = ['--fsize=' + String(room) + ':unlimited', process.execPath, ...program(streams)];
-    const child = spawn('prlimit', limited, { stdio: 'ignore' });
+    const child = spawn(requireTool('prlimit'), limited, { stdio: 'ignore' });
     const exited = new Promise((resolve) => {
       child.once('exit', resolve);
     });
     const size = (): number => (existsSync(at('out.txt')) ? statSync(at('out.txt')).size : 0);
     await expect.poll(size, { timeout: 10_000, interval: 1 }).toBe(room);
-    execFileSync('prlimit', ['--pid', String(child.pid), '--fsize=unlimited']);
+    execFileSync(requireTool('prlimit'), ['--pid', String(child.pid), '--fsize=unlimited']);
     expect(await exited).toBe(0);
     expect(readFileSync(at('out.txt'), 'utf8')).toBe(`${messages.join('\n')}\n`);
   });
@@ -148,11 +148,7 @@ describe('file output with sync', () => {
   const run = (inject: string[], sync: boolean) => {
     const streams = `streams: [{ ${memory('one', 'two')}, output: { type: file, sync: ${sync}, path: ${at('out.txt')} } }]`;
     const trace = ['-f', '-y', '-e', 'trace=fdatasync,pwrite64,write', '-o', at('trace.txt'), ...inject];
-    const { status } = spawnSync(requireTool('/usr/bin/strace'), [
-      ...trace,
-      process.execPath,
-      ...program(streams),
-    ]);
+    const { status } = spawnSync(requireTool('strace'), [...trace, process.execPath, ...program(streams)]);
     const calls = readFileSync(at('trace.txt'), 'utf8')
       .split('\n')
       .filter((line) => line.includes('out.txt'));

@@ -5,10 +5,10 @@ import { pathToFileURL } from 'node:url';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { chromium, type Browser, type Page } from 'playwright-core';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect } from 'vitest';
 import { configMistakes, startEngine, type Run } from '../support/engine.ts';
 import { afterTest, connectClient, freePort, send } from '../support/peers.ts';
-import { requireTool } from '../support/tools.ts';
+import { requireTool, testWith } from '../support/tools.ts';
 import { until } from '../support/until.ts';
 
 const examples = new URL('../../examples', import.meta.url).pathname;
@@ -16,10 +16,11 @@ const html = pathToFileURL(join(examples, 'chat.html')).href;
 /** For a look at it: where pictures go. */
 const pictures = process.env['MILLRACE_TEST_PICTURES'];
 
+const test = testWith('chromium');
 let browser: Browser;
 beforeAll(async () => {
   browser = await chromium.launch({
-    executablePath: requireTool('/usr/bin/chromium'),
+    executablePath: requireTool('chromium'),
     args: ['--no-sandbox'],
   });
 });

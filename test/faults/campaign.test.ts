@@ -1,13 +1,12 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import { afterAll, expect, test } from 'vitest';
+import { afterAll, expect } from 'vitest';
 import { runCampaign } from '../../faults/campaign.ts';
 import { faults } from '../../faults/faults/index.ts';
 import { underLoad } from '../../faults/load.ts';
 import { removeRemains } from '../../faults/remains.ts';
-import { requireTool } from '../support/tools.ts';
+import { testWith } from '../support/tools.ts';
 
-requireTool('/usr/bin/strace');
-requireTool('/usr/bin/faketime');
+const test = testWith('strace', 'faketime', 'the right to mount a disk (root)');
 afterAll(removeRemains);
 
 /** Drawn anew each time; a failure shows it. */

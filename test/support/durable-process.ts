@@ -47,7 +47,7 @@ export class DurableProcess {
   /** Lets it have no more descriptors than it has now, or as many as that. */
   descriptors(limit: number | 'none'): void {
     const soft = limit === 'none' ? 1 : limit;
-    execFileSync(requireTool('/usr/bin/prlimit'), [`--pid=${this.cli.child.pid}`, `--nofile=${soft}:`]);
+    execFileSync(requireTool('prlimit'), [`--pid=${this.cli.child.pid}`, `--nofile=${soft}:`]);
   }
 
   async #told(pattern: RegExp, what: string): Promise<string> {

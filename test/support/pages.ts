@@ -11,7 +11,7 @@ export async function openPage(host = '127.0.0.1'): Promise<{ page: Page; origin
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const browser = await chromium.launch({
-    executablePath: requireTool('/usr/bin/chromium'),
+    executablePath: requireTool('chromium'),
     args: ['--no-sandbox', '--host-resolver-rules=MAP *.test 127.0.0.1'],
   });
   afterTest(() => {

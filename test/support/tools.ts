@@ -1,40 +1,49 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { test, TestRunner } from 'vitest';
+import { findPython, findTool, isAble, type Ability, type ToolName } from './machine.ts';
 import { afterTest } from './peers.ts';
-import { until } from './until.ts';
+import { failAtOnce, until } from './until.ts';
 
-/** Programs that foreign peers are made of, and the Debian package of each. */
-const packages = {
-  '/usr/bin/python3': 'python3',
-  '/usr/sbin/nginx': 'nginx-light',
-  '/usr/bin/chromium': 'chromium',
-  '/usr/bin/tinyproxy': 'tinyproxy',
-  '/usr/bin/microsocks': 'microsocks',
-  '/usr/bin/unshare': 'util-linux',
-  '/usr/bin/prlimit': 'util-linux',
-  '/usr/bin/javac': 'default-jdk-headless',
-  '/usr/bin/strace': 'strace',
-  '/usr/bin/faketime': 'faketime',
-} as const;
-
-/** The path of a program that a test cannot do without. @throws Error that names the package to install */
-export function requireTool(path: keyof typeof packages): string {
-  if (existsSync(path)) return path;
-  throw new Error(`${path} is missing; this test needs it: apt-get install ${packages[path]}`);
+/** `test`, which skips where the machine lacks one of these. For files that need it before their first test runs. */
+export function testWith(...needs: (ToolName | Ability)[]): typeof test {
+  return test.skipIf(needs.some((need) => !has(need))) as typeof test;
 }
 
-/** A program of a test, and the lines of its stdout. */
+function has(need: ToolName | Ability): boolean {
+  return need.includes(' ') ? isAble(need as Ability) : findTool(need as ToolName) !== undefined;
+}
+
+/** The path of a program; the test that runs is skipped where there is none. */
+export function requireTool(name: ToolName): string {
+  return findTool(name) ?? skip(name);
+}
+
+/** Skips the test that runs where the machine cannot do this. */
+export function requireAbility(ability: Ability): void {
+  if (!isAble(ability)) skip(ability);
+}
+
+function skip(need: string): never {
+  const running = TestRunner.getCurrentTest();
+  if (running === undefined) throw new Error(`this machine lacks ${need}; the file’s tests need testWith`);
+  return running.context.skip(`needs ${need}`);
+}
+
+/** A program of a test, and the lines of its stdout. When it fails, so does the test that waits, and at once. */
 export class Tool {
   readonly lines: string[] = [];
   readonly child: ChildProcess;
   #errors = '';
+  #ended = false;
 
   constructor(command: string, args: readonly string[]) {
     const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'] });
     this.child = child;
     createInterface({ input: child.stdout }).on('line', (line) => this.lines.push(line));
     child.stderr.on('data', (chunk: Buffer) => (this.#errors += chunk.toString()));
+    child.once('close', () => (this.#ended = true));
+    child.once('error', (error) => failAtOnce(error));
     afterTest(() => void child.kill());
   }
 
@@ -42,29 +51,65 @@ export class Tool {
   async line(pattern: RegExp): Promise<string> {
     return await until(`the line ${String(pattern)}`, () => {
       const found = this.lines.find((line) => pattern.test(line));
-      if (found === undefined && this.child.exitCode !== null) {
-        throw new Error(`ended with ${this.child.exitCode}: ${this.lines.join('\n')}\n${this.#errors}`);
-      }
+      if (found === undefined && this.#ended) throw this.failure();
       return found;
     });
   }
+
+  /** Fails the test, whatever it waits for, as soon as this program fails. */
+  mustNotFail(): this {
+    this.child.once('close', (code) => {
+      if (code !== 0 && !this.child.killed) failAtOnce(this.failure());
+    });
+    return this;
+  }
+
+  failure(): Error {
+    const { spawnfile, exitCode, signalCode } = this.child;
+    return new Error(
+      `${spawnfile} ended with ${exitCode ?? signalCode}: ${this.lines.join('\n')}\n${this.#errors}`,
+    );
+  }
 }
 
-/** Runs Python with the library `websockets`. */
+/**
+ * Runs Python with the library `websockets`, in the names of its current versions; those of Debian’s older one are
+ * made to be the same.
+ */
 export function python(script: string, ...args: string[]): Tool {
-  const check = `
-try:
-    import websockets
-except ImportError:
-    raise SystemExit("Python's websockets is missing; this test needs it: apt-get install python3-websockets")
-`;
-  return new Tool(requireTool('/usr/bin/python3'), ['-u', '-c', check + script, ...args]);
+  return new Tool(findPython() ?? skip('Python’s websockets'), [
+    '-I',
+    '-u',
+    '-c',
+    NAMES + script,
+    ...args,
+  ]).mustNotFail();
 }
+
+const NAMES = `
+import websockets
+if int(websockets.__version__.split(".")[0]) < 14:
+    from types import SimpleNamespace
+    from websockets.legacy.protocol import WebSocketCommonProtocol
+    WebSocketCommonProtocol.request = property(lambda ws: SimpleNamespace(path=ws.path, headers=ws.request_headers))
+    websockets.InvalidStatus = websockets.InvalidStatusCode
+    websockets.InvalidStatus.response = property(lambda error: SimpleNamespace(status_code=error.status_code))
+    new_connect, new_serve = websockets.connect, websockets.serve
+    def connect(url, additional_headers=None, **options):
+        return new_connect(url, extra_headers=additional_headers, **options)
+    def serve(handler, *where, process_request=None, **options):
+        return new_serve(handler, *where, create_protocol=process_request, **options)
+    websockets.connect, websockets.serve = connect, serve
+    websockets.basic_auth = websockets.basic_auth_protocol_factory
+else:
+    from websockets.asyncio.connection import Connection
+    Connection.extensions = property(lambda ws: ws.protocol.extensions)
+`;
 
 /** Runs the file of a Java program, whose own client speaks WebSocket (`java.net.http`). */
 export function java(file: string, ...args: string[]): Tool {
   // It compiles the file itself, with what the JDK has and a JRE has not.
-  requireTool('/usr/bin/javac');
+  const compiler = requireTool('javac');
   const utf8 = ['-Dfile.encoding=UTF-8', '-Dstdout.encoding=UTF-8'];
-  return new Tool('/usr/bin/java', [...utf8, file, ...args]);
+  return new Tool(compiler.replace(/javac$/, 'java'), [...utf8, file, ...args]);
 }

@@ -1,4 +1,16 @@
+import { afterEach } from 'vitest';
+
 const POLL_MS = 5;
+
+let failure: Error | undefined;
+
+/** Fails whatever `until` waits for in the test that runs: what it needs is gone. */
+export function failAtOnce(error: Error): void {
+  failure ??= error;
+}
+
+afterEach(() => (failure = undefined));
+
 /** How often a value must be seen unchanged to stand still. */
 const STILL = 50;
 
@@ -15,6 +27,7 @@ export async function until<T>(
   const deadline = performance.now() + timeout;
   for (;;) {
     const value = await condition();
+    if (failure !== undefined) throw failure;
     if (value !== false && value !== undefined) return value as Exclude<T, false | undefined>;
     if (performance.now() > deadline) {
       throw new Error(`waited ${timeout} ms for ${what}${state === undefined ? '' : `; ${state()}`}`);

@@ -63,7 +63,7 @@ test.each(['per_entry', 'group_commit', 'periodic'])(
 /** Runs the appender with a system call that fails. */
 function withFault(fault: string, path: string, ...more: string[]): Tool {
   const call = fault.split(':')[0]!;
-  return new Tool(requireTool('/usr/bin/strace'), [
+  return new Tool(requireTool('strace'), [
     '-f',
     '-qq',
     '--output=/dev/null',

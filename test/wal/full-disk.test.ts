@@ -2,10 +2,13 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 import { MarkFile } from '../../src/wal/mark.ts';
+import { testWith } from '../support/tools.ts';
 import { until } from '../support/until.ts';
 import { batchOf, openLog, readAll, texts } from './support.ts';
+
+const test = testWith('the right to mount a disk (root)');
 
 /** A disk of this size, in memory. */
 function smallDisk(size: string): string {

@@ -246,7 +246,7 @@ pending = {f"m-{n}": 0 for n in range(total)}
 nacked = set()
 connections = 0
 finished = asyncio.Event()
-async def handler(ws, path=None):
+async def handler(ws):
     global connections
     connections += 1
     number = connections

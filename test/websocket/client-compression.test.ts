@@ -69,9 +69,9 @@ test.each(['compression: true', 'compression: { context_takeover: true }'])(
   async (fields) => {
     const server = python(`
 import asyncio
-async def handler(ws, path):
+async def handler(ws):
     print("extensions", [type(e).__name__ for e in ws.extensions])
-    if path == "/feed":
+    if ws.request.path == "/feed":
         for n in range(50):
             await ws.send("%d %s" % (n, "x" * 5000))
         await ws.send(b"\\x00" * 5000)

@@ -9,7 +9,7 @@ import { startEngine } from '../support/engine.ts';
 import { afterTest, freePort } from '../support/peers.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { TokenEndpoint, giveToken } from '../support/token-endpoint.ts';
-import { python, requireTool } from '../support/tools.ts';
+import { python, requireAbility } from '../support/tools.ts';
 import { until } from '../support/until.ts';
 
 const quick = 'reconnect: { initial: 1ms, max: 20ms }';
@@ -31,11 +31,10 @@ function runWithHosts(hosts: string, config: string) {
   const entry = fileURLToPath(new URL('../support/cli-entry.ts', import.meta.url));
   const script = 'mount --bind "$1" /etc/hosts && shift && exec "$@"';
   const node = [process.execPath, '--dns-result-order=ipv4first', entry, 'run', config];
-  const child = spawn(
-    requireTool('/usr/bin/unshare'),
-    ['--map-root-user', '--mount', 'sh', '-c', script, 'sh', hosts, ...node],
-    { stdio: ['ignore', 'pipe', 'pipe'] },
-  );
+  requireAbility('user namespaces (unshare)');
+  const child = spawn('unshare', ['--map-root-user', '--mount', 'sh', '-c', script, 'sh', hosts, ...node], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   afterTest(() => void child.kill('SIGKILL'));
   let output = '';
   child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
@@ -49,8 +48,8 @@ function runWithHosts(hosts: string, config: string) {
 test('IPv6: an address in brackets is connected to, in the URL and in the metadata', async () => {
   const server = python(`
 import asyncio
-async def handler(ws, path):
-    await ws.send(ws.request_headers["Host"])
+async def handler(ws):
+    await ws.send(ws.request.headers["Host"])
     await ws.wait_closed()
 async def main():
     async with websockets.serve(handler, "::1", 0) as server:
@@ -129,7 +128,7 @@ while True:
     if not select.select([], [filler], [], 0.5)[1]:
         break
 print("port", port)
-async def handler(ws, path):
+async def handler(ws):
     await ws.send("from far away")
     await ws.wait_closed()
 async def main():

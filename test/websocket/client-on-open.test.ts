@@ -24,7 +24,7 @@ function server(then: (peer: RawPeer, number: number) => Promise<void>): Promise
 test('auth, wait, subscribe, with a foreign server that insists on the order; data comes after', async () => {
   const feed = python(`
 import asyncio, json
-async def handler(ws, path):
+async def handler(ws):
     await ws.send(json.dumps({"type": "hello"}))
     auth = json.loads(await ws.recv())
     if auth["token"] != "s3cret":

@@ -85,14 +85,14 @@ async function tinyproxy(more = ''): Promise<{ port: number; tool: Tool }> {
     'tinyproxy.conf',
     `Port ${port}\nListen 127.0.0.1\nTimeout 60\nAllow 127.0.0.1\nLogLevel Connect\n${more}\n`,
   );
-  const tool = new Tool(requireTool('/usr/bin/tinyproxy'), ['-d', '-c', config]);
+  const tool = new Tool(requireTool('tinyproxy'), ['-d', '-c', config]).mustNotFail();
   await listens(port);
   return { port, tool };
 }
 
 async function microsocks(...args: string[]): Promise<number> {
   const port = await freePort();
-  const path = requireTool('/usr/bin/microsocks');
+  const path = requireTool('microsocks');
   const { child } = new Tool(path, ['-i', '127.0.0.1', '-p', String(port), ...args]);
   await listens(port);
   expect(child.exitCode).toBeNull();

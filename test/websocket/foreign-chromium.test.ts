@@ -20,7 +20,7 @@ streams:
   await once(pages, 'listening');
   const origin = `http://127.0.0.1:${(pages.address() as AddressInfo).port}`;
   const browser = await chromium.launch({
-    executablePath: requireTool('/usr/bin/chromium'),
+    executablePath: requireTool('chromium'),
     args: ['--no-sandbox'],
   });
   afterTest(() => {

@@ -21,7 +21,7 @@ streams:
 import asyncio, sys
 async def main():
     uri = sys.argv[1] + "?room=lab"
-    async with websockets.connect(uri, subprotocols=["readings.v1"], extra_headers={"X-Device": "py-1"}) as ws:
+    async with websockets.connect(uri, subprotocols=["readings.v1"], additional_headers={"X-Device": "py-1"}) as ws:
         print("protocol", ws.subprotocol)
         await ws.send("text ä")
         await ws.send(b"\\x00\\xff")
@@ -77,9 +77,9 @@ asyncio.run(main())
 test('Python’s websockets as a server of an input and of an output; it restarts, and all goes on', async () => {
   const server = `
 import asyncio, sys
-async def handler(ws, path):
-    print("open", path, ws.request_headers.get("X-Client"))
-    if path == "/feed":
+async def handler(ws):
+    print("open", ws.request.path, ws.request.headers.get("X-Client"))
+    if ws.request.path == "/feed":
         for n in range(100):
             await ws.send('{"n":%d}' % n)
         await ws.send(b'{"n":100}')
@@ -88,7 +88,7 @@ async def handler(ws, path):
             print(type(message).__name__, message)
     except websockets.ConnectionClosed:
         pass
-    print("closed", path, ws.close_code)
+    print("closed", ws.request.path, ws.close_code)
 async def main():
     async with websockets.serve(handler, "127.0.0.1", int(sys.argv[1])) as server:
         print("port", server.sockets[0].getsockname()[1])

@@ -41,7 +41,9 @@ test('a text or a JSON ping goes out every `interval`, filled in afresh each tim
   const pings = texts.map((text) => JSON.parse(text) as { op: string; at: string; who: string });
   expect(pings.every(({ op, who }) => op === 'ping' && who === 'me')).toBe(true);
   const times = pings.map(({ at }) => Number(at));
-  expect(new Set(times).size).toBe(times.length);
+  // A busy machine may send two in one millisecond, but none before the one before it.
+  expect(times).toEqual(times.toSorted((a, b) => a - b));
+  expect(new Set(times).size).toBeGreaterThan(1);
   expect(Math.abs(times[0]! - Date.now())).toBeLessThan(60_000);
   expect(run.output().texts).toEqual([]);
 });
@@ -116,7 +118,7 @@ test('application pings are answered, also before on_open is done, and are no da
 test('an answer may repeat what was in the ping, as a foreign server insists on', async () => {
   const server = python(`
 import asyncio, json
-async def handler(ws, path):
+async def handler(ws):
     for number in (1492420473027, 9007199254740993):
         await ws.send(json.dumps({"ping": number}))
         assert json.loads(await ws.recv()) == {"pong": number}

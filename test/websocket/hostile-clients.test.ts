@@ -5,6 +5,7 @@ import { connect } from 'node:net';
 import * as fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { exchange, rawClient } from '../http/raw.ts';
+import { requireTool } from '../support/tools.ts';
 import { until } from '../support/until.ts';
 import { MIB, serverYaml, victims, whileOthersWork, type Victim } from '../support/victim.ts';
 
@@ -120,7 +121,7 @@ test('more connections than file descriptors: who has one works, and all can com
   const before = small.sockets;
   const pid = String(small.child.pid);
   const limit = before + 60;
-  execFileSync('prlimit', ['--pid', pid, `--nofile=${openFiles(pid) + 60}:`]);
+  execFileSync(requireTool('prlimit'), ['--pid', pid, `--nofile=${openFiles(pid) + 60}:`]);
   await whileOthersWork(small, async () => {
     const crowd = Array.from({ length: 300 }, () => {
       const socket = connect(target, '127.0.0.1');

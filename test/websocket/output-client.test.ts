@@ -15,8 +15,8 @@ streams:
 /** Takes a login, then prints what comes; a text of `ping` gets an answer. */
 const server = `
 import asyncio, sys
-async def handler(ws, path):
-    print("open", path, ws.request_headers.get("Authorization"))
+async def handler(ws):
+    print("open", ws.request.path, ws.request.headers.get("Authorization"))
     await ws.send("welcome")
     if await ws.recv() != '{"login":"me"}':
         return await ws.close(4001, "who?")

@@ -83,7 +83,7 @@ asyncio.run(main())
     const server = python(
       `
 import asyncio
-async def handler(ws, path):
+async def handler(ws):
     await ws.send('{"ask": 20}')
     print("answer", await ws.recv())
     await ws.send('{"ask": 21}')

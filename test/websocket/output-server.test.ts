@@ -38,9 +38,9 @@ import asyncio, sys
 async def main():
     try:
         await websockets.connect(sys.argv[1])
-    except websockets.InvalidStatusCode as refused:
-        print("refused", refused.status_code)
-    async with websockets.connect(sys.argv[1], subprotocols=["v1"], extra_headers={"Authorization": "Bearer s3cret"}) as ws:
+    except websockets.InvalidStatus as refused:
+        print("refused", refused.response.status_code)
+    async with websockets.connect(sys.argv[1], subprotocols=["v1"], additional_headers={"Authorization": "Bearer s3cret"}) as ws:
         print("open", ws.subprotocol)
         try:
             while True:

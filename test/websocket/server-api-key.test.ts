@@ -47,7 +47,7 @@ test('Python’s websockets sends it in a header, and as a subprotocol', async (
   const script = `
 import asyncio, sys
 async def main():
-    async with websockets.connect(sys.argv[1], extra_headers={"X-API-Key": "5ecret-1"}) as ws:
+    async with websockets.connect(sys.argv[1], additional_headers={"X-API-Key": "5ecret-1"}) as ws:
         await ws.send("by header")
         print("none", ws.subprotocol)
     async with websockets.connect(sys.argv[1], subprotocols=["key.5ecret-1", "v1"]) as ws:

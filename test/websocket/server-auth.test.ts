@@ -70,8 +70,8 @@ async def main():
         async with websockets.connect(sys.argv[1]) as ws:
             await ws.send("hello")
             print("sent")
-    except websockets.InvalidStatusCode as error:
-        print("refused", error.status_code)
+    except websockets.InvalidStatus as error:
+        print("refused", error.response.status_code)
 asyncio.run(main())
 `;
     const url = await run.url();
@@ -125,7 +125,7 @@ describe('`auth: bearer`', () => {
       `
 import asyncio, sys
 async def main():
-    async with websockets.connect(sys.argv[1], extra_headers={"Authorization": "Bearer t0ken"}) as ws:
+    async with websockets.connect(sys.argv[1], additional_headers={"Authorization": "Bearer t0ken"}) as ws:
         await ws.send("hello")
 asyncio.run(main())
 `,

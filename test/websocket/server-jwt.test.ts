@@ -11,6 +11,7 @@ import { frame } from '../support/frames.ts';
 import { bearer, extOf, handshake, startServer, statusOf, type Answer } from '../support/handshakes.ts';
 import { afterTest } from '../support/peers.ts';
 import { tempDir } from '../support/temp-dir.ts';
+import { requireTool } from '../support/tools.ts';
 import { until } from '../support/until.ts';
 
 const dir = tempDir();
@@ -193,13 +194,14 @@ describe('signatures', () => {
       subject: 'by hand',
     });
 
-    execFileSync('openssl', ['genrsa', '-out', `${dir.path}/o.key`, '2048'], { stdio: 'ignore' });
-    execFileSync('openssl', ['rsa', '-in', `${dir.path}/o.key`, '-pubout', '-out', `${dir.path}/o.pem`], {
+    const openssl = requireTool('openssl');
+    execFileSync(openssl, ['genrsa', '-out', `${dir.path}/o.key`, '2048'], { stdio: 'ignore' });
+    execFileSync(openssl, ['rsa', '-in', `${dir.path}/o.key`, '-pubout', '-out', `${dir.path}/o.pem`], {
       stdio: 'ignore',
     });
     const run = await startServer(`auth: { type: jwt, algorithms: [RS256], key_file: "${dir.path}/o.pem" }`);
     const input = `${part({ alg: 'RS256' })}.${part({ sub: 'openssl' })}`;
-    const signature = execFileSync('openssl', ['dgst', '-sha256', '-sign', `${dir.path}/o.key`], { input });
+    const signature = execFileSync(openssl, ['dgst', '-sha256', '-sign', `${dir.path}/o.key`], { input });
     const token = `${input}.${signature.toString('base64url')}`;
     expect(await extOf(run, await run.url(), bearer(token))).toMatchObject({ subject: 'openssl' });
   });

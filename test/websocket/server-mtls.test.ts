@@ -1,11 +1,13 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect } from 'vitest';
 import { startServer } from '../support/handshakes.ts';
 import { connectClient, send } from '../support/peers.ts';
 import { startEngine } from '../support/engine.ts';
 import { tempDir } from '../support/temp-dir.ts';
+import { testWith } from '../support/tools.ts';
 
+const test = testWith('openssl');
 const dir = tempDir();
 const at = (name: string): string => `${dir.path}/${name}.pem`;
 const openssl = (...args: string[]): void => void execFileSync('openssl', args, { stdio: 'ignore' });

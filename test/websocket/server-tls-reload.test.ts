@@ -3,12 +3,14 @@ import { readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { connect, type TLSSocket } from 'node:tls';
-import { expect, test } from 'vitest';
+import { expect } from 'vitest';
 import { startEngine, type Run } from '../support/engine.ts';
 import { afterTest, connectClient, freePort, send } from '../support/peers.ts';
 import { tempDir } from '../support/temp-dir.ts';
+import { testWith } from '../support/tools.ts';
 import { until } from '../support/until.ts';
 
+const test = testWith('openssl');
 const dir = tempDir();
 let made = 0;
 

@@ -148,7 +148,7 @@ describe('frames that nobody should send', () => {
     other.say({ type: 'event', event: 'e', data: 1, ackId: 1 });
     await other.got({ ackId: 1, success: true });
     client.socket.resume();
-    await until('all answers', () => client.frames.length === 1 + total);
+    await until('all answers', () => client.frames.length === 1 + total, { timeout: 80_000 });
   });
 });
 

@@ -1,0 +1,30 @@
+// Plain JavaScript, like bin/millrace.js: npm runs it with whatever Node.js the user has.
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const dist = join(root, 'dist');
+const compiler = join(root, 'node_modules/typescript/bin/tsc');
+
+// `npx millrace` links the clone into a folder of npx's own, for which npm runs `prepare` again: what runs from dist/ stays.
+if (process.env['npm_command'] === 'exec') process.exit();
+
+// Compiled beside it and swapped in, so that neither a mistake nor an interrupt leaves a clone without dist/.
+const next = mkdtempSync(join(root, 'dist-'));
+try {
+  const { status } = spawnSync(process.execPath, [compiler, '-p', 'tsconfig.build.json', '--outDir', next], {
+    cwd: root,
+    stdio: 'inherit',
+  });
+  if (status !== 0) process.exitCode = status ?? 1;
+  else {
+    const old = `${next}-old`;
+    if (existsSync(dist)) renameSync(dist, old);
+    renameSync(next, dist);
+    rmSync(old, { recursive: true, force: true });
+  }
+} finally {
+  rmSync(next, { recursive: true, force: true });
+}

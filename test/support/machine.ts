@@ -1,0 +1,72 @@
+import { spawnSync } from 'node:child_process';
+import { accessSync, constants } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+
+/** Programs that some tests talk to or run. `npm run test:setup` installs them on Debian. */
+export const toolNames = [
+  'chromium',
+  'faketime',
+  'javac',
+  'microsocks',
+  'nginx',
+  'openssl',
+  'prlimit',
+  'script',
+  'strace',
+  'tinyproxy',
+] as const;
+
+export type ToolName = (typeof toolNames)[number];
+
+/** What else some tests need of the machine, by what it is called in a message. */
+const abilities = {
+  'Python’s websockets': () => findPython() !== undefined,
+  'the right to mount a disk (root)': () =>
+    runs('unshare', '--mount', 'mount', '-t', 'tmpfs', 'tmpfs', tmpdir()),
+  'user namespaces (unshare)': () => runs('unshare', '--map-root-user', '--mount', 'true'),
+} as const;
+
+export type Ability = keyof typeof abilities;
+
+/** The path of a program, or undefined. */
+export function findTool(name: ToolName): string | undefined {
+  // The folders of an administrator's programs are often not in the path of others.
+  const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin'];
+  return folders.map((folder) => join(folder, name)).find((path) => isProgram(path));
+}
+
+/** The Python that has the library `websockets`: the one that MILLRACE_TEST_PYTHON names, or the system's. */
+export function findPython(): string | undefined {
+  python ??= [process.env['MILLRACE_TEST_PYTHON'] ?? '/usr/bin/python3'].filter((path) =>
+    // Isolated: what a user has installed for himself does not count.
+    runs(path, '-I', '-c', 'import websockets'),
+  );
+  return python[0];
+}
+let python: string[] | undefined;
+
+export function isAble(ability: Ability): boolean {
+  able[ability] ??= abilities[ability]();
+  return able[ability];
+}
+const able: Partial<Record<Ability, boolean>> = {};
+
+/** What tests would use and this machine lacks. */
+export function missing(): string[] {
+  const programs = toolNames.filter((name) => findTool(name) === undefined);
+  return [...programs, ...(Object.keys(abilities) as Ability[]).filter((ability) => !isAble(ability))];
+}
+
+function runs(command: string, ...args: string[]): boolean {
+  return spawnSync(command, args, { stdio: 'ignore' }).status === 0;
+}
+
+function isProgram(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
