@@ -20,6 +20,16 @@ export type UpgradeHandler = (
   parameters: PathParameters,
 ) => void;
 
+/** A request that a listener answered itself, or a connection that it dropped before there was one. */
+export interface Refusal {
+  readonly status: number;
+  /** A part of a sentence, for the log. */
+  readonly reason: string;
+  readonly remote_address: string | undefined;
+  /** Undefined where it did not get that far. */
+  readonly request: IncomingMessage | undefined;
+}
+
 /** What all that share a port must agree on. */
 export interface HandshakeLimits {
   /** How long a handshake may take, in milliseconds. */
@@ -54,6 +64,8 @@ export interface Listeners {
   /**
    * Takes WebSocket upgrades of one path: the exact pathname of the request, but for its segments `:name`, which take
    * any value. `connections` is how many its owner takes at most: about so many may be at their handshake at once.
+   * `refused` is told of what was refused before it got to `handler`, where it was on the path or the listener has no
+   * other.
    * @throws MillraceError MILLRACE_LISTEN_FAILED, MILLRACE_LISTEN_CONFLICT (both fatal)
    */
   upgrade(options: {
@@ -63,6 +75,7 @@ export interface Listeners {
     tls?: ListenerTls | undefined;
     handshake?: HandshakeLimits | undefined;
     connections?: number | undefined;
+    refused?: ((refusal: Refusal) => void) | undefined;
     handler: UpgradeHandler;
   }): Promise<UpgradeEndpoint>;
   /** Takes plain HTTP requests of the paths given. */

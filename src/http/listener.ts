@@ -11,7 +11,7 @@ import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { createSecureContext, type Server as TlsServer } from 'node:tls';
-import type { HandshakeLimits, ListenerTls, UpgradeHandler } from '../component/listeners.ts';
+import type { HandshakeLimits, ListenerTls, Refusal, UpgradeHandler } from '../component/listeners.ts';
 import { pathOf, refuseUpgrade } from '../component/requests.ts';
 import { MillraceError, errorMessage } from '../errors.ts';
 import { Handshakes } from './handshakes.ts';
@@ -19,8 +19,12 @@ import { Routes } from './routes.ts';
 import { upgradeFault } from './upgrade-fault.ts';
 
 export type HttpHandler = (request: IncomingMessage, response: ServerResponse) => void;
-export type Route =
-  { readonly upgrade: UpgradeHandler; readonly connections: number } | { readonly http: HttpHandler };
+interface UpgradeRoute {
+  readonly upgrade: UpgradeHandler;
+  readonly connections: number;
+  readonly refused: ((refusal: Refusal) => void) | undefined;
+}
+export type Route = UpgradeRoute | { readonly http: HttpHandler };
 
 /** Milliseconds, all of them. None applies to a socket that has been upgraded. */
 export interface ListenerTimeouts {
@@ -43,18 +47,16 @@ export interface ListenerOptions {
   readonly timeouts: ListenerTimeouts;
   /** Told of errors that no request is to blame for: a handler that threw, connections that cannot be accepted. */
   readonly onError: (error: unknown) => void;
-  /** Told of requests that no component gets to see. */
-  readonly onRefused: (refusal: Refusal) => void;
+  /** Told of requests that no component gets to see, and that no route is told of. */
+  readonly onRefused: (refusal: UnservedRequest) => void;
   /** Told of connections that end before there is TLS on them. */
   readonly onTlsFailed: (error: Error, remoteAddress: string | undefined) => void;
 }
 
 /** A request that was answered here. */
-export interface Refusal {
-  readonly status: number;
+export interface UnservedRequest extends Pick<Refusal, 'status' | 'reason' | 'remote_address'> {
   /** As it was sent, cut to 200 characters; empty where the request did not get that far. */
   readonly path: string;
-  readonly remote_address: string | undefined;
   /** The paths that are served at this address. */
   readonly served: readonly string[];
 }
@@ -81,7 +83,7 @@ export class Listener {
     this.#tls = options.tls;
     this.#server = createHttpServer(options);
     this.#handshakes = new Handshakes(this.#server, handshakeTimes(options.timeouts), (remote) =>
-      this.#refused(503, '', remote),
+      this.#refused(503, 'it sent no request, and made room for others', remote),
     );
     this.#server.on('request', (request, response) => this.#request(request, response));
     this.#server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head));
@@ -173,28 +175,26 @@ export class Listener {
       this.#closeConnections();
     });
     const path = pathOf(request);
-    const refused = (status: number): void => this.#refused(status, path, request.socket.remoteAddress);
+    const turnAway = (
+      status: number,
+      text: string,
+      reason: string,
+      route?: Route,
+      connection?: string,
+    ): void => {
+      this.#refused(status, reason, request.socket.remoteAddress, request, route);
+      answer(response, status, text, connection);
+    };
     const found = this.routes.find(path);
-    if (found === undefined) {
-      refused(404);
-      return answer(response, 404, notFound(path));
-    }
-    if (found === 'malformed') {
-      refused(400);
-      return answer(response, 400, MALFORMED_PATH);
-    }
+    if (found === undefined) return turnAway(404, notFound(path), nothingAt(path));
+    if (found === 'malformed') return turnAway(400, MALFORMED_PATH, MALFORMED_PATH);
     const { route } = found;
     if ('upgrade' in route) {
-      refused(426);
       const scheme = this.tls === undefined ? 'ws' : 'wss';
       // RFC 9110 section 15.5.22: a 426 names the protocol in Upgrade.
       response.setHeader('Upgrade', 'websocket');
-      return answer(
-        response,
-        426,
-        `${path} takes WebSocket connections only. Connect to it with a WebSocket client, at ${scheme}://.`,
-        'Upgrade, close',
-      );
+      const text = `${path} takes WebSocket connections only. Connect to it with a WebSocket client, at ${scheme}://.`;
+      return turnAway(426, text, 'a plain HTTP request', route, 'Upgrade, close');
     }
     try {
       route.http(request, response);
@@ -212,23 +212,26 @@ export class Listener {
     socket.on('error', ignore);
     const { grace } = this.#options.timeouts;
     const path = pathOf(request);
-    const turnAway = (status: number, text: string, headers = {}): void => {
-      this.#refused(status, path, request.socket.remoteAddress);
+    const found = this.routes.find(path);
+    const known = typeof found === 'object' ? found.route : undefined;
+    const turnAway = (status: number, text: string, reason = text, headers = {}): void => {
+      this.#refused(status, reason, request.socket.remoteAddress, request, known);
       refuseUpgrade(socket, status, text, grace, headers);
     };
     // The answer to a request before it on the same connection would come in the middle of the frames.
     if (isAnswering(request.socket)) {
-      this.#refused(400, path, request.socket.remoteAddress);
+      const reason = 'the request before it on its connection has no answer yet';
+      this.#refused(400, reason, request.socket.remoteAddress, request, known);
       return void socket.destroy();
     }
     const fault = upgradeFault(request);
     if (fault !== undefined) return turnAway(400, fault);
     if (!wantsWebSocket(request)) {
       const headers = { Upgrade: 'websocket', Connection: 'Upgrade, close' };
-      return turnAway(426, 'The only upgrade here is to websocket.', headers);
+      const text = 'The only upgrade here is to websocket.';
+      return turnAway(426, text, text, headers);
     }
-    const found = this.routes.find(path);
-    if (found === undefined) return turnAway(404, notFound(path));
+    if (found === undefined) return turnAway(404, notFound(path), nothingAt(path));
     if (found === 'malformed') return turnAway(400, MALFORMED_PATH);
     const { route, parameters } = found;
     if ('http' in route) return turnAway(404, `${path} takes no WebSocket connections.`);
@@ -248,13 +251,24 @@ export class Listener {
     if (error.code === 'ECONNRESET' || beforeTls || answered || !socket.writable)
       return void socket.destroy();
     const [status, text] = reasons[error.code ?? ''] ?? [400, 'The request is not HTTP as it should be.'];
-    this.#refused(status, '', socket.remoteAddress);
+    this.#refused(status, text, socket.remoteAddress);
     refuseUpgrade(socket, status, text, this.#options.timeouts.grace);
   }
 
-  #refused(status: number, path: string, remote_address: string | undefined): void {
-    const { paths: served } = this.routes;
-    this.#options.onRefused({ status, path: path.slice(0, 200), remote_address, served });
+  /** Tells the route that the request was for, or that it can only have been for. */
+  #refused(
+    status: number,
+    text: string,
+    remote_address: string | undefined,
+    request?: IncomingMessage,
+    route = this.routes.only,
+  ): void {
+    const reason = text.replace(/\.$/, '');
+    if (route !== undefined && 'upgrade' in route && route.refused !== undefined) {
+      return route.refused({ status, reason, remote_address, request });
+    }
+    const path = request === undefined ? '' : pathOf(request).slice(0, 200);
+    this.#options.onRefused({ status, reason, path, remote_address, served: this.routes.paths });
   }
 }
 
@@ -337,8 +351,12 @@ function wantsWebSocket(request: IncomingMessage): boolean {
 }
 
 function notFound(path: string): string {
+  return `N${nothingAt(path).slice(1)}. Check the path.`;
+}
+
+function nothingAt(path: string): string {
   // A path can be as long as the headers may be.
-  return `Nothing is served at ${path.length > 200 ? `${path.slice(0, 200)}…` : path}. Check the path.`;
+  return `nothing is served at ${path.length > 200 ? `${path.slice(0, 200)}…` : path}`;
 }
 
 function answer(response: ServerResponse, status: number, text: string, connection = 'close'): void {

@@ -3,6 +3,7 @@ import type {
   HandshakeLimits,
   Listeners,
   ListenerTls,
+  Refusal,
   UpgradeEndpoint,
   UpgradeHandler,
 } from '../component/listeners.ts';
@@ -13,8 +14,8 @@ import {
   isSameTls,
   type HttpHandler,
   type ListenerTimeouts,
-  type Refusal,
   type Route,
+  type UnservedRequest,
 } from './listener.ts';
 import { Routes } from './routes.ts';
 
@@ -46,7 +47,7 @@ interface Claim {
 export class SharedListeners implements Listeners {
   readonly #timeouts: ListenerTimeouts;
   readonly #onError: (error: unknown) => void;
-  readonly #onRefused: (refusal: Refusal) => void;
+  readonly #onRefused: (refusal: UnservedRequest) => void;
   readonly #onTlsFailed: (error: Error, remoteAddress: string | undefined) => void;
   readonly #reserved = new Map<string, Routes<true>>();
   readonly #listeners = new Map<string, { listener: Listener; listening: Promise<number> }>();
@@ -56,7 +57,7 @@ export class SharedListeners implements Listeners {
     options: {
       timeouts?: Partial<ListenerTimeouts>;
       onError?: (error: unknown) => void;
-      onRefused?: (refusal: Refusal) => void;
+      onRefused?: (refusal: UnservedRequest) => void;
       onTlsFailed?: (error: Error, remoteAddress: string | undefined) => void;
     } = {},
   ) {
@@ -76,10 +77,15 @@ export class SharedListeners implements Listeners {
   }
 
   upgrade(
-    options: Claim & { path: string; connections?: number | undefined; handler: UpgradeHandler },
+    options: Claim & {
+      path: string;
+      connections?: number | undefined;
+      refused?: ((refusal: Refusal) => void) | undefined;
+      handler: UpgradeHandler;
+    },
   ): Promise<UpgradeEndpoint> {
-    const { path, handler, connections = Infinity } = options;
-    return this.#claim(options, [path], { upgrade: handler, connections });
+    const { path, handler, refused, connections = Infinity } = options;
+    return this.#claim(options, [path], { upgrade: handler, connections, refused });
   }
 
   http(

@@ -37,6 +37,11 @@ export class Routes<R> {
     return [...this.#exact.values(), ...this.#patterns.map(({ route }) => route)];
   }
 
+  /** The route, where there is one path alone. */
+  get only(): R | undefined {
+    return this.size === 1 ? this.all[0] : undefined;
+  }
+
   /** The path that is there already and takes the very same requests as `path` would. */
   taken(path: string): string | undefined {
     if (!isPattern(path)) return this.#exact.has(path) ? path : undefined;

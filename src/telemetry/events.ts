@@ -202,16 +202,15 @@ export function createListenerEvents(metrics: Metrics, logger: Logger, lines: Re
   return {
     requestRefused(details: {
       status: number;
+      reason: string;
       path: string;
       remote_address: string | undefined;
       served: readonly string[];
     }): void {
-      const { status, path, served } = details;
+      const { status, reason, path, remote_address, served } = details;
       metrics.connectionsRefused.labels({ stream: '', stage: 'listener', status: String(status) }).inc();
-      const { remote_address } = details;
-      const message = `refused a request with ${status}; served here: ${served.join(', ')}`;
-      const shown = { status, path, remote_address };
-      line('info', `refused ${status}`, shown, message);
+      const message = `refused a request with ${status}: ${reason}; served here: ${served.join(', ')}`;
+      line('info', `refused ${status}`, { status, reason, path, remote_address }, message);
     },
     /** A connection that ended before there was TLS on it. */
     tlsFailed(error: Error & { code?: string }, remote_address: string | undefined): void {

@@ -48,7 +48,7 @@ export function createMetrics() {
     ),
     connectionsRefused: counter(
       'millrace_connections_refused_total',
-      'Requests that were refused before a connection opened, by HTTP status, or `tls` where there was none; those to a wrong path have no stream.',
+      'Requests that were refused before a connection opened, by HTTP status, or `tls` where there was none. Where a port is shared, those to a wrong path have no stream.',
       ['stream', 'stage', 'status'],
     ),
     messagesDropped: counter(

@@ -1,3 +1,4 @@
+import * as ws from 'ws';
 import type { WebSocket } from 'ws';
 import { z } from 'zod';
 import { size } from '../component/fields.ts';
@@ -13,6 +14,9 @@ const how = z.strictObject({
 });
 
 const defaults = how.parse({});
+
+/** Its types don't know of it yet. */
+const { extension: extensions } = ws as unknown as { readonly extension: Extensions };
 
 export const compression = z
   .union([z.boolean(), how])
@@ -73,6 +77,39 @@ export function compressAsConfigured(socket: WebSocket, config: CompressionConfi
     send(data, { ...options, compress: Buffer.byteLength(data) >= threshold }, written);
   };
   socket.send = sendAsConfigured as WebSocket['send'];
+}
+
+/** What a client may ask of permessage-deflate (RFC 7692 section 7.1). */
+const PARAMETERS: Readonly<Record<string, RegExp | true>> = {
+  server_no_context_takeover: true,
+  client_no_context_takeover: true,
+  // zlib deflates with 9 bits at least, and a client that has room for 8 could not read that.
+  server_max_window_bits: /^(?:9|1[0-5])$/,
+  client_max_window_bits: /^(?:[89]|1[0-5])$/,
+};
+
+interface Extensions {
+  parse(header: string): Record<string, Record<string, (string | true)[]>[]>;
+  format(extensions: Record<string, Record<string, (string | true)[]>[]>): string;
+}
+
+/**
+ * The offers in a `Sec-WebSocket-Extensions` that may be accepted, or undefined when there is none. One that asks for what
+ * there is not is declined, and the connection goes on without compression (RFC 7692 section 7); `ws` would refuse it.
+ * @throws SyntaxError when it is no such header
+ */
+export function acceptableOffers(header: string): string | undefined {
+  const { 'permessage-deflate': offers = [] } = extensions.parse(header);
+  const known = offers.filter((offer) =>
+    Object.entries(offer).every(([name, values]) => {
+      const allowed = Object.hasOwn(PARAMETERS, name) ? PARAMETERS[name] : undefined;
+      const [value] = values;
+      if (allowed === undefined || values.length !== 1) return false;
+      if (value === true) return allowed === true || name === 'client_max_window_bits';
+      return allowed !== true && allowed.test(value!);
+    }),
+  );
+  return known.length === 0 ? undefined : extensions.format({ 'permessage-deflate': known });
 }
 
 function howOf(config: Exclude<CompressionConfig, false>) {

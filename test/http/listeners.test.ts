@@ -411,8 +411,8 @@ test('requests that no component sees are told of, with what is served', async (
     expect((await fetch(`http://127.0.0.1:${endpoint.port}/dev/?token=secret`)).status).toBe(404);
     const common = { remote_address: '127.0.0.1', served: ['/ws'] };
     expect(refusals).toEqual([
-      { status: 426, path: '/ws', ...common },
-      { status: 404, path: '/dev/', ...common },
+      { status: 426, reason: 'a plain HTTP request', path: '/ws', ...common },
+      { status: 404, reason: 'nothing is served at /dev/', path: '/dev/', ...common },
     ]);
   } finally {
     await endpoint.close();

@@ -69,17 +69,51 @@ describe('negotiation', () => {
     expect(wished.header('sec-websocket-extensions')).toBe(wishes);
   });
 
-  test('what makes no sense gets 400', async () => {
+  test.each([
+    'permessage-deflate; client_max_window_bits=7',
+    'permessage-deflate; client_max_window_bits=08',
+    'permessage-deflate; server_max_window_bits=16',
+    'permessage-deflate; server_max_window_bits',
+    'permessage-deflate; server_max_window_bits=8',
+    'permessage-deflate; server_no_context_takeover=1',
+    'permessage-deflate; x=1',
+    'permessage-deflate; __proto__=1',
+    'permessage-deflate; server_no_context_takeover; server_no_context_takeover',
+    'x-webkit-deflate-frame',
+  ])('an offer that cannot be accepted is declined (RFC 7692 section 7): %s', async (offer) => {
+    const run = await startEngine(
+      server('compression: true, metadata: { headers: [sec-websocket-extensions] }'),
+    );
+    const peer = await rawUpgrade(await run.url(), { 'Sec-WebSocket-Extensions': offer });
+    expect(peer.head).toMatch(/^HTTP\/1\.1 101 /);
+    expect(peer.header('sec-websocket-extensions')).toBeUndefined();
+    peer.socket.write(frame('text', 'plain', { mask: true }));
+    expect(await run.output().count(1)).toEqual(['plain']);
+    expect(run.output().messages[0]!.ext['header.sec-websocket-extensions']).toBe(offer);
+  });
+
+  test.each([
+    ['permessage-deflate; x=1, permessage-deflate; server_max_window_bits=10', 'server_max_window_bits=10'],
+    ['permessage-deflate; x=1, permessage-deflate; client_max_window_bits', 'client_no_context_takeover'],
+    [
+      'mux; y, permessage-deflate; x, permessage-deflate; server_max_window_bits="9"',
+      'server_max_window_bits=9',
+    ],
+  ])('the next offer is taken: %s', async (offers, taken) => {
     const run = await startEngine(server('compression: true'));
-    for (const extensions of [
-      'permessage-deflate; client_max_window_bits=7',
-      'permessage-deflate; server_max_window_bits=16',
-      'permessage-deflate; x=1',
-      'permessage-deflate; server_no_context_takeover; server_no_context_takeover',
-      ';',
-    ]) {
-      const answer = rawUpgrade(await run.url(), { 'Sec-WebSocket-Extensions': extensions });
-      expect((await answer).head, extensions).toMatch(/^HTTP\/1\.1 400 /);
+    const peer = await rawUpgrade(await run.url(), { 'Sec-WebSocket-Extensions': offers });
+    const answer = peer.header('sec-websocket-extensions');
+    expect(answer).toMatch(/^permessage-deflate;/);
+    expect(answer).toContain(taken);
+    peer.socket.write(compressedFrame(deflated('compressed')));
+    expect(await run.output().count(1)).toEqual(['compressed']);
+  });
+
+  test('what is no header of extensions gets 400', async () => {
+    const run = await startEngine(server('compression: true'));
+    for (const offer of [';', 'permessage-deflate; x="', 'permessage-deflate; =1']) {
+      const answer = rawUpgrade(await run.url(), { 'Sec-WebSocket-Extensions': offer });
+      expect((await answer).head, offer).toMatch(/^HTTP\/1\.1 400 /);
     }
   });
 

@@ -75,8 +75,21 @@ describe('“URL path to accept connections on”', () => {
     expect(response.headers.get('upgrade')).toBe('websocket');
   });
 
+  test.each(['7', '8', '14', '13.0', '0xd', '13, 8', ''])(
+    'answers 426 to a handshake of version “%s”, and names its own (RFC 6455 section 4.4)',
+    async (version) => {
+      const run = await startEngine(server('host: 127.0.0.1, port: 0'));
+      const request = upgradeRequest('/').replace('Version: 13', `Version: ${version}`);
+      const answer = await exchange(await run.port(), request);
+      expect(answer).toMatch(/^HTTP\/1\.1 426 Upgrade Required\r\n/);
+      expect(answer).toContain('\r\nSec-WebSocket-Version: 13\r\n');
+      expect(answer).toContain('\r\nUpgrade: websocket\r\n');
+      await run.metricIs(1, 'millrace_connections_refused_total', 'status="426"', 'stage="input"');
+    },
+  );
+
   test.each([
-    ['an old version', 'Sec-WebSocket-Version: 7\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=='],
+    ['no version', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=='],
     ['no key', 'Sec-WebSocket-Version: 13'],
     ['a key of the wrong length', 'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: abc'],
   ])('answers 400 to a handshake with %s, counts it, and lets the socket go', async (_, headers) => {

@@ -144,6 +144,32 @@ test('`*` allows every page; an empty list allows none', async () => {
   expect(await statusOf(none)).toBe(101);
 });
 
+test('pages that come from no host can be allowed: `file://` as Electron and Cordova send it', async () => {
+  const url = await (await startServer('allowed_origins: ["file://", "app://"]')).url();
+  const seen: Record<string, number> = {};
+  for (const origin of [
+    'file://',
+    'FILE://',
+    'app://',
+    'null',
+    'file:///',
+    'file://host',
+    'content://',
+    'file:',
+  ])
+    seen[origin] = await statusFrom(url, origin);
+  expect(seen).toEqual({
+    'file://': 101,
+    'FILE://': 101,
+    'app://': 101,
+    null: 403,
+    'file:///': 403,
+    'file://host': 403,
+    'content://': 403,
+    'file:': 403,
+  });
+});
+
 test('what a trusted proxy says of host and scheme counts; what others say does not', async () => {
   const forwarded = { 'X-Forwarded-Host': 'feed.example.com', 'X-Forwarded-Proto': 'https' };
   const origin = 'https://feed.example.com';

@@ -6,7 +6,7 @@ import { formatAddress } from '../../component/address.ts';
 import type { EndpointContext } from '../../component/contracts.ts';
 import type { ListenerTls, PathParameters, UpgradeEndpoint } from '../../component/listeners.ts';
 import { pathOf, refuseUpgrade } from '../../component/requests.ts';
-import { compressAsConfigured, socketOptions } from '../compression.ts';
+import { acceptableOffers, compressAsConfigured, socketOptions } from '../compression.ts';
 import { answerPings } from '../control-frames.ts';
 import { NO_TIMEOUT } from '../timeouts.ts';
 import { loadTls } from '../tls.ts';
@@ -103,6 +103,12 @@ export class Acceptor {
       tls: tls && ((await loadTls(tls)) as ListenerTls),
       handshake: { timeout: this.#limits.handshake_timeout, headerSize: this.#limits.header_size },
       connections: this.#limits.connections,
+      refused: ({ status, reason, remote_address, request }) =>
+        this.#context.events.connectionRefused({
+          status,
+          reason,
+          remote_address: request === undefined ? remote_address : this.#admission.addressOf(request),
+        }),
       handler: (request, socket, head, parameters) => this.#accept(request, socket, head, parameters),
     });
     this.#reload = tls && new TlsReload(tls, seen!, this.#endpoint, this.#context.events);
@@ -129,6 +135,12 @@ export class Acceptor {
     const turnAway = (reason: string, headers = {}): void =>
       this.#refuse(socket, this.#admission.addressOf(request), 503, reason, headers);
     if (this.#stopped) return turnAway('shutting down');
+    const version = request.headers['sec-websocket-version'];
+    if (version !== undefined && version !== '13') {
+      const headers = { ...VERSION, Upgrade: 'websocket', Connection: 'Upgrade, close' };
+      const reason = 'only version 13 of the protocol is spoken here';
+      return this.#refuse(socket, this.#admission.addressOf(request), 426, reason, headers);
+    }
     const later = { 'Retry-After': String(RETRY_AFTER) };
     const busy = this.#busy();
     if (busy !== undefined) return turnAway(busy, later);
@@ -161,6 +173,9 @@ export class Acceptor {
       return this.#refuse(socket, address, status, reason, headers, cause);
     }
     const { address, ext, expires } = decision as Admitted;
+    // Before what `ws` reads of it is changed.
+    const chosen = this.#chosen(request);
+    this.#declineOffers(request);
     let open = false;
     this.#server.handleUpgrade(request, socket, Buffer.from(head), (webSocket) => {
       open = true;
@@ -172,7 +187,7 @@ export class Acceptor {
         path: pathOf(request),
         protocol: webSocket.protocol,
         ...Object.fromEntries(Object.entries(parameters).map(([name, value]) => [`param.${name}`, value])),
-        ...this.#chosen(request),
+        ...chosen,
         ...ext,
       };
       this.#opened(webSocket, request.socket, session, expires, request);
@@ -192,6 +207,19 @@ export class Acceptor {
       return undefined;
     const reason = `expected one of these subprotocols in Sec-WebSocket-Protocol: ${this.#config.protocols.join(', ')}`;
     return { address, status: 400, reason };
+  }
+
+  /** Takes out what the client offers and may not be accepted; what is no header of extensions, `ws` refuses. */
+  #declineOffers({ headers }: IncomingMessage): void {
+    const offered = headers['sec-websocket-extensions'];
+    if (offered === undefined || this.#config.compression === false) return;
+    try {
+      const acceptable = acceptableOffers(offered);
+      if (acceptable === undefined) delete headers['sec-websocket-extensions'];
+      else headers['sec-websocket-extensions'] = acceptable;
+    } catch {
+      // Left as it is.
+    }
   }
 
   /** The headers and query parameters that the configuration asks for, where the request has them. */

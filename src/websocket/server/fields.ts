@@ -5,7 +5,7 @@ import { duration, headerName, port, size } from '../../component/fields.ts';
 import type { AuthConfig } from '../auth-fields.ts';
 import type { commonFields } from '../common-fields.ts';
 import { outgoing } from '../messages.ts';
-import { parseOrigin } from './origins.ts';
+import { isOriginWord, parseOrigin } from './origins.ts';
 import { sessionNames } from './values.ts';
 
 const addressRange = z.string().refine((value) => {
@@ -18,8 +18,8 @@ const addressRange = z.string().refine((value) => {
 const origin = z
   .string()
   .refine(
-    (value) => value === '*' || value === 'null' || parseOrigin(value, true) !== undefined,
-    'not an origin; expected one like https://app.example.com, https://*.example.com, null or *',
+    (value) => value === '*' || isOriginWord(value) || parseOrigin(value, true) !== undefined,
+    'not an origin; expected one like https://app.example.com, https://*.example.com, file://, null or *',
   );
 
 const rate = z.number().positive();
@@ -138,7 +138,7 @@ export const serverFields = {
     .array(origin)
     .optional()
     .describe(
-      'Web pages that may connect, by their origin: `https://app.example.com`, `https://*.example.com`, `null` for files, `*` for all. Others get 403. Without it, pages from the host and port that they connect to may. Clients that are no browsers send no origin, and may.',
+      'Web pages that may connect, by their origin: `https://app.example.com`, `https://*.example.com`; `null` or `file://` for files, as the browser sends it; `*` for all. Others get 403. Without it, pages from the host and port that they connect to may. Clients that are no browsers send no origin, and may.',
     ),
   trusted_proxies: z
     .array(addressRange)

@@ -17,6 +17,14 @@ const DEFAULT_PORTS: Readonly<Record<string, string>> = { http: '80', https: '44
 /** Nothing but scheme, host and port: no user, no path, nothing that a URL parser would take out or turn round. */
 const FORM = /^([a-z][a-z0-9+.-]*):\/\/(\*\.)?(\[[0-9a-f:.]+\]|[^\s/\\?#@:[\]*%,]+)(?::(\d{1,5}))?$/i;
 
+/** Of pages that come from no host: Electron, Cordova and others send `file://`. */
+const HOSTLESS = /^(?!(?:http|ws)s?:)[a-z][a-z0-9+.-]*:\/\/$/i;
+
+/** Whether an origin is compared as it stands: `null`, or one without a host, such as `file://`. */
+export function isOriginWord(text: string): boolean {
+  return text === 'null' || HOSTLESS.test(text);
+}
+
 /** The parts of an origin, or undefined for what is none. `wildcards` allows `*.` before the host. */
 export function parseOrigin(text: string, wildcards = false): Origin | undefined {
   const [, scheme = '', wildcard, host = '', port] = FORM.exec(text) ?? [];
@@ -45,7 +53,8 @@ export class OriginPolicy {
   /** Without `allowed`, pages of the same host and port. */
   constructor(allowed: readonly string[] | undefined, proxies: TrustedProxies) {
     this.#proxies = proxies;
-    this.#words = new Set(allowed?.filter((each) => each === '*' || each === 'null'));
+    const words = allowed?.filter((each) => each === '*' || isOriginWord(each)) ?? [];
+    this.#words = new Set(words.map((each) => each.toLowerCase()));
     this.#origins = allowed?.map((each) => parseOrigin(each, true)).filter((each) => each !== undefined);
   }
 
@@ -53,7 +62,7 @@ export class OriginPolicy {
     // Several headers arrive as one with commas, which is no origin.
     const { origin: text } = request.headers;
     if (text === undefined || this.#words.has('*')) return true;
-    if (text === 'null') return this.#words.has('null');
+    if (isOriginWord(text)) return this.#words.has(text.toLowerCase());
     const origin = parseOrigin(text);
     if (origin === undefined) return false;
     return this.#origins?.some((allowed) => covers(allowed, origin)) ?? this.#isSameHost(request, origin);
