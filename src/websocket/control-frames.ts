@@ -1,32 +1,53 @@
 import type { WebSocket } from 'ws';
 import { holds, sessionOf, type Session } from './session.ts';
 
+/** So many pongs may wait for one peer; then only the last ping is remembered (RFC 6455 section 5.5.3). */
+const PONGS = 32;
+
 /**
- * Answers the pings of a socket that was opened with `autoPong: false`. While a pong waits because the peer does not
- * read, only the last ping is remembered (RFC 6455 section 5.5.3), so a flood of pings costs nothing. `ws` itself cuts a
- * connection that brings 61 pings in one packet, as one does that was not read for a minute.
+ * Answers the pings of a socket that was opened with `autoPong: false`, each with a pong of its own as long as the peer
+ * takes them. A flood of pings of one that does not read costs no more than `PONGS`.
  */
 export function answerPings(socket: WebSocket): void {
   socket.on('ping', pinged);
 }
 
-/** The last ping of each socket whose pong waits. Most have none, so they keep nothing for it. */
-const unanswered = new WeakMap<WebSocket, Buffer | undefined>();
-
-function pinged(this: WebSocket, data: Buffer): void {
-  // A copy, because it is a view of everything that was read with it.
-  if (unanswered.has(this)) unanswered.set(this, Buffer.from(data));
-  else answer(this, data);
+interface Pongs {
+  waiting: number;
+  /** The last ping that has no pong. */
+  last: Buffer | undefined;
+  readonly written: () => void;
 }
 
-function answer(socket: WebSocket, data: Buffer): void {
+/** Of sockets that have pongs waiting. Most have none, so they keep nothing for it. */
+const pongs = new WeakMap<WebSocket, Pongs>();
+
+function pinged(this: WebSocket, data: Buffer): void {
+  // A copy of its own memory, because it is a view of everything that was read with it.
+  const copy = Buffer.allocUnsafeSlow(data.length);
+  data.copy(copy);
+  let state = pongs.get(this);
+  if (state === undefined) {
+    state = { waiting: 0, last: undefined, written: () => written(this) };
+    pongs.set(this, state);
+  }
+  if (state.waiting < PONGS) answer(this, state, copy);
+  else state.last = copy;
+}
+
+function answer(socket: WebSocket, state: Pongs, data: Buffer): void {
   if (socket.readyState !== socket.OPEN) return;
-  unanswered.set(socket, undefined);
-  socket.pong(data, undefined, () => {
-    const next = unanswered.get(socket);
-    unanswered.delete(socket);
-    if (next !== undefined) answer(socket, next);
-  });
+  state.waiting++;
+  socket.pong(data, undefined, state.written);
+}
+
+function written(socket: WebSocket): void {
+  const state = pongs.get(socket)!;
+  state.waiting--;
+  const { last } = state;
+  state.last = undefined;
+  if (last !== undefined) answer(socket, state, last);
+  if (state.waiting === 0) pongs.delete(socket);
 }
 
 /** Pings and pongs that a session may send at once, and in so many milliseconds. */

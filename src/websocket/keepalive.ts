@@ -11,6 +11,9 @@ interface State {
   buffered: number;
 }
 
+/** How often in its shortest time a connection is looked at. */
+const LOOKS = 16;
+
 /**
  * Finds connections that look alive and are dead: it pings those that have been quiet for `interval` and cuts those
  * that stay quiet for `timeout` after that (RFC 6455 section 5.5.2). One timer serves all connections.
@@ -26,6 +29,8 @@ export class Keepalive {
   readonly #timeout: number;
   readonly #states = new Map<Session, State>();
   readonly #period: number;
+  /** The quiet began up to one look before it was seen, and the next look may be one late: pings are not late for it. */
+  readonly #early: number;
   #timer: NodeJS.Timeout | undefined;
   #lastTick = 0;
   #suspended = false;
@@ -36,7 +41,8 @@ export class Keepalive {
     this.#interval = options.interval;
     this.#timeout = options.timeout;
     const shortest = Math.min(options.interval || Infinity, options.timeout, CLOSE_TIMEOUT);
-    this.#period = Math.max(5, shortest / 4);
+    this.#period = Math.max(5, shortest / LOOKS);
+    this.#early = Math.min(2 * this.#period, options.interval / 4);
   }
 
   /** How long peers have to close, in milliseconds, where that is longer than usual. */
@@ -93,7 +99,7 @@ export class Keepalive {
       state.pingedAt = undefined;
     } else if (state.pingedAt !== undefined) {
       if (now - state.pingedAt >= this.#timeout) session.cut(deadPeer);
-    } else if (now - state.quietSince >= this.#interval) {
+    } else if (now - state.quietSince >= this.#interval - this.#early) {
       state.pingedAt = now;
       session.socket.ping();
     }

@@ -58,6 +58,33 @@ describe.each([
     );
   });
 
+  test.each([
+    ['in one packet', false],
+    ['a byte at a time', true],
+  ])('ten pings %s get ten pongs, in their order (Autobahn 2.10 and 2.11)', async (__, bytewise) => {
+    const { peer, mask } = await start();
+    const texts = Array.from({ length: 10 }, (___, number) => `payload-${number}`);
+    const bytes = Buffer.concat(texts.map((text) => frame('ping', text, { mask })));
+    peer.socket.setNoDelay();
+    if (!bytewise) peer.socket.write(bytes);
+    else
+      for (const byte of bytes) await new Promise((resolve) => peer.socket.write(Buffer.of(byte), resolve));
+    const pongs = () => peer.frames.filter(({ opcode }) => opcode === opcodes.pong);
+    await until('ten pongs', () => pongs().length >= 10, { state: () => `${pongs().length} came` });
+    expect(pongs().map(({ payload }) => payload.toString())).toEqual(texts);
+  });
+
+  test('of more pings than that at once, the last is answered in any case', async () => {
+    const { peer, mask } = await start();
+    const texts = Array.from({ length: 1000 }, (___, number) => String(number));
+    peer.socket.write(Buffer.concat(texts.map((text) => frame('ping', text, { mask }))));
+    const pongs = () => peer.frames.filter(({ opcode }) => opcode === opcodes.pong);
+    await until('the last pong', () => pongs().at(-1)?.payload.toString() === '999');
+    const answered = pongs().map(({ payload }) => Number(payload.toString()));
+    expect(answered.slice(0, 10)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    expect(answered).toEqual(answered.toSorted((a, b) => a - b));
+  });
+
   test('a message in fragments is one message, also with pings between them, which are answered', async () => {
     const { run, peer, write } = await start();
     write(

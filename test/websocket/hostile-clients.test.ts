@@ -66,7 +66,11 @@ describe('a handshake that', () => {
     ['has a NUL in a header', 400, `GET / HTTP/1.1\r\n${HOST}X: a\0b\r\n${UPGRADE}\r\n`],
     ['has a folded header', 400, `GET / HTTP/1.1\r\n${HOST}X: a\r\n b\r\n${UPGRADE}\r\n`],
     ['has a space before the colon', 400, `GET / HTTP/1.1\r\n${HOST}X : a\r\n${UPGRADE}\r\n`],
-    ['has two keys', 400, `GET / HTTP/1.1\r\n${HOST}${UPGRADE}Sec-WebSocket-Key: b3RoZXIgc2FtcGxlIGs=\r\n\r\n`],
+    [
+      'has two keys',
+      400,
+      `GET / HTTP/1.1\r\n${HOST}${UPGRADE}Sec-WebSocket-Key: b3RoZXIgc2FtcGxlIGs=\r\n\r\n`,
+    ],
     ['has two versions', 426, `GET / HTTP/1.1\r\n${HOST}${UPGRADE}Sec-WebSocket-Version: 13\r\n\r\n`],
     ['has 2,000 headers', 431, `GET / HTTP/1.1\r\n${HOST}${UPGRADE}${'a: bcdef\r\n'.repeat(2000)}\r\n`],
     [

@@ -63,6 +63,21 @@ test('a client that is quiet but alive stays', async () => {
   expect(await run.output().count(1)).toEqual(['still here']);
 });
 
+test('pings go out at `ping_interval`, and not some looks later', async () => {
+  const run = await startEngine(`streams: ${server('ping_interval: 200ms, ping_timeout: 200ms')}`);
+  const client = await connectClient(await run.url());
+  let pings = 0;
+  client.socket.on('ping', () => pings++);
+  await until('the first', () => pings >= 1);
+  // The clock that they are compared with has the same interval, and is held up by what holds them up.
+  let ticks = 0;
+  const clock = setInterval(() => ticks++, 200);
+  afterTest(() => clearInterval(clock));
+  await until('twelve more', () => pings >= 13);
+  expect(ticks).toBeGreaterThanOrEqual(8);
+  expect(ticks).toBeLessThanOrEqual(13);
+});
+
 test('a client that talks gets no ping', async () => {
   const run = await startEngine(`streams: ${server('ping_interval: 300ms, ping_timeout: 300ms')}`);
   const peer = await rawUpgrade(await run.url());
