@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { format, resolveConfig } from 'prettier';
+import { Registry as MetricsRegistry } from 'prom-client';
 import type { z } from 'zod';
 import { markdown, type Results } from '../faults/report.ts';
 import type { AnyDefinition, Kind } from '../src/component/define.ts';
@@ -17,6 +18,7 @@ import { describeFields, type FieldDescription } from '../src/config/describe-fi
 import { defOf, unwrap } from '../src/config/schema-walk.ts';
 import { errorCodes, toldOf, type ErrorCode } from '../src/errors.ts';
 import { createMetrics } from '../src/telemetry/metrics.ts';
+import { collectProcessMetrics } from '../src/telemetry/process-metrics.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const NOTE = '<!-- Generated from the source by `npm run docs`; do not edit by hand. -->';
@@ -59,7 +61,8 @@ export async function generatePages(): Promise<Map<string, string>> {
   const regions: Readonly<Record<string, () => string | Promise<string>>> = {
     components: componentsTable,
     'spec-examples': specExamples,
-    metrics: metricsTable,
+    metrics: streamMetricsTable,
+    'process-metrics': processMetricsTable,
     faults: faultsTable,
   };
   for (const path of ['README.md', 'docs/monitoring.md', 'docs/delivery.md']) {
@@ -204,19 +207,29 @@ function specExamples(): string {
     .join('\n\n');
 }
 
-async function metricsTable(): Promise<string> {
-  const metrics = createMetrics();
+async function streamMetricsTable(): Promise<string> {
+  const { registry, latency } = createMetrics();
   // A histogram of ours has no labels before it has a value.
-  metrics.latency.observe('', 0, 1);
+  latency.observe('', 0, 1);
+  return await metricsTable(registry);
+}
+
+async function processMetricsTable(): Promise<string> {
+  const registry = new MetricsRegistry();
+  collectProcessMetrics(registry);
+  return await metricsTable(registry);
+}
+
+async function metricsTable(registry: MetricsRegistry): Promise<string> {
   const labels = new Map(
-    metrics.registry
+    registry
       .getMetricsAsArray()
       .map((metric) => [
         metric.name,
         'labelNames' in metric ? (metric.labelNames as readonly string[]) : undefined,
       ]),
   );
-  const described = await metrics.registry.getMetricsAsJSON();
+  const described = await registry.getMetricsAsJSON();
   const rows = described.map(({ name, help, type, values }) => {
     const names = labels.get(name) ?? Object.keys(values[0]?.labels ?? {}).filter((label) => label !== 'le');
     return `| \`${name}\` | ${String(type)} | ${names.map((label) => `\`${label}\``).join(', ')} | ${help} |`;

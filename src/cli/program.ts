@@ -1,7 +1,7 @@
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { nearest } from '../config/nearest.ts';
 import { addClientCommands } from './client-commands.ts';
+import { version } from '../telemetry/version.ts';
 import { addReplayCommand } from './replay.ts';
 import { type Shell, UsageError } from './shell.ts';
 
@@ -138,10 +138,4 @@ function unknownCommand(word: string, program: Command): string {
 async function run(shell: Shell, file: string): Promise<number> {
   const { runCommand } = await import('./run.ts');
   return await runCommand(shell, file);
-}
-
-function version(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  const manifest: { version: string } = JSON.parse(text);
-  return manifest.version;
 }

@@ -3,6 +3,7 @@ import { errorMessage } from '../errors.ts';
 import type { Engine, Outcome } from '../runtime/engine.ts';
 import { errorCode } from '../telemetry/events.ts';
 import { createLogger, type Logger } from '../telemetry/logger.ts';
+import { collectProcessMetrics } from '../telemetry/process-metrics.ts';
 import { prepareEngine } from './engine.ts';
 import type { Shell } from './shell.ts';
 
@@ -23,6 +24,7 @@ export async function runCommand(shell: Shell, file: string): Promise<number> {
   const config = await openConfig(file, { registry, env: shell.env });
   const logger = createLogger(config.plan.logging);
   const engine = await prepareEngine(config, registry, logger, shell.env);
+  collectProcessMetrics(engine.metrics.registry);
   const signals = handleSignals(engine, logger);
   try {
     const { failed, left } = await Promise.race([engine.run(), signals.lost]);

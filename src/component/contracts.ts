@@ -61,6 +61,13 @@ export interface Output {
   readonly backoff?: Backoff;
   /** True when it writes to clients: dead letters then say of an error only what a sender may know (`told`). */
   readonly toClients?: boolean;
+  /** Why it is not ready though it is connected and no write has failed, or undefined. */
+  notReady?(): string | undefined;
+  /**
+   * Closes and opens again the files that it writes to, because somebody has moved them (SIGHUP). It may be called while
+   * a write is under way, and must not throw: what cannot be opened fails the next write.
+   */
+  reopen?(): void;
   /** Sees whether it could connect, for `check --dial`, where connecting would change something. */
   dial?(signal: AbortSignal): Promise<void>;
 }
@@ -84,6 +91,8 @@ export interface Processor {
   flush?(): Promise<Batch[]> | Batch[];
   /** When what is kept must go on though no more arrives, in milliseconds of `performance.now()`. */
   readonly flushAt?: number | undefined;
+  /** Why messages do not get through it as they should, or undefined; readiness says it. */
+  notReady?(): string | undefined;
   close?(): Promise<void> | void;
 }
 
@@ -94,6 +103,8 @@ export interface Buffer {
   read(signal: AbortSignal): Promise<Batch>;
   /** No more will be written: give what is left. */
   flush(): void;
+  /** Why messages do not get through it as they should, or undefined; readiness says it. */
+  notReady?(): string | undefined;
 }
 
 export interface Codec {

@@ -35,7 +35,9 @@ const healthCheck = z
     health_path: httpPath.default('/health').describe('The state of every stream, as JSON.'),
     readiness_path: httpPath
       .default('/readiness')
-      .describe('200 while every input and output is connected, else 503 with the reasons.'),
+      .describe(
+        '200 while messages get through every stream as far as can be told, else 503 with the reasons.',
+      ),
     liveness_path: httpPath.default('/liveness').describe('200 while the process runs.'),
     metrics_path: httpPath.default('/metrics').describe('Metrics for Prometheus.'),
   })

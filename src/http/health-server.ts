@@ -70,11 +70,12 @@ function createApp(
     await reply.code(405).header('allow', 'GET, HEAD').send({ error: `only GET and HEAD are answered here` });
   });
 
-  /** The process is up; what its streams are doing is said, and changes nothing. */
-  app.get(route(plan.health_path), () => ({
-    status: 'ok',
-    streams: health().map(({ id, state }) => ({ id, state })),
-  }));
+  app.get(route(plan.health_path), (_, reply) => {
+    const streams = health();
+    const status = overall(streams);
+    reply.code(status === 'failed' ? 503 : 200);
+    return { status, streams: streams.map(({ id, state, reasons }) => ({ id, state, reasons })) };
+  });
 
   app.get(route(plan.readiness_path), (_, reply) => {
     const streams = health();
@@ -92,6 +93,12 @@ function createApp(
     return await metrics.metrics();
   });
   return app;
+}
+
+/** `failed` needs a person; what is `degraded` is tried again until it works, or waits. */
+function overall(streams: readonly StreamHealth[]): 'ok' | 'degraded' | 'failed' {
+  if (streams.some(({ state }) => state === 'failed')) return 'failed';
+  return streams.some(({ state, ready }) => state === 'running' && !ready) ? 'degraded' : 'ok';
 }
 
 /** A path as fastify's router wants it: a colon would begin a parameter. */

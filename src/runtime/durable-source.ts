@@ -4,9 +4,10 @@ import { Waker } from '../component/waker.ts';
 import { EndOfInputError } from '../errors.ts';
 import type { Batch, Keys } from '../message/batch.ts';
 import type { StreamEvents } from '../telemetry/events.ts';
-import type { Log, LogOptions } from '../wal/log.ts';
+import type { Log, LogEvents, LogOptions } from '../wal/log.ts';
 import { Backlog } from './backlog.ts';
 import type { DeadLetters } from './dead-letters.ts';
+import { Outage } from './outage.ts';
 import { pause } from './retry.ts';
 
 /** So much may be on its way into the log before the input has to wait. Bytes. */
@@ -45,9 +46,14 @@ export class DurableSource implements Source, Durability {
   /** Counts what has happened that `read` must look at. */
   #changes = 0;
   #closed = false;
+  readonly #options: LogOptions;
+  /** While the log can take nothing, or cannot be opened yet. */
+  readonly #blocked = new Outage();
 
   constructor(parts: Parts) {
     this.#parts = parts;
+    const { options } = parts;
+    this.#options = { ...options, events: this.#watched(options.events) };
     this.#source = parts.source(this);
   }
 
@@ -65,13 +71,15 @@ export class DurableSource implements Source, Durability {
 
   async dialLog(): Promise<void> {
     const { probeLog } = await import('../wal/probe.ts');
-    await probeLog(this.#parts.options.path);
+    await probeLog(this.#options.path);
   }
 
   notReady(): string | undefined {
-    if (this.#log === undefined)
-      return this.#waiting ?? `the log in ${this.#parts.options.path} is being read`;
-    return this.#log.blocked ?? this.#source.notReady();
+    const blocked = this.#log === undefined ? this.#waiting : this.#log.blocked;
+    if (blocked !== undefined) return this.#blocked.dated(blocked);
+    return this.#log === undefined
+      ? `the log in ${this.#options.path} is being read`
+      : this.#source.notReady();
   }
 
   measure(): void {
@@ -134,10 +142,10 @@ export class DurableSource implements Source, Durability {
   async #openLog(signal: AbortSignal): Promise<Log> {
     // Loaded by streams that have a log only.
     const { Log, waitsForDescriptor, isNoDescriptor } = await import('../wal/log.ts');
-    const { path, events } = this.#parts.options;
+    const { path, events } = this.#options;
     for (;;) {
       try {
-        const log = await Log.open(this.#parts.options);
+        const log = await Log.open(this.#options);
         if (this.#waiting !== undefined) events.unblocked();
         this.#waiting = undefined;
         return log;
@@ -151,6 +159,21 @@ export class DurableSource implements Source, Durability {
         if (this.#draining) throw new EndOfInputError();
       }
     }
+  }
+
+  /** The events of the log, from which `notReady` knows since when it is blocked. */
+  #watched(events: LogEvents): LogEvents {
+    return {
+      recovered: (details) => events.recovered(details),
+      blocked: (reason) => {
+        this.#blocked.failed(reason);
+        events.blocked(reason);
+      },
+      unblocked: () => {
+        this.#blocked.over();
+        events.unblocked();
+      },
+    };
   }
 
   /** Reads the input into the log until it ends. */

@@ -3,12 +3,15 @@ import { MillraceError, errorMessage, type Rejection } from '../errors.ts';
 import { noAck } from '../message/ack.ts';
 import type { Batch } from '../message/batch.ts';
 import type { DeadLetters } from './dead-letters.ts';
+import { standstill } from './outage.ts';
 
 interface Step {
   readonly type: string;
   readonly processor: Processor;
   /** Resolves when the batch before has left this step; only kept for processors that are `ordered`. */
   tail: Promise<void>;
+  /** When each batch that it works on began, oldest first, in milliseconds of `performance.now()`. */
+  readonly working: Set<{ readonly since: number }>;
 }
 
 interface Turn {
@@ -26,7 +29,11 @@ export class Pipeline {
     processors: readonly { type: string; processor: Processor }[],
     options: { deadLetters: DeadLetters; signal: AbortSignal },
   ) {
-    this.#steps = processors.map((each) => ({ ...each, tail: Promise.resolve() }));
+    this.#steps = processors.map((each) => ({
+      ...each,
+      tail: Promise.resolve(),
+      working: new Set(),
+    }));
     this.#deadLetters = options.deadLetters;
     this.#signal = options.signal;
   }
@@ -67,6 +74,18 @@ export class Pipeline {
     return flushed;
   }
 
+  /** A sentence for each processor that messages do not get through. */
+  notReady(): string[] {
+    const reasons = this.#steps.map(({ type, processor, working }) => {
+      const [oldest] = working;
+      return (
+        processor.notReady?.() ??
+        standstill(`processor ${type} has not come to an end with a batch`, oldest?.since)
+      );
+    });
+    return reasons.filter((reason) => reason !== undefined);
+  }
+
   async close(): Promise<void> {
     for (const { processor } of this.#steps) await processor.close?.();
   }
@@ -97,6 +116,8 @@ export class Pipeline {
   async #applyToOne(step: Step, batch: Batch): Promise<Batch[]> {
     const rejections: Rejection[] = [];
     let results: Batch[];
+    const work = { since: performance.now() };
+    step.working.add(work);
     try {
       results = await step.processor.process(batch, (rejection) => rejections.push(rejection), this.#signal);
     } catch (error) {
@@ -113,6 +134,8 @@ export class Pipeline {
               cause: error,
             });
       for (let index = 0; index < batch.length; index++) rejections.push({ index, error: wrapped });
+    } finally {
+      step.working.delete(work);
     }
     this.#deadLetters.reject('processor', batch, rejections);
     if (results.length === 1 && results[0]!.ack === batch.ack) return results;

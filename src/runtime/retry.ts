@@ -43,8 +43,3 @@ export async function pause(milliseconds: number, signal: AbortSignal): Promise<
   // Node's own abort error would hide why.
   await delay(milliseconds, undefined, { signal }).catch(() => signal.throwIfAborted());
 }
-
-/** `: ` and the reason, for a sentence that says what is wrong; nothing when there is none yet. */
-export function because(error: unknown): string {
-  return error === undefined ? '' : `: ${errorMessage(error)}`;
-}

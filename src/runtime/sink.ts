@@ -3,7 +3,8 @@ import type { Codec, Output } from '../component/contracts.ts';
 import { MessagesRefusedError, NotConnectedError, type Rejection } from '../errors.ts';
 import type { Batch } from '../message/batch.ts';
 import type { Stage, StreamEvents } from '../telemetry/events.ts';
-import { Retry, because, pause } from './retry.ts';
+import { Outage, standstill } from './outage.ts';
+import { Retry, pause } from './retry.ts';
 import type { StartGate } from './start-gate.ts';
 
 /** Called with messages that the output can never take. */
@@ -21,8 +22,12 @@ export class Sink {
   readonly #failed: (error: unknown) => void;
   readonly #gate: StartGate;
   #connected = false;
-  /** Why the last attempt to connect, or the last connection, failed. */
-  #failure: unknown;
+  /** From the first attempt to connect or to write that failed until one of the kind has succeeded. */
+  readonly #outage = new Outage();
+  /** When the write that is under way began, in milliseconds of `performance.now()`. */
+  #writing: number | undefined;
+  /** A batch has failed and is to be written again. */
+  #rewriting = false;
   #connecting: Promise<void> | undefined;
   /** Counts connections, so that the end of an old one is not taken for the end of a new one. */
   #connection = 0;
@@ -62,9 +67,12 @@ export class Sink {
   }
 
   notReady(): string | undefined {
-    return this.#connected
-      ? undefined
-      : `${this.#stage} ${this.#type} is not connected${because(this.#failure)}`;
+    const name = `${this.#stage} ${this.#type}`;
+    if (!this.#connected) return this.#outage.describe(`${name} is not connected`);
+    if (this.#outage.active) return this.#outage.describe(`${name} cannot write`);
+    return (
+      standstill(`${name} has not confirmed what it was given`, this.#writing) ?? this.#output.notReady?.()
+    );
   }
 
   /** Connects, as often as it takes. @throws a fatal error, or the signal's reason */
@@ -83,7 +91,7 @@ export class Sink {
     const signal = this.#signal;
     if (!this.#connected || signal === undefined || signal.aborted) return;
     this.#connected = false;
-    this.#failure = error;
+    this.#outage.failed(error);
     try {
       const delay = this.#retry.failed(error);
       this.#events.connectionLost(this.#stage, error, delay);
@@ -106,18 +114,25 @@ export class Sink {
     while (pending.length > 0) {
       if (!this.#connected) await this.connect(signal);
       const connection = this.#connection;
+      this.#writing = performance.now();
       try {
         await this.#output.write(pending, signal);
         break;
       } catch (error) {
+        this.#writing = undefined;
         if (error instanceof MessagesRefusedError) {
           this.#refused(this.#stage, pending, error.refusals);
           break;
         }
+        this.#rewriting = true;
         await this.#recover(error, 'write', connection, signal);
       }
     }
+    this.#writing = undefined;
     this.#retry.succeeded();
+    if (!this.#rewriting) return;
+    this.#rewriting = false;
+    this.#outage.over();
   }
 
   async close(): Promise<void> {
@@ -148,7 +163,8 @@ export class Sink {
       try {
         await this.#output.connect(signal);
         this.#connected = true;
-        this.#failure = undefined;
+        // One that takes connections and no writes is not well before a write has succeeded.
+        if (!this.#rewriting) this.#outage.over();
         this.#connection++;
         this.#retry.connected();
         this.#events.connected(this.#stage, this.#type);
@@ -171,7 +187,7 @@ export class Sink {
     // `lost` has counted this failure and is connecting already.
     if (gone && (!this.#connected || connection !== this.#connection)) return;
     if (gone) this.#connected = false;
-    if (!this.#connected) this.#failure = error;
+    this.#outage.failed(error);
     const delay = this.#retry.failed(error);
     if (gone) this.#events.connectionLost(this.#stage, error, delay);
     else this.#events.attemptFailed(this.#stage, action, error, delay);

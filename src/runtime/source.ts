@@ -6,7 +6,8 @@ import { createAck } from '../message/ack.ts';
 import type { Batch } from '../message/batch.ts';
 import type { StreamEvents } from '../telemetry/events.ts';
 import type { DeadLetters } from './dead-letters.ts';
-import { Retry, because, pause } from './retry.ts';
+import { Outage } from './outage.ts';
+import { Retry, pause } from './retry.ts';
 import type { StartGate } from './start-gate.ts';
 
 /** An input with the engine's care: connected, retried, counted in the budget, and decoded. */
@@ -28,8 +29,8 @@ export class SupervisedInput implements Source {
   #connected = false;
   /** That was a connection, and not only what a failed attempt had brought. */
   #ready = false;
-  /** Why the last attempt to connect, or the last connection, failed. */
-  #failure: unknown;
+  /** From the first attempt to connect or to read that failed until one of the kind has succeeded. */
+  readonly #outage = new Outage();
 
   constructor(options: {
     input: Input;
@@ -63,8 +64,11 @@ export class SupervisedInput implements Source {
 
   notReady(): string | undefined {
     const reason = this.#input.notReady?.();
-    if (this.#connected) return reason;
-    return `input ${this.#type} is not connected${because(this.#failure ?? reason)}`;
+    const { active } = this.#outage;
+    const name = `input ${this.#type}`;
+    if (this.#connected) return reason ?? (active ? this.#outage.describe(`${name} cannot read`) : undefined);
+    if (active || reason === undefined) return this.#outage.describe(`${name} is not connected`);
+    return `${name} is not connected: ${reason}`;
   }
 
   async dial(signal: AbortSignal): Promise<void> {
@@ -88,6 +92,7 @@ export class SupervisedInput implements Source {
         }
         action = 'read';
         const batch = await this.#next(this.#input.drain === undefined ? either : signal);
+        if (this.#ready && this.#outage.active) this.#outage.over();
         if (batch.length > 0 || batch.intake?.rejected !== undefined) return batch;
         batch.ack.ack();
       } catch (error) {
@@ -125,7 +130,7 @@ export class SupervisedInput implements Source {
   }
 
   #hasConnected(): void {
-    this.#failure = undefined;
+    this.#outage.over();
     this.#retry.connected();
     // What is made of several says nothing by connecting; each of them tells.
     if (this.#input.composite !== true) this.#events.connected('input', this.#type);
@@ -170,7 +175,7 @@ export class SupervisedInput implements Source {
   ): Promise<void> {
     signal.throwIfAborted();
     if (error instanceof EndOfInputError) throw error;
-    this.#failure = error;
+    this.#outage.failed(error);
     const lost = this.#connected && error instanceof NotConnectedError;
     if (lost) this.#connected = false;
     if (this.#draining.signal.aborted && (!this.#connected || this.#input.drain === undefined)) {

@@ -5,6 +5,7 @@ import type { StreamHealth } from '../http/health.ts';
 import { nowMicros, type Batch } from '../message/batch.ts';
 import type { StreamEvents } from '../telemetry/events.ts';
 import type { DeadLetters } from './dead-letters.ts';
+import { Outage } from './outage.ts';
 import type { Pipeline } from './pipeline.ts';
 import type { Sink } from './sink.ts';
 import { TicketQueue } from './ticket-queue.ts';
@@ -37,9 +38,12 @@ export class Stream {
   #state: StreamHealth['state'] = 'starting';
   #lastMessage: number | undefined;
   #flushTimer: NodeJS.Timeout | undefined;
+  /** Why it has failed for good. */
+  readonly #failure = new Outage();
 
   constructor(parts: StreamParts) {
     this.parts = parts;
+    parts.events.stateChanged(this.#state);
     this.#tickets = new TicketQueue(parts.threads);
   }
 
@@ -48,7 +52,7 @@ export class Stream {
     const { events, sink, errorSink, deadLetters, abort } = this.parts;
     const { signal } = abort;
     events.streamStarted(this.parts.input, this.parts.output);
-    this.#state = 'running';
+    this.#enter('running');
     try {
       const upstream = this.parts.buffer ?? this.parts.source;
       // An output that cannot connect is not waited for when there is nothing to write; but it has had its chance.
@@ -70,11 +74,12 @@ export class Stream {
       };
       await this.#all([connect(sink), errorSink && connect(errorSink), flow()]);
       signal.throwIfAborted();
-      this.#state = 'ended';
+      this.#enter('ended');
       events.streamEnded();
       return 'ended';
     } catch (error) {
-      this.#state = 'failed';
+      this.#failure.failed(error);
+      this.#enter('failed');
       events.streamFailed(error);
       return 'failed';
     } finally {
@@ -85,21 +90,40 @@ export class Stream {
 
   /** Takes in nothing new, and ends when everything taken in is written. */
   drain(): void {
-    if (this.#state === 'running') this.#state = 'draining';
+    if (this.#state === 'running') this.#enter('draining');
     this.parts.source.drain();
   }
 
   health(): StreamHealth {
-    const { id, source, sink, errorSink, budget, events } = this.parts;
+    const { id, source, budget, events } = this.parts;
     events.inFlight(budget.messages, budget.bytes);
     source.measure?.();
-    const reasons: (string | undefined)[] = [];
-    if (this.#state === 'failed') reasons.push('the stream has failed');
-    else if (this.#state === 'draining') reasons.push('the stream is draining');
-    else if (this.#state !== 'ended') reasons.push(source.notReady(), sink.notReady(), errorSink?.notReady());
+    const reasons = this.#notReady();
+    const ready = reasons.length === 0;
+    events.readyMeasured(ready);
     const age = this.#lastMessage === undefined ? null : (performance.now() - this.#lastMessage) / 1000;
-    const said = reasons.filter((reason) => reason !== undefined);
-    return { id, state: this.#state, ready: said.length === 0, reasons: said, last_message_age_seconds: age };
+    return { id, state: this.#state, ready, reasons, last_message_age_seconds: age };
+  }
+
+  /** A sentence for each part that keeps messages from getting through. */
+  #notReady(): string[] {
+    const { source, buffer, pipeline, sink, errorSink } = this.parts;
+    if (this.#state === 'failed') return [this.#failure.describe('the stream has failed')];
+    if (this.#state === 'ended') return [];
+    const reasons = [
+      // An input that drains is about to end, and what it says of that is no news.
+      this.#state === 'draining' ? 'the stream is draining' : source.notReady(),
+      buffer?.notReady?.(),
+      ...pipeline.notReady(),
+      sink.notReady(),
+      errorSink?.notReady(),
+    ];
+    return reasons.filter((reason) => reason !== undefined);
+  }
+
+  #enter(state: StreamHealth['state']): void {
+    this.#state = state;
+    this.parts.events.stateChanged(state);
   }
 
   /** Waits for all; the first that fails aborts the others. */

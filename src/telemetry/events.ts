@@ -1,7 +1,7 @@
 import { MillraceError, errorMessage, type ErrorCode } from '../errors.ts';
 import type { Batch } from '../message/batch.ts';
 import type { Logger } from './logger.ts';
-import type { Metrics } from './metrics.ts';
+import { streamStates, type Metrics, type StreamState } from './metrics.ts';
 import type { RepeatedLines } from './repeated-lines.ts';
 
 /** The part of a stream that an event is about. */
@@ -242,6 +242,14 @@ export function createStreamEvents(metrics: Metrics, logger: Logger, lines: Repe
   return {
     streamStarted(input: string, output: string): void {
       logger.info({ input, output }, `stream started, from ${input} to ${output}`);
+    },
+    stateChanged(state: StreamState): void {
+      for (const each of streamStates) {
+        metrics.streamState.labels({ stream, state: each }).set(each === state ? 1 : 0);
+      }
+    },
+    readyMeasured(ready: boolean): void {
+      metrics.streamReady.labels({ stream }).set(ready ? 1 : 0);
     },
     streamEnded(): void {
       logger.info('stream ended');

@@ -1,5 +1,11 @@
 import { Counter, Gauge, Registry } from 'prom-client';
 import { LatencyHistogram } from './latency-histogram.ts';
+import { version } from './version.ts';
+
+/** What a stream can be doing; one at a time. */
+export const streamStates = ['starting', 'running', 'draining', 'ended', 'failed'] as const;
+
+export type StreamState = (typeof streamStates)[number];
 
 /** Everything that `/metrics` shows: one set for each engine. */
 export function createMetrics() {
@@ -14,9 +20,24 @@ export function createMetrics() {
     'Time from the arrival of a message to the confirmation by the output of what came of it.',
   );
   registry.registerMetric(latency.metric());
+  const buildInfo = gauge('millrace_build_info', '1, with the versions of Millrace and of Node.js.', [
+    'version',
+    'node',
+  ]);
+  buildInfo.labels({ version: version(), node: process.versions.node }).set(1);
   return {
     registry,
     latency,
+    streamState: gauge(
+      'millrace_stream_state',
+      '1 for the state that the stream is in (starting, running, draining, ended or failed), 0 for the others.',
+      ['stream', 'state'],
+    ),
+    streamReady: gauge(
+      'millrace_stream_ready',
+      '1 while readiness has no reason against the stream, else 0.',
+      ['stream'],
+    ),
     inputMessages: counter('millrace_input_messages_total', 'Messages received by the input.', ['stream']),
     inputBytes: counter('millrace_input_bytes_total', 'Bytes of payload received by the input.', ['stream']),
     inputBatches: counter('millrace_input_batches_total', 'Batches read from the input.', ['stream']),

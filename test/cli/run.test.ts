@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
@@ -106,6 +107,39 @@ test('a stream that fails makes the exit code 1 and leaves the others running', 
     },
   );
   expect(alone.code).toBe(1);
+});
+
+test('a failed stream, and the process, can be watched over HTTP while the others run', async () => {
+  const text =
+    'health_check: { address: "127.0.0.1:0" }\nstreams:\n  - { id: lost, input: { type: once }, output: { type: broken } }\n  - { id: well, input: { type: once }, output: { type: stuck } }\n';
+  const run = startCli(['run', dir.file('watched.yaml', text)], { entry: stubEntry });
+  afterTest(() => void run.child.kill('SIGKILL'));
+  await run.seen(/write is stuck/);
+  await run.seen(/stream failed/);
+  const [, base] = /health on (http:\/\/\S+)\/readiness/.exec(run.stderr())!;
+  const health = await fetch(`${base}/health`);
+  expect(health.status).toBe(503);
+  expect(await health.json()).toMatchObject({
+    status: 'failed',
+    streams: [
+      { id: 'lost', state: 'failed' },
+      { id: 'well', state: 'running', reasons: [] },
+    ],
+  });
+  expect(await (await fetch(`${base}/readiness`)).text()).toContain(
+    'the stream has failed: the key is broken (since 2',
+  );
+  const metrics = await (await fetch(`${base}/metrics`)).text();
+  expect(metrics).toContain('millrace_stream_state{stream="lost",state="failed"} 1\n');
+  expect(metrics).toContain('millrace_stream_state{stream="well",state="running"} 1\n');
+  expect(metrics).toContain('millrace_stream_ready{stream="lost"} 0\n');
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+  };
+  expect(metrics).toContain(`millrace_build_info{version="${version}",node="${process.versions.node}"} 1\n`);
+  expect(metrics).toMatch(/^process_resident_memory_bytes [1-9]/m);
+  expect(metrics).toMatch(/^process_open_fds [1-9]/m);
+  expect(metrics).toMatch(/^nodejs_eventloop_lag_p99_seconds 0\.\d/m);
 });
 
 test('the log is JSON where the configuration says so', async () => {

@@ -62,10 +62,20 @@ test('/health says ok and the state of each stream', async () => {
   expect(JSON.parse(text)).toEqual({
     status: 'ok',
     streams: [
-      { id: 'orders', state: 'running' },
-      { id: 'trades', state: 'starting' },
+      { id: 'orders', state: 'running', reasons: [] },
+      { id: 'trades', state: 'starting', reasons: starting.reasons },
     ],
   });
+});
+
+test.each([
+  ['degraded', 200, { ...running, ready: false, reasons: ['output file cannot write: no room'] }],
+  ['ok', 200, { ...running, state: 'draining', ready: false, reasons: ['the stream is draining'] }],
+  ['failed', 503, { ...running, state: 'failed', ready: false, reasons: ['the stream has failed: no'] }],
+] as const)('/health says %s with %i', async (status, code, stream) => {
+  const answer = await get(await serve({ health: () => [running, stream] }), '/health');
+  expect(answer.status).toBe(code);
+  expect(JSON.parse(answer.text)).toMatchObject({ status, streams: [{}, { reasons: stream.reasons }] });
 });
 
 test('/readiness is 200 only while every stream is ready, and else says why', async () => {

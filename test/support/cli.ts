@@ -55,6 +55,9 @@ export function startCli(args: readonly string[], options: CliOptions = {}) {
   return {
     child,
     result,
+    /** What it has written so far. */
+    stdout: () => stdout,
+    stderr: () => stderr,
     /** Resolves when `pattern` is in what the process has written to stdout and stderr; rejects if it ends without. */
     async seen(pattern: RegExp): Promise<void> {
       await new Promise<void>((resolve, reject) => {
