@@ -151,5 +151,26 @@ export function errorMessage(error: unknown): string {
 
 /** Without line breaks and escape sequences: a peer's words must not look like lines of ours, nor steer a terminal. */
 export function oneLine(text: string): string {
-  return text.replaceAll(/\s*[\u0000-\u001f\u007f-\u009f\u2028\u2029]+\s*/g, ' ');
+  return visible(text.replaceAll(/\s*[\u0000-\u001f\u007f-\u009f\u2028\u2029]+\s*/g, ' '));
+}
+
+/**
+ * What a terminal obeys and does not show: the other control characters (C1), those that turn the order of text around,
+ * and those of no width that hide text.
+ */
+const UNSEEN = /[\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\u{e0000}-\u{e007f}]/gu;
+
+/** With these as `\u202e`, which in JSON is the same text. Tabs, line breaks and colours stay. */
+export function visible(text: string): string {
+  return text.replaceAll(UNSEEN, escaped);
+}
+
+/** As `visible`, with all control characters but tabs and line breaks: for text that somebody else wrote. */
+export function printable(text: string): string {
+  return visible(text.replaceAll(/[\u0000-\u0008\u000b-\u001f]/g, escaped));
+}
+
+function escaped(character: string): string {
+  const units = Array.from({ length: character.length }, (_, at) => character.charCodeAt(at));
+  return units.map((unit) => `\\u${unit.toString(16).padStart(4, '0')}`).join('');
 }

@@ -60,7 +60,7 @@ export async function sendCommand(
   const typed = messages.length === 0 && (file ?? '-') === '-' && shell.stdio.stdin.isTTY;
   if (typed) shell.err('reading messages from the terminal, a line each; Ctrl-D ends\n');
   const printer = new Printer(stdout, { hold: (held) => connection.hold(held), gone: () => {} });
-  const format = formatOf('auto', false);
+  const format = formatOf('auto', false, stdout.isTTY);
   const notice = (text: string): void => progress.aside(`${text}\n`);
   const connection = new Connection({
     settings,

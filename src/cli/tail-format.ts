@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { findJsonError } from '../message/json-validate.ts';
 import { nowMicros } from '../message/batch.ts';
 import { microsToIso } from '../message/described.ts';
+import { printable } from '../errors.ts';
 import type { Session } from '../websocket/session.ts';
 import type { Codec } from './client-options.ts';
 
@@ -24,7 +25,14 @@ const plain: Readonly<Record<Codec, Format>> = {
   raw: (payload) => payload,
 };
 
-export function formatOf(codec: Codec, metadata: boolean): Format {
+/** On a terminal, what would steer it is escaped; `raw` is for who wants the bytes. */
+export function formatOf(codec: Codec, metadata: boolean, terminal: boolean): Format {
+  const format = lineOf(codec, metadata);
+  if (!terminal || codec === 'raw') return format;
+  return (...message) => Buffer.from(printable(Buffer.from(format(...message)).toString()));
+}
+
+function lineOf(codec: Codec, metadata: boolean): Format {
   if (!metadata) return plain[codec];
   return (payload, binary, session) => {
     const { text, encoding } = described(payload, binary, codec);

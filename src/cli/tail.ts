@@ -32,9 +32,9 @@ export async function tailCommand(shell: Shell, url: string, options: TailOption
     throw new UsageError('--codec raw has no lines for --metadata; use --codec base64');
   }
   const { count = Infinity } = options;
-  const format = formatOf(options.codec, options.metadata === true);
   const lineEnd = options.codec === 'raw' ? [] : [LINE_END];
   const { stdout, stderr } = shell.stdio;
+  const format = formatOf(options.codec, options.metadata === true, stdout.isTTY);
   const interrupt = new Interrupt();
   /** Aborts when there is nothing more to print. */
   const done = new AbortController();

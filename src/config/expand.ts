@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
 import type { Environment } from '../component/contracts.ts';
+import { LONGEST_SECRET, readWholeFileSync } from '../component/whole-file.ts';
 import { errorMessage } from '../errors.ts';
 import { isPlainObject } from './plain.ts';
 import { type Path, pathKey } from './problem.ts';
@@ -119,7 +119,7 @@ function splitDefault(reference: string): [name: string, fallback: string | unde
 /** The text of a file, as those that hold secrets are: one line, whose end is not part of it. */
 function readSecret(path: string): { text: string } | { problem: string } {
   try {
-    const text = new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path));
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(readWholeFileSync(path, LONGEST_SECRET));
     return { text: text.replace(/\r?\n$/, '') };
   } catch (error) {
     const reason = error instanceof TypeError ? 'it is not UTF-8 text' : errorMessage(error);

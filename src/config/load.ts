@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import { extname, resolve } from 'node:path';
 import type { z } from 'zod';
 import { isSecretName } from '../component/mask.ts';
 import type { Registry } from '../component/registry.ts';
+import { readWholeFile } from '../component/whole-file.ts';
 import { errorMessage, MillraceError } from '../errors.ts';
 import type { EnginePlan, StreamPlan } from '../runtime/plan.ts';
 import { Places, type Position, type SourceDocument } from './document.ts';
@@ -85,7 +85,7 @@ export async function openConfig(path: string, options: LoadOptions): Promise<Lo
   }
   let bytes: Uint8Array;
   try {
-    bytes = await readFile(path);
+    bytes = await readWholeFile(path);
   } catch (error) {
     throw unreadable(errorMessage(error), error);
   }

@@ -30,7 +30,10 @@ export function readYaml(text: string): SourceDocument {
   const findings: Finding[] = [...document.errors, ...document.warnings].map((error) => ({
     path: [],
     offset: error.pos[0],
-    message: `not valid YAML: ${plainMessage(error.message)}`,
+    message:
+      error.code === 'MULTIPLE_DOCS'
+        ? 'a second document begins here; expected one in a file: put the streams of all into one list, or each document into a file of its own'
+        : `not valid YAML: ${plainMessage(error.message)}`,
   }));
   const broken = (): SourceDocument => ({ value: undefined, places, findings, broken: true });
 

@@ -1,6 +1,6 @@
 import { pino, type Logger as PinoLogger, destination } from 'pino';
-import { PinoPretty } from 'pino-pretty';
-import { oneLine } from '../errors.ts';
+import { prettyFactory } from 'pino-pretty';
+import { oneLine, visible } from '../errors.ts';
 
 /** Structured log: `logger.info({ field }, 'message')`, `logger.child({ stream })`. Everything goes to stderr or a file. */
 export type Logger = PinoLogger;
@@ -14,19 +14,18 @@ export interface LoggingConfig {
 export function createLogger(config: LoggingConfig): Logger {
   const sink = destination({ dest: config.file_path ?? 2, sync: true, mkdir: true, append: true });
   const options = { level: config.level, base: null };
-  if (config.format === 'json') return pino(options, sink);
+  // Whatever a detail holds: it may be a peer's.
+  const print = (line: string): void => void sink.write(visible(line));
+  if (config.format === 'json') return pino(options, { write: print });
   const colorize = config.file_path === undefined && process.stderr.isTTY;
-  return pino(
-    options,
-    PinoPretty({
-      destination: sink,
-      colorize,
-      singleLine: true,
-      translateTime: 'SYS:HH:MM:ss.l',
-      messageFormat: (log, key) =>
-        `${typeof log['stream'] === 'string' ? `[${log['stream']}] ` : ''}${oneLine(String(log[key]))}`,
-      // What the sentence says already.
-      ignore: 'stream,stage,type,input,output,url,signal,reason',
-    }),
-  );
+  const pretty = prettyFactory({
+    colorize,
+    singleLine: true,
+    translateTime: 'SYS:HH:MM:ss.l',
+    messageFormat: (log, key) =>
+      `${typeof log['stream'] === 'string' ? `[${log['stream']}] ` : ''}${oneLine(String(log[key]))}`,
+    // What the sentence says already.
+    ignore: 'stream,stage,type,input,output,url,signal,reason',
+  });
+  return pino(options, { write: (line) => print(pretty(line)) });
 }

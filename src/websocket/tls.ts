@@ -1,5 +1,5 @@
-import { readFile } from 'node:fs/promises';
 import type { TlsFiles } from '../component/fields.ts';
+import { readWholeFile } from '../component/whole-file.ts';
 import { MillraceError, errorMessage } from '../errors.ts';
 
 /** The contents of the files, as Node's TLS takes them. @throws MillraceError MILLRACE_TLS_INVALID */
@@ -7,7 +7,7 @@ export async function loadTls(files: TlsFiles) {
   const load = async (path: string | undefined): Promise<Buffer | undefined> => {
     if (path === undefined) return undefined;
     try {
-      return await readFile(path);
+      return await readWholeFile(path);
     } catch (error) {
       throw new MillraceError('MILLRACE_TLS_INVALID', `cannot read ${path}: ${errorMessage(error)}`, {
         cause: error,

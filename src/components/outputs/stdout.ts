@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { defineOutput } from '../../component/define.ts';
 import type { Output } from '../../component/contracts.ts';
-import { MessagesRefusedError, MillraceError, errorMessage } from '../../errors.ts';
+import { MessagesRefusedError, MillraceError, errorMessage, printable } from '../../errors.ts';
 import type { Batch } from '../../message/batch.ts';
 import { toLines } from '../../message/lines.ts';
 
@@ -11,7 +11,7 @@ export const stdoutOutput = defineOutput({
   summary: 'Writes each message as a line to standard output.',
   status: 'stable',
   description:
-    'Logs go to standard error, so what you pipe on is data alone. A message that has a line break inside and is not JSON goes to `error_output`, unless the output has a `json` codec or `append_newline` is false.',
+    'Logs go to standard error, so what you pipe on is data alone. On a terminal, control characters are shown as `\\u001b`. A message that has a line break inside and is not JSON goes to `error_output`, unless the output has a `json` codec or `append_newline` is false.',
   schema: z.strictObject({
     append_newline: z
       .boolean()
@@ -42,7 +42,8 @@ class StdoutOutput implements Output {
       ? toLines(batch)
       : { lines: Buffer.concat(batch.payloads), refusals: [] };
     await new Promise<void>((resolve, reject) => {
-      process.stdout.write(lines, (error) => {
+      // What would steer a terminal is shown there; into a file or a pipe goes every byte as it is.
+      process.stdout.write(process.stdout.isTTY ? printable(lines.toString()) : lines, (error) => {
         if (error === null || error === undefined) return resolve();
         // Nobody reads any more (a closed pipe); that does not come back.
         const message = `nobody reads standard output any more (${errorMessage(error)})`;

@@ -1,6 +1,7 @@
-import { open, readFile, rename, rm, access, constants } from 'node:fs/promises';
+import { open, rename, rm, access, constants } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
+import { readWholeFile } from '../../component/whole-file.ts';
 import { MillraceError, errorMessage } from '../../errors.ts';
 
 /** How long a cursor may wait for the next write, in milliseconds. */
@@ -97,15 +98,15 @@ export class CursorFile {
   }
 
   async #load(): Promise<void> {
-    const text = await readFile(this.path, 'utf8').catch(async (error: NodeJS.ErrnoException) => {
+    const bytes = await readWholeFile(this.path).catch(async (error: NodeJS.ErrnoException) => {
       if (error.code !== 'ENOENT') throw unusable(this.path, 'read', error);
       await access(dirname(this.path), constants.W_OK).catch((cause: unknown) => {
         throw unusable(this.path, 'created', cause);
       });
       return undefined;
     });
-    if (text === undefined) return;
-    const parsed = content.safeParse(parseJson(text));
+    if (bytes === undefined) return;
+    const parsed = content.safeParse(parseJson(bytes.toString()));
     if (!parsed.success) {
       const message = `\`resume.path\` ${this.path} is not a file of cursors (version 1), and it was not changed; name another file, or remove this one to begin without a cursor`;
       throw new MillraceError('MILLRACE_CURSOR_FILE_INVALID', message, { fatal: true });

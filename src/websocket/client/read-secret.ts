@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { LONGEST_SECRET, readWholeFile } from '../../component/whole-file.ts';
 import { NotConnectedError, errorMessage } from '../../errors.ts';
 import { secretProblem, utf8Text } from '../secret-text.ts';
 import { withoutLineBreak } from './values.ts';
@@ -14,7 +14,7 @@ export async function readSecret(
 ): Promise<string> {
   let text: string;
   try {
-    text = withoutLineBreak(utf8Text(await readFile(path)));
+    text = withoutLineBreak(utf8Text(await readWholeFile(path, LONGEST_SECRET)));
   } catch (error) {
     throw new NotConnectedError(`cannot read \`${field}\`: ${errorMessage(error)}`, error);
   }

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import type { Environment } from '../../component/contracts.ts';
 import { errorMessage } from '../../errors.ts';
 import type { TemplateNames, TemplateValues } from '../../component/template.ts';
+import { LONGEST_SECRET, readWholeFileSync } from '../../component/whole-file.ts';
 import { timeNames, timeValue } from '../time-values.ts';
 import { utf8Text } from '../secret-text.ts';
 import type { Secrets } from './secrets.ts';
@@ -44,7 +44,7 @@ export function attemptValues(sources: {
 
 function textOf(path: string): string {
   try {
-    return withoutLineBreak(utf8Text(readFileSync(path)));
+    return withoutLineBreak(utf8Text(readWholeFileSync(path, LONGEST_SECRET)));
   } catch (error) {
     // Those of the system name the file.
     throw (error as NodeJS.ErrnoException).code === undefined

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readWholeFile } from '../../component/whole-file.ts';
 import { MillraceError, errorMessage } from '../../errors.ts';
 import type { ComponentEvents } from '../../telemetry/events.ts';
 import { utf8Text } from '../secret-text.ts';
@@ -80,7 +80,7 @@ export class SecretFile<T> {
   }
 
   async #read(first: boolean): Promise<void> {
-    const bytes = await readFile(this.#path).catch(this.#unreadable);
+    const bytes = await readWholeFile(this.#path).catch(this.#unreadable);
     try {
       this.#value = this.#parse(utf8Text(bytes));
     } catch (cause) {

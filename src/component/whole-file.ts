@@ -1,0 +1,80 @@
+import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 'node:fs';
+import { open } from 'node:fs/promises';
+
+/** The longest file that is read as a secret: a password, a token, what `${file:…}` and `{{file:…}}` name. In bytes. */
+export const LONGEST_SECRET = 1024 ** 2;
+
+/** The longest of any other that is read as a whole: configuration, certificates, users, cursors. In bytes. */
+const LONGEST_FILE = 16 * 1024 ** 2;
+
+/** A pipe that nobody writes to would hold up who opens it. */
+const FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
+
+const CHUNK = 64 * 1024;
+
+/**
+ * The content of a regular file of at most `longest` bytes. Devices, pipes and sockets are refused: they may never end, or
+ * give their content only once, where it is wanted at each attempt or reload.
+ * @throws Error that says what is wrong, or what the system says
+ */
+export async function readWholeFile(path: string, longest = LONGEST_FILE): Promise<Buffer> {
+  const handle = await open(path, FLAGS);
+  try {
+    checkKind(await handle.stat());
+    const pieces = new Pieces(longest);
+    for (;;) {
+      const piece = Buffer.allocUnsafe(CHUNK);
+      const { bytesRead } = await handle.read(piece, 0, CHUNK, null);
+      if (bytesRead === 0) return pieces.whole();
+      pieces.add(piece.subarray(0, bytesRead));
+    }
+  } finally {
+    await handle.close();
+  }
+}
+
+/** The same at once, for what is small and read at load. */
+export function readWholeFileSync(path: string, longest = LONGEST_FILE): Buffer {
+  const file = openSync(path, FLAGS);
+  try {
+    checkKind(fstatSync(file));
+    const pieces = new Pieces(longest);
+    for (;;) {
+      const piece = Buffer.allocUnsafe(CHUNK);
+      const length = readSync(file, piece, 0, CHUNK, null);
+      if (length === 0) return pieces.whole();
+      pieces.add(piece.subarray(0, length));
+    }
+  } finally {
+    closeSync(file);
+  }
+}
+
+class Pieces {
+  readonly #longest: number;
+  readonly #pieces: Buffer[] = [];
+  #length = 0;
+
+  constructor(longest: number) {
+    this.#longest = longest;
+  }
+
+  add(piece: Buffer): void {
+    this.#length += piece.length;
+    if (this.#length > this.#longest) {
+      throw new Error(`it is too long; expected at most ${this.#longest / 1024 ** 2} MiB`);
+    }
+    this.#pieces.push(piece);
+  }
+
+  whole(): Buffer {
+    return Buffer.concat(this.#pieces);
+  }
+}
+
+function checkKind(stats: Stats): void {
+  // Reading a folder has an error of its own.
+  if (stats.isFile() || stats.isDirectory()) return;
+  const kind = stats.isFIFO() ? 'a pipe' : stats.isSocket() ? 'a socket' : 'a device';
+  throw new Error(`it is ${kind}; expected a regular file`);
+}
