@@ -6,19 +6,24 @@ export type TemplateValues = (name: string, argument: string | undefined) => str
 /** The names that a template may use, each with what it stands for; a name that ends in `:` takes an argument. */
 export type TemplateNames = Readonly<Record<string, string>>;
 
-type Part =
-  | string
-  | { readonly name: string; readonly argument: string | undefined; readonly fallback: string | undefined };
+/** A `{{name}}`, `{{name:argument}}` or `{{name:-fallback}}`. */
+export interface Reference {
+  readonly name: string;
+  readonly argument: string | undefined;
+  readonly fallback: string | undefined;
+}
+
+type Part = string | Reference;
 
 /**
  * A text with `{{name}}`, `{{name:argument}}` and `{{name:-default}}`, filled in at run time. `{{{{` is a literal `{{`.
  * What is filled in is never read as a template again.
  */
 export class Template {
-  readonly #parts: readonly Part[];
+  readonly parts: readonly Part[];
 
   private constructor(parts: readonly Part[]) {
-    this.#parts = parts;
+    this.parts = parts;
   }
 
   /** @throws Error that says what is wrong with the text */
@@ -45,11 +50,11 @@ export class Template {
 
   /** True when it holds no name: what it renders is always the same. */
   get constant(): boolean {
-    return this.#parts.every((part) => typeof part === 'string');
+    return this.parts.every((part) => typeof part === 'string');
   }
 
   uses(name: string): boolean {
-    return this.#parts.some((part) => typeof part !== 'string' && part.name === name);
+    return this.parts.some((part) => typeof part !== 'string' && part.name === name);
   }
 
   /**
@@ -58,9 +63,14 @@ export class Template {
    */
   render(values: TemplateValues, encode: (value: string) => string = (value) => value): string {
     return this.#fill(values, encode, ({ name, argument }) => {
-      const written = argument === undefined ? name : `${name}:${argument}`;
-      throw new Error(`{{${written}}} has no value now; give it a default, as {{${written}:-default}}`);
+      throw Template.missing(name, argument);
     })!;
+  }
+
+  /** What says that a name has neither a value nor a default. */
+  static missing(name: string, argument: string | undefined): Error {
+    const written = argument === undefined ? name : `${name}:${argument}`;
+    return new Error(`{{${written}}} has no value now; give it a default, as {{${written}:-default}}`);
   }
 
   /** As `render`, but undefined when a name has neither a value nor a default. */
@@ -75,10 +85,10 @@ export class Template {
   #fill(
     values: TemplateValues,
     encode: (value: string) => string,
-    missing: (reference: Exclude<Part, string>) => void,
+    missing: (reference: Reference) => void,
   ): string | undefined {
     let text = '';
-    for (const part of this.#parts) {
+    for (const part of this.parts) {
       if (typeof part === 'string') {
         text += part;
         continue;

@@ -1,3 +1,4 @@
+import type { NumberTexts } from './numbers.ts';
 import { type Path, pathKey } from './problem.ts';
 
 export interface Position {
@@ -17,6 +18,7 @@ export interface Finding {
 export interface SourceDocument {
   readonly value: unknown;
   readonly places: Places;
+  readonly numbers: NumberTexts;
   readonly findings: readonly Finding[];
   /** True when the syntax is wrong, so that `value` says nothing about what the author meant. */
   readonly broken: boolean;

@@ -1,12 +1,15 @@
 import type { Environment } from '../component/contracts.ts';
 import { LONGEST_SECRET, readWholeFileSync } from '../component/whole-file.ts';
 import { errorMessage } from '../errors.ts';
+import type { SourceDocument } from './document.ts';
+import type { NumberTexts } from './numbers.ts';
 import { isPlainObject } from './plain.ts';
 import { type Path, pathKey } from './problem.ts';
 
 /** A document with its `${…}` filled in. */
 export interface Expansion {
   readonly value: unknown;
+  readonly numbers: NumberTexts;
   readonly failures: readonly { readonly path: Path; readonly message: string }[];
   /** Keys of the paths whose text came, in whole or in part, from outside the file: never to be shown. */
   readonly filled: ReadonlySet<string>;
@@ -23,7 +26,10 @@ export interface Expansion {
  * is text of that string and nothing else. `$${` is a literal `${`. Names of fields are left alone, and so is what
  * has been filled in.
  */
-export function expand(value: unknown, env: Environment): Expansion {
+export function expand(
+  { value, numbers }: Pick<SourceDocument, 'value' | 'numbers'>,
+  env: Environment,
+): Expansion {
   const failures: { path: Path; message: string }[] = [];
   const filled = new Set<string>();
   const whole = new Set<string>();
@@ -76,6 +82,7 @@ export function expand(value: unknown, env: Environment): Expansion {
 
   return {
     value: walk(value, []),
+    numbers,
     failures,
     filled,
     whole,

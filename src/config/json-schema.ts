@@ -38,6 +38,7 @@ function edit(zodSchema: z.core.$ZodType, json: JsonSchema): void {
   // Editors show these as they are; JSON Schema has its own word for the first.
   delete json['secret'];
   delete json['mode'];
+  delete json['exact'];
   if (secret === true) json.writeOnly = true;
   // Not the `duration` of JSON Schema, which is that of ISO 8601.
   if (format === 'duration' || format === 'size') delete json.format;

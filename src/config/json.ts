@@ -1,5 +1,6 @@
 import { type Finding, givenTwice, Places, type SourceDocument } from './document.ts';
-import type { Path } from './problem.ts';
+import { digitsOf } from './numbers.ts';
+import { type Path, pathKey } from './problem.ts';
 
 const MAX_DEPTH = 200;
 const MAX_FINDINGS = 50;
@@ -11,13 +12,14 @@ const MAX_FINDINGS = 50;
 export function readJson(text: string): SourceDocument {
   const reader = new JsonReader(text);
   reader.document();
-  const { places, findings, broken } = reader;
-  return { value: broken ? undefined : (JSON.parse(text) as unknown), places, findings, broken };
+  const { places, numbers, findings, broken } = reader;
+  return { value: broken ? undefined : (JSON.parse(text) as unknown), places, numbers, findings, broken };
 }
 
 class JsonReader {
   readonly places: Places;
   readonly findings: Finding[] = [];
+  readonly numbers = new Map<string, string>();
   broken = false;
   readonly #text: string;
   readonly #wrongLines = new Set<number>();
@@ -57,6 +59,10 @@ class JsonReader {
         this.#wrong(next === undefined ? 'the file ends too early; expected a value' : `expected a value`);
         if (next !== undefined && !',]}'.includes(next)) this.#at++;
       } else if (!isJson(word)) this.#wrong('this is not JSON; expected text in double quotes', start);
+      else if (/^[-\d]/.test(word)) {
+        const digits = digitsOf(word, Number(word));
+        if (digits !== undefined) this.numbers.set(pathKey(path), digits);
+      }
     }
   }
 

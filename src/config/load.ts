@@ -114,7 +114,7 @@ function openText(text: string, options: ParseOptions): LoadedConfig {
   }
   if (source.broken) throw new ConfigError(problems);
 
-  const expansion = expand(source.value, env);
+  const expansion = expand(source, env);
   for (const { path, message } of expansion.failures)
     problems.push(problem(path, message, places.value(path)));
   // What is wrong already is not held against the schema as well.
@@ -161,13 +161,13 @@ function read(text: string, format: ConfigFormat): SourceDocument {
     const findings = [
       { path: [], offset: 0, message: 'nested too deeply to be read; expected a few levels' },
     ];
-    return { value: undefined, places: new Places(text), findings, broken: true };
+    return { value: undefined, places: new Places(text), numbers: new Map(), findings, broken: true };
   }
 }
 
 /** A file that is a list is the list of its streams. */
 function wrapList(expansion: Expansion): { expansion: Expansion; added: number } {
-  const { value, filled, whole, blank } = expansion;
+  const { value, filled, whole, blank, numbers } = expansion;
   if (!Array.isArray(value)) return { expansion, added: 0 };
   return {
     expansion: {
@@ -176,6 +176,7 @@ function wrapList(expansion: Expansion): { expansion: Expansion; added: number }
       filled: inStreams(filled),
       whole: inStreams(whole),
       blank: new Map([...blank].map(([key, reference]) => [keyInStreams(key), reference])),
+      numbers: new Map([...numbers].map(([key, text]) => [keyInStreams(key), text])),
     },
     added: 1,
   };

@@ -10,6 +10,8 @@ export interface FieldMeta {
   readonly secret?: boolean | undefined;
   /** What a field without a default of its own does when it is left out, as a file would give it. */
   readonly default?: unknown;
+  /** It takes any JSON, and its numbers keep the digits of the file, as `ExactNumber`. */
+  readonly exact?: boolean | undefined;
   /** The mode of its component that the field is for, where it is not for all. */
   readonly mode?: string | undefined;
 }

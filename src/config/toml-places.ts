@@ -1,16 +1,18 @@
 import { parse } from 'smol-toml';
 import { Places } from './document.ts';
+import { digitsOf, type NumberTexts } from './numbers.ts';
 import { type Path, pathKey } from './problem.ts';
 
-/** Where the fields and values of a TOML document stand. The text is valid: the parser has read it before. */
-export function locateToml(text: string): Places {
+/** Where the fields and values of a TOML document stand, and its digits. The text is valid: the parser has read it before. */
+export function locateToml(text: string): { places: Places; numbers: NumberTexts } {
   const locator = new TomlLocator(text);
   locator.document();
-  return locator.places;
+  return { places: locator.places, numbers: locator.numbers };
 }
 
 class TomlLocator {
   readonly places: Places;
+  readonly numbers = new Map<string, string>();
   readonly #text: string;
   /** For each list of tables (`[[streams]]`), named by its keys without indices, how many there are so far. */
   readonly #tables = new Map<string, number>();
@@ -94,7 +96,15 @@ class TomlLocator {
     else if (this.#text.startsWith("'''", this.#at)) this.#take(/'''[^]*?'{3,5}(?!')/y);
     else if (next === '"') this.#take(/"(?:[^"\\]|\\.)*"/y);
     else if (next === "'") this.#take(/'[^']*'/y);
-    else this.#take(/[^,\]}#\n]+/y);
+    else this.#scalar(path, this.#take(/[^,\]}#\n]+/y).trim());
+  }
+
+  #scalar(path: Path, source: string): void {
+    // No date: that has a hyphen or a colon inside.
+    if (!/^[+-]?\d[^:-]*(?:[eE]-?\d+)?$/.test(source)) return;
+    const { value } = parse(`value = ${source}`, { integersAsBigInt: true });
+    const digits = digitsOf(source, Number(value));
+    if (digits !== undefined) this.numbers.set(pathKey(path), digits);
   }
 
   #items(close: string, each: (index: number) => void): void {

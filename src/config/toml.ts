@@ -10,8 +10,9 @@ export function readToml(text: string): SourceDocument {
   const lines = text.split('\n');
   for (;;) {
     try {
-      const value = parse(lines.join('\n'));
-      if (findings.length === 0) return { value, places: locateToml(text), findings, broken: false };
+      // Otherwise an integer that no double holds would be a mistake.
+      const value = withoutBigInts(parse(lines.join('\n'), { integersAsBigInt: 'asNeeded' }));
+      if (findings.length === 0) return { value, ...locateToml(text), findings, broken: false };
       break;
     } catch (error) {
       if (!(error instanceof TomlError)) throw error;
@@ -24,7 +25,15 @@ export function readToml(text: string): SourceDocument {
       lines[error.line - 1] = ' '.repeat(line.length);
     }
   }
-  return { value: undefined, places: new Places(text), findings, broken: true };
+  return { value: undefined, places: new Places(text), numbers: new Map(), findings, broken: true };
+}
+
+/** With doubles, as everywhere; the digits are kept beside. */
+function withoutBigInts(node: unknown): unknown {
+  if (typeof node === 'bigint') return Number(node);
+  if (typeof node !== 'object' || node === null || node instanceof Date) return node;
+  if (Array.isArray(node)) return node.map(withoutBigInts);
+  return Object.fromEntries(Object.entries(node).map(([key, each]) => [key, withoutBigInts(each)]));
 }
 
 /** Whether the line is a whole `name = value`, as far as one can tell of a line that has a mistake. */

@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import type { Registry } from '../component/registry.ts';
 import type { Expansion } from './expand.ts';
 import { explain, type Explanation, type Issue, NO_MESSAGE, pathOf } from './explain.ts';
+import { withDigits } from './numbers.ts';
 import { isPlainObject, replaceAt, valueAt } from './plain.ts';
 import { type Path, pathKey } from './problem.ts';
 import { defOf, options, schemaAt, unwrap } from './schema-walk.ts';
@@ -14,7 +15,7 @@ export function validate<S extends z.ZodType>(
   expansion: Expansion,
   registry: Registry,
 ): Validation<z.output<S>> {
-  let value = expansion.value;
+  let value = withDigits(schema, expansion.value, expansion.numbers);
   let result = parse(schema, value);
   if (result.issues !== undefined) {
     // A `${…}` gives a string; where that is not taken, it may be meant as a number or a boolean.

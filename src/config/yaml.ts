@@ -8,9 +8,11 @@ import {
   type Alias,
   type Document,
   type Node,
+  type Scalar,
 } from 'yaml';
 import { type Finding, givenTwice, Places, type SourceDocument } from './document.ts';
-import type { Path } from './problem.ts';
+import { digitsOf } from './numbers.ts';
+import { type Path, pathKey } from './problem.ts';
 
 /** How often anchors may be used again, all together: a few lines of aliases of aliases are gigabytes otherwise. */
 const MAX_ALIASES = 1000;
@@ -35,7 +37,13 @@ export function readYaml(text: string): SourceDocument {
         ? 'a second document begins here; expected one in a file: put the streams of all into one list, or each document into a file of its own'
         : `not valid YAML: ${plainMessage(error.message)}`,
   }));
-  const broken = (): SourceDocument => ({ value: undefined, places, findings, broken: true });
+  const broken = (): SourceDocument => ({
+    value: undefined,
+    places,
+    numbers: new Map(),
+    findings,
+    broken: true,
+  });
 
   let firstAlias: Alias | undefined;
   visit(document, {
@@ -61,12 +69,14 @@ export function readYaml(text: string): SourceDocument {
   }
   const walk = new Walk(document, places, findings, true);
   walk.visit(document.contents, [], []);
-  return walk.cyclic ? broken() : { value, places, findings, broken: false };
+  const { numbers } = walk;
+  return walk.cyclic ? broken() : { value, places, numbers, findings, broken: false };
 }
 
-/** Notes where everything stands, and finds keys that are given twice and aliases that hold themselves. */
+/** Notes where everything stands and the digits of numbers, and finds keys that are given twice and aliases that hold themselves. */
 class Walk {
   cyclic = false;
+  readonly numbers = new Map<string, string>();
   readonly #document: Document;
   readonly #places: Places;
   readonly #findings: Finding[];
@@ -84,12 +94,19 @@ class Walk {
   visit(node: unknown, path: Path, around: readonly unknown[]): void {
     if (isNode(node)) this.#places.setValue(path, offsetOf(node));
     const target = this.#target(node, around);
-    if (isMap(target)) this.#visitMap(target, path, [...around, target]);
+    if (isScalar(target)) this.#visitScalar(target, path);
+    else if (isMap(target)) this.#visitMap(target, path, [...around, target]);
     else if (isSeq(target)) {
       for (const [index, item] of target.items.entries()) {
         this.visit(item, [...path, index], [...around, target]);
       }
     }
+  }
+
+  #visitScalar({ value, source }: Scalar, path: Path): void {
+    if (typeof value !== 'number' || source === undefined) return;
+    const digits = digitsOf(source, value);
+    if (digits !== undefined) this.numbers.set(pathKey(path), digits);
   }
 
   #visitMap(

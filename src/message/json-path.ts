@@ -14,12 +14,13 @@ const OPEN_ARRAY = 0x5b;
 const BACKSLASH = 0x5c;
 const CLOSE_ARRAY = 0x5d;
 const LOWER_F = 0x66;
+const LOWER_N = 0x6e;
 const LOWER_T = 0x74;
 const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
 /** One step into a value: the name of a field, and where it is a number also an element's. */
-interface Step {
+export interface Step {
   readonly name: string;
   /** The name as it stands in a payload. */
   readonly bytes: Uint8Array;
@@ -41,15 +42,17 @@ export function parseJsonPath(text: string): JsonPath | undefined {
     const match = STEP.exec(text);
     if (match === null) return undefined;
     const [, , name, index, quoted] = match;
-    const step = name ?? index ?? unquoted(quoted!);
-    if (step === undefined) return undefined;
-    path.push({
-      name: step,
-      bytes: Buffer.from(step),
-      index: /^(?:0|[1-9]\d*)$/.test(step) ? Number(step) : Number.NaN,
-    });
+    const written = name ?? index ?? unquoted(quoted!);
+    if (written === undefined) return undefined;
+    path.push(stepTo(written));
   }
   return path.length === 0 ? undefined : path;
+}
+
+/** The step to a field of this name, or to the element of this number. */
+export function stepTo(name: string): Step {
+  const index = /^(?:0|[1-9]\d*)$/.test(name) ? Number(name) : Number.NaN;
+  return { name, bytes: Buffer.from(name), index };
 }
 
 function unquoted(text: string): string | undefined {
@@ -87,10 +90,19 @@ export function tokenAt(payload: Uint8Array, path: JsonPath, knownUtf8 = false):
   return scalarAt(payload, at);
 }
 
+/**
+ * The JSON of what is at `path`, as it stands in the message: of objects and lists as well, but not of null, which counts
+ * as nothing here too.
+ */
+export function jsonAt(payload: Uint8Array, path: JsonPath, knownUtf8 = false): string | undefined {
+  const at = placeOf(payload, path, knownUtf8);
+  return at < 0 || payload[at] === LOWER_N ? undefined : textOf(payload, at, endOfValue(payload, at));
+}
+
 /** Where the value at `path` starts, or -1. */
 function placeOf(payload: Uint8Array, path: JsonPath, knownUtf8: boolean): number {
   if (findJsonError(payload) >= 0 || (!knownUtf8 && !isUtf8(payload))) return -1;
-  let at = endOfSpace(payload, 0);
+  let at = startOf(payload);
   for (const step of path) {
     const byte = payload[at];
     if (byte === OPEN_OBJECT) at = memberAt(payload, at, step);
@@ -103,8 +115,28 @@ function placeOf(payload: Uint8Array, path: JsonPath, knownUtf8: boolean): numbe
 
 // The functions below rely on the payload being JSON.
 
+/** Where the message's value starts. */
+export function startOf(payload: Uint8Array): number {
+  return endOfSpace(payload, 0);
+}
+
+/** The characters of the string that starts at `at`. */
+export function stringAt(payload: Uint8Array, at: number): string {
+  return unquote(textOf(payload, at, endOfString(payload, at + 1)));
+}
+
+export function isNumberAt(payload: Uint8Array, at: number): boolean {
+  const byte = payload[at]!;
+  return byte === MINUS || (byte >= ZERO && byte <= NINE);
+}
+
+/** The number that starts at `at`, as it was sent. */
+export function numberAt(payload: Uint8Array, at: number): string {
+  return textOf(payload, at, endOfWord(payload, at));
+}
+
 /** Where the value of the object's field starts, or -1. */
-function memberAt(payload: Uint8Array, object: number, step: Step): number {
+export function memberAt(payload: Uint8Array, object: number, step: Step): number {
   let found = -1;
   let at = endOfSpace(payload, object + 1);
   while (payload[at] !== CLOSE_OBJECT) {
@@ -120,7 +152,7 @@ function memberAt(payload: Uint8Array, object: number, step: Step): number {
 }
 
 /** Where the list's element starts, or -1. */
-function elementAt(payload: Uint8Array, list: number, index: number): number {
+export function elementAt(payload: Uint8Array, list: number, index: number): number {
   let at = endOfSpace(payload, list + 1);
   if (Number.isNaN(index) || payload[at] === CLOSE_ARRAY) return -1;
   for (let passed = 0; passed < index; passed++) {
@@ -147,11 +179,10 @@ function isName(payload: Uint8Array, start: number, end: number, { name, bytes }
 
 function scalarAt(payload: Uint8Array, at: number): string | undefined {
   const byte = payload[at]!;
-  if (byte === QUOTE) return unquote(textOf(payload, at, endOfString(payload, at + 1)));
+  if (byte === QUOTE) return stringAt(payload, at);
   if (byte === LOWER_T) return 'true';
   if (byte === LOWER_F) return 'false';
-  if (byte !== MINUS && (byte < ZERO || byte > NINE)) return undefined;
-  return textOf(payload, at, endOfWord(payload, at));
+  return isNumberAt(payload, at) ? numberAt(payload, at) : undefined;
 }
 
 function endOfValue(payload: Uint8Array, start: number): number {

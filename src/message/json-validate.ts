@@ -131,6 +131,32 @@ export function describeJsonError(payload: Uint8Array, offset: number): string {
   return `not JSON: unexpected ${shown} at byte ${offset}`;
 }
 
+/**
+ * A payload with a 0 in place of each value that is nested too deeply, so that the rest of it can be read. It is JSON if
+ * the payload is, but for that.
+ */
+export function withoutDepths(payload: Uint8Array): Uint8Array {
+  const result = new Uint8Array(payload.length);
+  let length = 0;
+  let depth = 0;
+  for (let at = 0; at < payload.length; at++) {
+    const start = at;
+    const byte = payload[at]!;
+    if (byte === QUOTE) {
+      const end = endOfString(payload, at + 1, payload.length);
+      if (end < 0) return payload;
+      at = end - 1;
+    } else if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) {
+      if (++depth === MAX_JSON_DEPTH + 1) result[length++] = ZERO;
+    }
+    if (depth <= MAX_JSON_DEPTH) {
+      for (let copied = start; copied <= at; copied++) result[length++] = payload[copied]!;
+    }
+    if (byte === CLOSE_OBJECT || byte === CLOSE_ARRAY) depth--;
+  }
+  return result.subarray(0, length);
+}
+
 /** How many arrays and objects are open at `offset`; up to there it is JSON. */
 function depthAt(payload: Uint8Array, offset: number): number {
   let depth = 0;

@@ -1,5 +1,8 @@
 import { z } from 'zod';
-import { checkTemplate, Template, type TemplateNames, type TemplateValues } from '../component/template.ts';
+import { MessageTemplate, type MessageValues } from '../component/message-template.ts';
+import { checkTemplate, type TemplateNames } from '../component/template.ts';
+import { ExactNumber } from '../message/decimal.ts';
+import { compileContains } from '../message/json-contains.ts';
 
 /** A message to send: its payload, and whether it goes out as a binary frame. */
 export interface Outgoing {
@@ -12,42 +15,61 @@ export type OutgoingConfig = unknown;
 
 /** A field that holds a message to send; strings anywhere in it are templates over `names`. */
 export function outgoing(names: TemplateNames): z.ZodType {
-  return z.unknown().superRefine((value, context) => {
-    if (value === undefined || value === null) {
-      context.addIssue({
-        code: 'custom',
-        message: 'no message; expected text, { base64: … } or a JSON value',
-      });
-      return;
-    }
-    const base64 = base64Of(value);
-    if (
-      base64 !== undefined &&
-      !/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(base64)
-    ) {
-      context.addIssue({ code: 'custom', path: ['base64'], message: 'not base64 (RFC 4648 section 4)' });
-      return;
-    }
-    walkStrings(value, [], (text, path) => checkTemplate(text, names, context, path));
-  });
+  return z
+    .unknown()
+    .superRefine((value, context) => {
+      if (value === undefined || value === null) {
+        context.addIssue({
+          code: 'custom',
+          message: 'no message; expected text, { base64: … } or a JSON value',
+        });
+        return;
+      }
+      const base64 = base64Of(value);
+      if (
+        base64 !== undefined &&
+        !/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(base64)
+      ) {
+        context.addIssue({ code: 'custom', path: ['base64'], message: 'not base64 (RFC 4648 section 4)' });
+        return;
+      }
+      if (typeof value !== 'string') {
+        checkJson(value, [], context);
+        walkStrings(value, [], (text, path) => checkTemplate(text, names, context, path));
+        return;
+      }
+      try {
+        MessageTemplate.compile(value, names);
+      } catch (error) {
+        context.addIssue({ code: 'custom', message: (error as Error).message });
+      }
+    })
+    .meta({ exact: true });
+}
+
+/** Reports what a file can say and JSON cannot. */
+function checkJson(node: unknown, path: (string | number)[], context: z.RefinementCtx): void {
+  const fail = (message: string): void => context.addIssue({ code: 'custom', path, message });
+  if (typeof node === 'number' && !Number.isFinite(node)) return fail('not a number that JSON can write');
+  if (typeof node !== 'object' || node === null || node instanceof ExactNumber) return;
+  if (node instanceof Date) return fail('not JSON; expected a time in quotes');
+  const isList = Array.isArray(node);
+  for (const [key, each] of Object.entries(node))
+    checkJson(each, [...path, isList ? Number(key) : key], context);
 }
 
 /** Makes a function that gives the message with its templates filled in; that throws when one has no value. */
 export function compileOutgoing(
   value: OutgoingConfig,
   names: TemplateNames,
-): (values: TemplateValues) => Outgoing {
+): (values: MessageValues) => Outgoing {
   const base64 = base64Of(value);
   if (base64 !== undefined) {
     const payload = Buffer.from(base64, 'base64');
     return () => ({ payload, binary: true });
   }
-  if (typeof value === 'string') {
-    const text = Template.parse(value, names);
-    return (values) => ({ payload: text.render(values), binary: false });
-  }
-  const fill = compileValue(value, names);
-  return (values) => ({ payload: JSON.stringify(fill(values)), binary: false });
+  const message = MessageTemplate.compile(value, names);
+  return (values) => ({ payload: message.render(values), binary: false });
 }
 
 /**
@@ -55,32 +77,36 @@ export function compileOutgoing(
  * no template: what looks like one over `names`, the names of what is sent, is a mistake.
  */
 export function matcher(names: TemplateNames): z.ZodType {
-  return z.unknown().superRefine((value, context) => {
-    if (value === undefined || value === null || value === '') {
-      context.addIssue({
-        code: 'custom',
-        message: 'nothing to match; expected a part of the text, { regex: … } or a part of the JSON',
+  return z
+    .unknown()
+    .superRefine((value, context) => {
+      if (value === undefined || value === null || value === '') {
+        context.addIssue({
+          code: 'custom',
+          message: 'nothing to match; expected a part of the text, { regex: … } or a part of the JSON',
+        });
+        return;
+      }
+      checkJson(value, [], context);
+      walkStrings(value, [], (text, path) => {
+        const [, name] = /\{\{\s*([a-z_]+(?::(?!-))?)/.exec(text) ?? [];
+        if (name === undefined || !Object.hasOwn(names, name)) return;
+        const message = 'what is to match is not filled in; a {{…}} is for what is sent';
+        context.addIssue({ code: 'custom', path, message });
       });
-      return;
-    }
-    walkStrings(value, [], (text, path) => {
-      const [, name] = /\{\{\s*([a-z_]+(?::(?!-))?)/.exec(text) ?? [];
-      if (name === undefined || !Object.hasOwn(names, name)) return;
-      const message = 'what is to match is not filled in; a {{…}} is for what is sent';
-      context.addIssue({ code: 'custom', path, message });
-    });
-    const regex = regexOf(value);
-    if (regex === undefined) return;
-    try {
-      void new RegExp(regex, 'u');
-    } catch (error) {
-      context.addIssue({
-        code: 'custom',
-        path: ['regex'],
-        message: `not a regular expression: ${(error as Error).message}`,
-      });
-    }
-  });
+      const regex = regexOf(value);
+      if (regex === undefined) return;
+      try {
+        void new RegExp(regex, 'u');
+      } catch (error) {
+        context.addIssue({
+          code: 'custom',
+          path: ['regex'],
+          message: `not a regular expression: ${(error as Error).message}`,
+        });
+      }
+    })
+    .meta({ exact: true });
 }
 
 /** Whether a message is one. Never throws. */
@@ -104,16 +130,13 @@ function compileTest(value: unknown): (payload: Buffer) => boolean {
     const expression = new RegExp(regex, 'u');
     return (payload) => expression.test(payload.toString());
   }
+  const contains = compileContains(value);
   const needle = longestLiteral(value);
   const literal = needle === undefined ? undefined : Buffer.from(needle);
   return (payload) => {
     // Most messages are data: the literal tells them without a parse, unless it could be there in escapes.
     if (literal !== undefined && !payload.includes(literal) && !payload.includes(BACKSLASH)) return false;
-    try {
-      return contains(JSON.parse(payload.toString()), value);
-    } catch {
-      return false;
-    }
+    return contains(payload);
   };
 }
 
@@ -133,17 +156,8 @@ function longestLiteral(value: unknown): string | undefined {
   return plain.toSorted((a, b) => b.length - a.length)[0];
 }
 
-/** Whether `value` has everything that `part` has: objects by field, lists by place, the rest by equality. */
-function contains(value: unknown, part: unknown): boolean {
-  if (typeof part !== 'object' || part === null) return value === part;
-  if (typeof value !== 'object' || value === null || Array.isArray(value) !== Array.isArray(part))
-    return false;
-  return Object.entries(part).every(
-    ([key, each]) => Object.hasOwn(value, key) && contains((value as Record<string, unknown>)[key], each),
-  );
-}
-
-function base64Of(value: unknown): string | undefined {
+/** Of a binary message its base64. */
+export function base64Of(value: unknown): string | undefined {
   return onlyField(value, 'base64');
 }
 
@@ -170,19 +184,4 @@ export function walkStrings(
   const isList = Array.isArray(node);
   for (const [key, each] of Object.entries(node))
     walkStrings(each, [...path, isList ? Number(key) : key], visit);
-}
-
-/** Templates are filled in string by string, so that what is filled in can never change the message's structure. */
-function compileValue(node: unknown, names: TemplateNames): (values: TemplateValues) => unknown {
-  if (typeof node === 'string') {
-    const text = Template.parse(node, names);
-    return (values) => text.render(values);
-  }
-  if (typeof node !== 'object' || node === null) return () => node;
-  if (Array.isArray(node)) {
-    const items = node.map((each) => compileValue(each, names));
-    return (values) => items.map((fill) => fill(values));
-  }
-  const fields = Object.entries(node).map(([name, each]) => [name, compileValue(each, names)] as const);
-  return (values) => Object.fromEntries(fields.map(([name, fill]) => [name, fill(values)]));
 }

@@ -41,22 +41,8 @@ streams: [{ input: { type: websocket, url: "${server.url}" }, output: { type: dr
 
 /** Runs the command line on a terminal of its own; what it shows is on the lines of the tool. */
 function onTerminal(...args: string[]): Tool {
-  const script = `
-import os, pty, sys
-pid, fd = pty.fork()
-if pid == 0:
-    os.execv(sys.argv[1], sys.argv[1:])
-while True:
-    try:
-        data = os.read(fd, 65536)
-    except OSError:
-        break
-    if not data:
-        break
-    sys.stdout.buffer.write(data)
-    sys.stdout.flush()
-`;
-  return new Tool(requireTool('/usr/bin/python3'), ['-u', '-c', script, process.execPath, entry, ...args]);
+  const command = [process.execPath, entry, ...args].map((each) => `'${each}'`).join(' ');
+  return new Tool(requireTool('script'), ['-qec', command, '/dev/null']);
 }
 
 test.each([

@@ -82,16 +82,37 @@ describe('what is filled in', () => {
       [String.raw`{"n":"a\"b\\c\nü","s":"a\"b\\c\nü"}`],
     ],
     [
-      'in an object it is always text, and can change nothing around it',
+      'in an object it keeps its type where it is a whole string, and can change nothing around it',
       'data.id',
-      '{ type: ack, ids: ["{{id}}", 1], "n{{{{o": "seq {{sequence}}" }',
+      '{ type: ack, ids: ["{{id}}", 1], "n{{o": "seq {{sequence}}", s: "{{sequence}}" }',
       [String.raw`{"data":{"id":"x\",\"type\":\"evil"}}`, '{"data":{"id":7}}'],
       [
-        String.raw`{"type":"ack","ids":["x\",\"type\":\"evil",1],"n{{o":"seq 1"}`,
-        '{"type":"ack","ids":["7",1],"n{{o":"seq 2"}',
+        String.raw`{"type":"ack","ids":["x\",\"type\":\"evil",1],"n{{o":"seq 1","s":1}`,
+        '{"type":"ack","ids":[7,1],"n{{o":"seq 2","s":2}',
       ],
     ],
     ['text that is no JSON gets it as it is', 'id', `'ACK {{id}}'`, [String.raw`{"id":"a\"b"}`], ['ACK a"b']],
+    [
+      'in text that is no JSON it stays on its line',
+      'id',
+      `'ACK {{id}}'`,
+      [String.raw`{"id":"1\nACK 2\r\u0085\u2028\u001b3"}`],
+      [String.raw`ACK 1\nACK 2\r\u0085\u2028\u001b3`],
+    ],
+    [
+      'behind the digits of Socket.IO the rest is JSON',
+      'id',
+      `'43{{sequence}}["ack",{{id}},"{{id}}"]'`,
+      [String.raw`{"id":"a\"]"}`],
+      [String.raw`431["ack","a\"]","a\"]"]`],
+    ],
+    [
+      'a default is JSON where the quotes are left out',
+      'id',
+      `'[{{id:-0}},{{id:-none}},"{{id:-0}}"]'`,
+      ['{}'],
+      ['[0,"none","0"]'],
+    ],
     ['the id alone is no JSON', 'id', `'{{id}}'`, [String.raw`{"id":"a"}`], ['a']],
     ['a default where there is no id', 'id', `'{"ack":"{{id:-none}}"}'`, ['{}'], ['{"ack":"none"}']],
   ];
@@ -168,6 +189,18 @@ describe('a message that is rejected', () => {
     await one.count(2);
     await one.roundTrip();
     expect(one.replies).toEqual(['{"ack":"a"}', '{"ack":"c"}']);
+  });
+
+  test('with its id, also where it is nested too deeply to be taken', async () => {
+    const run = await startEngine(server(withReject, errors, json));
+    const one = await sender(run);
+    const deep = `${'[{"x":'.repeat(400)}1${'}]'.repeat(400)}`;
+    await send(one.client, `{"a":"]\\"","b":${deep},"id":"i\\"d","c":[${deep}]}`, '{"id":"b"}');
+    await one.count(2);
+    expect(one.replies.map((reply) => JSON.parse(reply) as unknown)).toEqual([
+      { nack: 'i"d', code: 'MILLRACE_CODEC_INVALID_JSON', reason: expect.any(String) as string },
+      { ack: 'b' },
+    ]);
   });
 
   test('by its number, where the id cannot be read', async () => {

@@ -107,7 +107,7 @@ test('application pings are answered, also before on_open is done, and are no da
   const peer = await server.peer(0);
   peer.socket.write(frame('text', '{"op":"ping","id":1}'));
   const [early] = await peer.count(1);
-  expect(JSON.parse(early!)).toEqual({ op: 'pong', at: expect.stringMatching(/^\d{10}$/) as string });
+  expect(early).toMatch(/^\{"op":"pong","at":\d{10}\}$/);
   peer.socket.write(
     Buffer.concat(['go', 'are you there?', 'data', '{"op":"pong"}'].map((text) => frame('text', text))),
   );

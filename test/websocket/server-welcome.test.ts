@@ -56,8 +56,8 @@ describe('welcome', () => {
     const [text] = await peer.count(1);
     expect(JSON.parse(text!)).toEqual({
       hello: name,
-      time: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/),
-      list: [1, expect.stringMatching(/^\d{10}$/), null],
+      time: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/) as string,
+      list: [1, expect.any(Number) as number, null],
     });
   });
 

@@ -1,13 +1,15 @@
+import type { Form, MessageValues } from '../../component/message-template.ts';
 import { createAck } from '../../message/ack.ts';
 import type { Batch } from '../../message/batch.ts';
 import { parseJsonPath, textAt, tokenAt, type JsonPath } from '../../message/json-path.ts';
+import { withoutDepths } from '../../message/json-validate.ts';
 import type { ComponentEvents } from '../../telemetry/events.ts';
 import type { Session } from '../session.ts';
 import type { AckConfig } from './fields.ts';
 import { Frames } from './frames.ts';
 import { Ledger, ledgerOf } from './ledger.ts';
 import { Replies } from './replies.ts';
-import { compileReply, rejectReplyNames, replyNames, type Reply, type ReplyValues } from './reply.ts';
+import { compileReply, rejectReplyNames, replyNames, type Reply } from './reply.ts';
 
 /** A reply for several messages has the ids of at most so many. */
 const MAX_IDS = 1000;
@@ -96,8 +98,8 @@ export class Acknowledger {
         if (this.#rejected(replies, ledger, number, payloads[index]!, utf8)) continue;
         replies.add(
           this.#reply,
-          this.#reply.render((name, token) =>
-            name === 'sequence' ? String(number) : this.#idOf(payloads[index]!, number, utf8, token),
+          this.#reply.render((name, _, form) =>
+            name === 'sequence' ? String(number) : this.#idOf(payloads[index]!, number, utf8, form),
           ),
         );
       }
@@ -124,7 +126,7 @@ export class Acknowledger {
         if (this.#rejected(replies, ledger, number, payloads[index]!, utf8)) continue;
         count++;
         if (!wantsIds) continue;
-        const id = this.#idOf(payloads[index]!, number, utf8, true);
+        const id = this.#idOf(payloads[index]!, number, utf8, 'value');
         if (id === undefined) {
           replies.withoutId++;
           continue;
@@ -160,18 +162,22 @@ export class Acknowledger {
     if (error === undefined) return false;
     const reply = this.#rejectReply;
     if (reply === undefined) return true;
-    const values: ReplyValues = (name, token) => {
-      if (name === 'id') return this.#idOf(payload, number, utf8, token);
+    const values: MessageValues = (name, _, form) => {
+      if (name === 'id') {
+        return (
+          this.#idOf(payload, number, utf8, form) ?? this.#idOf(withoutDepths(payload), number, utf8, form)
+        );
+      }
       if (name === 'sequence') return String(number);
       const text = name === 'code' ? error.code : error.told;
-      return token ? JSON.stringify(text) : text;
+      return form === 'text' ? text : JSON.stringify(text);
     };
     replies.add(reply, reply.render(values));
     return true;
   }
 
-  #idOf(payload: Uint8Array, number: number, utf8: boolean, token: boolean): string | undefined {
+  #idOf(payload: Uint8Array, number: number, utf8: boolean, form: Form): string | undefined {
     if (this.#path === undefined) return String(number);
-    return token ? tokenAt(payload, this.#path, utf8) : textAt(payload, this.#path, utf8);
+    return form === 'text' ? textAt(payload, this.#path, utf8) : tokenAt(payload, this.#path, utf8);
   }
 }

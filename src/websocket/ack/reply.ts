@@ -1,5 +1,6 @@
-import { Template, type TemplateNames } from '../../component/template.ts';
-import { compileOutgoing, type OutgoingConfig } from '../messages.ts';
+import { MessageTemplate, type MessageValues } from '../../component/message-template.ts';
+import type { TemplateNames } from '../../component/template.ts';
+import { base64Of, type OutgoingConfig } from '../messages.ts';
 
 /** What `{{…}}` may name in the reply to a message that is confirmed. */
 export const replyNames: TemplateNames = {
@@ -16,86 +17,24 @@ export const rejectReplyNames: TemplateNames = {
   reason: 'one sentence that says what the code means',
 };
 
-/**
- * The value of a name, or undefined when there is none. `token` asks for it as JSON has it, a string with its quotes;
- * otherwise it is plain text.
- */
-export type ReplyValues = (name: string, token: boolean) => string | undefined;
-
 /** A reply, ready to be filled in. */
 export interface Reply {
   readonly binary: boolean;
   readonly uses: ReadonlySet<string>;
-  /** The names that stand inside a JSON string. */
+  /** The names that stand where they can only be text or one value. */
   readonly quoted: ReadonlySet<string>;
   /** Undefined when a name in it has neither a value nor a default. */
-  render(values: ReplyValues): string | Buffer | undefined;
+  render(values: MessageValues): string | Buffer | undefined;
 }
 
-/** Stands where something is filled in; no text has it. */
-const MARK = '\0';
-
-/**
- * A reply of JSON stays JSON whatever is filled in: what stands inside quotes is escaped, what stands outside of them is
- * a JSON value of its own. Any other text gets what is filled in as it is.
- * @throws Error when a template in it is wrong
- */
+/** @throws Error when a template in it is wrong */
 export function compileReply(config: OutgoingConfig, names: TemplateNames): Reply {
-  const fixed = binaryOf(config, names);
-  if (fixed !== undefined) return fixed;
-  const template = Template.parse(typeof config === 'string' ? config : JSON.stringify(config), names);
-  const places: string[] = [];
-  const marked = template.render((name) => {
-    places.push(name);
-    return MARK;
-  });
-  const inside = isJson(marked) ? placesInside(marked) : undefined;
-  return {
-    binary: false,
-    uses: new Set(places),
-    quoted: new Set(places.filter((_, place) => inside?.[place] === true)),
-    render(values) {
-      let place = 0;
-      return template.tryRender((name) => {
-        const where = inside?.[place++];
-        const value = values(name, where === false);
-        return where === true && value !== undefined ? escaped(value) : value;
-      });
-    },
-  };
-}
-
-function binaryOf(config: OutgoingConfig, names: TemplateNames): Reply | undefined {
-  if (typeof config === 'string') return undefined;
-  const { payload, binary } = compileOutgoing(config, names)(() => '');
-  return binary ? { binary, uses: new Set(), quoted: new Set(), render: () => payload } : undefined;
-}
-
-/** Whether the text is an object, a list or a string; something else is more likely to be meant as text. */
-function isJson(marked: string): boolean {
-  if (!/^\s*[[{"]/.test(marked)) return false;
-  try {
-    JSON.parse(marked.replaceAll(MARK, '0'));
-    return true;
-  } catch {
-    return false;
+  const base64 = base64Of(config);
+  if (base64 !== undefined) {
+    const payload = Buffer.from(base64, 'base64');
+    return { binary: true, uses: new Set(), quoted: new Set(), render: () => payload };
   }
-}
-
-/** For each place of JSON text whether it is inside a string. */
-function placesInside(marked: string): boolean[] {
-  const places: boolean[] = [];
-  let inside = false;
-  for (let at = 0; at < marked.length; at++) {
-    const character = marked[at];
-    if (character === MARK) places.push(inside);
-    else if (character === '"') inside = !inside;
-    else if (character === '\\') at++;
-  }
-  return places;
-}
-
-/** The text as it stands inside the quotes of a JSON string. */
-function escaped(text: string): string {
-  return JSON.stringify(text).slice(1, -1);
+  const template = MessageTemplate.compile(config, names);
+  const { uses, quoted } = template;
+  return { binary: false, uses, quoted, render: (values) => template.tryRender(values) };
 }

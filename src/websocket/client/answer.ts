@@ -1,6 +1,7 @@
 import type { z } from 'zod';
-import { Template, type TemplateNames, type TemplateValues } from '../../component/template.ts';
-import { parseJsonPath, textAt } from '../../message/json-path.ts';
+import type { MessageValues } from '../../component/message-template.ts';
+import { Template, type TemplateNames } from '../../component/template.ts';
+import { jsonAt, parseJsonPath, textAt } from '../../message/json-path.ts';
 import { outgoing, walkStrings } from '../messages.ts';
 import { attemptNames } from './values.ts';
 
@@ -11,10 +12,12 @@ export const answerNames: TemplateNames = {
 };
 
 /** The values of an attempt, and those of the message that is answered. */
-export function answerValues(values: TemplateValues, payload: Buffer): TemplateValues {
-  // Pings are rare: the path is not worth keeping.
-  return (name, argument = '') =>
-    name === 'json' ? textAt(payload, parseJsonPath(argument)!) : values(name, argument);
+export function answerValues(values: MessageValues, payload: Buffer): MessageValues {
+  return (name, argument = '', form) => {
+    if (name !== 'json') return values(name, argument, form);
+    // Pings are rare: the path is not worth keeping.
+    return (form === 'text' ? textAt : jsonAt)(payload, parseJsonPath(argument)!);
+  };
 }
 
 /** A field that holds an answer. */

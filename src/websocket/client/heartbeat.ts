@@ -1,3 +1,4 @@
+import { messageValues, type MessageValues } from '../../component/message-template.ts';
 import type { TemplateValues } from '../../component/template.ts';
 import { errorMessage } from '../../errors.ts';
 import type { ComponentEvents } from '../../telemetry/events.ts';
@@ -16,12 +17,12 @@ const INTERVAL = 30_000;
 const ENOUGH_WAITING = 64 * 1024;
 
 interface Plan {
-  readonly send: ((values: TemplateValues) => Outgoing) | undefined;
+  readonly send: ((values: MessageValues) => Outgoing) | undefined;
   readonly interval: number;
   readonly timeout: number | undefined;
   readonly silence: number | undefined;
   readonly ignore: readonly Match[];
-  readonly replies: readonly { readonly match: Match; readonly send: (values: TemplateValues) => Outgoing }[];
+  readonly replies: readonly { readonly match: Match; readonly send: (values: MessageValues) => Outgoing }[];
 }
 
 /** What `heartbeat` asks for, on every connection of a client. */
@@ -59,7 +60,7 @@ export class Heartbeats {
   attach(session: Session, values: TemplateValues): Heartbeat {
     const current: TemplateValues = (name, argument) =>
       name === 'cursor' ? this.#cursor() : values(name, argument);
-    return new Heartbeat(session, this.#plan, current, this.#events);
+    return new Heartbeat(session, this.#plan, messageValues(current), this.#events);
   }
 }
 
@@ -67,7 +68,7 @@ export class Heartbeats {
 export class Heartbeat {
   readonly #session: Session;
   readonly #plan: Plan;
-  readonly #values: TemplateValues;
+  readonly #values: MessageValues;
   readonly #events: ComponentEvents;
   /** How often it looks: often enough to see that the connection was not read for a while. */
   readonly #step: number;
@@ -82,7 +83,7 @@ export class Heartbeat {
   #askedAt: number | undefined;
   #toldMistake = false;
 
-  constructor(session: Session, plan: Plan, values: TemplateValues, events: ComponentEvents) {
+  constructor(session: Session, plan: Plan, values: MessageValues, events: ComponentEvents) {
     this.#session = session;
     this.#plan = plan;
     this.#values = values;
@@ -160,7 +161,7 @@ export class Heartbeat {
     this.#nextSend = Infinity;
   }
 
-  #send(field: string, render: (values: TemplateValues) => Outgoing, values: TemplateValues): void {
+  #send(field: string, render: (values: MessageValues) => Outgoing, values: MessageValues): void {
     const { socket } = this.#session;
     if (socket.readyState !== socket.OPEN || socket.bufferedAmount > ENOUGH_WAITING) return;
     try {

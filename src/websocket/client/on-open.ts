@@ -1,3 +1,4 @@
+import { messageValues, type MessageValues } from '../../component/message-template.ts';
 import type { TemplateValues } from '../../component/template.ts';
 import { NotConnectedError, errorMessage } from '../../errors.ts';
 import { compileMatcher, compileOutgoing, type Match, type Outgoing } from '../messages.ts';
@@ -17,7 +18,7 @@ const CLOSE_GRACE = 1_000;
 const LONGEST_QUOTE = 200;
 
 export type Step =
-  | { readonly field: string; readonly send: (values: TemplateValues) => Outgoing }
+  | { readonly field: string; readonly send: (values: MessageValues) => Outgoing }
   | {
       readonly field: string;
       readonly expect: Match;
@@ -49,7 +50,8 @@ export interface StepsContext {
  * @throws NotConnectedError that names the step, when the connection has closed; the signal's reason at once
  */
 export function runSteps(steps: readonly Step[], session: Session, context: StepsContext): Promise<void> {
-  const { shown, values, secrets, signal, reconnect } = context;
+  const { shown, secrets, signal, reconnect } = context;
+  const values = messageValues(context.values);
   const { socket, intercepts } = session;
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   let at = 0;

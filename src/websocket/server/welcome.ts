@@ -1,3 +1,4 @@
+import { messageValues } from '../../component/message-template.ts';
 import type { TemplateValues } from '../../component/template.ts';
 import { errorMessage } from '../../errors.ts';
 import type { ComponentEvents } from '../../telemetry/events.ts';
@@ -16,7 +17,7 @@ export function compileWelcome(
   let told = false;
   return (session) => {
     try {
-      const { payload, binary } = message(valuesOf(session));
+      const { payload, binary } = message(messageValues(valuesOf(session)));
       (session.dialect ?? session).send(payload, binary);
     } catch (error) {
       // Which metadata there is depends on the client, so this is no reason to turn it away.
