@@ -81,6 +81,7 @@ export class Batch {
   readonly intake: Intake | undefined;
   readonly length: number;
   #payloads: readonly Uint8Array[] | undefined;
+  readonly #sent: readonly Uint8Array[] | undefined;
   readonly #lines: JsonLines | undefined;
   #bytes: number | undefined;
 
@@ -91,6 +92,8 @@ export class Batch {
       format?: Format;
       ack?: Ack;
       intake?: Intake | undefined;
+      /** What each message was as its sender sent it, where that is known and is something else. */
+      sent?: readonly Uint8Array[] | undefined;
     } = {},
   ) {
     if ('data' in content) this.#lines = content;
@@ -100,11 +103,17 @@ export class Batch {
     this.format = options.format ?? 'bytes';
     this.ack = options.ack ?? noAck;
     this.intake = options.intake;
+    this.#sent = options.sent;
   }
 
   get payloads(): readonly Uint8Array[] {
     this.#payloads ??= splitLines(this.#lines!.data);
     return this.#payloads;
+  }
+
+  /** Each message as its sender sent it; the payloads where they are that, or where a row came of many messages. */
+  get sent(): readonly Uint8Array[] {
+    return this.#sent ?? this.payloads;
   }
 
   /** Sum of the payloads' lengths. */
@@ -126,19 +135,21 @@ export class Batch {
   /** The same messages with another ack. */
   withAck(ack: Ack): Batch {
     const { runs, format, intake } = this;
-    return new Batch(this.#lines ?? this.payloads, { runs, format, ack, intake });
+    return new Batch(this.#lines ?? this.payloads, { runs, format, ack, intake, sent: this.#sent });
   }
 
   /** The same messages, with more for the engine to know. */
   withIntake(more: Intake): Batch {
     const { runs, format, ack, intake } = this;
-    return new Batch(this.#lines ?? this.payloads, { runs, format, ack, intake: { ...intake, ...more } });
+    const options = { runs, format, ack, intake: { ...intake, ...more }, sent: this.#sent };
+    return new Batch(this.#lines ?? this.payloads, options);
   }
 
   /** The same messages (same number, same order) with other payloads or another format; the ack stays. */
   withPayloads(payloads: readonly Uint8Array[], format: Format): Batch {
     const { runs, ack, intake } = this;
-    return new Batch(payloads, { runs, format, ack, intake });
+    const sent = this.#sent ?? (payloads === this.#payloads ? undefined : this.payloads);
+    return new Batch(payloads, { runs, format, ack, intake, sent });
   }
 
   withFormat(format: Format): Batch {
@@ -148,6 +159,7 @@ export class Batch {
   /** The messages at `indices` (ascending). The ack stays the whole batch's. */
   select(indices: readonly number[]): Batch {
     const payloads: Uint8Array[] = [];
+    const sent: Uint8Array[] | undefined = this.#sent && [];
     const runs: Run[] = [];
     let at = 0;
     let previous = -2;
@@ -161,10 +173,11 @@ export class Batch {
         runs.push({ ...run, start: payloads.length, sequence });
       }
       payloads.push(this.payloads[index]!);
+      sent?.push(this.#sent![index]!);
       previous = index;
     }
     const { format, ack, intake } = this;
-    return new Batch(payloads, { runs, format, ack, intake });
+    return new Batch(payloads, { runs, format, ack, intake, sent });
   }
 
   /** All messages but those at `indices` (ascending). */
@@ -210,7 +223,9 @@ export function concatBatches(batches: readonly Batch[], ack: Ack): Batch {
     for (const run of batch.runs) runs.push({ ...run, start: payloads.length + run.start });
     for (const payload of batch.payloads) payloads.push(payload);
   }
-  return new Batch(payloads, { runs, format, ack });
+  const changed = batches.some((batch) => batch.sent !== batch.payloads);
+  const sent = changed ? batches.flatMap((batch) => batch.sent) : undefined;
+  return new Batch(payloads, { runs, format, ack, sent });
 }
 
 /** Microseconds since the epoch, UTC; follows the system clock, and is finer than its milliseconds between steps. */

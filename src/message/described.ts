@@ -1,10 +1,14 @@
 import { isUtf8 } from 'node:buffer';
 import type { Metadata } from './batch.ts';
 
-/** A message as a JSON object, with nothing of it lost: what dead letters and exports are made of. */
-export interface DescribedMessage {
+/** A payload as a JSON object, with nothing of it lost. */
+export interface DescribedPayload {
   readonly payload: string;
   readonly encoding: 'utf8' | 'base64';
+}
+
+/** A message as a JSON object: what dead letters and exports are made of. */
+export interface DescribedMessage extends DescribedPayload {
   readonly metadata: {
     readonly __meta_source: string;
     readonly __meta_ingest_time: string;
@@ -12,11 +16,14 @@ export interface DescribedMessage {
   };
 }
 
-export function describeMessage(payload: Uint8Array, metadata: Metadata): DescribedMessage {
+export function describePayload(payload: Uint8Array): DescribedPayload {
   const encoding = isUtf8(payload) ? 'utf8' : 'base64';
+  return { payload: Buffer.from(payload).toString(encoding), encoding };
+}
+
+export function describeMessage(payload: Uint8Array, metadata: Metadata): DescribedMessage {
   return {
-    payload: Buffer.from(payload).toString(encoding),
-    encoding,
+    ...describePayload(payload),
     metadata: {
       __meta_source: metadata.source,
       __meta_ingest_time: microsToIso(metadata.ingestTime),

@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { Rejection } from '../errors.ts';
-import type { Batch, Intake, Metadata } from '../message/batch.ts';
-import { describeMessage } from '../message/described.ts';
+import { Batch, type Intake } from '../message/batch.ts';
+import { describeMessage, describePayload } from '../message/described.ts';
 import type { Stage, StreamEvents } from '../telemetry/events.ts';
 import type { Sink } from './sink.ts';
 
@@ -37,14 +37,14 @@ export class DeadLetters {
     if (rejections.length === 0) return;
     const sorted = rejections.toSorted((a, b) => a.index - b.index);
     for (const { index, error } of sorted) {
-      const payload = this.#sink === undefined ? (): string => printable(batch.payloads[index]!) : undefined;
+      const payload = this.#sink === undefined ? (): string => printable(batch.sent[index]!) : undefined;
       this.#events.messageRejected(stage, error, batch.runAt(index).origin.ext, payload);
     }
     const sink = this.#sink;
     if (sink === undefined) return tellRejected({ batch, rejections });
     const rejected = batch.select(sorted.map(({ index }) => index));
     const letters = sorted.map((rejection, place) =>
-      deadLetter(rejected.payloads[place]!, rejected.metadata(place), {
+      deadLetter(rejected, place, {
         code: rejection.error.code,
         stage,
         ...(sink.toClients
@@ -53,7 +53,8 @@ export class DeadLetters {
       }),
     );
     const ack = batch.ack.fork();
-    const letterBatch = rejected.withPayloads(letters, 'json').withAck(ack);
+    const { runs, intake } = rejected;
+    const letterBatch = new Batch(letters, { runs, format: 'json', ack, intake });
     this.#tail = this.#tail.then(async () => {
       try {
         await sink.write(letterBatch, this.#signal);
@@ -85,9 +86,15 @@ export function tellRejected(rejected: Intake['rejected']): void {
   }
 }
 
-function deadLetter(payload: Uint8Array, metadata: Metadata, error: object): Uint8Array {
-  const time = new Date().toISOString();
-  return Buffer.from(JSON.stringify({ ...describeMessage(payload, metadata), error: { ...error, time } }));
+/** What the sender sent, and what had become of it when it was rejected. */
+function deadLetter(batch: Batch, index: number, error: object): Uint8Array {
+  const [sent, payload] = [batch.sent[index]!, batch.payloads[index]!];
+  const letter = {
+    ...describeMessage(sent, batch.metadata(index)),
+    ...(Buffer.compare(sent, payload) !== 0 && { processed: describePayload(payload) }),
+    error: { ...error, time: new Date().toISOString() },
+  };
+  return Buffer.from(JSON.stringify(letter));
 }
 
 function printable(payload: Uint8Array): string {

@@ -64,14 +64,20 @@ export function readResult(chunk: DuckDBDataChunk, batch: Batch, result: Result)
   if (result === 'numbers') {
     const numbers = numbersIn(bytesAt(chunk, 1));
     const payloads = numbers.map((index) => asObject(batch.payloads[index]!, batch.format));
-    return new Batch(payloads, { runs: runsOf(batch, numbers), format: 'json', ack });
+    const sent = sentOf(batch, numbers);
+    return new Batch(payloads, { runs: runsOf(batch, numbers), format: 'json', ack, sent });
   }
   const data = withoutNaN(bytesAt(chunk, 1));
   let runs: Run[];
+  let sent: Uint8Array[] | undefined;
   if (result === 'rows') runs = [commonRun(batch)];
   else if (result === 'rows and metadata') runs = liftedRuns(bytesAt(chunk, 2), commonRun(batch));
-  else runs = runsOf(batch, numbersIn(bytesAt(chunk, 2)));
-  return new Batch({ data, length }, { runs, format: 'json', ack });
+  else {
+    const numbers = numbersIn(bytesAt(chunk, 2));
+    runs = runsOf(batch, numbers);
+    sent = sentOf(batch, numbers);
+  }
+  return new Batch({ data, length }, { runs, format: 'json', ack, sent });
 }
 
 function bytesAt(chunk: DuckDBDataChunk, column: number): Buffer {
@@ -81,6 +87,11 @@ function bytesAt(chunk: DuckDBDataChunk, column: number): Buffer {
 
 function numbersIn(text: Buffer): number[] {
   return text.toString().split(',').map(Number);
+}
+
+/** What the senders of the messages with these numbers sent. */
+function sentOf({ sent }: Batch, numbers: readonly number[]): Uint8Array[] {
+  return numbers.map((index) => sent[index]!);
 }
 
 /** The runs of the messages with these numbers, in that order. */

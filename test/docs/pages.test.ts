@@ -86,6 +86,17 @@ test('every link to a file or a heading leads somewhere', () => {
   expect(broken).toEqual([]);
 });
 
+test('every test that a page names exists', () => {
+  const named = pages().flatMap((page) =>
+    Array.from(readPage(page).matchAll(/`(test\/[\w./-]+\.test\.ts)`/g), ([, path]) => ({
+      page,
+      path: path!,
+    })),
+  );
+  expect(named.length).toBeGreaterThan(10);
+  expect(named.filter(({ path }) => !existsSync(join(root, path)))).toEqual([]);
+});
+
 test('every example that a page names exists', () => {
   const named = pages().flatMap((page) =>
     Array.from(readPage(page).matchAll(/(?<!test\/)\bexamples\/[\w./-]+\.\w+/g), ([path]) => ({

@@ -1,19 +1,33 @@
 import { execFile } from 'node:child_process';
-import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  cpSync,
+  existsSync,
+  globSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { beforeAll, expect, test } from 'vitest';
+import { withoutBlocks } from '../docs/pages.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 const run = promisify(execFile);
 const root = new URL('../..', import.meta.url).pathname;
 const dir = tempDir();
 const app = join(dir.path, 'app');
+const installed = join(app, 'node_modules/millrace');
 
 /** The environment of a user's shell: none of what npm sets for the scripts that it runs. */
 function cleanEnv(): NodeJS.ProcessEnv {
   return Object.fromEntries(
-    Object.entries(process.env).filter(([name]) => !/^(npm_|NODE_|INIT_CWD|VITEST)/i.test(name)),
+    Object.entries(process.env).filter(
+      // Authorities of the user's own stay: a registry may need them.
+      ([name]) => name === 'NODE_EXTRA_CA_CERTS' || !/^(npm_|NODE_|INIT_CWD|VITEST)/i.test(name),
+    ),
   );
 }
 
@@ -37,9 +51,56 @@ beforeAll(async () => {
   });
 }, 180_000);
 
-test('the package has what it needs to run, and nothing of how it is made', () => {
-  const files = readdirSync(join(app, 'node_modules/millrace')).toSorted();
-  expect(files).toEqual(['CHANGELOG.md', 'LICENSE', 'README.md', 'bin', 'dist', 'examples', 'package.json']);
+test('the package has what it needs to run and to be read, and nothing of how it is made', () => {
+  expect(readdirSync(installed).toSorted()).toEqual([
+    'CHANGELOG.md',
+    'LICENSE',
+    'README.md',
+    'SECURITY.md',
+    'bench',
+    'bin',
+    'dist',
+    'docs',
+    'examples',
+    'package.json',
+    'src',
+  ]);
+  expect(readdirSync(join(installed, 'bench'))).toEqual(['README.md']);
+});
+
+test('what its pages and source maps name is in it', () => {
+  const dangling: string[] = [];
+  const see = (file: string, target: string): void => {
+    if (!existsSync(join(installed, dirname(file), target))) dangling.push(`${file}: ${target}`);
+  };
+  for (const page of globSync('**/*.md', { cwd: installed })) {
+    const text = readFileSync(join(installed, page), 'utf8');
+    for (const [, target] of withoutBlocks(text).matchAll(/\]\(([^)\s#]+)[^)]*\)/g))
+      if (!/^[a-z]+:/.test(target!)) see(page, target!);
+  }
+  const maps = globSync('dist/**/*.map', { cwd: installed });
+  expect(maps.length).toBeGreaterThan(100);
+  for (const map of maps) {
+    const { sources } = JSON.parse(readFileSync(join(installed, map), 'utf8')) as { sources: string[] };
+    for (const source of sources) see(map, source);
+  }
+  expect(dangling).toEqual([]);
+});
+
+test('an install resolves to what was tested', () => {
+  const manifest = (path: string) =>
+    JSON.parse(readFileSync(join(path, 'package.json'), 'utf8')) as {
+      version: string;
+      dependencies: Record<string, string>;
+    };
+  const { dependencies } = manifest(installed);
+  for (const [name, version] of Object.entries(dependencies)) {
+    const path = join('node_modules', name);
+    expect([manifest(join(app, path)).version, manifest(join(root, path)).version], name).toEqual([
+      version,
+      version,
+    ]);
+  }
 });
 
 test('npx millrace runs in an empty folder', async () => {

@@ -74,7 +74,7 @@ export class Admission {
   admit(request: IncomingMessage): Admitted | Refused | Promise<Admitted | Refused> {
     const address = this.addressOf(request);
     if (!this.#origins.allows(request)) {
-      const cause = `the origin ${(request.headers.origin ?? '').slice(0, 200)} is not allowed`;
+      const cause = `the origin ${(request.headers.origin ?? '').slice(0, 200)} is not allowed; allowed_origins names those that are`;
       return { address, status: 403, reason: 'this origin is not allowed', cause };
     }
     if (this.#auth === undefined) return { address, ext: {}, expires: undefined };

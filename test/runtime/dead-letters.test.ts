@@ -1,0 +1,69 @@
+import { expect, test } from 'vitest';
+import { startEngine } from '../support/engine.ts';
+import { connectClient, send } from '../support/peers.ts';
+
+/** The dead letters of messages that a client sends to a stream with these processors. */
+async function lettersOf(
+  processors: string,
+  messages: readonly (string | Uint8Array)[],
+  count: number,
+  more = '',
+) {
+  const run = await startEngine(`
+streams:
+  - input: { type: websocket, mode: server, host: 127.0.0.1, port: 0, path: /in${more} }
+    pipeline: { processors: [${processors}] }
+    output: { type: collect }
+    error_output: { type: collect, name: letters }`);
+  await send(await connectClient(await run.url()), ...messages);
+  const texts = await run.output('letters').count(count);
+  return texts.map(
+    (text) => JSON.parse(text) as { payload: string; processed?: object; error: { stage: string } },
+  );
+}
+
+const codec = ', codec: { type: json }';
+const project = '{ type: sql, query: "SELECT *, upper(a) AS b FROM flow WHERE id > 1" }';
+const convert = '{ type: sql, query: "SELECT id, b::INT AS a FROM flow" }';
+
+test('a dead letter of a second processor holds what was sent, and beside it what the first had made of it', async () => {
+  const sent = [
+    '{"id":1,"a":"7"}',
+    '{"id":2,"a":"x", "more":[1.10]}',
+    '{"id":3,"a":"8"}',
+    '{"id":4,"a":"y"}',
+  ];
+  const letters = await lettersOf(`${project}, ${convert}`, sent, 2, codec);
+  expect(letters).toMatchObject([
+    { payload: sent[1], encoding: 'utf8', processed: { payload: '{"id":2,"a":"X"}', encoding: 'utf8' } },
+    { payload: sent[3], encoding: 'utf8', processed: { payload: '{"id":4,"a":"Y"}', encoding: 'utf8' } },
+  ]);
+});
+
+test('so does one of a third, behind processors that put batches together and leave fields out', async () => {
+  const processors = `${project}, { type: batch, count: 2, timeout_ms: 50 }, { type: arrow_to_json, fields_to_include: [a] }, { type: sql, query: "SELECT a::INT AS a FROM flow" }`;
+  const sent = ['{"id":2,"a":"x"}', '{"id":3,"a":"8"}'];
+  const [letter] = await lettersOf(processors, sent, 1, codec);
+  expect(letter).toMatchObject({ payload: sent[0], processed: { payload: '{"a":"X"}' } });
+});
+
+test('one of the first processor, or of a codec, has nothing beside it', async () => {
+  const [letter] = await lettersOf(convert, ['{"id":1,"a":"x"}'], 1, codec);
+  expect(letter).toMatchObject({ payload: '{"id":1,"a":"x"}', error: { stage: 'processor' } });
+  expect(letter).not.toHaveProperty('processed');
+  const [broken] = await lettersOf(convert, [Buffer.from([0xff])], 1, codec);
+  expect(broken).toMatchObject({ payload: '/w==', encoding: 'base64', error: { stage: 'codec' } });
+  expect(broken).not.toHaveProperty('processed');
+});
+
+test('a row that came of many messages is the payload itself', async () => {
+  const sum = '{ type: sql, query: "SELECT string_agg(a, \'\' ORDER BY a) AS a FROM flow" }';
+  const [letter] = await lettersOf(
+    `{ type: batch, count: 2, timeout_ms: 60000 }, ${sum}, { type: sql, query: "SELECT a::INT AS a FROM flow" }`,
+    ['{"a":"x"}', '{"a":"y"}'],
+    1,
+    codec,
+  );
+  expect(letter).toMatchObject({ payload: '{"a":"xy"}' });
+  expect(letter).not.toHaveProperty('processed');
+});
