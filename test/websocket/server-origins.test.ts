@@ -49,7 +49,9 @@ test('by default a page of the same host and port may connect, and who sends no 
   for (const origin of refused) expect([origin, await statusFrom(url, origin)]).toEqual([origin, 403]);
   expect(await run.metric('millrace_connections_refused_total', 'status="403"')).toBe(refused.length);
   const line = run.log.find(({ msg }) => msg.startsWith('connection refused with 403: '));
-  expect(line).toMatchObject({ reason: 'the origin https://evil.example is not allowed; allowed_origins names those that are' });
+  expect(line).toMatchObject({
+    reason: 'the origin https://evil.example is not allowed; allowed_origins names those that are',
+  });
 });
 
 test('an empty origin is none that may connect', async () => {
