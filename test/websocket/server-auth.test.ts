@@ -252,23 +252,54 @@ describe('files of secrets', () => {
 });
 
 describe('`limits.failed_logins`', () => {
-  test('after so many failures an address gets 429, whatever it shows; others do not notice', async () => {
+  test('after so many failures a wrong one gets 429; a right one gets in all the same, others do not notice', async () => {
     const run = await startServer(
       'auth: { type: basic, users: { a: pass } }, limits: { failed_logins: 3 }, trusted_proxies: [127.0.0.1]',
     );
     const url = await run.url();
     const from = (address: string, password: string): Promise<number> =>
       statusOf(url, { ...basic('a', password), 'X-Forwarded-For': address });
-    expect(await from('192.0.2.1', 'pass')).toBe(101);
     for (let failure = 0; failure < 3; failure++) expect(await from('192.0.2.1', 'x')).toBe(401);
     expect(await from('192.0.2.1', 'x')).toBe(429);
-    const { status, peer } = await handshake(url, { ...basic('a', 'pass'), 'X-Forwarded-For': '192.0.2.1' });
+    const { status, peer } = await handshake(url, { ...basic('a', 'x'), 'X-Forwarded-For': '192.0.2.1' });
     expect(status).toBe(429);
     expect(Number(peer.header('retry-after'))).toBeGreaterThan(0);
     expect(Number(peer.header('retry-after'))).toBeLessThanOrEqual(60);
-    expect(await from('192.0.2.2', 'pass')).toBe(101);
+    // Another client behind the same address, which has never been there.
+    expect(await from('192.0.2.1', 'pass')).toBe(101);
+    expect(await from('192.0.2.1', 'x')).toBe(429);
+    expect(await from('192.0.2.2', 'x')).toBe(401);
     const line = run.log.find(({ msg }) => msg.startsWith('connection refused with 429: '));
     expect(line).toMatchObject({ remote_address: '192.0.2.1', reason: 'too many failures to authenticate' });
+  });
+
+  test('who shows nothing is asked for credentials, also where others have failed', async () => {
+    const run = await startServer('auth: { type: basic, users: { a: pass } }, limits: { failed_logins: 1 }');
+    const url = await run.url();
+    expect(await statusOf(url, basic('a', 'x'))).toBe(401);
+    expect(await statusOf(url, basic('a', 'x'))).toBe(429);
+    expect(await statusOf(url)).toBe(401);
+  });
+
+  test('who guesses on and on does not find a secret that nobody has used; those in use get in', async () => {
+    const run = await startServer(
+      'auth: { type: bearer, tokens: [used-t0ken, new-t0ken] }, limits: { failed_logins: 1 }, trusted_proxies: [127.0.0.1]',
+    );
+    const url = await run.url();
+    const from = (address: string, token: string): Promise<number> =>
+      statusOf(url, { ...bearer(token), 'X-Forwarded-For': address });
+    expect(await from('192.0.2.9', 'used-t0ken')).toBe(101);
+    expect(await from('192.0.2.1', 'guess')).toBe(401);
+    for (let round = 0; round < 20; round++) {
+      const guesses = Array.from({ length: 50 }, (_, index) => from('192.0.2.1', `guess-${round}-${index}`));
+      expect(new Set(await Promise.all(guesses))).toEqual(new Set([429]));
+      // One among them is right.
+      expect(await from('192.0.2.1', 'used-t0ken')).toBe(101);
+    }
+    expect(await from('192.0.2.1', 'new-t0ken')).toBe(429);
+    expect(await from('192.0.2.1', 'used-t0ken')).toBe(101);
+    expect(await from('192.0.2.2', 'new-t0ken')).toBe(101);
+    expect(await from('192.0.2.1', 'new-t0ken')).toBe(101);
   });
 
   test('who shows nothing has guessed nothing: some clients wait to be asked', async () => {

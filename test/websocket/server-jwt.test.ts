@@ -181,7 +181,8 @@ describe('claims', () => {
     for (let attempt = 0; attempt < 5; attempt++) expect(await statusOf(url, expired)).toBe(401);
     const forged = bearer(await sign(SECRET.replace('a', 'b'), {}, { lifetime: -60 }));
     expect([await statusOf(url, forged), await statusOf(url, forged)]).toEqual([401, 401]);
-    expect(await statusOf(url, expired)).toBe(429);
+    expect([await statusOf(url, forged), await statusOf(url, expired)]).toEqual([429, 401]);
+    expect(await statusOf(url, bearer(await sign(SECRET)))).toBe(101);
   });
 });
 
@@ -328,16 +329,101 @@ describe('`jwks_url`', () => {
     expect(issuer.requests).toBe(1);
     const next = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     await issuer.publish(next.publicKey, { kid: 'two', alg: 'ES256', use: 'sig' });
-    expect(await statusOf(url, bearer(await es256('two', next)))).toBe(401);
+    expect(await statusOf(url, bearer(await es256('two', next)))).toBe(503);
     expect(issuer.requests).toBe(1);
-    later(31_000);
+    later(11_000);
     expect(await statusOf(url, bearer(await es256('two', next)))).toBe(101);
-    expect(await statusOf(url, bearer(await es256('three', next)))).toBe(401);
     expect(await statusOf(url, bearer(await es256('one', next)))).toBe(401);
     expect(issuer.requests).toBe(2);
+    later(22_000);
+    expect(await statusOf(url, bearer(await es256('three', next)))).toBe(401);
+    expect(issuer.requests).toBe(3);
     later(601_000);
     expect(await statusOf(url, bearer(await es256('one')))).toBe(101);
-    expect(issuer.requests).toBe(3);
+    expect(issuer.requests).toBe(4);
+  });
+
+  test('when the issuer takes a new key, its tokens get 503 until that is known, and nobody is locked out', async () => {
+    const issuer = await new Issuer().up();
+    await issuer.publish(p256.publicKey, { kid: 'old' });
+    const run = await startServer(
+      `auth: { type: jwt, algorithms: [ES256], jwks_url: "${issuer.url}" }, limits: { failed_logins: 2 }`,
+    );
+    const url = await run.url();
+    const old = bearer(await es256('old'));
+    expect(await statusOf(url, old)).toBe(101);
+    const next = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    await issuer.publish(next.publicKey, { kid: 'new' });
+    const fresh = bearer(await es256('new', next));
+    for (let client = 0; client < 5; client++) {
+      const { status, peer } = await handshake(url, fresh);
+      expect(status).toBe(503);
+      expect(Number(peer.header('retry-after'))).toBeGreaterThan(0);
+      expect(Number(peer.header('retry-after'))).toBeLessThanOrEqual(10);
+      expect(await statusOf(url, old)).toBe(101);
+    }
+    await run.logged(/^connection refused with 503: a key that is not among those at /);
+    expect(issuer.requests).toBe(1);
+    later(11_000);
+    expect([await statusOf(url, fresh), await statusOf(url, old)]).toEqual([101, 101]);
+    expect(issuer.requests).toBe(2);
+  });
+
+  test('also where keys have no names', async () => {
+    const issuer = await new Issuer().up();
+    await issuer.publish(p256.publicKey, {});
+    const run = await startServer(
+      `auth: { type: jwt, algorithms: [ES256], jwks_url: "${issuer.url}" }, limits: { failed_logins: 1 }`,
+    );
+    const url = await run.url();
+    expect(await statusOf(url, bearer(await es256()))).toBe(101);
+    const next = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    issuer.keys = [];
+    await issuer.publish(next.publicKey, {});
+    const fresh = bearer(await es256(undefined, next));
+    expect([await statusOf(url, fresh), await statusOf(url, fresh)]).toEqual([503, 503]);
+    expect(await statusOf(url, bearer(await es256()))).toBe(101);
+    later(11_000);
+    expect(await statusOf(url, fresh)).toBe(101);
+    expect(issuer.requests).toBe(2);
+  });
+
+  test('who invents keys has them fetched no more often, and locks nobody out', async () => {
+    const issuer = await new Issuer().up();
+    await issuer.publish(p256.publicKey, { kid: 'one' });
+    const run = await startServer(
+      `auth: { type: jwt, algorithms: [ES256], jwks_url: "${issuer.url}" }, limits: { failed_logins: 2 }`,
+    );
+    const url = await run.url();
+    const stranger = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    for (let round = 1; round <= 4; round++) {
+      const statuses = await Promise.all(
+        Array.from({ length: 25 }, async (_, n) =>
+          statusOf(url, bearer(await es256(n % 2 === 0 ? `${round}-${n}` : undefined, stranger))),
+        ),
+      );
+      expect(statuses).not.toContain(101);
+      expect(await statusOf(url, bearer(await es256('one')))).toBe(101);
+      expect(issuer.requests).toBeLessThanOrEqual(round);
+      later(11_000 * round);
+    }
+  });
+
+  test('a genuine token for somebody else is no guess', async () => {
+    const issuer = await new Issuer().up();
+    await issuer.publish(p256.publicKey, { kid: 'one' });
+    const run = await startServer(
+      `auth: { type: jwt, algorithms: [ES256], jwks_url: "${issuer.url}", audience: us }, limits: { failed_logins: 1 }`,
+    );
+    const url = await run.url();
+    const others = bearer(await sign(p256.privateKey, { aud: 'them' }, { alg: 'ES256', kid: 'one' }));
+    expect([await statusOf(url, others), await statusOf(url, others)]).toEqual([401, 401]);
+    const early = { aud: 'us', nbf: Date.now() / 1000 + 600 };
+    expect(
+      await statusOf(url, bearer(await sign(p256.privateKey, early, { alg: 'ES256', kid: 'one' }))),
+    ).toBe(401);
+    const wrong = bearer(await es256('one', generateKeyPairSync('ec', { namedCurve: 'P-256' })));
+    expect([await statusOf(url, wrong), await statusOf(url, wrong)]).toEqual([401, 429]);
   });
 
   test('a token that names no key is tried with each that fits', async () => {
@@ -349,7 +435,9 @@ describe('`jwks_url`', () => {
     const run = await start(issuer);
     expect(await statusOf(await run.url(), bearer(await es256()))).toBe(101);
     const stranger = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    later(11_000);
     expect(await statusOf(await run.url(), bearer(await es256(undefined, stranger)))).toBe(401);
+    expect(issuer.requests).toBe(2);
   });
 
   test('a shared key among them is never used', async () => {

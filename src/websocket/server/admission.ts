@@ -78,14 +78,13 @@ export class Admission {
       return { address, status: 403, reason: 'this origin is not allowed', cause };
     }
     if (this.#auth === undefined) return { address, ext: {}, expires: undefined };
-    const wait = this.#failedLogins.retryAfter(address);
-    if (wait > 0) {
-      const headers = { 'Retry-After': String(wait) };
-      return { address, status: 429, reason: 'too many failures to authenticate', headers };
-    }
-    if (this.#pending >= MAX_PENDING) return unavailable(address, 'too many clients at once');
+    if (this.#pending >= MAX_PENDING) return unavailable(address, 'too many clients at once', RETRY_AFTER);
+    const look = this.#failedLogins.look(address);
+    if (look === undefined) return this.#lockedOut(address);
     const verdict = this.#auth.authenticate(request);
-    return verdict instanceof Promise ? this.#settle(address, verdict) : this.#conclude(address, verdict);
+    if (verdict instanceof Promise) return this.#settle(address, verdict, look);
+    look.end();
+    return this.#conclude(address, verdict);
   }
 
   /**
@@ -108,32 +107,49 @@ export class Admission {
     return chosen ?? (hasKey && this.#protocols.length === 0 ? (others[0] ?? false) : false);
   }
 
-  async #settle(address: string, verdict: Promise<Verdict>): Promise<Admitted | Refused> {
+  async #settle(
+    address: string,
+    verdict: Promise<Verdict>,
+    look: { end(): void },
+  ): Promise<Admitted | Refused> {
     this.#pending++;
     try {
       return this.#conclude(address, await verdict);
     } catch (error) {
-      return unavailable(address, errorMessage(error));
+      return unavailable(address, errorMessage(error), RETRY_AFTER);
     } finally {
+      look.end();
       this.#pending--;
     }
   }
 
   #conclude(address: string, verdict: Verdict): Admitted | Refused {
     if (verdict.outcome === 'known') {
-      const { subject, ext = {}, expires } = verdict;
+      const { subject, ext = {}, expires, accepted } = verdict;
+      if (accepted !== undefined && this.#failedLogins.guesses(address)) return this.#lockedOut(address);
+      accepted?.();
       return { address, ext: { ...(subject !== undefined && { subject }), ...ext }, expires };
     }
     const { outcome, cause } = verdict;
     if (outcome === 'forbidden') return { address, status: 403, reason: 'not allowed', cause };
-    if (outcome === 'unavailable') return unavailable(address, cause);
-    if (verdict.guess !== false) this.#failedLogins.add(address);
+    if (outcome === 'unavailable') return unavailable(address, cause, verdict.retryAfter);
+    if (verdict.guess !== false) {
+      const locked = this.#failedLogins.retryAfter(address) > 0;
+      this.#failedLogins.add(address);
+      if (locked) return this.#lockedOut(address);
+    }
     const headers = { 'WWW-Authenticate': this.#auth!.challenge };
     return { address, status: 401, reason: 'not authenticated', headers, cause };
   }
+
+  #lockedOut(address: string): Refused {
+    const headers = { 'Retry-After': String(Math.max(1, this.#failedLogins.retryAfter(address))) };
+    return { address, status: 429, reason: 'too many failures to authenticate', headers };
+  }
 }
 
-function unavailable(address: string, cause: string): Refused {
-  const headers = { 'Retry-After': String(RETRY_AFTER / 1000) };
+/** `wait` in milliseconds. */
+function unavailable(address: string, cause: string, wait: number): Refused {
+  const headers = { 'Retry-After': String(Math.max(1, Math.ceil(wait / 1000))) };
   return { address, status: 503, reason: 'cannot authenticate for now', headers, cause };
 }

@@ -5,11 +5,27 @@ const WINDOW = 60_000;
 /** So many addresses are remembered; then the oldest is forgotten. */
 const MAX_ADDRESSES = 10_000;
 
-/** Counts failures to authenticate by address, each for a minute from the first. */
+/** So many more failures and an address is believed to guess, and not to be that of a device with an old token. */
+const MAX_GUESSES = 1_000;
+
+/** Tokens of one address whose signatures are looked at at the same time, while it has failed too often. */
+const MAX_LOOKS = 16;
+
+/** What is known of an address for a minute from its first failure. */
+interface Entry {
+  readonly end: number;
+  failures: number;
+  looks: number;
+}
+
+/**
+ * Counts failures to authenticate by address. One that has had too many is told so when it fails again, and a right
+ * credential gets in all the same, for others may be behind the address. What that costs is bounded.
+ */
 export class FailedLogins {
   readonly #limit: number;
   /** In the order in which their minutes end. */
-  readonly #addresses = new Map<string, { count: number; readonly end: number }>();
+  readonly #addresses = new Map<string, Entry>();
 
   constructor(limit: number) {
     this.#limit = limit;
@@ -19,19 +35,39 @@ export class FailedLogins {
     return this.#addresses.size;
   }
 
-  /** Seconds until the address may try again; 0 when it may now. */
+  /** Seconds until a failure of the address is an ordinary one again; 0 when it is one now. */
   retryAfter(address: string): number {
-    const entry = this.#addresses.get(addressGroup(address));
-    if (entry === undefined || entry.count < this.#limit) return 0;
-    return Math.max(0, Math.ceil((entry.end - performance.now()) / 1000));
+    const entry = this.#locked(address);
+    return entry === undefined ? 0 : Math.ceil((entry.end - performance.now()) / 1000);
+  }
+
+  /** Whether a secret that nobody has been let in with yet may rather have been guessed. */
+  guesses(address: string): boolean {
+    return (this.#locked(address)?.failures ?? 0) >= this.#limit + MAX_GUESSES;
+  }
+
+  /** Begins to look at a token, which takes time; undefined when too many of the address are being looked at. */
+  look(address: string): { end(): void } | undefined {
+    const entry = this.#locked(address);
+    if (entry === undefined) return { end: () => {} };
+    if (entry.looks >= MAX_LOOKS) return undefined;
+    entry.looks++;
+    return { end: () => void entry.looks-- };
   }
 
   add(address: string): void {
     this.#forgetOld();
     const group = addressGroup(address);
     const entry = this.#addresses.get(group);
-    if (entry !== undefined) entry.count++;
-    else this.#addresses.set(group, { count: 1, end: performance.now() + WINDOW });
+    if (entry !== undefined) entry.failures++;
+    else this.#addresses.set(group, { failures: 1, looks: 0, end: performance.now() + WINDOW });
+  }
+
+  #locked(address: string): Entry | undefined {
+    const entry = this.#addresses.get(addressGroup(address));
+    return entry !== undefined && entry.failures >= this.#limit && entry.end > performance.now()
+      ? entry
+      : undefined;
   }
 
   #forgetOld(): void {

@@ -80,7 +80,7 @@ const limits = z.strictObject({
     .optional()
     .meta({ default: 10 })
     .describe(
-      'Failures to authenticate that one address (of IPv6, one /64) may have in a minute; after that it gets 429 until the minute is over. A token that is genuine but has expired is none, nor is a handshake without credentials.',
+      'Failures to authenticate that one address (of IPv6, one /64) may have in a minute; those after them get 429. Right credentials get in all the same: others may be behind the address. A token that is genuine but is not good now is no failure, nor is a handshake without credentials.',
     ),
 });
 

@@ -10,6 +10,10 @@ export type Verdict =
       readonly ext?: Readonly<Record<string, string>>;
       /** When they expire, in milliseconds since the epoch. */
       readonly expires?: number | undefined;
+      /**
+       * Of a secret that nobody has been let in with yet, as it would be of one that is guessed: told when somebody is.
+       */
+      readonly accepted?: (() => void) | undefined;
     }
   | {
       /** It is not known who it is. `cause` is for the log, and tells no secret; the client is told nothing. */
@@ -21,7 +25,12 @@ export type Verdict =
   /** It is known who it is, and that it may not connect. */
   | { readonly outcome: 'forbidden'; readonly cause: string }
   /** It cannot be told for now. */
-  | { readonly outcome: 'unavailable'; readonly cause: string };
+  | {
+      readonly outcome: 'unavailable';
+      readonly cause: string;
+      /** When it is worth to ask again, in milliseconds from now. */
+      readonly retryAfter: number;
+    };
 
 /** One way to find out who a client is. */
 export interface Authenticator {

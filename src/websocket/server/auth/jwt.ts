@@ -7,12 +7,19 @@ import {
   type JWTPayload,
   type JWTVerifyOptions,
 } from 'jose';
-import { MillraceError, errorMessage } from '../../../errors.ts';
+import { errorMessage } from '../../../errors.ts';
 import type { ComponentEvents } from '../../../telemetry/events.ts';
 import type { AuthConfig } from '../../auth-fields.ts';
 import { unknown, type Authenticator, type Verdict } from './authenticator.ts';
 import { BEARER_CHALLENGE, bearerToken } from './bearer.ts';
-import { keyFile, RemoteKeys, sharedKey, type KeySource } from './keys.ts';
+import {
+  keyFile,
+  KeysUnavailableError,
+  RemoteKeys,
+  sharedKey,
+  type KeySource,
+  type VerificationKeys,
+} from './keys.ts';
 
 type JwtConfig = Extract<AuthConfig, { type: 'jwt' }>;
 
@@ -52,9 +59,12 @@ export class JwtAuth implements Authenticator {
       const payload = await this.#verify(token);
       return payload === undefined ? unknown('signed with no known key') : this.#accepted(payload);
     } catch (error) {
-      if (error instanceof MillraceError) return { outcome: 'unavailable', cause: error.message };
+      if (error instanceof KeysUnavailableError) {
+        return { outcome: 'unavailable', cause: error.message, retryAfter: error.retryAfter };
+      }
       // Its signature was right: the issuer made it, and nobody guessed.
       if (error instanceof errors.JWTExpired) return unknown('the token has expired', false);
+      if (error instanceof errors.JWTClaimValidationFailed) return unknown(errorMessage(error), false);
       return unknown(error instanceof errors.JOSEError ? errorMessage(error) : 'not a token');
     }
   }
@@ -63,7 +73,15 @@ export class JwtAuth implements Authenticator {
     const header = decodeProtectedHeader(token) as JWTHeaderParameters;
     // Before any key is looked up: `none`, and algorithms that would take a public key for a shared one.
     if (!this.#algorithms.includes(header.alg)) throw new errors.JOSEAlgNotAllowed('algorithm not allowed');
-    for await (const key of await this.#keys.candidates(header)) {
+    const payload = await this.#verifyWith(await this.#keys.candidates(header), token);
+    // One that names no key may be signed with one that is newer than those that are known.
+    if (payload !== undefined || header.kid !== undefined || this.#keys.renew === undefined) return payload;
+    await this.#keys.renew();
+    return await this.#verifyWith(await this.#keys.candidates(header), token);
+  }
+
+  async #verifyWith(keys: VerificationKeys, token: string): Promise<JWTPayload | undefined> {
+    for await (const key of keys) {
       try {
         return (await jwtVerify(token, key, this.#options)).payload;
       } catch (error) {

@@ -13,19 +13,32 @@ import { MillraceError, errorMessage } from '../../../errors.ts';
 import type { ComponentEvents } from '../../../telemetry/events.ts';
 import { SecretFile } from '../secret-file.ts';
 
-export type VerificationKey = CryptoKey | KeyObject | Uint8Array;
+export type VerificationKeys = AsyncIterable<VerificationKey> | Iterable<VerificationKey>;
+type VerificationKey = CryptoKey | KeyObject | Uint8Array;
 
 /** Where the keys are that tokens are signed with. */
 export interface KeySource {
   open(): Promise<void>;
   close(): void;
   /**
-   * The keys that may have signed a token with this header.
-   * @throws MillraceError MILLRACE_AUTH_UNAVAILABLE when that cannot be told for now
+   * The keys that may have signed a token with this header; none when its key is not the issuer's.
+   * @throws KeysUnavailableError when that cannot be told for now
    */
-  candidates(
-    header: JWTHeaderParameters,
-  ): Promise<AsyncIterable<VerificationKey> | Iterable<VerificationKey>>;
+  candidates(header: JWTHeaderParameters): Promise<VerificationKeys>;
+  /** Has the newest keys; absent where they are always known. @throws KeysUnavailableError when that cannot be for now */
+  renew?(): Promise<void>;
+}
+
+/** Thrown when nobody can say whether a token is good. */
+export class KeysUnavailableError extends MillraceError {
+  override readonly name = 'KeysUnavailableError';
+  /** When it may be known, in milliseconds from now. */
+  readonly retryAfter: number;
+
+  constructor(message: string, retryAfter: number, cause?: unknown) {
+    super('MILLRACE_AUTH_UNAVAILABLE', message, { cause });
+    this.retryAfter = retryAfter;
+  }
 }
 
 /** The shared key of HS algorithms. */
@@ -49,7 +62,7 @@ const FETCH_TIMEOUT = 5_000;
 /** Keys are fetched again after so long. */
 const MAX_AGE = 600_000;
 /** For an unknown key, which anybody can ask for, they are fetched once in so long. */
-const COOLDOWN = 30_000;
+const COOLDOWN = 10_000;
 /** An endpoint that failed is left alone for so long. */
 export const RETRY_AFTER = 5_000;
 /** Keys stay in use for so long while the endpoint fails. */
@@ -62,7 +75,7 @@ export class RemoteKeys implements KeySource {
   readonly #cache: ExportedJWKSCache | Record<string, never> = {};
   readonly #remote: ReturnType<typeof createRemoteJWKSet>;
   #retryAt = 0;
-  #failure: MillraceError | undefined;
+  #failure: KeysUnavailableError | undefined;
   #closed = false;
 
   constructor(url: string, events: ComponentEvents) {
@@ -87,21 +100,49 @@ export class RemoteKeys implements KeySource {
     this.#closed = true;
   }
 
-  async candidates(header: JWTHeaderParameters): Promise<AsyncIterable<CryptoKey> | Iterable<CryptoKey>> {
+  async candidates(header: JWTHeaderParameters): Promise<VerificationKeys> {
     if (performance.now() >= this.#retryAt) {
+      const settled = this.#settled;
       try {
         return [await this.#remote(header)];
       } catch (error) {
         if (error instanceof errors.JWKSMultipleMatchingKeys) return error;
-        if (isLookup(error)) return [];
+        if (error instanceof errors.JOSENotSupported) return [];
+        if (error instanceof errors.JWKSNoMatchingKey) {
+          // They have been fetched for it, and it is not there.
+          if (!settled) return [];
+          throw this.#tooSoon();
+        }
         this.#failed(error);
       }
     }
     return await this.#known(header);
   }
 
+  async renew(): Promise<void> {
+    if (performance.now() < this.#retryAt) throw this.#failure!;
+    if (this.#settled) throw this.#tooSoon();
+    try {
+      await this.#remote.reload();
+    } catch (error) {
+      this.#failed(error);
+      throw this.#failure!;
+    }
+  }
+
+  /** The keys are not fetched for who asks now: they have been just now, or are being fetched for another. */
+  get #settled(): boolean {
+    return this.#remote.coolingDown || this.#remote.reloading;
+  }
+
+  /** A key that is published between two looks is not known yet: its tokens are no guesses. */
+  #tooSoon(): KeysUnavailableError {
+    const wait = Math.min(Math.max((this.#cache.uat ?? 0) + COOLDOWN - Date.now(), 0), COOLDOWN);
+    return new KeysUnavailableError(`a key that is not among those at ${maskUrl(this.#url)} yet`, wait);
+  }
+
   /** While the endpoint fails. A key that is not there may be new: then nobody can say. */
-  async #known(header: JWTHeaderParameters): Promise<AsyncIterable<CryptoKey> | Iterable<CryptoKey>> {
+  async #known(header: JWTHeaderParameters): Promise<VerificationKeys> {
     const { uat, jwks } = this.#cache;
     if (jwks !== undefined && Date.now() - uat < MAX_STALE) {
       try {
@@ -121,15 +162,10 @@ export class RemoteKeys implements KeySource {
     this.#events.credentialsUnavailable(this.#failure, 'tokens of unknown keys get 503');
   }
 
-  #unavailable(reason: string, cause?: unknown): MillraceError {
+  #unavailable(reason: string, cause?: unknown): KeysUnavailableError {
     const message = `cannot fetch the keys at ${maskUrl(this.#url)}: ${reason}`;
-    return new MillraceError('MILLRACE_AUTH_UNAVAILABLE', message, { cause });
+    return new KeysUnavailableError(message, RETRY_AFTER, cause);
   }
-}
-
-/** Whether the keys were there, and the one that was asked for was not. */
-function isLookup(error: unknown): boolean {
-  return error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JOSENotSupported;
 }
 
 /** `fetch` says why in the error's cause only. */

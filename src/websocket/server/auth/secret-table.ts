@@ -13,15 +13,19 @@ export interface Grant {
  */
 export class SecretTable {
   readonly #key = randomBytes(32);
-  readonly #subjects = new Map<string, string | undefined>();
+  readonly #entries = new Map<string, { readonly subject: string | undefined; used: boolean }>();
 
   constructor(grants: Iterable<Grant>) {
-    for (const { secret, subject } of grants) this.#subjects.set(this.#digest(secret), subject);
+    for (const { secret, subject } of grants)
+      this.#entries.set(this.#digest(secret), { subject, used: false });
   }
 
-  find(secret: string | Uint8Array): { subject: string | undefined } | undefined {
-    const digest = this.#digest(secret);
-    return this.#subjects.has(digest) ? { subject: this.#subjects.get(digest) } : undefined;
+  /** Whose the secret is, if it is one; `accepted` is there until it has been called. */
+  find(secret: string | Uint8Array): { subject: string | undefined; accepted?: () => void } | undefined {
+    const entry = this.#entries.get(this.#digest(secret));
+    if (entry === undefined) return undefined;
+    const { subject, used } = entry;
+    return used ? { subject } : { subject, accepted: () => void (entry.used = true) };
   }
 
   #digest(secret: string | Uint8Array): string {
