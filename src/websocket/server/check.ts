@@ -68,9 +68,14 @@ export function checkServer(value: UncheckedServer, fail: Fail): void {
 
 /** Limits that would never be reached. */
 function checkLimits({ limits, auth }: UncheckedServer, fail: Fail): void {
-  const { over_rate, failed_logins, messages_per_second, bytes_per_second } = limits ?? {};
-  if (over_rate !== undefined && messages_per_second === undefined && bytes_per_second === undefined)
-    fail(['limits', 'over_rate'], 'needs messages_per_second or bytes_per_second');
+  const { failed_logins, messages_per_second, bytes_per_second, rate_per } = limits ?? {};
+  if (messages_per_second === undefined && bytes_per_second === undefined) {
+    for (const field of ['over_rate', 'rate_per'] as const)
+      if (limits?.[field] !== undefined)
+        fail(['limits', field], 'needs messages_per_second or bytes_per_second');
+  }
+  if (rate_per === 'subject' && auth === undefined)
+    fail(['limits', 'rate_per'], 'needs `auth`, or no client has a subject');
   if (failed_logins === undefined) return;
   if (auth === undefined) fail(['limits', 'failed_logins'], 'needs `auth`');
   if (auth?.type === 'mtls')

@@ -46,7 +46,9 @@ const limits = z.strictObject({
     .describe('Frames that one message may come in; more close its connection with 1008.'),
   messages_per_second: rate
     .optional()
-    .describe('Messages each connection may send, on average; a second’s worth may come at once.'),
+    .describe(
+      'Messages each connection may send, on average; a second’s worth may come at once. See `rate_per` for others than connections.',
+    ),
   bytes_per_second: size({ min: 1 })
     .optional()
     .describe('Bytes of messages each connection may send, on average; a second’s worth may come at once.'),
@@ -56,6 +58,13 @@ const limits = z.strictObject({
     .meta({ default: 'pause' })
     .describe(
       'What is done with a connection that sends more: not reading from it for so long as makes up for it, which makes its sender wait, or closing it with 1008.',
+    ),
+  rate_per: z
+    .enum(['connection', 'subject', 'address'])
+    .optional()
+    .meta({ default: 'connection' })
+    .describe(
+      'What has the rates: each `connection`; all connections of those who authenticated as one `subject`, where there is none those of one address; or all of one `address` (of IPv6, one /64). Of the last two, who connects again goes on where he was.',
     ),
   idle_timeout: duration('s', { min: 1 })
     .optional()

@@ -1,5 +1,6 @@
 import type { Ending } from '../ending.ts';
 import { holds, type Session } from '../session.ts';
+import { addressGroup } from './proxies.ts';
 
 export interface Rate {
   /** A second; undefined is as many as it likes. */
@@ -7,6 +8,8 @@ export interface Rate {
   readonly bytes: number | undefined;
   /** What is done with a session that sends more. */
   readonly over: 'pause' | 'close';
+  /** Whose rate it is. */
+  readonly per: 'connection' | 'subject' | 'address';
 }
 
 /** Sessions that wait are looked at this often at most, in milliseconds. */
@@ -17,14 +20,21 @@ const LONGEST_WAIT = 60_000;
 /** How long a peer that has sent too much has to answer the close, in milliseconds: it may be sending on meanwhile. */
 const GRACE = 2_000;
 
+/** Of so many who have left it is remembered what they have sent, until it no longer counts; then the first is forgotten. */
+const MAX_GONE = 10_000;
+
 /**
- * Keeps each session to a rate of messages and bytes: a token bucket that holds a second's worth. What one read of the
- * socket brings beyond it is a debt, and the session is not read until time has paid it off. One timer serves all who
- * wait.
+ * Keeps sessions to a rate of messages and bytes: a token bucket that holds a second's worth, for each session, or for all
+ * of one subject or address. What one read of the socket brings beyond it is a debt, and the session is not read until
+ * time has paid it off. One timer serves all who wait.
  */
 export class RateLimit {
   readonly #rate: Rate;
   readonly #allowances = new Map<Session, Allowance>();
+  /** Of those who have sessions, by what they have in common. */
+  readonly #accounts = new Map<string, Account>();
+  /** Of those who have none now, in the order in which they left. */
+  readonly #gone = new Map<string, Account>();
   readonly #waiting = new Set<Allowance>();
   #timer: NodeJS.Timeout | undefined;
   /** When the timer fires. */
@@ -34,14 +44,28 @@ export class RateLimit {
     this.#rate = rate;
   }
 
+  /** How many are remembered who have left. */
+  get gone(): number {
+    return this.#gone.size;
+  }
+
   add(session: Session): void {
-    this.#allowances.set(session, new Allowance(session, this.#rate, this.#wait));
+    const allowance = new Allowance(session, this.#accountOf(session), this.#rate, this.#wait);
+    this.#allowances.set(session, allowance);
+    allowance.begin();
   }
 
   remove(session: Session): void {
-    this.#waiting.delete(this.#allowances.get(session)!);
+    const allowance = this.#allowances.get(session)!;
+    this.#waiting.delete(allowance);
     this.#allowances.delete(session);
     if (this.#waiting.size === 0) this.#lookIn(Infinity);
+    const { account } = allowance;
+    account.sessions--;
+    if (account.sessions > 0 || account.name === undefined) return;
+    this.#accounts.delete(account.name);
+    this.#forgetGone();
+    if (!account.full) this.#gone.set(account.name, account);
   }
 
   /** Counts a message of `size` bytes; false when it is not to be taken, because the session is being closed. */
@@ -49,9 +73,35 @@ export class RateLimit {
     return this.#allowances.get(session)!.take(size);
   }
 
+  #accountOf(session: Session): Account {
+    const name = this.#nameOf(session);
+    const known = name === undefined ? undefined : (this.#accounts.get(name) ?? this.#gone.get(name));
+    const account = known ?? new Account(name, this.#rate);
+    account.sessions++;
+    if (name !== undefined) {
+      this.#gone.delete(name);
+      this.#accounts.set(name, account);
+    }
+    return account;
+  }
+
+  #nameOf({ ext, remoteAddress }: Session): string | undefined {
+    const { per } = this.#rate;
+    if (per === 'connection') return undefined;
+    const subject = per === 'subject' ? ext['subject'] : undefined;
+    return subject === undefined ? `address ${addressGroup(remoteAddress)}` : `subject ${subject}`;
+  }
+
+  #forgetGone(): void {
+    for (const [name, account] of this.#gone) {
+      if (this.#gone.size < MAX_GONE && !account.full) return;
+      this.#gone.delete(name);
+    }
+  }
+
   readonly #wait = (allowance: Allowance): void => {
     this.#waiting.add(allowance);
-    const wait = allowance.wait();
+    const wait = allowance.account.wait();
     if (performance.now() + wait < this.#due) this.#lookIn(wait);
   };
 
@@ -66,7 +116,7 @@ export class RateLimit {
   readonly #look = (): void => {
     let next = Infinity;
     for (const allowance of this.#waiting) {
-      const wait = allowance.wait();
+      const wait = allowance.account.wait();
       if (wait > 0) {
         next = Math.min(next, wait);
         continue;
@@ -78,52 +128,83 @@ export class RateLimit {
   };
 }
 
-/** What one session may still send. */
+/** What those who share a rate may still send. */
+class Account {
+  /** Undefined for one of a single session. */
+  readonly name: string | undefined;
+  sessions = 0;
+  readonly #messages: Bucket | undefined;
+  readonly #bytes: Bucket | undefined;
+
+  constructor(name: string | undefined, { messages, bytes }: Rate) {
+    this.name = name;
+    const now = performance.now();
+    this.#messages = messages === undefined ? undefined : new Bucket(messages, now);
+    this.#bytes = bytes === undefined ? undefined : new Bucket(bytes, now);
+  }
+
+  /** Nothing of what they sent counts any more. */
+  get full(): boolean {
+    const now = performance.now();
+    return (this.#messages?.isFull(now) ?? true) && (this.#bytes?.isFull(now) ?? true);
+  }
+
+  get over(): Ending['reason'] | undefined {
+    if (this.#messages?.empty === true) return 'too many messages a second';
+    return this.#bytes?.empty === true ? 'too many bytes a second' : undefined;
+  }
+
+  take(size: number): void {
+    const now = performance.now();
+    this.#messages?.take(1, now);
+    this.#bytes?.take(size, now);
+  }
+
+  /** How long until they may send again, in milliseconds; 0 when they may. */
+  wait(): number {
+    const now = performance.now();
+    return Math.max(this.#messages?.wait(now) ?? 0, this.#bytes?.wait(now) ?? 0);
+  }
+}
+
+/** What one session may do with its account. */
 class Allowance {
   readonly session: Session;
-  readonly #rate: Rate;
+  readonly account: Account;
+  readonly #over: Rate['over'];
   readonly #wait: (allowance: Allowance) => void;
-  #messages: Bucket | undefined;
-  #bytes: Bucket | undefined;
   #closed = false;
 
-  constructor(session: Session, rate: Rate, wait: (allowance: Allowance) => void) {
+  constructor(session: Session, account: Account, rate: Rate, wait: (allowance: Allowance) => void) {
     this.session = session;
-    this.#rate = rate;
+    this.account = account;
+    this.#over = rate.over;
     this.#wait = wait;
-    const now = performance.now();
-    this.#messages = rate.messages === undefined ? undefined : new Bucket(rate.messages, now);
-    this.#bytes = rate.bytes === undefined ? undefined : new Bucket(rate.bytes, now);
+  }
+
+  /** One whose account is in debt already is not read at all until that is paid. */
+  begin(): void {
+    if (this.#over === 'pause' && this.account.wait() > 0) this.#hold();
   }
 
   /** As `RateLimit.take`. */
   take(size: number): boolean {
     if (this.#closed) return false;
-    const now = performance.now();
-    this.#messages?.take(1, now);
-    this.#bytes?.take(size, now);
-    const over = this.#over;
+    this.account.take(size);
+    const { over } = this.account;
     if (over === undefined) return true;
-    if (this.#rate.over === 'close') {
+    if (this.#over === 'close') {
       this.#closed = true;
       this.session.expel({ code: 1008, reason: over }, GRACE);
       return false;
     }
-    if (this.session.isHeld(holds.rate)) return true;
-    this.session.hold(holds.rate);
-    this.#wait(this);
+    if (!this.session.isHeld(holds.rate)) this.#hold();
     return true;
   }
 
-  /** How long until it may send again, in milliseconds; 0 when it may. */
-  wait(): number {
-    const now = performance.now();
-    return Math.max(this.#messages?.wait(now) ?? 0, this.#bytes?.wait(now) ?? 0);
-  }
-
-  get #over(): Ending['reason'] | undefined {
-    if (this.#messages?.empty === true) return 'too many messages a second';
-    return this.#bytes?.empty === true ? 'too many bytes a second' : undefined;
+  #hold(): void {
+    this.session.hold(holds.rate);
+    this.#wait(this);
   }
 }
 
@@ -144,6 +225,11 @@ class Bucket {
   /** True when more has been taken than there was. */
   get empty(): boolean {
     return this.#tokens < 0;
+  }
+
+  isFull(now: number): boolean {
+    this.#fill(now);
+    return this.#tokens === this.#size;
   }
 
   take(tokens: number, now: number): void {

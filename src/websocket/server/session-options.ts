@@ -28,6 +28,7 @@ export function sessionOptions(
 }
 
 function rateOf(limits: ReturnType<typeof limitsOf>): Rate | undefined {
-  const { messages_per_second: messages, bytes_per_second: bytes, over_rate: over = 'pause' } = limits;
-  return messages === undefined && bytes === undefined ? undefined : { messages, bytes, over };
+  const { messages_per_second: messages, bytes_per_second: bytes } = limits;
+  const { over_rate: over = 'pause', rate_per: per = 'connection' } = limits;
+  return messages === undefined && bytes === undefined ? undefined : { messages, bytes, over, per };
 }
