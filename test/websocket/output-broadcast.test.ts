@@ -272,7 +272,7 @@ describe('mistakes in the file', () => {
     ['port: 0, match: { header.x-room: a }', 'add it to `metadata.headers`'],
     ['port: 0, match: { subject: a }', 'without `auth` it is not known who they are'],
     [
-      'port: 0, match: { claim.tenant: a }, auth: { type: bearer, tokens: [t] }',
+      'port: 0, match: { claim.tenant: a }, auth: { type: bearer, tokens: [t0ken] }',
       'claims are those of `auth: { type: jwt }`',
     ],
     [

@@ -324,7 +324,7 @@ test('limits that would never be reached are told at load', () => {
   ]);
   expect(mistakes('over_rate: pause, bytes_per_second: 1KiB')).toEqual([]);
   expect(mistakes('failed_logins: 3')).toEqual(['streams[0].input.limits.failed_logins: needs `auth`']);
-  expect(mistakes('failed_logins: 3', 'auth: { type: bearer, tokens: [a] }')).toEqual([]);
+  expect(mistakes('failed_logins: 3', 'auth: { type: bearer, tokens: [t0ken] }')).toEqual([]);
   const tls = 'tls: { cert_file: a, key_file: b, ca_file: c }';
   expect(mistakes('failed_logins: 3', `${tls}, auth: { type: mtls }`)).toEqual([
     'streams[0].input.limits.failed_logins: has no effect with mtls: nobody can guess a certificate',

@@ -123,7 +123,7 @@ test('what can be no header is told at load', () => {
   expect(mistakes('metadata: { headers: [user-agent, "X Name"] }')).toEqual([
     expect.stringMatching(/metadata\.headers\[1\]: .*not a header name/),
   ]);
-  expect(mistakes('auth: { type: api_key, keys: [a], header: "X-Key:" }')).toEqual([
+  expect(mistakes('auth: { type: api_key, keys: [k3y-5], header: "X-Key:" }')).toEqual([
     expect.stringMatching(/auth\.header: .*not a header name/),
   ]);
 });
