@@ -8,6 +8,14 @@ export interface Outgoing {
   /** How many messages have been handed to the connection since it opened, and how many the system has taken. */
   readonly sent: number;
   readonly written: number;
+  /** Bytes that the system has taken, or the peer, where it says so. */
+  readonly taken: number;
+  /** How long nothing of what waits has been taken, in milliseconds; 0 when nothing waits. */
+  readonly stalled: number;
+  /** A peer that reads takes something within so many milliseconds. */
+  readonly patience: number;
+  /** It has been found slow, and has not caught up since: nobody waits for it. */
+  slow: boolean;
   /** Whether a message of `size` fits into `limit`; one of any size does when nothing waits. `dropping`: for `sendDropping`. */
   hasRoom(size: number, limit: number, dropping?: boolean): boolean;
   /**

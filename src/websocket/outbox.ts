@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import type { Outgoing } from '../component/sessions.ts';
+import { tickTime } from './tick-time.ts';
 import { Watchers } from './watchers.ts';
 
 /** What a message that waits costs besides its payload, roughly: two buffers and the stream's entries for them. */
@@ -8,6 +9,14 @@ const MESSAGE_COST = 256;
 
 /** As much as the socket itself gets of what may be dropped: it cannot give anything back. */
 const HANDED_OVER = 64 * 1024;
+
+/** Who reads takes something within so many milliseconds. */
+const PATIENCE = 1_000;
+
+/** What Node knows of a socket's writes: what it was given, and what of that the system has not taken. */
+interface WithHandle {
+  _handle?: { readonly bytesWritten: number; readonly writeQueueSize: number } | null;
+}
 
 interface Waiting {
   readonly payload: Uint8Array;
@@ -18,6 +27,8 @@ interface Waiting {
 export class Outbox implements Outgoing {
   sent = 0;
   written = 0;
+  slow = false;
+  readonly patience = PATIENCE;
   /** Called when the system has taken something, or never will. */
   progressed: (() => void) | undefined;
   readonly #socket: WebSocket;
@@ -28,6 +39,11 @@ export class Outbox implements Outgoing {
   #queuedBytes = 0;
   /** Up to how many bytes the socket is given what is in the queue. */
   #share = HANDED_OVER;
+  /** When the system has last taken something while something waited. */
+  #progressAt = 0;
+  /** What it had taken when that was last asked, and how many messages were written then. */
+  #seen = 0;
+  #seenWritten = 0;
   readonly #watchers = new Watchers(() => this.#socket.readyState === this.#socket.CLOSED);
   #emptied: (() => void) | undefined;
 
@@ -44,6 +60,22 @@ export class Outbox implements Outgoing {
     return this.#handed + this.#queuedBytes;
   }
 
+  get taken(): number {
+    const handle = (this.#connection as WithHandle)._handle;
+    return handle == null ? this.#seen : handle.bytesWritten - handle.writeQueueSize;
+  }
+
+  get stalled(): number {
+    if (this.sent === this.written && this.#queue.length === 0) return 0;
+    const { taken, written } = this;
+    const now = performance.now();
+    // A long message is taken piece by piece.
+    if (written === this.#seenWritten && taken > this.#seen) this.#progressAt = now;
+    this.#seen = taken;
+    this.#seenWritten = written;
+    return now - this.#progressAt;
+  }
+
   hasRoom(size: number, limit: number, dropping = false): boolean {
     // What may be dropped is ahead of what may not, and goes first.
     if (this.#queue.length > 0 && !dropping) return false;
@@ -52,12 +84,14 @@ export class Outbox implements Outgoing {
   }
 
   send(payload: Uint8Array, binary: boolean): void {
+    if (this.sent === this.written) this.#progressAt = tickTime();
     this.sent++;
     this.#socket.send(payload, { binary }, this.#written);
   }
 
   /** Sends a text in two frames (RFC 6455 section 5.4), so that the second part can be shared with other connections. */
   sendText(start: Uint8Array, rest: Uint8Array): void {
+    if (this.sent === this.written) this.#progressAt = tickTime();
     this.sent++;
     this.#socket.send(start, { binary: false, fin: false });
     this.#socket.send(rest, { binary: false, fin: true }, this.#written);
@@ -114,6 +148,7 @@ export class Outbox implements Outgoing {
   readonly #written = (error?: Error | null): void => {
     if (error !== undefined && error !== null) return;
     this.written++;
+    this.#progressAt = tickTime();
     this.#pump();
     this.#look();
   };
@@ -128,6 +163,7 @@ export class Outbox implements Outgoing {
     this.uncork();
     if (this.#head < this.#queue.length) return;
     this.clear();
+    this.slow = false;
     this.#emptied?.();
   }
 

@@ -171,6 +171,74 @@ test('a burst that the buffer cannot hold at once does not make a session slow t
   await until('all of it', () => got === 100);
 });
 
+/** Numbers of 2,000 bytes each, 24 MiB in all: a hundred times what the buffer holds. */
+const many = Array.from({ length: 12_000 }, (_, number) => number);
+const short = (number: number): string => String(number).padStart(5, '0').padEnd(2000, '.');
+
+/** Readers that read, and some that don't, while messages come as fast as they can be sent. */
+describe.each(forms)('a client that reads loses nothing, $form', (form) => {
+  test.each(
+    ['drop_oldest', 'disconnect', 'block'].flatMap((policy) =>
+      (policy === 'block' ? [0] : [0, 30]).map((deaf) => ({ policy, deaf })),
+    ),
+  )(
+    '$policy, beside $deaf that do not',
+    async ({ policy, deaf }) => {
+      const yaml = form
+        .yaml(`slow_consumer: ${policy}`)
+        .replace('messages: 100, bytes: 8MiB', 'messages: 20000');
+      const run = await startEngine(yaml);
+      const { stage, stream } = form;
+      const listens = await run.logged(
+        /^listening on /,
+        (line) => line.stream === stream && line.stage === stage,
+      );
+      const url = String(listens['url']);
+      for (let n = 0; n < deaf; n++) (await rawUpgrade(url)).socket.pause();
+      const readers = await Promise.all(Array.from({ length: 2 }, () => connectClient(url)));
+      const got = readers.map(({ socket }) => {
+        const seen: number[] = [];
+        socket.on('message', (data: Buffer) => seen.push(Number(data.toString('latin1', 0, 5))));
+        return seen;
+      });
+      await run.metricIs(deaf + 2, 'millrace_connections_open', `stage="${stage}"`, `stream="${stream}"`);
+      const into = await run.logged(/^listening on /, (line) => String(line['url']).endsWith('/in'));
+      const feed = await connectClient(String(into['url']));
+      await send(feed, ...many.map(short));
+      for (const seen of got) {
+        await until('all of it', () => seen.at(-1) === many.length - 1, {
+          state: () => `${seen.length} came, the last ${seen.at(-1)}`,
+        });
+        expect(seen.length).toBe(many.length);
+        expect(seen).toEqual(many);
+      }
+      if (deaf === 0)
+        expect(await run.metric('millrace_messages_dropped_total', 'reason="slow_consumer"')).toBe(0);
+    },
+    60_000,
+  );
+});
+
+test.each(['drop_oldest', 'disconnect'])(
+  '%s: one that takes a little at a time does not hold the others',
+  async (policy) => {
+    const stage = await setUp(forms[0], `slow_consumer: ${policy}`);
+    const { stalled, run, feed, healthy } = stage;
+    const sip = setInterval(() => stalled.socket.read(2048), 10);
+    try {
+      await send(feed, ...all.map(message));
+      await until('the reader to have all', () => healthy.length === MESSAGES);
+      expect(healthy).toEqual(all);
+      expect(await run.metric('millrace_messages_dropped_total', 'reason="slow_consumer"')).toBeGreaterThan(
+        0,
+      );
+    } finally {
+      clearInterval(sip);
+    }
+  },
+  60_000,
+);
+
 test('outgoing_buffer of the output goes before that of the input', async () => {
   const stage = await setUp(forms[0], 'slow_consumer: drop_oldest, outgoing_buffer: 1MiB');
   await feedAll(stage);

@@ -303,3 +303,29 @@ streams:
     expect(run.output().texts).toEqual(['[1.50, 12345678901234567890, "\\u00e4"]']);
   });
 });
+
+test.each(['disconnect', 'drop_oldest'])(
+  '%s: a burst larger than what may wait loses the published client nothing',
+  async (policy) => {
+    const run = await startEngine(`
+streams:
+  - id: hub
+    input: { type: websocket, mode: server, host: 127.0.0.1, port: 0, path: /hub, protocols: [${RELIABLE}], limits: { outgoing_buffer: 256KiB } }
+    output: { type: drop }
+  - id: feed
+    input: { type: websocket, mode: server, host: 127.0.0.1, port: 0, path: /in, limits: { in_flight_share: 1 } }
+    output: { type: websocket, mode: server, path: /hub, slow_consumer: ${policy} }
+`);
+    const client = await azureClient(await run.url('hub'));
+    const feed = await connectClient(await run.url('feed'));
+    const numbers = Array.from({ length: 5_000 }, (_, n) => n);
+    await send(feed, ...numbers.map((n) => String(n).padEnd(1000)));
+    await until('all of it', () => client.server.length >= numbers.length, {
+      timeout: 60_000,
+      state: () => `${client.server.length} came`,
+    });
+    expect(client.server.map(({ data }) => Number(data))).toEqual(numbers);
+    expect(client.disconnected).toEqual([]);
+  },
+  90_000,
+);

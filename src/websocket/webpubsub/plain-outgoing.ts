@@ -27,6 +27,26 @@ export class PlainOutgoing implements Outgoing {
     return this.#inner().written;
   }
 
+  get taken(): number {
+    return this.#inner().taken;
+  }
+
+  get stalled(): number {
+    return this.#inner().stalled;
+  }
+
+  get patience(): number {
+    return this.#inner().patience;
+  }
+
+  get slow(): boolean {
+    return this.#inner().slow;
+  }
+
+  set slow(slow: boolean) {
+    this.#inner().slow = slow;
+  }
+
   hasRoom(size: number, limit: number, dropping?: boolean): boolean {
     return this.#inner().hasRoom(size + AROUND, limit, dropping);
   }

@@ -1,5 +1,6 @@
 import type { Outgoing } from '../../component/sessions.ts';
 import type { Outbox } from '../outbox.ts';
+import { tickTime } from '../tick-time.ts';
 import { Watchers } from '../watchers.ts';
 import { numbered } from './protocol.ts';
 import type { ServerMessages } from './server-messages.ts';
@@ -22,6 +23,9 @@ const MAX_UNACKNOWLEDGED = 10_000;
 /** A message of so many bytes is not copied for each client that gets it. */
 const WORTH_SHARING = 16 * 1024;
 
+/** A client that reads confirms something within so many milliseconds: the published ones do once a second. */
+const PATIENCE = 3_000;
+
 interface Kept {
   readonly sequenceId: number;
   /** Without its number. */
@@ -34,6 +38,10 @@ interface Kept {
  */
 export class ReliableOutgoing implements Outgoing {
   sent = 0;
+  /** What the client has confirmed, in bytes. */
+  taken = 0;
+  slow = false;
+  readonly patience = PATIENCE;
   readonly #messages: ServerMessages;
   /** From `#head` on, oldest first. */
   #kept: Kept[] = [];
@@ -44,6 +52,8 @@ export class ReliableOutgoing implements Outgoing {
   #lastId = 0;
   #outbox: Outbox | undefined;
   #ended = false;
+  /** When the client has last confirmed something while something waited. */
+  #progressAt = 0;
   readonly #watchers = new Watchers(() => this.#ended);
 
   constructor(messages: ServerMessages) {
@@ -64,6 +74,12 @@ export class ReliableOutgoing implements Outgoing {
     return this.sent;
   }
 
+  get stalled(): number {
+    if (this.unacknowledged === 0) return 0;
+    // Nobody reads where there is no socket.
+    return this.#outbox === undefined ? Infinity : performance.now() - this.#progressAt;
+  }
+
   hasRoom(size: number, limit: number): boolean {
     if (this.unacknowledged === 0) return true;
     const bytes = this.#bytes + size + MESSAGE_COST;
@@ -75,6 +91,7 @@ export class ReliableOutgoing implements Outgoing {
   }
 
   sendFrame(frame: Buffer): void {
+    if (this.unacknowledged === 0) this.#progressAt = tickTime();
     this.sent++;
     this.#kept.push({ sequenceId: ++this.#lastId, frame });
     this.#bytes += costOf(frame);
@@ -107,8 +124,15 @@ export class ReliableOutgoing implements Outgoing {
 
   /** The client has everything up to that number. */
   acknowledge(sequenceId: number): void {
+    const before = this.#bytes;
     // What it cannot have it has not got.
     while (this.#head < this.#next && this.#kept[this.#head]!.sequenceId <= sequenceId) this.#shift();
+    if (this.#bytes < before) {
+      this.taken += before - this.#bytes;
+      this.#progressAt = tickTime();
+    }
+    // It has caught up with most of what waited.
+    if (this.#bytes <= before / 2) this.slow = false;
     this.#watchers.look();
   }
 
@@ -116,6 +140,7 @@ export class ReliableOutgoing implements Outgoing {
   resume(outbox: Outbox): void {
     this.pause();
     this.#outbox = outbox;
+    this.#progressAt = tickTime();
     outbox.progressed = () => this.#pump();
     this.#next = this.#head;
     this.#pump();

@@ -6,6 +6,9 @@ import { Corks } from './corks.ts';
 import { compact, isBinary, isJson } from './frames.ts';
 import { Room } from './room.ts';
 
+/** The event loop has a turn after so many milliseconds, however long a batch is and however many it goes to. */
+const LONGEST_STRETCH = 50;
+
 export interface BroadcastOptions {
   readonly audience: Audience;
   readonly policy: SlowConsumer;
@@ -35,8 +38,13 @@ export class Broadcast {
     let nobody = 0;
     let slow = 0;
     let run = 0;
+    let turned = performance.now();
     try {
       for (const [index, payload] of payloads.entries()) {
+        if (performance.now() - turned > LONGEST_STRETCH) {
+          await corks!.turn(signal);
+          turned = performance.now();
+        }
         while (runs[run + 1] !== undefined && runs[run + 1]!.start <= index) run++;
         const sessions = this.#audience.of(batch, index, runs[run]!);
         if (sessions === undefined) {

@@ -1,13 +1,15 @@
 import type { OpenSession, SlowConsumer } from '../../../component/sessions.ts';
-import type { Corks } from './corks.ts';
+import { Corks } from './corks.ts';
+import { Patience } from './patience.ts';
 
 /** Room in the buffers of sessions, and what is done with a session that has none. */
 export class Room {
   /** Whether the oldest messages make room for new ones. */
   readonly dropping: boolean;
-  /** How long a session may take before it is cut off, in milliseconds; undefined is for ever. */
+  /** How long a session may take before it is cut off, in milliseconds; undefined is for ever, 0 as long as it reads. */
   readonly patience: number | undefined;
   readonly #limit: number | undefined;
+  readonly #patience = new Patience();
 
   /** `limit` in bytes, in place of each session's own; `patience` in milliseconds, for `disconnect`. */
   constructor(policy: SlowConsumer, limit: number | undefined, patience: number) {
@@ -20,12 +22,13 @@ export class Room {
     return this.#limit ?? session.outgoingLimit;
   }
 
-  /** Whether there is room for a message of `size` bytes. */
+  /** Whether there is room for a message of `size` bytes, or room is made by dropping others. */
   has(session: OpenSession, size: number): boolean {
-    return session.outgoing.hasRoom(size, this.limitOf(session), this.dropping);
+    const { outgoing } = session;
+    return (this.dropping && outgoing.slow) || outgoing.hasRoom(size, this.limitOf(session), this.dropping);
   }
 
-  /** Resolves when there is room for the message, or the session is not open any more. */
+  /** Resolves when there is room for the message, the session is not open any more, or its oldest messages are to go. */
   async make(
     session: OpenSession,
     size: number,
@@ -33,11 +36,18 @@ export class Room {
     signal: AbortSignal,
   ): Promise<void> {
     // What it has not taken may be what it has only just been handed.
-    if (corks?.holds(session.outgoing) === true) await corks.turn(signal);
-    const hasRoom = (): boolean => this.has(session, size);
-    if (!session.open || this.dropping || hasRoom()) return;
-    if (this.patience === 0) return session.tooSlow();
-    corks?.release();
-    if (!(await session.outgoing.until(hasRoom, signal, this.patience))) session.tooSlow();
+    await (corks ?? new Corks()).turn(signal);
+    const { outgoing } = session;
+    const limit = this.limitOf(session);
+    // Once it waits, it is worth waiting for more than one message.
+    const hasRoom = (): boolean => this.has(session, size) && outgoing.waiting <= limit / 2;
+    if (!session.open || this.has(session, size)) return;
+    const inTime =
+      this.dropping || this.patience === 0
+        ? await this.#patience.wait(session, hasRoom, limit, signal)
+        : await outgoing.until(hasRoom, signal, this.patience);
+    if (inTime || !session.open || this.has(session, size)) return;
+    if (this.dropping) outgoing.slow = true;
+    else session.tooSlow();
   }
 }

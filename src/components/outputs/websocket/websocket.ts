@@ -23,7 +23,7 @@ export const websocketOutput = defineOutput({
 - \`server\`: each session that the message is for has it in its buffer, which is bounded. What a session has not been sent when it ends is lost, and nothing is sent again. With no session to send to, the message is dropped and confirmed (\`millrace_messages_dropped_total\`, reason \`nobody\`). What clients send to an output that listens is dropped.
 - \`reply\`: the system has taken the message; with \`slow_consumer: drop_oldest\`, it is in the session's buffer. Messages of one session stay in order. A message whose session has closed is rejected with MILLRACE_SESSION_CLOSED, and one without \`session_id\` in its \`__meta_ext\` with MILLRACE_OUTPUT_REFUSED; they go to \`error_output\`. Replies work with inputs in both modes.
 
-A session whose buffer is full is slow, and \`slow_consumer\` says what is done with it. A burst of messages larger than the buffer, which comes faster than the session takes it, makes it slow too.`,
+A session whose buffer is full is waited for as long as it takes at least a buffer full in a second. One that takes less is slow, and \`slow_consumer\` says what is done with it.`,
   schema,
   examples: [
     {
