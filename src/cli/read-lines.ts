@@ -1,9 +1,10 @@
 const LF = 10;
 const CR = 13;
+const BOM = Buffer.from('\uFEFF');
 
 /**
  * The lines of what comes in chunks, in blocks none of which is empty, each without its line feed and the carriage
- * return before it. What is in memory is a chunk, and one line.
+ * return before it, and without a byte order mark before the first. What is in memory is a chunk, and one line.
  * `checked` is given each line with its number from 1, and gives what is yielded of it.
  * @throws what `tooLong` makes of the number of a line that is longer than `limit` bytes
  */
@@ -19,7 +20,9 @@ export async function* readLines<T>(
   let number = 0;
   const take = (line: Buffer): T => {
     number++;
-    const content = line.at(-1) === CR ? line.subarray(0, -1) : line;
+    const whole = line.at(-1) === CR ? line.subarray(0, -1) : line;
+    const content =
+      number === 1 && BOM.equals(whole.subarray(0, BOM.length)) ? whole.subarray(BOM.length) : whole;
     if (content.length > limit) throw tooLong(number);
     return checked(content, number);
   };

@@ -1,5 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { findJsonError } from '../message/json-validate.ts';
+import { asLine } from '../message/lines.ts';
+import { textOf } from '../message/text.ts';
 import { nowMicros } from '../message/batch.ts';
 import { microsToIso } from '../message/described.ts';
 import { printable } from '../errors.ts';
@@ -12,10 +14,8 @@ const LF = 10;
 export type Format = (payload: Buffer, binary: boolean, session: Session) => Uint8Array;
 
 const plain: Readonly<Record<Codec, Format>> = {
-  auto: (payload, binary) => {
-    if (binary) return base64(payload);
-    return payload.includes(LF) ? Buffer.from(asJson(payload).text) : payload;
-  },
+  auto: (payload, binary) =>
+    binary ? base64(payload) : (asLine(payload, false) ?? Buffer.from(asString(payload).text)),
   text: (payload) => payload,
   json: (payload) =>
     findJsonError(payload) < 0 && isUtf8(payload) && !payload.includes(LF)
@@ -65,8 +65,7 @@ function described(payload: Buffer, binary: boolean, codec: Codec): Described {
 /** The message as JSON on one line: itself where it is JSON, with its numbers' digits as they came. */
 function asJson(payload: Buffer): Described {
   if (!isUtf8(payload) || findJsonError(payload) >= 0) return asString(payload);
-  // A line break can only be between the tokens; inside a string it would be escaped.
-  return { text: payload.toString().replaceAll(/\r?\n/g, ' '), encoding: 'json' };
+  return { text: textOf(asLine(payload, true)!), encoding: 'json' };
 }
 
 function asString(payload: Buffer): Described {

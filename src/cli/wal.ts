@@ -1,6 +1,8 @@
 import { isUtf8 } from 'node:buffer';
 import type { Metadata } from '../message/batch.ts';
 import { describeMessage, microsToIso } from '../message/described.ts';
+import { asLine } from '../message/lines.ts';
+import { textOf } from '../message/text.ts';
 import type { StoredEntry } from '../wal/entry.ts';
 import { inspect, type Inspection } from '../wal/inspect.ts';
 import { type Shell, UsageError } from './shell.ts';
@@ -10,7 +12,6 @@ export interface WalOptions {
   readonly json?: boolean;
 }
 
-const LF = 10;
 /** Lines are written in pieces of this size. */
 const PIECE = 64 * 1024;
 
@@ -21,7 +22,7 @@ const PIECE = 64 * 1024;
 export async function walCommand(shell: Shell, path: string, options: WalOptions): Promise<number> {
   const found = await inspect(path);
   if (options.export === true) {
-    await exportMessages(shell, found, options.json === true ? asJson : asLine);
+    await exportMessages(shell, found, options.json === true ? asJson : asText);
     shell.err(`exported ${plural(found.messages, 'message')}\n`);
   } else await shell.out(summary(found));
   if (found.damage === undefined) return 0;
@@ -82,11 +83,11 @@ function asJson(payload: Uint8Array, metadata: Metadata): string {
   return JSON.stringify(describeMessage(payload, metadata));
 }
 
-function asLine(payload: Uint8Array, metadata: Metadata): string {
-  const lineFeed = payload.includes(LF);
-  if (!lineFeed && isUtf8(payload)) return Buffer.from(payload).toString();
+function asText(payload: Uint8Array, metadata: Metadata): string {
+  const line = asLine(payload, false);
+  if (line !== undefined && isUtf8(line)) return textOf(line);
   throw new UsageError(
     `the message of ${microsToIso(metadata.ingestTime)} from ${metadata.source} ` +
-      `${lineFeed ? 'has a line feed in it' : 'is not UTF-8'}, so it cannot be one line of text; add --json`,
+      `${line === undefined ? 'has a line feed in it' : 'is not UTF-8'}, so it cannot be one line of text; add --json`,
   );
 }

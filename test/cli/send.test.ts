@@ -54,6 +54,11 @@ test.each<[string[], string[], string]>([
   expect(new Set(result.types)).toEqual(new Set([type]));
 });
 
+test('a byte order mark at the start of a file is no part of the first message', async () => {
+  const marked = dir.file('marked.txt', '\uFEFFone\n\uFEFFtwo\n');
+  expect(await sent([marked])).toMatchObject({ code: 0, messages: ['one', '\uFEFFtwo'] });
+});
+
 test('a file that is too large to keep is read again for --count', async () => {
   const count = 60_000;
   const big = dir.file(

@@ -31,11 +31,17 @@ const messages = [
 ];
 const inBase64 = messages.map((message) => Buffer.from(message).toString('base64'));
 
+test('line breaks at the end of a message are the end of its line', async () => {
+  const server = await feed(['one\n', 'two\r\n', 'three']);
+  const { stdout } = await cli(['tail', server.url, '--send', 'go', '--count', '3']);
+  expect(stdout).toBe('one\ntwo\nthree\n');
+});
+
 test.each<[string[], string | Buffer]>([
-  [[], `text ä\nAP8K\n{"n": 12345678901234567890,  "s": "a\\nb"}\n"two\\nlines"\n${inBase64[4]}\n`],
+  [[], `text ä\nAP8K\n{"n":12345678901234567890,"s":"a\\nb"}\n"two\\nlines"\n${inBase64[4]}\n`],
   [
     ['--codec', 'json'],
-    '"text ä"\n"AP8K"\n{"n": 12345678901234567890,  "s": "a\\nb"}\n"two\\nlines"\n{"binary":true}\n',
+    '"text ä"\n"AP8K"\n{"n":12345678901234567890,"s":"a\\nb"}\n"two\\nlines"\n{"binary":true}\n',
   ],
   [['--codec', 'base64'], `${inBase64.join('\n')}\n`],
   [['--codec', 'text'], Buffer.concat(messages.flatMap((each) => [Buffer.from(each), Buffer.from('\n')]))],
@@ -123,7 +129,7 @@ test('tail --metadata --codec json keeps JSON as it came', async () => {
   ]);
   const [first, second] = stdout.split('\n');
   expect(first).toMatch(
-    /^\{"payload":\{"n": 12345678901234567890, {2}"s": "a\\nb"\},"encoding":"json","metadata":\{/,
+    /^\{"payload":\{"n":12345678901234567890,"s":"a\\nb"\},"encoding":"json","metadata":\{/,
   );
   expect(second).toMatch(/^\{"payload":"no JSON","encoding":"utf8",/);
 });

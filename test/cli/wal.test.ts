@@ -92,6 +92,13 @@ test('--export --json writes them as dead letters have them, and anything can be
   expect(code).toBe(0);
 });
 
+test('--export writes JSON over several lines as one, and a line break at the end as that of the line', async () => {
+  const { path, log } = await someLog(batch('{\n "n": 1.0\n}\n', 'text\n'));
+  await log.close();
+  const { stdout, code } = await cli(['wal', path, '--export']);
+  expect({ stdout, code }).toEqual({ stdout: '{"n":1.0}\ntext\n{"b":2}\noops\n', code: 0 });
+});
+
 test.each([
   ['a\nb', 'has a line feed in it'],
   [Buffer.from([0xff]), 'is not UTF-8'],

@@ -63,16 +63,44 @@ describe('file output', () => {
     expect(readFileSync(at('out.jsonl'), 'utf8')).toBe('{"whole":1}\n{"torn":\n{"next":2}\n');
   });
 
-  test('line breaks between the tokens of JSON become spaces; those inside strings stay escaped', async () => {
-    const pretty = '{\r\n  "a": "x\\ny",\n  "b": [1,\n2]\n}';
-    await engineFor(
-      `streams: [{ input: { type: memory, messages: ${JSON.stringify([pretty, '2'])}, codec: { type: json } }, output: { type: file, path: ${at('out.jsonl')} } }]`,
-    ).run();
-    const lines = readFileSync(at('out.jsonl'), 'utf8').split('\n');
-    expect(lines.map((line) => (line === '' ? '' : (JSON.parse(line) as unknown)))).toEqual([
-      { a: 'x\ny', b: [1, 2] },
-      2,
-      '',
+  test.each(['', ', codec: { type: json }', ', codec: { type: text }'])(
+    'JSON over several lines is one line, its strings and digits as they were (input%s)',
+    async (codec) => {
+      const pretty = '{\r\n  "a \\"b": "x\\\\",\n\t"n": [1.0,\n2e0, 9007199254740993]\n}\n';
+      const messages = [pretty, '{ "kept":  1 }\n', '2', '[\n]\n\n'];
+      await engineFor(
+        `streams: [{ input: { type: memory, messages: ${JSON.stringify(messages)}${codec} }, output: { type: file, path: ${at('out.jsonl')} } }]`,
+      ).run();
+      expect(readFileSync(at('out.jsonl'), 'utf8').split('\n')).toEqual([
+        String.raw`{"a \"b":"x\\","n":[1.0,2e0,9007199254740993]}`,
+        '{ "kept":  1 }',
+        '2',
+        '[]',
+        '',
+      ]);
+    },
+  );
+
+  test('line breaks at the end of a message are the end of its line', async () => {
+    const messages = ['one\n', 'two\r\n', 'three\n\n', '\n', 'four'];
+    const streams = (output: string): string =>
+      `streams: [{ ${memory(...messages)}, output: { ${output} } }]`;
+    await engineFor(streams(`type: file, path: ${at('out.txt')}`)).run();
+    expect(readFileSync(at('out.txt'), 'utf8')).toBe('one\ntwo\nthree\n\nfour\n');
+    const stdout = execFileSync(process.execPath, program(streams('type: stdout')), { encoding: 'utf8' });
+    expect(stdout).toBe('one\ntwo\nthree\n\nfour\n');
+  });
+
+  test('rows of a query are one line each, whatever lines their columns had', async () => {
+    const message = '{"a": "x\\ny",\n "d": {\n  "n": 1.10,\n  "l": [1,\n 2]\n }\n}\n';
+    const sql = (query: string): string =>
+      `streams: [{ input: { type: memory, messages: ${JSON.stringify([message])}, codec: { type: json } }, pipeline: { processors: [{ type: sql, query: "${query}" }] }, output: { type: file, path: ${at('out.jsonl')} } }]`;
+    await engineFor(sql('SELECT a, d FROM flow')).run();
+    await engineFor(sql('SELECT * FROM flow')).run();
+    const lines = readFileSync(at('out.jsonl'), 'utf8').trimEnd().split('\n');
+    expect(lines.map((line) => JSON.parse(line) as unknown)).toEqual([
+      { a: 'x\ny', d: { n: 1.1, l: [1, 2] } },
+      { a: 'x\ny', d: { n: 1.1, l: [1, 2] } },
     ]);
   });
 
@@ -170,11 +198,25 @@ describe('file output with sync', () => {
 
 describe('file input', () => {
   test('gives the lines, without their ends, and the last without one too', async () => {
-    writeFileSync(at('in.txt'), 'one\r\n\ntwo\nthree');
+    writeFileSync(at('in.txt'), 'one\r\ntwo\nthree');
     await engineFor(
       `streams: [{ input: { type: file, path: ${at('in.txt')} }, output: { type: file, path: ${at('out.txt')} } }]`,
     ).run();
-    expect(readFileSync(at('out.txt'), 'utf8')).toBe('one\n\ntwo\nthree\n');
+    expect(readFileSync(at('out.txt'), 'utf8')).toBe('one\ntwo\nthree\n');
+  });
+
+  test.each([
+    ['\uFEFFone\n\n \t\r\n\r\n  two\n\uFEFFthree\n', 'one\n  two\n\uFEFFthree\n'],
+    ['\uFEFF\none', 'one\n'],
+    ['\uFEFF', ''],
+    ['\n', ''],
+    ['', ''],
+  ])('a byte order mark at the start and blank lines are no messages: %j', async (content, messages) => {
+    writeFileSync(at('in.txt'), content);
+    await engineFor(
+      `streams: [{ input: { type: file, path: ${at('in.txt')} }, output: { type: file, path: ${at('out.txt')} } }]`,
+    ).run();
+    expect(readFileSync(at('out.txt'), 'utf8')).toBe(messages);
   });
 
   test('lines that cross the borders of reads are whole, in a file of many', async () => {

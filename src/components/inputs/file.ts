@@ -8,6 +8,9 @@ import { Batch, nowMicros, type Origin } from '../../message/batch.ts';
 
 const LF = 10;
 const CR = 13;
+const SPACE = 32;
+const TAB = 9;
+const BOM = [0xef, 0xbb, 0xbf] as const;
 const CHUNK = 256 * 1024;
 
 const schema = z.strictObject({
@@ -23,7 +26,7 @@ export const fileInput = defineInput({
   summary: 'Reads a file, a message a line, and ends with it.',
   status: 'stable',
   description:
-    'A line ends with a line feed, or a carriage return and a line feed; neither is part of the message.',
+    'A line ends with a line feed, or a carriage return and a line feed; neither is part of the message. A line that is empty, or has only spaces and tabs, is no message; nor is a byte order mark at the start of the file part of one.',
   schema,
   examples: [
     { title: 'A file of JSON lines', yaml: 'type: file\npath: ./readings.jsonl\ncodec:\n  type: json\n' },
@@ -59,13 +62,13 @@ class FileInput implements Input {
       const data = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
       let start = 0;
       for (let end = data.indexOf(LF); end >= 0; end = data.indexOf(LF, start)) {
-        payloads.push(this.#message(data, start, end));
+        this.#take(payloads, data, start, end);
         start = end + 1;
       }
       this.#rest = data.subarray(start);
       if (chunk.length === 0) {
         await this.close();
-        if (this.#rest.length > 0) payloads.push(this.#message(this.#rest, 0, this.#rest.length));
+        this.#take(payloads, this.#rest, 0, this.#rest.length);
       } else if (this.#rest.length > this.#config.max_line_size) {
         throw this.#tooLong();
       }
@@ -81,11 +84,13 @@ class FileInput implements Input {
     await file?.close();
   }
 
-  #message(data: Buffer, start: number, end: number): Buffer {
+  /** Takes the line from `start` to `end`, unless it is blank. */
+  #take(payloads: Buffer[], data: Buffer, start: number, end: number): void {
     this.#line++;
-    const stop = end > start && data[end - 1] === CR ? end - 1 : end;
-    if (stop - start > this.#config.max_line_size) throw this.#tooLong();
-    return data.subarray(start, stop);
+    const from = this.#line === 1 && BOM.every((byte, at) => data[start + at] === byte) ? start + 3 : start;
+    const to = end > from && data[end - 1] === CR ? end - 1 : end;
+    if (to - from > this.#config.max_line_size) throw this.#tooLong();
+    if (!isBlank(data, from, to)) payloads.push(data.subarray(from, to));
   }
 
   async #readChunk(file: FileHandle): Promise<Buffer> {
@@ -110,4 +115,10 @@ class FileInput implements Input {
     const message = `cannot ${action} ${this.#config.path}: ${errorMessage(error)}`;
     return new MillraceError('MILLRACE_FILE_UNAVAILABLE', message, { cause: error, fatal: true });
   }
+}
+
+function isBlank(data: Buffer, start: number, end: number): boolean {
+  let at = start;
+  while (at < end && (data[at] === SPACE || data[at] === TAB)) at++;
+  return at === end;
 }

@@ -30,7 +30,7 @@ export const fileOutput = defineOutput({
   summary: 'Appends each message as a line to a file.',
   status: 'stable',
   description:
-    'A batch is confirmed once the operating system has it, which outlives a crash of Millrace but not a loss of power, unless `sync` is set. If an earlier run was killed in the middle of a line, the file gets a line feed first, so that the torn line spoils none after it. After a write that failed half-way (a full disk), the file is cut back to its last whole line before the batch is written again. A message that has a line break inside and is not JSON goes to `error_output`, unless the output has a `json` codec.',
+    'A batch is confirmed once the operating system has it, which outlives a crash of Millrace but not a loss of power, unless `sync` is set. If an earlier run was killed in the middle of a line, the file gets a line feed first, so that the torn line spoils none after it. After a write that failed half-way (a full disk), the file is cut back to its last whole line before the batch is written again. Line breaks at the end of a message are the end of its line. JSON over several lines is written as one, without the whitespace between its tokens. Any other message that has a line break inside goes to `error_output`, unless the output has a `json` codec.',
   schema,
   examples: [{ title: 'Append to a file', yaml: 'type: file\npath: ./data/readings.jsonl\n' }],
   create: (config, context) => new FileOutput(config, context),

@@ -11,7 +11,7 @@ export const stdoutOutput = defineOutput({
   summary: 'Writes each message as a line to standard output.',
   status: 'stable',
   description:
-    'Logs go to standard error, so what you pipe on is data alone. On a terminal, control characters are shown as `\\u001b`. A message that has a line break inside and is not JSON goes to `error_output`, unless the output has a `json` codec or `append_newline` is false.',
+    'Logs go to standard error, so what you pipe on is data alone. On a terminal, control characters are shown as `\\u001b`. Line breaks at the end of a message are the end of its line. JSON over several lines is written as one, without the whitespace between its tokens. Any other message that has a line break inside goes to `error_output`, unless the output has a `json` codec or `append_newline` is false.',
   schema: z.strictObject({
     append_newline: z
       .boolean()
