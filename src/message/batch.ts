@@ -25,10 +25,11 @@ export interface Origin {
 export interface Keys {
   /** Whose keys they are: inputs of one stream don't share theirs. */
   readonly space: string;
+  /** Each begins with its owner, as `ownerOf` reads it. */
   readonly keys: readonly string[];
   /** Until when, in milliseconds since the epoch. */
   readonly expires: number;
-  /** How many of the space are remembered; the oldest are forgotten first. */
+  /** How many of the space are remembered; the oldest of who has most are forgotten first. */
   readonly max: number;
 }
 

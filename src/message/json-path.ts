@@ -82,6 +82,14 @@ export function textAt(payload: Uint8Array, path: JsonPath, knownUtf8 = false): 
   return at < 0 ? undefined : scalarAt(payload, at);
 }
 
+/** As `textAt`, with a quote before a string, so that `1` and `"1"` are two. */
+export function keyAt(payload: Uint8Array, path: JsonPath, knownUtf8 = false): string | undefined {
+  const at = placeOf(payload, path, knownUtf8);
+  if (at < 0) return undefined;
+  const text = scalarAt(payload, at);
+  return payload[at] === QUOTE ? `"${text}` : text;
+}
+
 /** As `textAt`, but as it stands in the message: a string with its quotes and escapes. */
 export function tokenAt(payload: Uint8Array, path: JsonPath, knownUtf8 = false): string | undefined {
   const at = placeOf(payload, path, knownUtf8);

@@ -1,4 +1,6 @@
 import type { Keys } from '../message/batch.ts';
+import { ownerOf } from '../message/owned-key.ts';
+import { Shares } from '../message/shares.ts';
 import { decodeKeys, encodeKeys } from './entry-codec.ts';
 import { FRAME_BYTES, u48 } from './format.ts';
 
@@ -11,12 +13,8 @@ interface Held {
   segment: number;
 }
 
-/** The groups of one space, the oldest first. Those before `first` are forgotten, and removed now and then. */
-interface Space {
-  held: Held[];
-  first: number;
-  count: number;
-}
+/** How often keys that have expired are looked for where there are too many, in milliseconds. */
+const SWEEP = 1000;
 
 /** The keys that still count, so that those in a segment that goes can be written again. */
 export class RememberedKeys {
@@ -24,23 +22,11 @@ export class RememberedKeys {
 
   add(group: KeyGroup, segment: number, now: number): void {
     let space = this.#spaces.get(group.space);
-    if (space === undefined) this.#spaces.set(group.space, (space = { held: [], first: 0, count: 0 }));
-    const { held } = space;
-    // What was carried over from a deleted segment is read after newer ones, and may be read twice.
-    let place = held.length;
-    while (place > space.first && held[place - 1]!.group.entry > group.entry) place--;
-    const before = place > space.first ? held[place - 1] : undefined;
-    if (before?.group.entry === group.entry) {
-      before.segment = Math.max(before.segment, segment);
-      return;
-    }
-    if (place === held.length) held.push({ group, segment });
-    else held.splice(place, 0, { group, segment });
-    space.count += group.keys.length;
-    this.#trim(space, now);
+    if (space === undefined) this.#spaces.set(group.space, (space = new Space()));
+    space.add(group, segment, now);
   }
 
-  /** Those that count, the oldest first. */
+  /** Those that count, the oldest first; of one entry a group for each owner. */
   list(now: number): KeyGroup[] {
     return this.#all(now)
       .map(({ group }) => group)
@@ -59,25 +45,94 @@ export class RememberedKeys {
   }
 
   #all(now: number): Held[] {
-    for (const space of this.#spaces.values()) this.#trim(space, now);
-    return [...this.#spaces.values()].flatMap(({ held, first }) =>
+    return [...this.#spaces.values()].flatMap((space) => space.all(now));
+  }
+}
+
+/** The groups of one owner, the oldest first. Those before `first` are forgotten, and removed now and then. */
+interface Queue {
+  held: Held[];
+  first: number;
+}
+
+/** The keys of one space. When they are too many, the oldest of the owner that has most are forgotten. */
+class Space {
+  readonly #queues = new Map<string, Queue>();
+  readonly #shares = new Shares();
+  /** What the newest entry says of how many there may be. */
+  #max = 0;
+  #newest = -1;
+  #sweepAt = 0;
+
+  add(group: KeyGroup, segment: number, now: number): void {
+    if (group.entry >= this.#newest) {
+      this.#newest = group.entry;
+      this.#max = group.max;
+    }
+    for (const [owner, keys] of Map.groupBy(group.keys, ownerOf)) {
+      this.#add(owner, { group: { ...group, keys }, segment });
+    }
+    this.#trim(now);
+  }
+
+  all(now: number): Held[] {
+    this.#expire(now);
+    return [...this.#queues.values()].flatMap(({ held, first }) =>
       held.slice(first).filter(({ group }) => group.expires > now),
     );
   }
 
-  #trim(space: Space, now: number): void {
-    const { held } = space;
-    const max = held.at(-1)?.group.max ?? 0;
-    while (space.first < held.length) {
-      const { keys, expires } = held[space.first]!.group;
-      // Bounded by their number as well: a clock that was set back makes none of them stay.
-      if (expires > now && space.count - keys.length < max) break;
-      space.count -= keys.length;
-      space.first++;
+  #add(owner: string, added: Held): void {
+    let queue = this.#queues.get(owner);
+    if (queue === undefined) this.#queues.set(owner, (queue = { held: [], first: 0 }));
+    const { held, first } = queue;
+    const { entry, keys } = added.group;
+    // What was carried over from a deleted segment is read after newer ones, and may be read twice.
+    let place = held.length;
+    while (place > first && held[place - 1]!.group.entry > entry) place--;
+    const before = place > first ? held[place - 1] : undefined;
+    if (before?.group.entry === entry) {
+      before.segment = Math.max(before.segment, added.segment);
+      return;
     }
-    if (space.first < held.length / 2) return;
-    space.held = held.slice(space.first);
-    space.first = 0;
+    if (place === held.length) held.push(added);
+    else held.splice(place, 0, added);
+    this.#shares.change(owner, keys.length);
+  }
+
+  #trim(now: number): void {
+    if (this.#shares.total <= this.#max) return;
+    if (now >= this.#sweepAt || now < this.#sweepAt - SWEEP) {
+      this.#sweepAt = now + SWEEP;
+      this.#expire(now);
+    }
+    for (;;) {
+      const owner = this.#shares.largest;
+      const queue = owner === undefined ? undefined : this.#queues.get(owner);
+      // Bounded by their number as well: a clock that was set back makes none of them stay.
+      if (queue === undefined || this.#shares.total - queue.held[queue.first]!.group.keys.length < this.#max)
+        return;
+      this.#shift(owner!, queue);
+    }
+  }
+
+  #expire(now: number): void {
+    for (const [owner, queue] of this.#queues) {
+      while (queue.first < queue.held.length && queue.held[queue.first]!.group.expires <= now) {
+        this.#shift(owner, queue);
+      }
+    }
+  }
+
+  /** Forgets the oldest group of an owner. */
+  #shift(owner: string, queue: Queue): void {
+    this.#shares.change(owner, -queue.held[queue.first]!.group.keys.length);
+    queue.first++;
+    if (queue.first === queue.held.length) this.#queues.delete(owner);
+    else if (queue.first >= queue.held.length / 2) {
+      queue.held = queue.held.slice(queue.first);
+      queue.first = 0;
+    }
   }
 }
 

@@ -3,7 +3,10 @@ import type { Durability } from '../component/contracts.ts';
 import type { MillraceError } from '../errors.ts';
 import { createAck, noAck, type Ack } from '../message/ack.ts';
 import type { Batch, Origin, Run } from '../message/batch.ts';
-import { textAt, type JsonPath } from '../message/json-path.ts';
+import { Fifo } from '../message/fifo.ts';
+import { keyAt, type JsonPath } from '../message/json-path.ts';
+import { ownerOf } from '../message/owned-key.ts';
+import { Shares } from '../message/shares.ts';
 
 /** A key longer than this is remembered by its hash, so that memory is bounded by the number of keys. In characters. */
 const LONGEST_KEY = 128;
@@ -19,6 +22,8 @@ export interface DedupeOptions {
   readonly maxKeys: number;
   /** Under which name the stream's log keeps the keys. */
   readonly space: string;
+  /** Under which one earlier versions did. */
+  readonly formerSpace: string;
   /** The stream's log, if it has one. */
   readonly durability: Durability | undefined;
   /** Told how many messages were dropped, for each batch. */
@@ -33,9 +38,8 @@ interface Copies {
 
 /** Messages of one batch that were the first with their keys. */
 interface First {
-  keys: readonly string[];
-  /** How many of the keys have been forgotten. */
-  forgotten: number;
+  /** Their keys. */
+  readonly groups: Group[];
   /** When they were confirmed, in milliseconds of `performance.now()`; undefined while they are in flight. */
   confirmedAt: number | undefined;
   /** Copies wait for these, those of the same batch without an ack of their own. */
@@ -46,19 +50,40 @@ interface First {
   rejections: ReadonlyMap<string, MillraceError> | undefined;
 }
 
+/** Those of one sender. */
+interface Group {
+  readonly first: First;
+  readonly sender: Sender;
+  keys: string[];
+  /** How many of the keys have been forgotten. */
+  forgotten: number;
+}
+
+/** Among whose messages keys are unique. */
+interface Sender {
+  readonly name: string;
+  readonly seen: Map<string, First>;
+  /** Oldest first. */
+  readonly groups: Fifo<Group>;
+}
+
 /**
  * Drops messages whose key was there before. A key is remembered while its message is in flight and for `window` after
- * that, but never more than `maxKeys` of them. Where the stream has a log, it keeps the keys with the messages.
+ * that, but never more than `maxKeys` of them: then the oldest of the sender that has most is forgotten, so that none loses
+ * what is its share to others. Where the stream has a log, it keeps the keys with the messages.
  *
  * A dropped message is confirmed when the one that was passed on is, and no sooner: whoever counts what is confirmed
  * would else count one that is still in flight. Its sender is told the same, that it is safe or that it was rejected.
  */
 export class Dedupe {
   readonly #options: DedupeOptions;
-  readonly #seen = new Map<string, First>();
-  /** Oldest first, from `#head` on. */
-  #firsts: First[] = [];
-  #head = 0;
+  readonly #senders = new Map<string, Sender>();
+  #size = 0;
+  /** How many keys of each sender are remembered, but for those in `#changed`: it is looked at only when there are too many. */
+  readonly #shares = new Shares();
+  readonly #changed = new Set<Sender>();
+  /** Oldest first. */
+  readonly #firsts = new Fifo<First>();
   #recovered = false;
 
   constructor(options: DedupeOptions) {
@@ -67,17 +92,16 @@ export class Dedupe {
 
   /** How many keys are remembered. */
   get size(): number {
-    return this.#seen.size;
+    return this.#size;
   }
 
   /** The batch without what was there before; undefined, and its ack seen to, when nothing is left. */
   filter(batch: Batch): Batch | undefined {
     this.#recover();
     this.#forgetOld();
-    const keys: string[] = [];
-    /** Of these, the ones that may come again after a restart. */
+    const first = fresh(undefined);
+    /** Keys that may come again after a restart. */
     const lasting: string[] = [];
-    const first: First = { ...fresh(keys), confirmedAt: undefined };
     const dropped: number[] = [];
     const others = new Set<First>();
     const { payloads, runs } = batch;
@@ -85,24 +109,27 @@ export class Dedupe {
       const run = runs[at]!;
       // Only what a peer sent is numbered; what tells of sessions is always passed on.
       if (run.sequence === undefined) continue;
-      const scope = this.#scopeOf(run.origin);
+      const name = this.#senderOf(run.origin);
+      const sender = this.#senders.get(name) ?? { name, seen: new Map(), groups: new Fifo() };
       const end = runs[at + 1]?.start ?? payloads.length;
+      let group: Group | undefined;
       for (let index = run.start; index < end; index++) {
-        const key = this.#keyOf(payloads[index]!, run, scope);
+        const key = this.#keyOf(payloads[index]!, run);
         if (key === undefined) continue;
-        const known = this.#seen.get(key);
+        const known = sender.seen.get(key);
         if (known === undefined) {
-          if (keys.length === 0) this.#firsts.push(first);
-          this.#seen.set(key, first);
-          keys.push(key);
-          if (!scope.startsWith(SESSION)) lasting.push(key);
+          group ??= this.#groupOf(sender, first);
+          this.#remember(key, group);
+          if (!name.startsWith(SESSION)) lasting.push(name + key);
           this.#forgetSurplus();
+          if (group.keys.length === 0) group = undefined;
         } else {
           dropped.push(index);
           others.add(known);
         }
       }
     }
+    if (first.groups.length > 0) this.#firsts.push(first);
     const copies = { batch, indices: dropped };
     for (const other of others) this.#follow(other, copies, other === first ? noAck : batch.ack);
     if (dropped.length > 0) this.#options.dropped(dropped.length);
@@ -111,7 +138,7 @@ export class Dedupe {
       return undefined;
     }
     const rest = batch.without(dropped);
-    if (keys.length === 0) return rest;
+    if (first.groups.length === 0) return rest;
     const ack = createAck((error) => {
       this.#settle(first, rest, error);
       if (error === undefined) batch.ack.ack();
@@ -154,9 +181,8 @@ export class Dedupe {
 
   /** What has not been taken is not known: it may come again. */
   #fail(first: First): void {
-    for (const key of first.keys) this.#delete(key, first);
-    first.keys = [];
-    first.forgotten = 0;
+    for (const group of first.groups) this.#forget(group, Infinity);
+    first.groups.length = 0;
     first.confirmedAt = -Infinity;
   }
 
@@ -169,8 +195,8 @@ export class Dedupe {
       const end = runs[at + 1]?.start ?? payloads.length;
       for (let index = run.start; index < end; index++) {
         const error = origin.rejection(sequence + index - run.start);
-        const key = error && this.#keyOf(payloads[index]!, run, this.#scopeOf(origin));
-        if (key !== undefined) (found ??= new Map()).set(key, error!);
+        const key = error && this.#keyOf(payloads[index]!, run);
+        if (key !== undefined) (found ??= new Map()).set(this.#senderOf(origin) + key, error!);
       }
     }
     return found;
@@ -180,24 +206,21 @@ export class Dedupe {
     if (rejections === undefined) return;
     for (const index of indices) {
       const run = batch.runAt(index);
-      const key = this.#keyOf(batch.payloads[index]!, run, this.#scopeOf(run.origin));
-      const error = key === undefined ? undefined : rejections.get(key);
+      const error = rejections.get(this.#senderOf(run.origin) + this.#keyOf(batch.payloads[index]!, run)!);
       if (error !== undefined) run.origin.rejected?.(run.sequence! + index - run.start, error);
     }
   }
 
-  #scopeOf({ ext }: Origin): string {
+  #senderOf({ ext }: Origin): string {
     const { per } = this.#options;
     if (per === 'all') return '';
     const subject = per === 'subject' ? ext['subject'] : undefined;
     return subject === undefined ? `${SESSION}${ext['session_id']}` : `${subject.length}:${subject}`;
   }
 
-  #keyOf(payload: Uint8Array, { messageType }: Run, scope: string): string | undefined {
-    const text = textAt(payload, this.#options.path, messageType === 'text');
-    if (text === undefined) return undefined;
-    const key = scope + text;
-    return key.length <= LONGEST_KEY ? key : hash('sha256', key, 'base64');
+  #keyOf(payload: Uint8Array, { messageType }: Run): string | undefined {
+    const key = keyAt(payload, this.#options.path, messageType === 'text');
+    return key === undefined || key.length <= LONGEST_KEY ? key : `#${hash('sha256', key, 'base64')}`;
   }
 
   /** The batch, with the keys for the log to keep. */
@@ -211,50 +234,112 @@ export class Dedupe {
   #recover(): void {
     if (this.#recovered) return;
     this.#recovered = true;
-    const { durability, space, window } = this.#options;
-    for (const { keys, expires, entry } of durability?.recoveredKeys(space) ?? []) {
-      const confirmedAt = performance.now() + expires - Date.now() - window;
-      const first: First = { ...fresh(keys), confirmedAt, entry };
-      for (const key of keys) this.#seen.set(key, first);
-      this.#firsts.push(first);
-    }
+    const { durability, space, formerSpace } = this.#options;
+    if (durability === undefined) return;
+    for (const { keys, expires, entry } of durability.recoveredKeys(formerSpace))
+      this.#takeOver(keys.flatMap(currentKeys), expires, entry);
+    for (const { keys, expires, entry } of durability.recoveredKeys(space))
+      this.#takeOver(keys, expires, entry);
     this.#forgetSurplus();
+  }
+
+  #takeOver(keys: readonly string[], expires: number, entry: number): void {
+    const first = fresh(performance.now() + expires - Date.now() - this.#options.window);
+    first.entry = entry;
+    for (const [name, owned] of Map.groupBy(keys, ownerOf)) {
+      const sender = this.#senders.get(name) ?? { name, seen: new Map(), groups: new Fifo() };
+      const group = this.#groupOf(sender, first);
+      for (const key of owned) this.#remember(key.slice(name.length), group);
+    }
+    this.#firsts.push(first);
+  }
+
+  /** The group for keys of a sender that come with a batch. */
+  #groupOf(sender: Sender, first: First): Group {
+    const last = sender.groups.last;
+    if (last?.first === first) return last;
+    const group: Group = { first, sender, keys: [], forgotten: 0 };
+    first.groups.push(group);
+    sender.groups.push(group);
+    this.#senders.set(sender.name, sender);
+    return group;
+  }
+
+  #remember(key: string, { sender, first, keys }: Group): void {
+    const { seen } = sender;
+    const before = seen.size;
+    seen.set(key, first);
+    this.#size += seen.size - before;
+    this.#changed.add(sender);
+    keys.push(key);
   }
 
   #forgetOld(): void {
     const before = performance.now() - this.#options.window;
-    while (this.#head < this.#firsts.length) {
-      const { confirmedAt } = this.#firsts[this.#head]!;
-      if (confirmedAt === undefined || confirmedAt > before) return;
-      this.#forget(Infinity);
+    for (;;) {
+      const oldest = this.#firsts.first;
+      if (oldest?.confirmedAt === undefined || oldest.confirmedAt > before) return;
+      this.#firsts.shift();
+      for (const group of oldest.groups) this.#forget(group, Infinity);
     }
   }
 
   #forgetSurplus(): void {
-    while (this.#seen.size > this.#options.maxKeys) this.#forget(1);
+    while (this.#size > this.#options.maxKeys) {
+      // One by one, as another may have most then.
+      this.#forget(this.#largest.groups.first!, 1);
+    }
   }
 
-  /** Forgets keys of the oldest, at most `count`. */
-  #forget(count: number): void {
-    const oldest = this.#firsts[this.#head]!;
-    const end = Math.min(oldest.keys.length, oldest.forgotten + count);
-    for (; oldest.forgotten < end; oldest.forgotten++) this.#delete(oldest.keys[oldest.forgotten]!, oldest);
-    if (end < oldest.keys.length) return;
-    this.#head++;
-    if (this.#head < 1024 || this.#head * 2 < this.#firsts.length) return;
-    this.#firsts = this.#firsts.slice(this.#head);
-    this.#head = 0;
+  /** The sender of whom most keys are remembered. */
+  get #largest(): Sender {
+    if (this.#senders.size === 1) return this.#senders.values().next().value!;
+    for (const sender of this.#changed) {
+      const { name, seen } = sender;
+      // One that had none left may have come back since.
+      if (this.#senders.get(name) === sender) this.#shares.set(name, seen.size);
+    }
+    this.#changed.clear();
+    return this.#senders.get(this.#shares.largest!)!;
   }
 
-  /** Another message may have the key by now. */
-  #delete(key: string, first: First): void {
-    if (this.#seen.get(key) === first) this.#seen.delete(key);
+  /** Forgets the oldest keys of a group, at most `count`. */
+  #forget(group: Group, count: number): void {
+    const { sender, keys, first } = group;
+    const { name, seen, groups } = sender;
+    const before = seen.size;
+    const end = Math.min(keys.length, group.forgotten + count);
+    for (; group.forgotten < end; group.forgotten++) {
+      const key = keys[group.forgotten]!;
+      // Another message may have the key by now.
+      if (seen.get(key) === first) seen.delete(key);
+    }
+    if (end === keys.length) {
+      group.keys = [];
+      group.forgotten = 0;
+    }
+    while (groups.first?.keys.length === 0) groups.shift();
+    if (seen.size === before) return;
+    this.#size -= before - seen.size;
+    this.#changed.add(sender);
+    if (seen.size > 0) return;
+    this.#changed.delete(sender);
+    this.#senders.delete(name);
+    this.#shares.set(name, 0);
   }
 }
 
-/** Begins the keys of a session. Those of a subject begin with a digit. */
+/** Begins the name of a session. That of a subject begins with a digit. */
 const SESSION = '#';
 
-function fresh(keys: readonly string[]): Omit<First, 'confirmedAt'> {
-  return { keys, forgotten: 0, waiting: [], entry: undefined, rejections: undefined };
+function fresh(confirmedAt: number | undefined): First {
+  return { groups: [], confirmedAt, waiting: [], entry: undefined, rejections: undefined };
+}
+
+/** What a key that a log has from a version which did not tell `1` from `"1"` may be now; it had the hash of a long one. */
+function currentKeys(former: string): string[] {
+  const owner = ownerOf(former);
+  const text = former.slice(owner.length);
+  const string = `${owner}"${text}`;
+  return /^(?:-?\d[\d.eE+-]*|true|false)$/.test(text) ? [string, owner + text] : [string];
 }

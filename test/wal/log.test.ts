@@ -168,6 +168,35 @@ test('keys are kept over restarts and the deletion of their files, until they ex
   }
 });
 
+test('of keys that are too many, the oldest of the owner that has most are forgotten, over restarts too', async () => {
+  const path = logFolder();
+  const add = async (log: Awaited<ReturnType<typeof openLog>>['log'], ...keys: string[]) =>
+    log.ack(
+      await log.append({
+        batch: batchOf(big),
+        keys: { space: 'in', keys, expires: Date.now() + 1e6, max: 20 },
+      }),
+    );
+  const first = await openLog(path, { segmentBytes: 25_000 });
+  for (let index = 0; index < 8; index++) await add(first.log, `3:ann"${index}`);
+  await add(first.log, '3:ann"with', '3:bob"with');
+  for (let index = 0; index < 30; index++) await add(first.log, `3:bob"${index}`);
+  await until('files to go', () => segments(path).length <= 2);
+  await first.log.close();
+  for (let round = 0; round < 2; round++) {
+    const { log } = await openLog(path, { segmentBytes: 25_000 });
+    const keys = log.keys.flatMap((group) => group.keys);
+    expect(keys.filter((key) => key.startsWith('3:ann'))).toEqual([
+      ...Array.from({ length: 8 }, (_, index) => `3:ann"${index}`),
+      '3:ann"with',
+    ]);
+    expect(keys.filter((key) => key.startsWith('3:bob'))).toEqual(
+      Array.from({ length: 11 }, (_, index) => `3:bob"${19 + index}`),
+    );
+    await log.close();
+  }
+});
+
 test('a log that holds nothing but keys never blocks for good', async () => {
   const path = logFolder();
   const { log } = await openLog(path, { maxBytes: 4000, segmentBytes: 1000 });

@@ -134,6 +134,7 @@ describe('a message that comes again', () => {
       window: 60_000,
       maxKeys: 2,
       space: 'a',
+      formerSpace: 'b',
       durability: undefined,
       dropped: () => {},
     });

@@ -29,7 +29,7 @@ const dedupe = z
       .min(1)
       .max(10_000_000)
       .default(100_000)
-      .describe('How many keys are remembered; the oldest go first.'),
+      .describe('How many keys are remembered; of more, the oldest of the sender that has most go first.'),
   })
   .describe(
     'Passes each message on once, whichever connection it came on. A copy is acknowledged like the first. With `durability` the keys are kept through restarts.',

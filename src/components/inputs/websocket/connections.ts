@@ -51,7 +51,8 @@ function filterOf(config: ConnectionConfig, { events, durability }: InputContext
   } = config.dedupe;
   // Not the name of what it is a part of, which others may be as well.
   const { name } = config as { readonly name?: string };
-  const space = JSON.stringify([name ?? addressOf(config), key, per]);
+  const parts = [name ?? addressOf(config), key, per];
+  const space = JSON.stringify([...parts, 'typed']);
   const shared = durability !== undefined && isClaimed(space, durability);
   const dedupe = new Dedupe({
     path: parseJsonPath(key)!,
@@ -59,6 +60,7 @@ function filterOf(config: ConnectionConfig, { events, durability }: InputContext
     window,
     maxKeys,
     space,
+    formerSpace: JSON.stringify(parts),
     durability,
     dropped: (count) => events.duplicatesDropped(count),
   });
