@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { duration, size } from '../component/fields.ts';
+import { allowedHosts } from '../component/host-policy.ts';
 import type { Registry } from '../component/registry.ts';
 
 const httpPath = z
@@ -32,6 +33,11 @@ const healthCheck = z
       .refine(isAddress, 'not an address; expected host:port, such as 127.0.0.1:4747 or [::1]:4747')
       .default('127.0.0.1:4747')
       .describe('Host and port to listen on.'),
+    allowed_hosts: allowedHosts
+      .optional()
+      .describe(
+        'Names under which it may be asked for, in `Host`: `millrace.example.com`, `*.example.com`, `*` for all. Others get 403; IP addresses and `localhost` always pass. Without it, what comes from other machines may ask for any name, and what comes from this one for the machine’s own as well.',
+      ),
     health_path: httpPath.default('/health').describe('The state of every stream, as JSON.'),
     readiness_path: httpPath
       .default('/readiness')

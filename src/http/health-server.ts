@@ -1,6 +1,7 @@
 import { fastify, type FastifyInstance } from 'fastify';
 import type { Registry } from 'prom-client';
 import { parseAddress } from '../component/address.ts';
+import { HostPolicy, isFromHere } from '../component/host-policy.ts';
 import type { Endpoint, Listeners } from '../component/listeners.ts';
 import { MillraceError } from '../errors.ts';
 import type { StreamHealth } from './health.ts';
@@ -10,6 +11,8 @@ export interface HealthOptions {
   readonly plan: {
     /** `host:port`; IPv6 hosts in brackets. */
     readonly address: string;
+    /** Names that requests may ask for; without them, those that are safe from pages of other sites. */
+    readonly allowed_hosts?: readonly string[] | undefined;
     readonly health_path: string;
     readonly readiness_path: string;
     readonly liveness_path: string;
@@ -63,9 +66,17 @@ function createApp(
   metrics: Registry,
 ): FastifyInstance {
   const app = fastify({ logger: false, exposeHeadRoutes: true });
+  const hosts = new HostPolicy(plan.allowed_hosts);
   // Before the body would be read: nothing here takes one.
   app.addHook('onRequest', async (request, reply) => {
     reply.header('cache-control', 'no-store');
+    const { host } = request.headers;
+    if ((hosts.given || isFromHere(request.raw)) && !hosts.allows(host)) {
+      const error =
+        'this host is not allowed; use localhost or an address, or list it in health_check.allowed_hosts';
+      await reply.code(403).send({ error });
+      return;
+    }
     if (request.method === 'GET' || request.method === 'HEAD') return;
     await reply.code(405).header('allow', 'GET, HEAD').send({ error: `only GET and HEAD are answered here` });
   });

@@ -12,6 +12,7 @@ export interface HealthCheckPlan {
   readonly enabled: boolean;
   /** `host:port`; IPv6 hosts in brackets. */
   readonly address: string;
+  readonly allowed_hosts?: readonly string[] | undefined;
   readonly health_path: string;
   readonly readiness_path: string;
   readonly liveness_path: string;

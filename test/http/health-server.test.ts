@@ -118,7 +118,7 @@ test.each(['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'PROPFIND', 'PURGE', 'TR
     const port = await serve();
     const answer = await exchange(
       port,
-      `${method} /health HTTP/1.1\r\nHost: t\r\nConnection: close\r\nContent-Type: application/x-odd\r\nContent-Length: 2\r\n\r\n{{`,
+      `${method} /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/x-odd\r\nContent-Length: 2\r\n\r\n{{`,
     );
     expect(answer).toMatch(/^HTTP\/1.1 405 /);
     expect(answer).toMatch(/\r\nallow: GET, HEAD\r\n/i);
@@ -157,7 +157,11 @@ test('shares its port with two WebSocket paths, and frees it when closed', async
 
 test('IPv6', async () => {
   const port = await serve({ plan: { ...plan, address: '[::1]:0' } });
-  const answer = await exchange(port, 'GET /health HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n', '::1');
+  const answer = await exchange(
+    port,
+    'GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n',
+    '::1',
+  );
   expect(answer).toMatch(/ 200 OK.*"status":"ok"/s);
 });
 

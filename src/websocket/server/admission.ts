@@ -1,4 +1,6 @@
 import type { IncomingMessage } from 'node:http';
+import type { TLSSocket } from 'node:tls';
+import { HostPolicy, isFromHere } from '../../component/host-policy.ts';
 import { errorMessage } from '../../errors.ts';
 import type { ComponentEvents } from '../../telemetry/events.ts';
 import type { Authenticator, Verdict } from './auth/authenticator.ts';
@@ -37,11 +39,24 @@ const FAILED_LOGINS = 10;
 /** Clients whose credentials are being looked at, while the issuer's keys are fetched; more get 503. */
 const MAX_PENDING = 1_000;
 
+/** Headers that a proxy adds. */
+const OF_PROXIES = [
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-forwarded-proto',
+  'x-real-ip',
+  'forwarded',
+  'via',
+];
+
 /** Decides who may connect to a server. */
 export class Admission {
   readonly #events: ComponentEvents;
   readonly #proxies: TrustedProxies;
   readonly #origins: OriginPolicy;
+  readonly #hosts: HostPolicy;
+  /** The pages that may connect are known by their origins, whatever host they ask for. */
+  readonly #originsGiven: boolean;
   readonly #auth: Authenticator | undefined;
   readonly #failedLogins: FailedLogins;
   readonly #protocols: readonly string[];
@@ -52,6 +67,8 @@ export class Admission {
     this.#events = events;
     this.#proxies = new TrustedProxies(config.trusted_proxies ?? []);
     this.#origins = new OriginPolicy(config.allowed_origins, this.#proxies);
+    this.#hosts = new HostPolicy(config.allowed_hosts);
+    this.#originsGiven = config.allowed_origins !== undefined;
     this.#auth = config.auth && createAuthenticator(config.auth, events);
     this.#failedLogins = new FailedLogins(limitsOf(config.limits).failed_logins ?? FAILED_LOGINS);
     this.#protocols = config.protocols;
@@ -76,6 +93,11 @@ export class Admission {
     if (!this.#origins.allows(request)) {
       const cause = `the origin ${(request.headers.origin ?? '').slice(0, 200)} is not allowed; allowed_origins names those that are`;
       return { address, status: 403, reason: 'this origin is not allowed', cause };
+    }
+    const host = this.#proxies.forwarded(request, 'x-forwarded-host') ?? request.headers.host;
+    if (this.#asksForHost(request) && !this.#hosts.allows(host)) {
+      const cause = `the host ${(host ?? '').slice(0, 200)} is not allowed; list it in \`allowed_hosts\``;
+      return { address, status: 403, reason: 'this host is not allowed', cause };
     }
     if (this.#auth === undefined) return { address, ext: {}, expires: undefined };
     if (this.#pending >= MAX_PENDING) return unavailable(address, 'too many clients at once', RETRY_AFTER);
@@ -105,6 +127,23 @@ export class Admission {
     }
     const chosen = this.#protocols.find((name) => others.includes(name));
     return chosen ?? (hasKey && this.#protocols.length === 0 ? (others[0] ?? false) : false);
+  }
+
+  /**
+   * Whether the host matters that a request asks for: where the file says which may be, or a page may be of the same
+   * origin as what it asks for only because its name leads here. Browsers say the origin of a page, let none set the
+   * headers of a proxy, and refuse a certificate that is not for the name.
+   */
+  #asksForHost(request: IncomingMessage): boolean {
+    if (this.#hosts.given) return true;
+    const { headers } = request;
+    return (
+      headers.origin !== undefined &&
+      !this.#originsGiven &&
+      isFromHere(request) &&
+      !(request.socket as Partial<TLSSocket>).encrypted &&
+      !OF_PROXIES.some((name) => headers[name] !== undefined)
+    );
   }
 
   async #settle(

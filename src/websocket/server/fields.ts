@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { parseAddress } from '../../component/address.ts';
+import { allowedHosts } from '../../component/host-policy.ts';
 import { duration, headerName, port, size } from '../../component/fields.ts';
 import type { AuthConfig } from '../auth-fields.ts';
 import type { commonFields } from '../common-fields.ts';
@@ -148,6 +149,11 @@ export const serverFields = {
     .optional()
     .describe(
       'Web pages that may connect, by their origin: `https://app.example.com`, `https://*.example.com`; `null` or `file://` for files, as the browser sends it; `*` for all. Others get 403. Without it, pages from the host and port that they connect to may. Clients that are no browsers send no origin, and may.',
+    ),
+  allowed_hosts: allowedHosts
+    .optional()
+    .describe(
+      'Names under which clients may ask for this server, in `Host`: `feed.example.com`, `*.example.com`, `*` for all. Others get 403; IP addresses and `localhost` always pass. Without it, and without `allowed_origins`, a page that connects from this very machine must ask for `localhost`, an address or the machine’s name, so that no site can have its own name lead here.',
     ),
   trusted_proxies: z
     .array(addressRange)
