@@ -64,12 +64,44 @@ export async function generatePages(): Promise<Map<string, string>> {
     metrics: streamMetricsTable,
     'process-metrics': processMetricsTable,
     faults: faultsTable,
+    exports: exportsTable,
   };
-  for (const path of ['README.md', 'docs/monitoring.md', 'docs/delivery.md']) {
+  for (const path of ['README.md', 'docs/monitoring.md', 'docs/delivery.md', 'docs/writing-a-component.md']) {
     pages.set(path, await fillRegions(readFileSync(join(root, path), 'utf8'), regions));
   }
   const formatted = [...pages].map(async ([path, text]) => [path, await pretty(path, text)] as const);
   return new Map(await Promise.all(formatted));
+}
+
+/** What the library exports, with what its source says of each. @throws Error where that is nothing */
+function exportsTable(): string {
+  const index = readFileSync(join(root, 'src/index.ts'), 'utf8');
+  const rows = Array.from(
+    index.matchAll(/^export (?:type )?\{([^}]+)\} from '(\.[^']+)';/gms),
+    ([, names, file]) => {
+      const source = readFileSync(join(root, 'src', file!), 'utf8');
+      return names!
+        .split(',')
+        .map((name) => name.trim())
+        .filter((name) => name !== '')
+        .map((name) => [name, docstringOf(name, source, file!)] as const);
+    },
+  );
+  const sorted = rows.flat().toSorted(([a], [b]) => a.toLowerCase().localeCompare(b.toLowerCase(), 'en'));
+  const lines = sorted.map(([name, text]) => `| \`${name}\` | ${text.replaceAll('|', '\\|')} |`);
+  return `| export | |\n| --- | --- |\n${lines.join('\n')}`;
+}
+
+function docstringOf(name: string, source: string, file: string): string {
+  const declared = new RegExp(
+    `/\\*\\*((?:(?!\\*/).)*)\\*/\\nexport (?:async |abstract )?(?:function|class|const|interface|type) ${name}\\b`,
+    's',
+  ).exec(source);
+  if (declared === null) throw new Error(`${file}: the export ${name} has no docstring`);
+  return declared[1]!
+    .replaceAll(/\n \* ?/g, ' ')
+    .replaceAll(/\s+/g, ' ')
+    .trim();
 }
 
 /** Pages under `docs/reference` that nothing generates any more. */

@@ -60,6 +60,7 @@ export const errorCodes = {
     'The shutdown deadline passed, or a second signal came, before everything in flight was confirmed. The message says what was left.',
 } as const;
 
+/** A stable code of an error; the page on errors explains each. */
 export type ErrorCode = keyof typeof errorCodes;
 
 /**

@@ -75,6 +75,7 @@ export interface Output {
 /** Reports that one message of the batch at hand is wrong; it goes to `error_output`, the others go on. */
 export type Reject = (rejection: Rejection) => void;
 
+/** Makes other messages of a batch. The engine calls `process` for `thread_num` batches at a time, unless it is `ordered`. */
 export interface Processor {
   /** Called once before anything is read; what it throws is a mistake in the configuration (a query that is not SQL). */
   prepare?(): Promise<void>;
@@ -107,6 +108,7 @@ export interface Buffer {
   notReady?(): string | undefined;
 }
 
+/** What a payload has to be on the way in, and becomes on the way out. */
 export interface Codec {
   /** Messages as the input received them in, checked messages out; never throws. */
   decode(batch: Batch, reject: Reject): Batch;
@@ -165,6 +167,7 @@ export interface Durability {
   whenDelivered(entry: number, act: () => void): void;
 }
 
+/** What an input gets. */
 export interface InputContext extends EndpointContext {
   /** `__meta_source` where the file names the input, else undefined: the component takes its address. */
   readonly name: string | undefined;
@@ -175,13 +178,17 @@ export interface InputContext extends EndpointContext {
   openSource(config: ComponentConfig, name: string | undefined): Source;
 }
 
+/** What an output gets. */
 export interface OutputContext extends EndpointContext {
   /** Tells the engine that the connection is gone, so that it connects again though nothing is being written. */
   lost(error: Error): void;
 }
+/** What a processor gets. */
 export type ProcessorContext = ComponentContext;
 
+/** What a buffer gets. */
 export interface BufferContext extends ComponentContext {
   readonly budget: Budget;
 }
+/** What a codec gets. */
 export type CodecContext = ComponentContext;

@@ -12,6 +12,7 @@ import type {
   ProcessorContext,
 } from './contracts.ts';
 
+/** What a component is in a stream. */
 export type Kind = 'input' | 'buffer' | 'processor' | 'output' | 'codec';
 
 /** Schemas of other components, for a schema that nests them (`multiple_inputs`). */
@@ -50,24 +51,29 @@ export type ProcessorDefinition = AnyDefinition<Processor, ProcessorContext> & {
 export type BufferDefinition = AnyDefinition<Buffer, BufferContext> & { readonly kind: 'buffer' };
 export type CodecDefinition = AnyDefinition<Codec, CodecContext> & { readonly kind: 'codec' };
 
+/** Declares an input: where messages come from. `create` gets the checked fields and an `InputContext`. */
 export function defineInput<S extends z.ZodObject>(d: Definition<S, Input, InputContext>): InputDefinition {
   return { kind: 'input', ...d };
 }
+/** Declares an output: where messages go. `create` gets the checked fields and an `OutputContext`. */
 export function defineOutput<S extends z.ZodObject>(
   d: Definition<S, Output, OutputContext>,
 ): OutputDefinition {
   return { kind: 'output', ...d };
 }
+/** Declares a processor: a batch in, batches out. `create` gets the checked fields and a `ProcessorContext`. */
 export function defineProcessor<S extends z.ZodObject>(
   d: Definition<S, Processor, ProcessorContext>,
 ): ProcessorDefinition {
   return { kind: 'processor', ...d };
 }
+/** Declares a buffer between input and pipeline. `create` gets the checked fields and a `BufferContext`. */
 export function defineBuffer<S extends z.ZodObject>(
   d: Definition<S, Buffer, BufferContext>,
 ): BufferDefinition {
   return { kind: 'buffer', ...d };
 }
+/** Declares a codec: it checks what an input receives, and writes what an output sends. `create` gets the checked fields and a `CodecContext`. */
 export function defineCodec<S extends z.ZodObject>(d: Definition<S, Codec, CodecContext>): CodecDefinition {
   return { kind: 'codec', ...d };
 }

@@ -51,8 +51,10 @@ export function size(range: { min?: number; max?: number } = {}) {
     .meta({ format: 'size', examples: ['64KiB', '4MiB'] });
 }
 
-/** Marks a field whose value is never shown. */
-export function secret<T extends z.ZodType>(schema: T): T {
+/** Marks a field whose value is never shown: text, unless it gets another schema. */
+export function secret(): z.ZodString;
+export function secret<T extends z.ZodType>(schema: T): T;
+export function secret(schema: z.ZodType = z.string()): z.ZodType {
   return schema.meta({ ...schema.meta(), secret: true });
 }
 

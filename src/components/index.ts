@@ -40,4 +40,5 @@ export const components = [
   binaryCodec,
 ] as const;
 
+/** The registry of the components that come with Millrace. */
 export const registry = new Registry(components);

@@ -18,8 +18,10 @@ import { schemaAt } from './schema-walk.ts';
 import { createMask, validate } from './validate.ts';
 import { readYaml } from './yaml.ts';
 
+/** How a file is written; else its name decides. */
 export type ConfigFormat = 'yaml' | 'json' | 'toml';
 
+/** The components that the file may name, and where values of `${…}` come from. */
 export interface LoadOptions {
   /** The components that the file can name. */
   readonly registry: Registry;
@@ -27,6 +29,7 @@ export interface LoadOptions {
   readonly env?: Environment;
 }
 
+/** The same for a text, with its format (YAML unless said) and the name that mistakes give it. */
 export interface ParseOptions extends LoadOptions {
   readonly file?: string;
   readonly format?: ConfigFormat;

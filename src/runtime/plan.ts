@@ -19,6 +19,7 @@ export interface HealthCheckPlan {
   readonly metrics_path: string;
 }
 
+/** One stream of a validated file. Durations are milliseconds, sizes bytes. */
 export interface StreamPlan {
   readonly id: string;
   readonly input: ComponentConfig;

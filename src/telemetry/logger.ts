@@ -5,12 +5,14 @@ import { oneLine, visible } from '../errors.ts';
 /** Structured log: `logger.info({ field }, 'message')`, `logger.child({ stream })`. Everything goes to stderr or a file. */
 export type Logger = PinoLogger;
 
+/** `logging` of a file. */
 export interface LoggingConfig {
   readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
   readonly format: 'plain' | 'json';
   readonly file_path?: string | undefined;
 }
 
+/** A logger to stderr, or to `file_path`. */
 export function createLogger(config: LoggingConfig): Logger {
   const sink = destination({ dest: config.file_path ?? 2, sync: true, mkdir: true, append: true });
   const options = { level: config.level, base: null };

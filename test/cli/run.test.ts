@@ -233,3 +233,17 @@ test('what a peer says cannot look like a line of the log, nor steer the termina
   );
   expect(stderr + tail.stderr).not.toMatch(/^\[00:00|\u001b|\r/m);
 });
+
+test('the time zone of a query is that of TZ', async () => {
+  const file = dir.file(
+    'zone.yaml',
+    `health_check: { enabled: false }
+streams:
+  - input: { type: memory, messages: ['{"micros":1764518000000000}'], codec: { type: json } }
+    pipeline: { processors: [{ type: sql, query: 'SELECT hour(make_timestamptz(micros)) AS hour FROM flow' }] }
+`,
+  );
+  // 2025-11-30T15:53:20Z
+  expect((await cli(['run', file], { env: { TZ: 'UTC' } })).stdout).toBe('{"hour":15}\n');
+  expect((await cli(['run', file], { env: { TZ: 'Asia/Tokyo' } })).stdout).toBe('{"hour":0}\n');
+});

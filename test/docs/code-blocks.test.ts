@@ -39,6 +39,10 @@ test('the program that runs a component of one’s own does what its page says',
   expect(node('main.ts')).toMatchObject({ status: 0, stdout: 'one\nthree\nfive\n' });
 });
 
+test('the output of one’s own writes to its server', () => {
+  expect(node('tcp-main.ts')).toMatchObject({ status: 0, stdout: 'one\ntwo\nthree\n' });
+});
+
 test('the component’s test passes', () => {
   const result = node(join(root, 'node_modules/vitest/vitest.mjs'), 'run', '--root', dir.path);
   expect(result.stdout).toMatch(/✓ sample\.test\.ts .*2 tests/);
