@@ -43,7 +43,7 @@ export const errorCodes = {
     'A message is for a WebSocket session that is no longer open. It went to `error_output`.',
   MILLRACE_SQL_INVALID: 'The SQL query is not valid. The message quotes what the database says of it.',
   MILLRACE_SQL_FIELD_CONFLICT:
-    'A message has a field of a type, or a name, that the query cannot take beside what the stream has shown so far. It went to `error_output`.',
+    'A message has a field of a type, or a name, that the query cannot take beside what other messages have. It went to `error_output`.',
   MILLRACE_SQL_TEXT_TOO_DEEP:
     'A message is or holds text whose brackets are nested deeper than 512 levels, and the query reads JSON from text. It went to `error_output`.',
   MILLRACE_SEND_FAILED:

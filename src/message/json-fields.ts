@@ -70,11 +70,13 @@ export interface KnownField {
 interface Field extends KnownField {
   mask: number;
   /** The name as it stands in a payload, with the quote that ends it; undefined if it takes an escape. */
-  readonly key: Uint8Array | undefined;
+  key: Uint8Array | undefined;
   /** True when its name does not matter. */
   readonly ignored: boolean;
   /** The number of the last message that had it. */
   stamp: number;
+  /** How many have had it with a value of an allowed kind that is not null, since that was asked. */
+  seen: number;
   /** What followed it the last time, and the time before that was different. */
   next: Field | undefined;
   otherNext: Field | undefined;
@@ -134,6 +136,42 @@ export class FieldScanner {
       this.#fields.push(field);
     }
     field.mask |= kinds;
+  }
+
+  /** As if the field had never been allowed. */
+  forget(name: string): void {
+    const field = this.#byName.get(name);
+    if (field === undefined) return;
+    this.#byName.delete(name);
+    this.#fields.splice(this.#fields.indexOf(field), 1);
+    // Others may have it as what follows them.
+    field.key = undefined;
+  }
+
+  /** How many messages have been looked at. */
+  get messages(): number {
+    return this.#message;
+  }
+
+  /** The number, from 1, of the last message that had the field while it was allowed; 0 is none. */
+  lastWith(name: string): number {
+    return this.#byName.get(name)?.stamp ?? 0;
+  }
+
+  /** Counts a message that had the field when it was not allowed yet. */
+  count(name: string): void {
+    const field = this.#byName.get(name);
+    if (field === undefined) return;
+    field.seen++;
+    field.stamp = this.#message;
+  }
+
+  /** How many messages have had the field with an allowed value, and not null, since this was called last. */
+  takeCount(name: string): number {
+    const field = this.#byName.get(name);
+    const seen = field?.seen ?? 0;
+    if (field !== undefined) field.seen = 0;
+    return seen;
   }
 
   /** `payload` must be JSON (`findJsonError` gave -1). Gives bits of `scanFindings`. */
@@ -213,6 +251,7 @@ export class FieldScanner {
         if ((field.mask & kind) === 0) found |= this.#reportKind(field, kind);
         if (field.stamp === message) found |= this.#reportDuplicate(field);
         field.stamp = message;
+        if (kind !== NULL) field.seen++;
         before = field;
       }
     }
@@ -240,6 +279,8 @@ export class FieldScanner {
   }
 
   #reportKind(field: Field, kind: number): number {
+    // The caller counts it as one that fits.
+    if (kind !== NULL) field.seen--;
     this.#news.set(field.name, (this.#news.get(field.name) ?? 0) | kind);
     return NEW_FIELD;
   }
@@ -254,7 +295,7 @@ export class FieldScanner {
 function createField(name: string, mask: number, ignored = false): Field {
   const quoted = JSON.stringify(name);
   const key = quoted.length === name.length + 2 ? Buffer.from(quoted.slice(1)) : undefined;
-  return { name, mask, ignored, key, stamp: 0, next: undefined, otherNext: undefined };
+  return { name, mask, ignored, key, stamp: 0, seen: 0, next: undefined, otherNext: undefined };
 }
 
 /** The offset after the name and its closing quote if it is the field's, else -1. */

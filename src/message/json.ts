@@ -32,6 +32,7 @@ export function joinJsonArray(payloads: readonly Uint8Array[]): Buffer {
 export interface JsonMember {
   readonly name: string;
   readonly start: number;
+  readonly nameEnd: number;
   readonly valueStart: number;
   readonly end: number;
 }
@@ -45,11 +46,12 @@ export function jsonMembers(payload: Uint8Array): JsonMember[] | undefined {
   while (payload[at] !== CLOSE_OBJECT) {
     const start = at;
     at = endOfValue(payload, at);
-    const name = unquote(textOf(payload, start, at));
+    const nameEnd = at;
+    const name = unquote(textOf(payload, start, nameEnd));
     // Past the colon.
     const valueStart = endOfSpace(payload, endOfSpace(payload, at) + 1);
     const end = endOfValue(payload, valueStart);
-    members.push({ name, start, valueStart, end });
+    members.push({ name, start, nameEnd, valueStart, end });
     at = endOfSpace(payload, end);
     if (payload[at] === COMMA) at = endOfSpace(payload, at + 1);
   }
@@ -71,6 +73,19 @@ export function keepJsonMembers(payload: Uint8Array, names: ReadonlySet<string>)
 const comma = Buffer.from(',');
 const openObject = Buffer.from('{');
 const closeObject = Buffer.from('}');
+
+/** The object, of the same length, with its members called `from` under the name `to`, which SQL takes for the same. */
+export function renameJsonMember(payload: Uint8Array, from: string, to: string): Uint8Array {
+  const renamed = Uint8Array.from(payload);
+  const name = Buffer.from(JSON.stringify(to));
+  for (const member of jsonMembers(payload)!) {
+    if (member.name !== from) continue;
+    // What was escaped may be shorter now; whitespace may stand before the colon.
+    renamed.fill(SPACE, member.start, member.nameEnd);
+    renamed.set(name, member.start);
+  }
+  return renamed;
+}
 
 /**
  * A JSON object that holds what any payload is: `{"__value__": "its text"}`, or where it is not valid UTF-8

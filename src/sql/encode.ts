@@ -5,9 +5,20 @@ import type { MetadataMode } from './flow-sql.ts';
 const SPACE = 0x20;
 const OPEN_OBJECT = 0x7b;
 
-/** The batch as the JSON array that `flowSql` reads; every element is an object. */
-export function encodeBatch(batch: Batch, metadata: MetadataMode): Uint8Array {
-  const { format, payloads } = batch;
+/**
+ * The batch as the JSON array that `flowSql` reads; every element is an object. `respelled` has others for payloads that
+ * spell a name not as the columns do.
+ */
+export function encodeBatch(
+  batch: Batch,
+  metadata: MetadataMode,
+  respelled: ReadonlyMap<Uint8Array, Uint8Array>,
+): Uint8Array {
+  const { format } = batch;
+  const payloads =
+    respelled.size === 0
+      ? batch.payloads
+      : batch.payloads.map((payload) => respelled.get(payload) ?? payload);
   const objects =
     format === 'json' && payloads.every(isObject)
       ? payloads

@@ -3,10 +3,11 @@ import type { QueryAnalysis } from './analyse.ts';
 import { fold } from './database.ts';
 
 /**
- * A query that takes all columns gets at most so many, because each costs every batch time; a message that would add
- * another is rejected.
+ * A query that takes all columns gets at most so many, with names of at most so many bytes altogether, because each
+ * costs every batch time and every row its name; a message that would add another is rejected.
  */
 export const MAX_COLUMNS = 500;
+export const MAX_NAMES_BYTES = 16 * 1024;
 const MAX_NAME_LENGTH = 1024;
 
 /** What SQL writes like columns and are none, unless messages have such fields. */
@@ -19,18 +20,26 @@ export const ROW = '__row__';
 const NUMBERS = Kind.INT | Kind.LONG | Kind.BIGINT | Kind.FLOAT | Kind.HUGE;
 
 export interface Column {
+  /** How messages spell it. */
   readonly name: string;
+  /** How the query sees it. */
+  readonly as: string;
   /** The kinds of JSON value that it has had. */
   readonly kinds: number;
   /** The type that the user declared, as DuckDB names it, or undefined when it follows the data. */
   readonly declared?: string;
+  /** True when a message has had it. */
+  readonly shown: boolean;
 }
 
-/** A kind of value that a field has not had before. */
+/** A kind of value that a field has not had before, or a spelling of its name. */
 export interface Candidate {
   readonly name: string;
   readonly kind: number;
 }
+
+/** True where what the candidate shows of the column is what most senders show: a type or a spelling, `one` or `other`. */
+export type Prefers = (key: string, one: string, other: string) => boolean;
 
 /** A column whose type changed. */
 export interface Widened {
@@ -57,13 +66,18 @@ export class FlowSchema {
     const columns = new Map<string, Column>();
     for (const [name, type] of declared) {
       const used = takesAll(analysis) || analysis.names.has(fold(name));
-      if (used) columns.set(fold(name), { name, kinds: Kind.NULL, declared: type });
+      const as = analysis.names.get(fold(name)) ?? name;
+      if (used) columns.set(fold(name), { name, as, kinds: Kind.NULL, declared: type, shown: false });
     }
     return new FlowSchema(analysis, columns);
   }
 
   get columns(): Iterable<Column> {
     return this.#columns.values();
+  }
+
+  column(name: string): Column | undefined {
+    return this.#columns.get(fold(name));
   }
 
   /** Columns that the query names and no message has shown, folded, with how the query writes them. */
@@ -85,43 +99,122 @@ export class FlowSchema {
     return !takesAll(this.#analysis) && (!names.has(fold(name)) || isReserved(fold(name)));
   }
 
-  /** Why the field cannot have this kind of value, or undefined when it may, as far as types go. */
-  objection({ name, kind }: Candidate): string | undefined {
-    const { own, computed } = this.#analysis;
+  /** How the file writes a column’s name: a field with just that name is the column, whatever others are like it. */
+  spellingOf(name: string): string | undefined {
+    const column = this.#columns.get(fold(name));
+    return this.#analysis.names.get(fold(name)) ?? (column?.declared === undefined ? undefined : column.as);
+  }
+
+  /** What a candidate shows of a column that could be in question, for votes to be counted. */
+  choices(candidate: Candidate): string[] {
+    const { name, kind } = candidate;
+    const choices: string[] = [];
+    const column = this.column(name);
+    const contest = this.#contest(candidate);
+    if (contest !== undefined) choices.push(contest.challenger);
+    else if (column === undefined && this.#isComputed(fold(name)) && kind !== Kind.NULL)
+      choices.push(classOf(kind));
+    if (this.spellingOf(name) === undefined) choices.push(spelled(name));
+    return choices;
+  }
+
+  /** What the column is, in the same terms. */
+  held(name: string): string[] {
+    const column = this.column(name);
+    if (column === undefined) return [];
+    const choices = columnType(column.kinds) === undefined ? [] : [classOf(column.kinds)];
+    if (this.spellingOf(name) === undefined) choices.push(spelled(column.name));
+    return choices;
+  }
+
+  /** What stands against what, where the candidate's kind would change the class of values; else undefined. */
+  #contest({ name, kind }: Candidate): { challenger: string; holder: string } | undefined {
+    const column = this.column(name);
+    if (column === undefined || !this.#isConflict(column, kind)) return undefined;
+    const [challenger, holder] = [classOf(kind), classOf(column.kinds)];
+    return { challenger: challenger === holder ? `other ${holder}` : challenger, holder };
+  }
+
+  #isComputed(key: string): boolean {
+    const { computed } = this.#analysis;
+    return computed === 'all' || computed.has(key);
+  }
+
+  /** True when the column, which is not declared, must keep one class of values. */
+  #isConflict({ name, kinds, declared }: Column, kind: number): boolean {
+    if (declared !== undefined || (kinds & kind) === kind) return false;
+    const key = fold(name);
+    const together = kinds | kind;
+    if (columnType(kinds) === undefined || columnType(together) !== 'JSON') return false;
+    // As JSON the same number is the same text, unless one has a fraction and the other none.
+    return this.#isComputed(key) || (this.#analysis.matched.has(key) && (together & Kind.FLOAT) !== 0);
+  }
+
+  /** The schema with the candidate, or why the query cannot have it. */
+  with(candidate: Candidate, prefers: Prefers): FlowSchema | string {
+    const { name, kind } = candidate;
     const key = fold(name);
     const column = this.#columns.get(key);
     if (column === undefined) {
-      if (isReserved(key)) return 'the query takes all fields, and this name is that of metadata';
-      if (name === '' || name.includes('\0'))
-        return 'the query takes all fields, and in SQL no column can have this name';
-      if (name.length > MAX_NAME_LENGTH)
-        return `the query takes all fields, and this name is longer than ${MAX_NAME_LENGTH}`;
-      if (own.has(key))
-        return 'the query gives this name to a value of its own and uses it; put the table’s name before it in the query to have the field, or declare it in `schema`';
-      if (this.#columns.size < MAX_COLUMNS) return undefined;
-      return `the stream has shown ${MAX_COLUMNS} different fields already, and the query takes all; name the columns that you need`;
+      const objection = this.#objectionToName(name);
+      const as = this.#analysis.names.get(key) ?? name;
+      return objection ?? this.#with(key, { name, as, kinds: kind, shown: true });
     }
-    if (column.name !== name) {
-      return `it differs from the field ${column.name} only in case, and SQL does not tell them apart`;
-    }
-    if ((column.kinds & kind) === kind) return undefined;
-    if (column.declared !== undefined) {
-      if ((declaredKinds(column.declared) & kind) === kind) return undefined;
-      return `${kindName(kind)} does not fit the declared type ${column.declared}`;
-    }
-    const before = columnType(column.kinds);
-    const after = columnType(column.kinds | kind);
-    if (before === undefined || after !== 'JSON' || before === 'JSON') return undefined;
-    if (computed !== 'all' && !computed.has(key)) return undefined;
-    return `${kindName(kind)} does not fit the type ${before} that earlier messages gave the column, and the query computes with it; declare its type in \`schema\` if it may have several`;
+    const kinds = this.#kindsWith(column, candidate, prefers);
+    if (typeof kinds === 'string') return kinds;
+    const spelling = this.#spellingWith(column, name, prefers);
+    if (kinds === column.kinds && spelling === column.name && column.shown) return this;
+    const as = this.spellingOf(name) ?? spelling;
+    return this.#with(key, { ...column, name: spelling, as, kinds, shown: true });
   }
 
-  /** `candidate`: one without an objection. */
-  with({ name, kind }: Candidate): FlowSchema {
-    const before = this.#columns.get(fold(name));
+  /** The schema without columns that no message needs; declared ones stay. */
+  without(names: Iterable<string>): FlowSchema {
     const columns = new Map(this.#columns);
-    columns.set(fold(name), { name, ...before, kinds: (before?.kinds ?? 0) | kind });
-    return new FlowSchema(this.#analysis, columns);
+    for (const name of names) if (columns.get(fold(name))?.declared === undefined) columns.delete(fold(name));
+    return columns.size === this.#columns.size ? this : new FlowSchema(this.#analysis, columns);
+  }
+
+  #with(key: string, column: Column): FlowSchema {
+    return new FlowSchema(this.#analysis, new Map(this.#columns).set(key, column));
+  }
+
+  #objectionToName(name: string): string | undefined {
+    const key = fold(name);
+    if (isReserved(key)) return 'the query takes all fields, and this name is that of metadata';
+    if (name === '' || name.includes('\0'))
+      return 'the query takes all fields, and in SQL no column can have this name';
+    if (name.length > MAX_NAME_LENGTH)
+      return `the query takes all fields, and this name is longer than ${MAX_NAME_LENGTH}`;
+    if (this.#analysis.own.has(key))
+      return 'the query gives this name to a value of its own and uses it; put the table’s name before it in the query to have the field, or declare it in `schema`';
+    if (!takesAll(this.#analysis)) return undefined;
+    if (this.#columns.size >= MAX_COLUMNS)
+      return `the stream has shown ${MAX_COLUMNS} different fields already, and the query takes all; name the columns that you need`;
+    let bytes = Buffer.byteLength(name);
+    for (const column of this.#columns.values()) bytes += Buffer.byteLength(column.name);
+    if (bytes <= MAX_NAMES_BYTES) return undefined;
+    return `the names of the fields that the stream has shown would take more than ${MAX_NAMES_BYTES} bytes, and the query takes all; name the columns that you need`;
+  }
+
+  #kindsWith(column: Column, candidate: Candidate, prefers: Prefers): number | string {
+    const { kinds, declared } = column;
+    const { kind } = candidate;
+    const contest = this.#contest(candidate);
+    if (contest !== undefined) {
+      if (prefers(fold(column.name), contest.challenger, contest.holder)) return (kinds & Kind.NULL) | kind;
+      return `${kindName(kind)} does not fit the type ${columnType(kinds)} that most senders give the column, and the query computes with it; declare its type in \`schema\` if it may have several`;
+    }
+    if (declared === undefined || (kinds & kind) === kind || (declaredKinds(declared) & kind) === kind)
+      return kinds | kind;
+    return `${kindName(kind)} does not fit the declared type ${declared}`;
+  }
+
+  #spellingWith(column: Column, name: string, prefers: Prefers): string {
+    if (name === column.name || !column.shown) return name;
+    const wanted = this.spellingOf(name);
+    if (wanted !== undefined) return name === wanted ? name : column.name;
+    return prefers(fold(name), spelled(name), spelled(column.name)) ? name : column.name;
   }
 
   /** The columns that have a type here and had another in `before`. */
@@ -191,6 +284,23 @@ function declaredKinds(type: string): number {
     return Kind.STRING | Kind.NULL | (NUMBERS & ~Kind.FLOAT);
   if (/^(DOUBLE|FLOAT|DECIMAL\(.*\)|BIGNUM)$/.test(type)) return NUMBERS | Kind.STRING | Kind.NULL;
   return Kind.STRING | Kind.NULL;
+}
+
+const SPELLED = 'spelled ';
+
+/** A spelling as a choice; the others are classes of values. */
+function spelled(name: string): string {
+  return SPELLED + name;
+}
+
+export function isSpelling(choice: string): boolean {
+  return choice.startsWith(SPELLED);
+}
+
+function classOf(kinds: number): string {
+  if ((kinds & Kind.NESTED) !== 0) return 'nested';
+  if ((kinds & Kind.STRING) !== 0) return 'string';
+  return (kinds & Kind.BOOL) !== 0 ? 'boolean' : 'number';
 }
 
 function kindName(kind: number): string {

@@ -11,7 +11,7 @@ import { ROW, isExact, isNested, isNumeric, typeOf, type Column } from './flow-s
  */
 export type MetadataMode = 'none' | 'row' | 'columns';
 
-const VALUE: Column = { name: '__value__', kinds: fieldKinds.STRING };
+const VALUE: Column = { name: '__value__', as: '__value__', kinds: fieldKinds.STRING, shown: true };
 
 /**
  * The SELECT that reads the batch, parameter 1: a JSON array in UTF-8, an element a message (`encodeBatch`).
@@ -32,16 +32,16 @@ export function flowSql(
   const selected: string[] = [];
   for (const column of format === 'json' ? columns : [VALUE]) {
     const type = typeOf(column);
-    const name = identifier(column.name);
+    const as = identifier(column.as);
     if (type === undefined) {
-      selected.push(`${nullOf(column.name)} AS ${name}`);
+      selected.push(`${nullOf(column.name)} AS ${as}`);
       continue;
     }
-    const value = `m.${metadata === 'columns' ? 'v.' : ''}${name}`;
+    const value = `m.${metadata === 'columns' ? 'v.' : ''}${identifier(column.name)}`;
     const [rawType, expression] =
       format === 'bytes' ? ['VARCHAR', `from_base64(${value})`] : read(column, type, value);
     extracted[column.name] = rawType;
-    selected.push(`${expression} AS ${name}`);
+    selected.push(`${expression} AS ${as}`);
   }
   for (const name of missing) selected.push(`${nullOf(name)} AS ${identifier(name)}`);
   let structure: unknown = Object.keys(extracted).length === 0 ? 'JSON' : extracted;

@@ -1,7 +1,7 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { MillraceError, errorMessage, type Rejection } from '../errors.ts';
 import { Batch, type Format } from '../message/batch.ts';
-import { Admission } from './admission.ts';
+import { Admission, type Admitted } from './admission.ts';
 import { analyseQuery, type QueryAnalysis } from './analyse.ts';
 import { findCulprits } from './culprits.ts';
 import { Database } from './database.ts';
@@ -80,11 +80,11 @@ export class Query {
     reject: (rejection: Rejection) => void,
     signal: AbortSignal,
   ): Promise<Batch | undefined> {
-    const refused = await this.#admission.check(batch, reject);
+    const { refused, schema, respelled } = await this.#admission.check(batch, reject);
     const taken = batch.without(refused);
     if (taken.length === 0) return undefined;
     return await this.#borrow(async (worker) => {
-      const prepared = await this.#prepare(worker, this.#admission.schema, batch.format);
+      const prepared = await this.#prepare(worker, schema, batch.format);
       const interrupt = (): void => worker.connection.interrupt();
       const throwIfStopped = (): void => {
         signal.throwIfAborted();
@@ -92,7 +92,7 @@ export class Query {
       };
       const attempt = async (part: Batch): Promise<Batch | undefined> => {
         throwIfStopped();
-        return await this.#execute(prepared, part);
+        return await this.#execute(prepared, part, respelled);
       };
       signal.addEventListener('abort', interrupt, { once: true });
       try {
@@ -143,9 +143,13 @@ export class Query {
   }
 
   /** @throws MillraceError with what the database says */
-  async #execute({ statement, result, linesBefore }: Prepared, batch: Batch): Promise<Batch | undefined> {
+  async #execute(
+    { statement, result, linesBefore }: Prepared,
+    batch: Batch,
+    respelled: Admitted['respelled'] = new Map(),
+  ): Promise<Batch | undefined> {
     try {
-      statement.bindBlob(1, encodeBatch(batch, this.#plan.metadata));
+      statement.bindBlob(1, encodeBatch(batch, this.#plan.metadata, respelled));
       const rows = await statement.run();
       return readResult((await rows.fetchChunk())!, batch, result);
     } catch (error) {

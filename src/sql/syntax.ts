@@ -14,6 +14,8 @@ export interface QueryColumns {
   readonly names: ReadonlyMap<string, string>;
   /** Columns that are more than passed on: compared, computed with, grouped by. */
   readonly computed: ReadonlySet<string> | 'all';
+  /** Columns that are compared for being the same, and with nothing but themselves: grouped by, made distinct, counted. */
+  readonly matched: ReadonlySet<string>;
   /** Columns that something is taken out of with a dot: JSON objects. */
   readonly dotted: ReadonlySet<string>;
   /** Columns that are an argument of a function or operator, by its name. */
@@ -40,6 +42,13 @@ class SyntaxReader {
   /** The root's select list, if what it names is passed on. */
   readonly #passedOn: ReadonlySet<unknown>;
   readonly #listed = new Set<unknown>();
+  /** Columns where they are looked at for being the same only. */
+  readonly #same = new Set<unknown>();
+  readonly #matched = new Set<string>();
+  /** As those, in a join: with columns of the same name of tables that may not be the batch. */
+  readonly #joined = new Set<unknown>();
+  readonly #using = new Set<string>();
+  #onlyBatch = true;
   readonly #computed = new Set<string>();
   readonly #dotted = new Set<string>();
   readonly #argumentsOf = new Map<string, Set<string>>();
@@ -63,8 +72,13 @@ class SyntaxReader {
     this.#root = root;
     this.#tableName = tableName;
     const plain = isPlainSelect(root);
-    this.#passedOn = new Set(plain ? list(root['select_list']) : []);
+    const groups = list(root['group_expressions']);
+    const grouped = !plain && isGroupedSelect(root);
+    this.#passedOn = new Set(plain || grouped ? list(root['select_list']) : []);
+    if (grouped) for (const group of [...groups, ...this.#passedOn]) this.#same.add(group);
     this.#visit(root);
+    const same = this.#onlyBatch ? this.#matched : this.#computed;
+    for (const name of this.#using) same.add(name);
     for (const item of this.#passedOn) this.#followAlias(item as Node);
     if (!plain && this.#stars > 0) this.#allComputed = true;
   }
@@ -82,6 +96,7 @@ class SyntaxReader {
         : 'any',
       names: new Map([...given.map((name) => [name, name] as const), ...this.#needed]),
       computed: this.#allComputed ? 'all' : this.#computed,
+      matched: this.#matched,
       dotted: this.#dotted,
       argumentsOf: this.#argumentsOf,
       joins: this.#sources > 1,
@@ -120,6 +135,8 @@ class SyntaxReader {
     else if (node['class'] === undefined) this.#readTable(node);
     else if (LAMBDA_FUNCTION.test(String(node['function_name']))) this.#addLambdas(node);
     if (node['class'] === 'FUNCTION') this.#readArguments(node);
+    for (const each of lookedAtForSameness(node)) this.#same.add(each);
+    for (const each of joinedBySameness(node)) this.#joined.add(each);
     if (this.#lambdas.has(node)) this.#readLambda(node);
     else if (node['select_list'] === undefined) this.#visitChildren(node);
     else {
@@ -150,7 +167,9 @@ class SyntaxReader {
     }
     const qualified = second !== undefined && ofBatch !== undefined;
     const name = qualified ? second : first;
-    if (!this.#passedOn.has(node)) this.#computed.add(name);
+    if (this.#joined.has(node)) this.#using.add(name);
+    else if (this.#same.has(node)) this.#matched.add(name);
+    else if (!this.#passedOn.has(node)) this.#computed.add(name);
     if (path.length > (qualified ? 2 : 1)) this.#dotted.add(name);
     const need = (): unknown => this.#needed.has(name) || this.#needed.set(name, written[qualified ? 1 : 0]!);
     if (qualified && ofBatch) need();
@@ -202,10 +221,14 @@ class SyntaxReader {
   #readTable(node: Node): void {
     const name = node['alias'] === '' || node['alias'] === undefined ? node['table_name'] : node['alias'];
     if (node['type'] === 'BASE_TABLE') this.#sources++;
+    if (isOtherTable(node, this.#tableName)) this.#onlyBatch = false;
     if (typeof name === 'string') this.#tables.set(fold(name), isTable(node, this.#tableName));
     for (const alias of [...list(node['column_name_alias']), ...list(node['aliases'])])
       add(this.#aliases, alias);
-    for (const column of list(node['using_columns'])) this.#use(column);
+    for (const column of list(node['using_columns'])) {
+      this.#need(column);
+      if (typeof column === 'string') this.#using.add(fold(column));
+    }
     if (node['ref_type'] === 'NATURAL' || node['type'] === 'PIVOT' || node['type'] === 'SHOW_REF') {
       this.#stars++;
       this.#allComputed = true;
@@ -219,9 +242,12 @@ class SyntaxReader {
   }
 
   #use(name: unknown): void {
-    if (typeof name !== 'string') return;
-    this.#computed.add(fold(name));
-    if (!this.#needed.has(fold(name))) this.#needed.set(fold(name), name);
+    if (typeof name === 'string') this.#computed.add(fold(name));
+    this.#need(name);
+  }
+
+  #need(name: unknown): void {
+    if (typeof name === 'string' && !this.#needed.has(fold(name))) this.#needed.set(fold(name), name);
   }
 }
 
@@ -231,6 +257,14 @@ function add(aliases: Set<string> | undefined, alias: unknown): void {
 
 function isTable(node: Node, name: string): boolean {
   return node['type'] === 'BASE_TABLE' && fold(String(node['table_name'])) === name;
+}
+
+/** True for a table that is not the batch; a join is none itself. */
+function isOtherTable(node: Node, name: string): boolean {
+  const type = String(node['type']);
+  return type === 'BASE_TABLE'
+    ? !isTable(node, name)
+    : /^(?:SUBQUERY|TABLE_FUNCTION|EXPRESSION_LIST|PIVOT)$/.test(type);
 }
 
 /** A SELECT whose listed columns are passed on as they are. */
@@ -248,6 +282,39 @@ function isPlainSelect(node: Node): boolean {
         list((modifier as Node)['orders']).every(namesItsColumns),
     )
   );
+}
+
+/** A SELECT whose columns are grouped by, or made distinct, and listed as they are; nothing is sorted. */
+function isGroupedSelect(node: Node): boolean {
+  const modifiers = list(node['modifiers']) as Node[];
+  const groups = list(node['group_expressions']) as Node[];
+  return (
+    node['type'] === 'SELECT_NODE' &&
+    (groups.length > 0 || modifiers.length > 0) &&
+    node['aggregate_handling'] === 'STANDARD_HANDLING' &&
+    groups.every((group) => group['class'] === 'COLUMN_REF') &&
+    modifiers.every(
+      (modifier) =>
+        modifier['type'] === 'DISTINCT_MODIFIER' && list(modifier['distinct_on_targets']).length === 0,
+    )
+  );
+}
+
+const COUNTS = /^(?:count|any_value|first|last)$/i;
+
+/** What an expression looks at only for being null, or for being the same as others of its name. */
+function lookedAtForSameness(node: Node): readonly unknown[] {
+  if (node['class'] === 'WINDOW') return list(node['partitions']);
+  const isNull = node['type'] === 'OPERATOR_IS_NULL' || node['type'] === 'OPERATOR_IS_NOT_NULL';
+  const counts = node['class'] === 'FUNCTION' && COUNTS.test(String(node['function_name']));
+  return isNull || counts ? list(node['children']) : [];
+}
+
+/** The two sides of `x.a = y.a`. */
+function joinedBySameness({ type, left, right }: Node): readonly unknown[] {
+  if (type !== 'COMPARE_EQUAL') return [];
+  const [one, other] = [left, right].map((side) => list((side as Node)['column_names']).map(String));
+  return one!.length === 2 && other!.length === 2 && fold(one![1]!) === fold(other![1]!) ? [left, right] : [];
 }
 
 /** `*` or `table.*`, with nothing left out or changed. */

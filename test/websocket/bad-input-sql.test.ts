@@ -204,3 +204,37 @@ test('JSON text in a string that is nested too deeply is a dead letter; a neighb
       stage: 'processor',
     });
 });
+
+test.each([
+  ['SELECT sensor FROM flow', '{"SENSOR":"s"}', 0],
+  ['SELECT sensor FROM flow ORDER BY sensor', '{"SENSOR":"s"}', 0],
+  ['SELECT sensor, count(*) AS n FROM flow GROUP BY sensor', '{"sensor":1}', 0],
+  ['SELECT x.sensor FROM flow x JOIN flow y USING (sensor)', '{"sensor":1}', 0],
+  // Of one message against one, the earlier one holds.
+  ['SELECT sensor FROM flow ORDER BY sensor', '{"sensor":1}', 1],
+])('%s: who sends %s first does not decide for the others', async (sql, first, mostLost) => {
+  const feed = await openFeed(sql);
+  feed.send(first);
+  expect((await feed.results()).texts).toHaveLength(1);
+  for (let round = 1; round <= 10; round++) {
+    feed.send('{"sensor":"roof"}');
+    await feed.results();
+  }
+  const { texts, letters } = await feed.results();
+  expect(letters.length).toBeLessThanOrEqual(mostLost);
+  expect(texts.filter((text) => text.includes('"sensor":"roof"')).length).toBeGreaterThanOrEqual(
+    10 - mostLost,
+  );
+});
+
+test('five hundred names of a kilobyte in one message do not become columns of everyone', async () => {
+  const feed = await openFeed('SELECT *, 1 AS one FROM flow');
+  const wide = JSON.stringify(
+    Object.fromEntries(Array.from({ length: 499 }, (_, at) => [`${at}`.padEnd(1000, 'x'), 1])),
+  );
+  feed.send('{"n":1}', wide, '{"n":2}');
+  const { texts, letters } = await feed.results();
+  expect(texts).toEqual(['{"n":1,"one":1}', '{"n":2,"one":1}']);
+  expect(letters).toHaveLength(1);
+  expectLetter(feed.run, letters[0], wide, 2, conflict(letters[0]!.error.field));
+});

@@ -11,7 +11,7 @@ const schema = z.strictObject({
     .record(z.string().min(1), z.string().min(1))
     .default({})
     .describe(
-      'Types of columns, by name, as DuckDB writes them (`BIGINT`, `TIMESTAMP`, `STRUCT(a VARCHAR)`). A message whose value does not convert is rejected; a string converts if it reads as the type. Other columns get the type that the first messages show. Declare what a query computes with where you don’t trust the senders.',
+      'Types of columns, by name, as DuckDB writes them (`BIGINT`, `TIMESTAMP`, `STRUCT(a VARCHAR)`). A message whose value does not convert is rejected; a string converts if it reads as the type. Other columns get the type that messages show. Declare what a query computes with where you don’t trust the senders.',
     ),
   allow_external_access: z
     .boolean()
@@ -30,7 +30,7 @@ export const sqlProcessor = defineProcessor({
 
 - A JSON object gives a column for each of its fields; nested objects and arrays are columns of type JSON (\`device->>'name'\`). A field that a message lacks is NULL, and so is a column that no message has shown yet. A JSON value that is not an object is in the column \`__value__\`. Without a codec, \`__value__\` is all there is: a BLOB, or with the \`text\` codec a VARCHAR.
 - \`__meta_source\`, \`__meta_ingest_time\` and \`__meta_ext\` (\`__meta_ext['session_id']\`) are columns too. Rows that have them keep them as their metadata, apart from their payload; give one another name to have it in the payload.
-- Columns take the narrowest type that holds what was seen and widen when more is needed: integers to 38 digits are exact. A message whose field does not fit goes to \`error_output\` alone if the query computes with that column, and so does a message that makes the query fail.
+- Columns take the narrowest type that holds what was seen and widen when more is needed: integers to 38 digits are exact. Where the query computes with a column, a message whose field has another type than most senders give it goes to \`error_output\` alone, and so does a message that makes the query fail.
 - Each row goes on as one JSON object. \`SELECT * FROM flow\`, filtered or sorted at most and without \`schema\`, passes the messages themselves on, byte for byte. NaN and infinity become null, and a BLOB becomes base64.`,
   schema,
   examples: [

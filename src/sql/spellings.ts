@@ -1,0 +1,38 @@
+import { jsonMembers } from '../message/json.ts';
+import { fold } from './database.ts';
+import type { Candidate, FlowSchema } from './flow-schema.ts';
+
+/**
+ * The candidates without those that differ only in case from another field of the message which is spelled as the
+ * query, or `schema`, writes the column. A text says why the message cannot be taken: none of them is spelled so.
+ */
+export function takeSpellings(
+  schema: FlowSchema,
+  payload: Uint8Array,
+  candidates: readonly Candidate[],
+): readonly Candidate[] | string {
+  const keys = new Set<string>();
+  const doubted = new Set<string>();
+  for (const { name } of candidates) {
+    const key = fold(name);
+    if (keys.has(key) || (schema.column(name)?.name ?? name) !== name) doubted.add(key);
+    keys.add(key);
+  }
+  if (doubted.size === 0) return candidates;
+  const spellings = new Map<string, string>();
+  for (const { name } of jsonMembers(payload) ?? []) {
+    const key = fold(name);
+    const other = spellings.get(key);
+    const wanted = schema.spellingOf(name);
+    if (other === undefined || name === wanted) spellings.set(key, name);
+    else if (doubted.has(key) && other !== wanted)
+      return `the fields ${shorten(other)} and ${shorten(name)} differ only in case, and SQL does not tell them apart`;
+  }
+  return candidates.filter(({ name }) => spellings.get(fold(name)) === name);
+}
+
+/** A field's name on one line, in quotes only where it needs them. */
+export function shorten(name: string): string {
+  const short = name.length > 100 ? `${name.slice(0, 100)}…` : name;
+  return /^[\w.…-]+$/.test(short) ? short : JSON.stringify(short);
+}
