@@ -6,16 +6,31 @@ export interface BudgetLimits {
 
 const LOW_MARK = 0.5;
 
+/** What may come on top while it is full, from senders that have nothing waiting: a part of the limits, or so much. */
+const SPARE = 0.25;
+const SPARE_MESSAGES = 1_000;
+const SPARE_BYTES = 1024 * 1024;
+
+/** Who receives. */
+interface Gate {
+  readonly full: () => void;
+  readonly room: () => void;
+  /** What may come on top has come as well. */
+  readonly exhausted?: () => void;
+}
+
 /**
  * Counts messages and bytes in flight. At the limit (the high mark) it is full, and who receives stops; at half of it
- * (the low mark) it has room again.
+ * (the low mark) it has room again. Between the high mark and the point where it is exhausted, who has nothing waiting may
+ * be received, so that it is not kept from answering by what others sent.
  */
 export class Budget {
   readonly limits: BudgetLimits;
   #messages = 0;
   #bytes = 0;
   #full = false;
-  readonly #gates = new Set<{ full: () => void; room: () => void }>();
+  #exhausted = false;
+  readonly #gates = new Set<Gate>();
 
   constructor(limits: BudgetLimits) {
     this.limits = limits;
@@ -33,12 +48,20 @@ export class Budget {
     return this.#full;
   }
 
+  get exhausted(): boolean {
+    return this.#exhausted;
+  }
+
   add(messages: number, bytes: number): void {
     this.#messages += messages;
     this.#bytes += bytes;
     if (!this.#full && (this.#messages >= this.limits.messages || this.#bytes >= this.limits.bytes)) {
       this.#full = true;
       for (const gate of this.#gates) gate.full();
+    }
+    if (this.#full && !this.#exhausted && this.#isExhausted()) {
+      this.#exhausted = true;
+      for (const gate of this.#gates) gate.exhausted?.();
     }
   }
 
@@ -51,6 +74,7 @@ export class Budget {
       this.#bytes <= this.limits.bytes * LOW_MARK
     ) {
       this.#full = false;
+      this.#exhausted = false;
       for (const gate of this.#gates) {
         // One that takes in more at once may fill it again; the gates after it are still closed, and stay so.
         if (this.#full) break;
@@ -59,8 +83,16 @@ export class Budget {
     }
   }
 
+  #isExhausted(): boolean {
+    const { messages, bytes } = this.limits;
+    return (
+      this.#messages >= messages + Math.max(messages * SPARE, SPARE_MESSAGES) ||
+      this.#bytes >= bytes + Math.max(bytes * SPARE, SPARE_BYTES)
+    );
+  }
+
   /** Calls `full` at the high mark and `room` at the low mark, until the returned function is called. */
-  onChange(gate: { full: () => void; room: () => void }): () => void {
+  onChange(gate: Gate): () => void {
     this.#gates.add(gate);
     return () => {
       this.#gates.delete(gate);

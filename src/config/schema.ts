@@ -140,7 +140,7 @@ function streamSchema(registry: Registry) {
       })
       .prefault({})
       .describe(
-        'How much may be on its way. At the limit the input stops receiving, at half of it it goes on.',
+        'How much may be on its way. At the limit the input stops receiving, at half of it it goes on. WebSocket clients that have nothing on its way are read until they have, up to a quarter more in all (1,000 messages and 1 MiB at least).',
       ),
     durability: durability.optional(),
   });

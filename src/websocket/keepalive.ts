@@ -33,11 +33,15 @@ export class Keepalive {
   readonly #early: number;
   #timer: NodeJS.Timeout | undefined;
   #lastTick = 0;
-  #suspended = false;
+  readonly #held: ((session: Session) => void) | undefined;
   #closeTimeout = CLOSE_TIMEOUT;
 
-  /** `interval` and `timeout` in milliseconds; an interval of 0 sends no pings. */
-  constructor(options: { interval: number; timeout: number }) {
+  /**
+   * `interval` and `timeout` in milliseconds; an interval of 0 sends no pings. `held` is told once an interval of each
+   * session that is not read.
+   */
+  constructor(options: { interval: number; timeout: number; held?: (session: Session) => void }) {
+    this.#held = options.held;
     this.#interval = options.interval;
     this.#timeout = options.timeout;
     const shortest = Math.min(options.interval || Infinity, options.timeout, CLOSE_TIMEOUT);
@@ -68,17 +72,10 @@ export class Keepalive {
     }
   }
 
-  /** While sockets are not read (backpressure), silence is our own doing and says nothing of the peer. */
-  suspend(suspended: boolean): void {
-    this.#suspended = suspended;
-    this.#forgive(performance.now());
-  }
-
   readonly #tick = (): void => {
     const now = performance.now();
     const late = now - this.#lastTick > this.#period + this.#timeout / 2;
     this.#lastTick = now;
-    if (this.#suspended) return;
     if (late) {
       // The process itself was held up; answers may be waiting to be read.
       this.#forgive(now);
@@ -93,10 +90,18 @@ export class Keepalive {
   #probe(session: Session, state: State, now: number): void {
     // Any byte is a sign of life, be it of a frame that takes minutes to arrive.
     const { bytesRead } = session.connection;
-    if (bytesRead !== state.bytesRead || session.socket.bufferedAmount > 0 || session.held) {
+    const blocked = session.socket.bufferedAmount > 0;
+    if (bytesRead !== state.bytesRead || blocked) {
       state.bytesRead = bytesRead;
       state.quietSince = now;
       state.pingedAt = undefined;
+    } else if (session.held) {
+      // We don't read: its silence says nothing. But a peer that is gone answers what is sent to it with a reset.
+      state.pingedAt = undefined;
+      if (now - state.quietSince < this.#interval - this.#early) return;
+      state.quietSince = now;
+      session.socket.ping();
+      this.#held?.(session);
     } else if (state.pingedAt !== undefined) {
       if (now - state.pingedAt >= this.#timeout) session.cut(deadPeer);
     } else if (now - state.quietSince >= this.#interval - this.#early) {

@@ -28,8 +28,8 @@ export interface SessionsOptions {
   /** Milliseconds. */
   readonly pingInterval: number;
   readonly pingTimeout: number;
-  /** The part of the budget that one session may fill; 1 is all of it. */
-  readonly share: number;
+  /** The part of the budget that one session may fill; undefined where there is one session, or none is in the budget. */
+  readonly share: number | undefined;
   /** Also tells of opened and closed sessions, each as a message. */
   readonly lifecycleEvents: boolean;
   /** Confirms their messages to the senders. */
@@ -82,21 +82,27 @@ export class Sessions {
     this.#options = options;
     const { budget } = options;
     this.inbox = new Inbox(budget);
-    this.#keepalive = new Keepalive({ interval: options.pingInterval, timeout: options.pingTimeout });
+    this.#keepalive = new Keepalive({
+      interval: options.pingInterval,
+      timeout: options.pingTimeout,
+      held: (session) => this.#peek(session),
+    });
     this.#rate = options.rate && new RateLimit(options.rate);
     this.#idle =
       options.idleTimeout === undefined
         ? undefined
         : new IdleTimeout(options.idleTimeout, (session) => session.expel(idle, CLOSE_TIMEOUT));
     this.#unsubscribe = budget.onChange({
+      // Who has nothing waiting is read on, until it has: it may only want to listen, or to leave.
       full: () => {
-        this.#keepalive.suspend(true);
+        for (const session of this.#open.values()) if (this.#hasWaiting(session)) session.hold(holds.budget);
+      },
+      exhausted: () => {
         for (const session of this.#open.values()) session.hold(holds.budget);
       },
       room: () => {
         this.#events = 0;
         this.#eventBytes = 0;
-        this.#keepalive.suspend(false);
         for (const session of this.#open.values()) session.release(holds.budget);
       },
     });
@@ -148,7 +154,7 @@ export class Sessions {
     this.#idle?.add(session);
     events.connectionOpened(detailsOf(session));
     if (lifecycleEvents) this.#tell(session, 'session_opened');
-    if (budget.full) session.hold(holds.budget);
+    if (budget.exhausted) session.hold(holds.budget);
     return session;
   }
 
@@ -157,14 +163,14 @@ export class Sessions {
     session.sequence = sequence;
     if (!this.#others.has(origin)) this.#others.set(origin, session);
     this.inbox.push(payload, origin, sequence, messageType);
-    if (this.#options.share < 1) this.#count(session, 1, payload.length);
+    this.#taken(session, payload.length);
   }
 
   /** As `Input.read`. */
   async read(signal: AbortSignal): Promise<Batch> {
     const { acknowledger, share } = this.#options;
     const batch = await this.inbox.read(signal);
-    const counted = share < 1 ? this.#counted(batch) : batch;
+    const counted = share === undefined ? batch : this.#counted(batch, share);
     // The replies go out before there is room for more, and before a drain finds everything confirmed.
     return acknowledger === undefined ? counted : acknowledger.track(counted);
   }
@@ -233,15 +239,32 @@ export class Sessions {
     for (const session of this.#open.values()) session.terminate();
   }
 
+  #taken(session: Session, bytes: number): void {
+    const { budget, share } = this.#options;
+    if (share !== undefined) this.#count(session, share, 1, bytes);
+    if (budget.full) session.hold(holds.budget);
+  }
+
+  #hasWaiting(session: Session): boolean {
+    return this.#options.share === undefined || session.messages > 0;
+  }
+
+  /**
+   * Has a session be read until its next message, though it waits for room: what answers a ping, or ends the session, may be
+   * behind what it sent.
+   */
+  #peek(session: Session): void {
+    if (!this.#options.budget.exhausted) session.release(holds.budget | holds.share);
+  }
+
   /** A session that fills its share of the budget waits by itself, so that it does not make the others wait. */
-  #count(session: Session, messages: number, bytes: number): void {
+  #count(session: Session, share: number, messages: number, bytes: number): void {
     session.messages += messages;
     session.bytes += bytes;
-    const { share } = this.#options;
     if (messages > 0) {
       if (this.#filled(session) >= share) session.hold(holds.share);
     } else if (session.isHeld(holds.share) && this.#filled(session) <= share / 2)
-      setImmediate(this.#releaseShare, session);
+      setImmediate(this.#releaseShare, session, share);
   }
 
   /** The part of the budget that a session fills. */
@@ -254,11 +277,11 @@ export class Sessions {
    * In the next turn of the event loop: Node reads a socket up to 32 times in one, and a session that is let go on
    * meanwhile would have all of them before the others have one.
    */
-  readonly #releaseShare = (session: Session): void => {
-    if (this.#filled(session) <= this.#options.share / 2) session.release(holds.share);
+  readonly #releaseShare = (session: Session, share: number): void => {
+    if (this.#filled(session) <= share / 2) session.release(holds.share);
   };
 
-  #counted(batch: Batch): Batch {
+  #counted(batch: Batch, share: number): Batch {
     const parts: { origin: Origin; messages: number; bytes: number }[] = [];
     for (const [index, { origin, start }] of batch.runs.entries()) {
       const end = batch.runs[index + 1]?.start ?? batch.length;
@@ -275,7 +298,7 @@ export class Sessions {
         if (error !== undefined) return batch.ack.nack(error);
         for (const { origin, messages, bytes } of parts) {
           const session = this.#open.get(origin) ?? this.#others.get(origin);
-          if (session !== undefined) this.#count(session, -messages, -bytes);
+          if (session !== undefined) this.#count(session, share, -messages, -bytes);
         }
         batch.ack.ack();
       }),
@@ -293,7 +316,7 @@ export class Sessions {
       session.sequence++;
       this.inbox.push(payload, session.origin, session.sequence, binary ? 'binary' : 'text');
       session.ledger?.arrived();
-      if (this.#options.share < 1) this.#count(session, 1, payload.length);
+      this.#taken(session, payload.length);
     },
     failed: (session) => session.expectClose(CLOSE_TIMEOUT),
     closed: (session, ending) => {

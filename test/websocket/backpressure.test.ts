@@ -46,10 +46,10 @@ test('fifty connections flood a stalled output: the budget holds, memory too, th
     highest = { messages: Math.max(highest.messages, count), bytes: Math.max(highest.bytes, bytes) };
     return performance.now() > stalledUntil;
   });
-  // The limit, and the one chunk that was being parsed when it was reached.
+  // The limit, what may come on top of those that had nothing waiting, and the one chunk that was being parsed then.
   expect(highest.messages).toBeGreaterThanOrEqual(1000);
-  expect(highest.messages).toBeLessThanOrEqual(1000 + CHUNK / size);
-  expect(highest.bytes).toBeLessThanOrEqual(MIB + CHUNK);
+  expect(highest.messages).toBeLessThanOrEqual(2 * 1000 + CHUNK / size);
+  expect(highest.bytes).toBeLessThanOrEqual(2 * MIB + CHUNK);
   expect((await senders.state()).blocked).toBe(connections);
   expect(process.memoryUsage().rss - before).toBeLessThan(100 * MIB);
 
@@ -70,10 +70,9 @@ test('connections that were quiet when the others filled the budget are heard ag
     const writes = run.output().writes;
     await send(busy, ...Array.from({ length: 10 }, (_, number) => `busy:${round * 10 + number}`));
     await until('the budget to be full', async () => (await run.inFlight()).messages === 10);
-    // The messages of the quiet ones wait in their sockets.
+    // One message of each of the quiet ones is taken on top; the others wait in their sockets.
     await Promise.all(quiet.map((client, index) => send(client, `${index}:${round}`)));
-    await run.inFlight();
-    expect((await run.inFlight()).messages).toBe(10);
+    await until('one of each', async () => (await run.inFlight()).messages === 30);
     expect(run.output().writes).toBe(writes + 1);
     run.output().release();
     await run.output().count((round + 1) * 30);
@@ -100,7 +99,6 @@ test('over TLS the same holds', async () => {
         send(client, ...Array.from({ length: 10 }, (_, number) => `${index + 1}:${number}`)),
       ),
   );
-  expect((await run.inFlight()).messages).toBe(10);
   run.output().release();
   expectEach(
     await run.output().count(100),
@@ -108,16 +106,19 @@ test('over TLS the same holds', async () => {
   );
 });
 
-test('who connects while the budget is full is accepted and waits', async () => {
+test('who connects while the budget is full is accepted, and waits once it has sent a message', async () => {
   const run = await startEngine(server('messages: 1'));
   const url = await run.url();
   run.output().hold();
   await send(await connectClient(url), 'first');
   await until('the budget to be full', async () => (await run.inFlight()).messages === 1);
-  await send(await connectClient(url), 'second');
-  expect((await run.inFlight()).messages).toBe(1);
+  const late = await connectClient(url);
+  await send(late, 'second');
+  await until('it to be taken', async () => (await run.inFlight()).messages === 2);
+  await send(late, 'third');
+  expect((await run.inFlight()).messages).toBe(2);
   run.output().release();
-  expect(await run.output().count(2)).toEqual(['first', 'second']);
+  expect(await run.output().count(3)).toEqual(['first', 'second', 'third']);
 });
 
 test('a client input stops reading its server too', async () => {

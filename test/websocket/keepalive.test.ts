@@ -34,7 +34,7 @@ test('a client that goes deaf gets a ping, and is cut when it does not answer; t
   const run = await startEngine(`streams: ${server(fast)}`);
   const deaf = await rawUpgrade(await run.url());
   await deaf.gone();
-  expect(deaf.pings).toBe(1);
+  expect(deaf.pings).toBeGreaterThanOrEqual(1);
   expect(await run.logged(/^connection closed with 1006/)).toMatchObject({ reason: 'no answer to a ping' });
   await run.metricIs(0, 'millrace_connections_open', 'stage="input"');
 });

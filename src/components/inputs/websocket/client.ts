@@ -87,7 +87,7 @@ export class WebSocketClientInput implements Input {
       path: this.#urls.join(' '),
       pingInterval: config.ping_interval,
       pingTimeout: config.ping_timeout,
-      share: 1,
+      share: undefined,
       lifecycleEvents: config.lifecycle_events,
       acknowledger: acknowledgerOf(config, context),
       closed: (session, ending) => this.#ended(session, ending),

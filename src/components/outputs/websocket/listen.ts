@@ -44,7 +44,7 @@ export class WebSocketListenOutput implements Output {
       events: context.events,
       directory: context.sessions,
       path,
-      share: 1,
+      share: undefined,
       lifecycleEvents: false,
       closed: (session) => {
         this.#audience.remove(session);
