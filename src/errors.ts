@@ -39,6 +39,8 @@ export const errorCodes = {
   MILLRACE_CODEC_INVALID_UTF8:
     'A message is not valid UTF-8, and its codec needs text. It went to `error_output`.',
   MILLRACE_PROCESSOR_FAILED: 'A processor could not process a message or a batch. It went to `error_output`.',
+  MILLRACE_PROCESSOR_CRASHED:
+    'The process ended three times in a row while a processor had this message and no other. It went to `error_output`, and so does the same message when it comes again, until the version of Millrace or the processors of the stream are others. Mend what ends the process, then `millrace replay` it.',
   MILLRACE_SESSION_CLOSED:
     'A message is for a WebSocket session that is no longer open. It went to `error_output`.',
   MILLRACE_SQL_INVALID: 'The SQL query is not valid. The message quotes what the database says of it.',
@@ -71,6 +73,7 @@ export const toldOf: { readonly [C in ErrorCode]?: string } = {
   MILLRACE_CODEC_INVALID_JSON: 'the message is not one JSON value',
   MILLRACE_CODEC_INVALID_UTF8: 'the message is not valid UTF-8',
   MILLRACE_PROCESSOR_FAILED: 'the message could not be processed',
+  MILLRACE_PROCESSOR_CRASHED: 'the message could not be processed',
   MILLRACE_SESSION_CLOSED: 'the session that the message is for is not open any more',
   MILLRACE_SQL_FIELD_CONFLICT: 'a field of the message has a name or a value that does not fit here',
   MILLRACE_SQL_TEXT_TOO_DEEP: 'text in the message is nested deeper than 512 levels',

@@ -1,7 +1,7 @@
 import type { Logger } from '../telemetry/logger.ts';
 import type { ComponentEvents } from '../telemetry/events.ts';
 import type { Batch, Keys } from '../message/batch.ts';
-import type { Rejection } from '../errors.ts';
+import type { MillraceError, Rejection } from '../errors.ts';
 import type { Backoff } from './backoff.ts';
 import type { Budget } from './budget.ts';
 import type { Listeners } from './listeners.ts';
@@ -120,6 +120,11 @@ export interface Codec {
 export interface Source {
   /** As `Input.prepare`. */
   prepare(): Promise<void>;
+  /**
+   * Looks after what is left of a process that died. Called before any stream of this process runs: what is tried here
+   * is all that is processed. Never throws; what is wrong is told by `read`.
+   */
+  recover?(signal: AbortSignal): Promise<void>;
   /** Connects as often as it takes; then as `Input.read`, but it throws only at the end of input or a fatal error. */
   read(signal: AbortSignal): Promise<Batch>;
   /** Connects once, without trying again. */
@@ -165,6 +170,8 @@ export interface Durability {
   recoveredKeys(space: string): readonly (Keys & { readonly entry: number })[];
   /** Calls `act` when an entry of before the start has been delivered, or at once if it has. */
   whenDelivered(entry: number, act: () => void): void;
+  /** Why a message is not processed, whoever sends it: it has ended the process before. */
+  refusal(payload: Uint8Array): MillraceError | undefined;
 }
 
 /** What an input gets. */

@@ -4,6 +4,7 @@ import { concatBatches, type Batch } from '../message/batch.ts';
 import type { StreamEvents } from '../telemetry/events.ts';
 import type { Entry } from '../wal/entry.ts';
 import type { Log, LogReader } from '../wal/log.ts';
+import type { Culprits } from './culprits.ts';
 import { tellRejected, type DeadLetters } from './dead-letters.ts';
 
 /** How much of the stream's budget may be with the pipeline; the rest is for what has been received. */
@@ -12,6 +13,11 @@ const PIPELINE_SHARE = 0.45;
 /** What the pipeline of a stream with a log may have, its buffer included. */
 export function shareOfPipeline({ limits: { messages, bytes } }: Budget): Budget {
   return new Budget({ messages: messages * PIPELINE_SHARE, bytes: bytes * PIPELINE_SHARE });
+}
+
+/** The most that the pipeline has at a time: a batch more than its share. */
+export function mostOf({ limits: { messages, bytes } }: Budget): { messages: number; bytes: number } {
+  return { messages: messages + MAX_BATCH_MESSAGES, bytes: bytes + MAX_BATCH_BYTES };
 }
 
 /** After so long with a full budget, what waits for the pipeline is left to the log. Milliseconds. */
@@ -45,6 +51,7 @@ export class Backlog {
   readonly #log: Log;
   readonly #budget: Budget;
   readonly #deadLetters: DeadLetters;
+  readonly #culprits: Culprits;
   readonly #events: StreamEvents;
   readonly #changed: () => void;
   #ready: Item[] = [];
@@ -72,6 +79,7 @@ export class Backlog {
       budget: Budget;
       share: Budget;
       deadLetters: DeadLetters;
+      culprits: Culprits;
       events: StreamEvents;
       changed: () => void;
     },
@@ -80,6 +88,7 @@ export class Backlog {
     this.#budget = parts.budget;
     this.#handed = parts.share;
     this.#deadLetters = parts.deadLetters;
+    this.#culprits = parts.culprits;
     this.#events = parts.events;
     this.#changed = parts.changed;
     const { first, last, entries } = log.recovered;
@@ -221,11 +230,21 @@ export class Backlog {
       if (rejected !== undefined) {
         this.#deadLetters.reject('codec', rejected.batch.withAck(ack), rejected.rejections);
       }
-      if (item.batch.length > 0) batches.push(item.batch.withAck(ack));
+      const batch = this.#withoutCulprits(item, ack);
+      if (batch.length > 0) batches.push(batch);
       else ack.ack();
     }
     if (batches.length < 2) return batches[0];
     return concatBatches(batches, joinAcks(batches.map(({ ack }) => ack)));
+  }
+
+  /** What the pipeline gets of an item: not what has ended the process again and again. */
+  #withoutCulprits(item: Item, ack: Ack): Batch {
+    const batch = item.batch.withAck(ack);
+    const rejections = this.#culprits.of(item.number, batch);
+    if (rejections.length === 0) return batch;
+    this.#deadLetters.reject('processor', batch, rejections);
+    return batch.without(rejections.map(({ index }) => index));
   }
 
   #handedAck(ack: Ack, { length, bytes }: Size): Ack {

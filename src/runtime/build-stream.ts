@@ -1,3 +1,5 @@
+import { hash } from 'node:crypto';
+import { inspect } from 'node:util';
 import { Budget } from '../component/budget.ts';
 import type {
   Codec,
@@ -23,6 +25,7 @@ import {
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { RepeatedLines } from '../telemetry/repeated-lines.ts';
+import { version } from '../telemetry/version.ts';
 import type { LogOptions } from '../wal/log.ts';
 import { DeadLetters } from './dead-letters.ts';
 import { shareOfPipeline } from './backlog.ts';
@@ -139,6 +142,21 @@ export function buildStream(plan: StreamPlan, surroundings: Surroundings): Strea
       durable: durability !== undefined,
     });
   };
+  const processors = (): { type: string; processor: Processor }[] =>
+    plan.pipeline.processors.map((config) => ({
+      type: config.type,
+      processor: create('processor', config, context('processor')),
+    }));
+  const trials = {
+    pipeline: hash(
+      'sha256',
+      inspect([version(), process.version, plan.pipeline.processors], WHOLE),
+      'base64',
+    ),
+    // Nothing comes of what is only tried.
+    create: (signal: AbortSignal) =>
+      new Pipeline(processors(), { deadLetters: { reject: () => {} }, signal }),
+  };
   const sourceOf = (): Source => {
     const options = logOptions(plan.durability, events);
     if (options === undefined) return openSource(plan.input, undefined);
@@ -146,19 +164,14 @@ export function buildStream(plan: StreamPlan, surroundings: Surroundings): Strea
       durability = log;
       return openSource(plan.input, undefined);
     };
-    return new DurableSource({ source, options, budget, share, deadLetters, events });
+    return new DurableSource({ source, options, budget, share, deadLetters, events, trials });
   };
-
-  const processors = plan.pipeline.processors.map((config): { type: string; processor: Processor } => ({
-    type: config.type,
-    processor: create('processor', config, context('processor')),
-  }));
 
   return new Stream({
     id: plan.id,
     source: sourceOf(),
     buffer: plan.buffer && create('buffer', plan.buffer, { ...context('buffer'), budget: share }),
-    pipeline: new Pipeline(processors, { deadLetters, signal: abort.signal }),
+    pipeline: new Pipeline(processors(), { deadLetters, signal: abort.signal }),
     sink,
     errorSink,
     deadLetters,
@@ -172,6 +185,7 @@ export function buildStream(plan: StreamPlan, surroundings: Surroundings): Strea
   });
 }
 
+const WHOLE = { depth: null, maxArrayLength: null, maxStringLength: null };
 const SYNC_INTERVAL = 1_000;
 
 function logOptions(plan: DurabilityPlan | undefined, events: StreamEvents): LogOptions | undefined {

@@ -1,11 +1,12 @@
 import type { Budget } from '../component/budget.ts';
 import type { Durability, Source } from '../component/contracts.ts';
 import { Waker } from '../component/waker.ts';
-import { EndOfInputError } from '../errors.ts';
+import { EndOfInputError, type MillraceError } from '../errors.ts';
 import type { Batch, Keys } from '../message/batch.ts';
 import type { StreamEvents } from '../telemetry/events.ts';
 import type { Log, LogEvents, LogOptions } from '../wal/log.ts';
-import { Backlog } from './backlog.ts';
+import { Backlog, mostOf } from './backlog.ts';
+import { CrashGuard, type CrashGuardOptions } from './crash-guard.ts';
 import type { DeadLetters } from './dead-letters.ts';
 import { Outage } from './outage.ts';
 import { pause } from './retry.ts';
@@ -24,6 +25,8 @@ interface Parts {
   readonly share: Budget;
   readonly deadLetters: DeadLetters;
   readonly events: StreamEvents;
+  /** How to try what may have ended the process before. */
+  readonly trials: Pick<CrashGuardOptions, 'pipeline' | 'create'>;
 }
 
 /**
@@ -37,10 +40,13 @@ export class DurableSource implements Source, Durability {
   /** Why the log cannot be opened now. */
   #waiting: string | undefined;
   #backlog: Backlog | undefined;
+  #guard: CrashGuard | undefined;
+  #trying = false;
   #appending = 0;
   #failure: { error: unknown } | undefined;
   #ended = false;
   #draining = false;
+  readonly #drained = new AbortController();
   readonly #room = new Waker();
   readonly #waker = new Waker();
   /** Counts what has happened that `read` must look at. */
@@ -75,6 +81,9 @@ export class DurableSource implements Source, Durability {
   }
 
   notReady(): string | undefined {
+    if (this.#trying) {
+      return `the process had not ended in order: what the log in ${this.#options.path} has is tried, part by part`;
+    }
     const blocked = this.#log === undefined ? this.#waiting : this.#log.blocked;
     if (blocked !== undefined) return this.#blocked.dated(blocked);
     return this.#log === undefined
@@ -93,6 +102,29 @@ export class DurableSource implements Source, Durability {
   whenDelivered(entry: number, act: () => void): void {
     if (this.#backlog === undefined) act();
     else this.#backlog.whenDelivered(entry, act);
+  }
+
+  refusal(payload: Uint8Array): MillraceError | undefined {
+    return this.#guard?.culprits.refusal(payload);
+  }
+
+  async recover(signal: AbortSignal): Promise<void> {
+    try {
+      const [{ Log }, { hasCrashed }] = await Promise.all([
+        import('../wal/log.ts'),
+        import('../wal/crash-record.ts'),
+      ]);
+      if (!(await hasCrashed(this.#options.path))) return;
+      this.#trying = true;
+      const log = await Log.open(this.#options);
+      this.#log = log;
+      this.#guard = this.#guardOf(log);
+      await this.#guard.run(AbortSignal.any([signal, this.#drained.signal]));
+    } catch {
+      // Told by `read`, if it is still so.
+    } finally {
+      this.#trying = false;
+    }
   }
 
   async read(signal: AbortSignal): Promise<Batch> {
@@ -114,6 +146,7 @@ export class DurableSource implements Source, Durability {
 
   drain(): void {
     this.#draining = true;
+    this.#drained.abort();
     this.#source.drain();
     this.#changed();
   }
@@ -127,15 +160,29 @@ export class DurableSource implements Source, Durability {
   }
 
   async #open(signal: AbortSignal): Promise<Backlog> {
-    const log = await this.#openLog(signal);
+    const log = this.#log ?? (await this.#openLog(signal));
     if (this.#closed) {
       await log.close();
       throw new EndOfInputError();
     }
     this.#log = log;
-    const backlog = new Backlog(log, { ...this.#parts, changed: () => this.#changed() });
+    this.#guard ??= this.#guardOf(log);
+    const backlog = new Backlog(log, {
+      ...this.#parts,
+      culprits: this.#guard.culprits,
+      changed: () => this.#changed(),
+    });
     void this.#run(log, backlog, signal);
     return backlog;
+  }
+
+  #guardOf(log: Log): CrashGuard {
+    const { trials, share, events } = this.#parts;
+    return new CrashGuard(log, {
+      ...trials,
+      limits: mostOf(share),
+      tries: (messages) => events.triedAgain(messages),
+    });
   }
 
   /** Opens the log, and waits while the process has no file descriptors for it. */

@@ -120,6 +120,8 @@ export class Engine {
       this.#logger.info(`health on http://${formatAddress(host, healthEndpoint.port)}${plan.readiness_path}`);
     }
     try {
+      // One after the other, so that what ends the process is what was being tried.
+      for (const { parts } of this.#streams) await parts.source.recover?.(parts.abort.signal);
       for (const stream of this.#streams) this.#ends.set(stream, stream.run());
       const states = await Promise.all(this.#ends.values());
       const failed = this.#streams.filter((_, index) => states[index] === 'failed');

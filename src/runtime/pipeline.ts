@@ -22,12 +22,12 @@ interface Turn {
 /** The processors of a stream, for several batches at a time. */
 export class Pipeline {
   readonly #steps: readonly Step[];
-  readonly #deadLetters: DeadLetters;
+  readonly #deadLetters: Pick<DeadLetters, 'reject'>;
   readonly #signal: AbortSignal;
 
   constructor(
     processors: readonly { type: string; processor: Processor }[],
-    options: { deadLetters: DeadLetters; signal: AbortSignal },
+    options: { deadLetters: Pick<DeadLetters, 'reject'>; signal: AbortSignal },
   ) {
     this.#steps = processors.map((each) => ({
       ...each,

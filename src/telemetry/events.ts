@@ -354,6 +354,13 @@ export function createStreamEvents(metrics: Metrics, logger: Logger, lines: Repe
       metrics.logEntries.labels({ stream }).set(entries);
       metrics.logBytes.labels({ stream }).set(bytes);
     },
+    /** The process before this one had not ended in order. */
+    triedAgain(messages: number): void {
+      logger.warn(
+        { messages },
+        `the process had not ended in order; ${messages} message(s) that it may have been processing are tried first`,
+      );
+    },
     /** The pipeline is much slower than the input. */
     spilled(): void {
       logger.info('the output has stood still: what comes in waits in the log');

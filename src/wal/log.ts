@@ -1,6 +1,7 @@
 import { MillraceError } from '../errors.ts';
 import type { Entry } from './entry.ts';
 import { encodeEntry } from './entry-codec.ts';
+import { CrashRecord } from './crash-record.ts';
 import { failed } from './faults.ts';
 import { makeFolder } from './files.ts';
 import { FolderLock } from './lock.ts';
@@ -56,6 +57,8 @@ export class Log {
   };
   /** What was remembered of before and still counts, oldest first. */
   readonly keys: readonly KeyGroup[];
+  /** How the process before this one ended. */
+  readonly crashes: CrashRecord;
   readonly #path: string;
   readonly #lock: FolderLock;
   readonly #store: Store;
@@ -65,9 +68,18 @@ export class Log {
   #readBlocked: string | undefined;
   #closed: Promise<void> | undefined;
 
-  private constructor(options: LogOptions, lock: FolderLock, recovery: Recovery, store: Store) {
+  private constructor(
+    options: LogOptions,
+    {
+      lock,
+      recovery,
+      store,
+      crashes,
+    }: { lock: FolderLock; recovery: Recovery; store: Store; crashes: CrashRecord },
+  ) {
     const { acknowledged, keys, lastEntry, messages } = recovery;
     this.#path = options.path;
+    this.crashes = crashes;
     this.#lock = lock;
     this.#store = store;
     this.#writer = new LogWriter(options, store, recovery);
@@ -89,10 +101,14 @@ export class Log {
       throw failed(path, 'opened', error);
     });
     const lock = await FolderLock.acquire(path);
+    let crashes: CrashRecord | undefined;
     try {
+      crashes = await CrashRecord.open(path);
       const recovery = await recover(path);
-      return new Log(options, lock, recovery, await Store.open(path, segmentBytes, recovery));
+      const store = await Store.open(path, segmentBytes, recovery);
+      return new Log(options, { lock, recovery, store, crashes });
     } catch (error) {
+      await crashes?.close();
       lock.release();
       throw failed(path, 'opened', error);
     }
@@ -151,8 +167,17 @@ export class Log {
 
   /** Writes what is acknowledged, and gives the log free for others. What still waits to be appended is refused. */
   async close(): Promise<void> {
-    this.#closed ??= this.#writer.close(closed(this.#path)).finally(() => this.#lock.release());
+    this.#closed ??= this.#close();
     await this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    try {
+      await this.#writer.close(closed(this.#path));
+      await this.crashes.close();
+    } finally {
+      this.#lock.release();
+    }
   }
 }
 

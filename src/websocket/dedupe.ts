@@ -48,6 +48,8 @@ interface First {
   entry: number | undefined;
   /** Why messages with these keys were rejected. */
   rejections: ReadonlyMap<string, MillraceError> | undefined;
+  /** They are of before the start: only what has ended the process is known to have been rejected. */
+  recovered: boolean;
 }
 
 /** Those of one sender. */
@@ -202,11 +204,14 @@ export class Dedupe {
     return found;
   }
 
-  #tell({ rejections }: First, { batch, indices }: Copies): void {
-    if (rejections === undefined) return;
+  #tell({ rejections, recovered }: First, { batch, indices }: Copies): void {
+    if (rejections === undefined && !recovered) return;
     for (const index of indices) {
       const run = batch.runAt(index);
-      const error = rejections.get(this.#senderOf(run.origin) + this.#keyOf(batch.payloads[index]!, run)!);
+      const payload = batch.payloads[index]!;
+      const error = recovered
+        ? this.#options.durability?.refusal(payload)
+        : rejections?.get(this.#senderOf(run.origin) + this.#keyOf(payload, run)!);
       if (error !== undefined) run.origin.rejected?.(run.sequence! + index - run.start, error);
     }
   }
@@ -246,6 +251,7 @@ export class Dedupe {
   #takeOver(keys: readonly string[], expires: number, entry: number): void {
     const first = fresh(performance.now() + expires - Date.now() - this.#options.window);
     first.entry = entry;
+    first.recovered = true;
     for (const [name, owned] of Map.groupBy(keys, ownerOf)) {
       const sender = this.#senders.get(name) ?? { name, seen: new Map(), groups: new Fifo() };
       const group = this.#groupOf(sender, first);
@@ -333,7 +339,7 @@ export class Dedupe {
 const SESSION = '#';
 
 function fresh(confirmedAt: number | undefined): First {
-  return { groups: [], confirmedAt, waiting: [], entry: undefined, rejections: undefined };
+  return { groups: [], confirmedAt, waiting: [], entry: undefined, rejections: undefined, recovered: false };
 }
 
 /** What a key that a log has from a version which did not tell `1` from `"1"` may be now; it had the hash of a long one. */

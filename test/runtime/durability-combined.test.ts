@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import { Budget } from '../../src/component/budget.ts';
 import { createAck } from '../../src/message/ack.ts';
 import { Backlog, shareOfPipeline } from '../../src/runtime/backlog.ts';
+import { Culprits } from '../../src/runtime/culprits.ts';
 import type { DeadLetters } from '../../src/runtime/dead-letters.ts';
 import type { StreamEvents } from '../../src/telemetry/events.ts';
 import { batchOf, openLog } from '../wal/support.ts';
@@ -176,6 +177,7 @@ test('a log whose disk was slow at first takes what comes in all the same, when 
     budget,
     share: shareOfPipeline(budget),
     deadLetters: {} as DeadLetters,
+    culprits: new Culprits([], []),
     events: { spilled: () => void spilled++ } as Partial<StreamEvents> as StreamEvents,
     changed: () => {},
   });

@@ -32,9 +32,19 @@ export class DurableProcess {
   }
 
   async readiness(): Promise<{ status: number | undefined; text: string }> {
+    return await this.#get('/readiness');
+  }
+
+  async metrics(): Promise<string> {
+    // Some are measured when health is asked for.
+    await this.#get('/health');
+    return (await this.#get('/metrics')).text;
+  }
+
+  async #get(path: string): Promise<{ status: number | undefined; text: string }> {
     const url = await this.#told(/health on (http:\/\/[^/]+)/, 'where its health is');
     return await new Promise((resolve, reject) => {
-      const asked = request(`${url}/readiness`, { agent: this.#agent }, (response) => {
+      const asked = request(url + path, { agent: this.#agent }, (response) => {
         let text = '';
         response.setEncoding('utf8').on('data', (part: string) => (text += part));
         response.on('end', () => resolve({ status: response.statusCode, text }));
