@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { ComponentConfig } from '../component/contracts.ts';
 import { Registry } from '../component/registry.ts';
+import { pathPattern } from '../components/outputs/file/path.ts';
 import { openConfig, type LoadedConfig } from '../config/load.ts';
 import { nearest } from '../config/nearest.ts';
 import type { Engine } from '../runtime/engine.ts';
@@ -168,7 +169,7 @@ function refuseItself(stream: StreamPlan, file: string | undefined, shell: Shell
     const same =
       file === undefined
         ? sameFile(statOf(path), statOf((shell.stdio.stdin as { fd?: number }).fd))
-        : resolve(file) === resolve(path) || sameFile(statOf(path), statOf(file));
+        : pathPattern(path).test(resolve(file)) || sameFile(statOf(path), statOf(file));
     if (!same) continue;
     throw new UsageError(
       `${path} is the ${name} of stream ${stream.id}, which would write what it is given to what it reads; copy the file and replay the copy`,

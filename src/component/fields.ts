@@ -51,6 +51,22 @@ export function size(range: { min?: number; max?: number } = {}) {
     .meta({ format: 'size', examples: ['64KiB', '4MiB'] });
 }
 
+/** A conversion of strftime, as other programs fill into paths; `%20` and the like are something else. */
+export const TIME_CONVERSION = /%[YmdHMF](?![0-9A-Fa-f])/;
+
+/** The path of one file or folder. What looks as if it would be filled in is a mistake, and not a part of its name. */
+export const fixedPath = z
+  .string()
+  .min(1)
+  .superRefine((text, context) => {
+    const filled = text.includes('{{') ? '{{…}}' : TIME_CONVERSION.exec(text)?.[0];
+    if (filled === undefined) return;
+    context.addIssue({
+      code: 'custom',
+      message: `${filled} is not filled in here; expected the path of one file`,
+    });
+  });
+
 /** Marks a field whose value is never shown: text, unless it gets another schema. */
 export function secret(): z.ZodString;
 export function secret<T extends z.ZodType>(schema: T): T;

@@ -10,7 +10,7 @@ import { memoryInput } from './inputs/memory.ts';
 import { multipleInputsInput } from './inputs/multiple-inputs.ts';
 import { websocketInput } from './inputs/websocket/websocket.ts';
 import { dropOutput } from './outputs/drop.ts';
-import { fileOutput } from './outputs/file.ts';
+import { fileOutput } from './outputs/file/file.ts';
 import { stdoutOutput } from './outputs/stdout.ts';
 import { websocketOutput } from './outputs/websocket/websocket.ts';
 import { arrowToJsonProcessor } from './processors/arrow-to-json.ts';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { duration, size } from '../component/fields.ts';
+import { duration, fixedPath, size } from '../component/fields.ts';
 import { allowedHosts } from '../component/host-policy.ts';
 import type { Registry } from '../component/registry.ts';
 
@@ -17,11 +17,7 @@ const logging = z
       .enum(['plain', 'json'])
       .default('plain')
       .describe('Lines for people, or one JSON object a line.'),
-    file_path: z
-      .string()
-      .min(1)
-      .optional()
-      .describe('A file that lines are appended to, in place of stderr.'),
+    file_path: fixedPath.optional().describe('A file that lines are appended to, in place of stderr.'),
   })
   .describe('Where log lines go. Never to stdout: that is for data.');
 
@@ -62,10 +58,9 @@ const healthCheck = z
 const durability = z
   .strictObject({
     enabled: z.boolean().default(true).describe('Whether the stream has a log.'),
-    path: z
-      .string()
-      .min(1)
-      .describe('The folder of the log; it is made when it is missing. Each stream has one of its own.'),
+    path: fixedPath.describe(
+      'The folder of the log; it is made when it is missing. Each stream has one of its own.',
+    ),
     sync: z
       .enum(['per_entry', 'group_commit', 'periodic'])
       .default('group_commit')

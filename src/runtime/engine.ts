@@ -174,6 +174,14 @@ export class Engine {
     });
   }
 
+  /** Has every output close its files and open them again, because somebody may have moved them. */
+  reopen(): void {
+    for (const { parts } of this.#streams) {
+      parts.sink.reopen();
+      parts.errorSink?.reopen();
+    }
+  }
+
   /** Ends at once; `run` resolves, and says what was left. */
   abort(): void {
     for (const stream of this.#streams) {

@@ -135,6 +135,11 @@ export class Sink {
     this.#outage.over();
   }
 
+  /** As `Output.reopen`. */
+  reopen(): void {
+    if (this.#connected) this.#output.reopen?.();
+  }
+
   async close(): Promise<void> {
     this.#connected = false;
     this.#signal = undefined;

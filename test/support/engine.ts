@@ -151,6 +151,11 @@ export class Run {
     this.#engine.stop();
   }
 
+  /** Opens files again, as SIGHUP does. */
+  reopen(): void {
+    this.#engine.reopen();
+  }
+
   /** Drains, and resolves with how it ended. */
   async stop(): Promise<Outcome> {
     this.#engine.stop();

@@ -2,7 +2,7 @@ import { open, type FileHandle } from 'node:fs/promises';
 import { z } from 'zod';
 import type { Input, InputContext } from '../../component/contracts.ts';
 import { defineInput } from '../../component/define.ts';
-import { size } from '../../component/fields.ts';
+import { fixedPath, size } from '../../component/fields.ts';
 import { EndOfInputError, MillraceError, errorMessage } from '../../errors.ts';
 import { Batch, nowMicros, type Origin } from '../../message/batch.ts';
 
@@ -14,7 +14,7 @@ const BOM = [0xef, 0xbb, 0xbf] as const;
 const CHUNK = 256 * 1024;
 
 const schema = z.strictObject({
-  path: z.string().min(1).describe('The file.'),
+  path: fixedPath.describe('The file.'),
   max_line_size: size({ min: 1, max: 2 ** 30 })
     .default(1024 * 1024)
     .describe('The longest line to accept. A longer one fails the stream, and nothing behind it is read.'),

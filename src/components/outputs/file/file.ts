@@ -1,0 +1,304 @@
+import { constants } from 'node:fs';
+import { access, mkdir, stat } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { z } from 'zod';
+import type { ComponentContext, Output } from '../../../component/contracts.ts';
+import { defineOutput } from '../../../component/define.ts';
+import { duration, size } from '../../../component/fields.ts';
+import { errorMessage, MessagesRefusedError, MillraceError, type Rejection } from '../../../errors.ts';
+import type { Batch, Run } from '../../../message/batch.ts';
+import { toLines } from '../../../message/lines.ts';
+import { Finished } from './finished.ts';
+import { LineFile, unavailable, type LineFileOptions } from './line-file.ts';
+import { FilePath, isFilledIn, pathField } from './path.ts';
+
+/** So many files are open at the same time. */
+const MAX_OPEN = 64;
+/** A file of several that nothing was written to for so long is closed. Milliseconds. */
+const IDLE = 60_000;
+
+const rotate = z
+  .strictObject({
+    size: size({ min: 1024 }).optional().describe('Finish a file before it is larger than this.'),
+    every: duration('s', { min: 1000 })
+      .optional()
+      .describe(
+        'Finish a file when a period of this length ends. Periods are counted from midnight, UTC: `24h` is a file a day, `1h` one an hour, on the hour.',
+      ),
+    keep: z
+      .int()
+      .min(1)
+      .optional()
+      .describe('How many finished files to keep; the oldest is removed. Without it, all.'),
+    compression: z
+      .enum(['gzip', 'zstd'])
+      .optional()
+      .describe('Compress files once they are finished: `.gz` or `.zst` is added to their names.'),
+  })
+  .refine((value) => value.size !== undefined || value.every !== undefined, {
+    message: 'says nothing of when a file is finished; expected size, every or both',
+  });
+
+const schema = z
+  .strictObject({
+    path: pathField.describe(
+      'The file; its folders are made if they are missing. It may hold `{{date}}`, `{{year}}`, `{{month}}`, `{{day}}`, `{{hour}}` and `{{minute}}` (of the message’s arrival, UTC), `{{meta:NAME}}` (an entry of `__meta_ext`) and `{{source}}` (`__meta_source`), each with a default as in `{{meta:param.device:-unknown}}`.',
+    ),
+    append: z
+      .boolean()
+      .default(true)
+      .describe('Keep what the file has. With `false` it is emptied when the stream starts.'),
+    sync: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Confirm a batch only when the disk has it (`fdatasync`), so that it outlives a loss of power.',
+      ),
+    rotate: rotate
+      .optional()
+      .describe(
+        'Finish the file now and then: it gets the time into its name, as in `orders~20261130T000000000Z.jsonl`, and a new one begins.',
+      ),
+  })
+  .superRefine(({ path, append }, context) => {
+    if (append || !isFilledIn(path)) return;
+    context.addIssue({
+      code: 'custom',
+      path: ['append'],
+      message: 'is for one file, and the path of this output may be that of many; leave it out',
+    });
+  });
+
+/** A file of lines, or many. */
+export const fileOutput = defineOutput({
+  type: 'file',
+  summary: 'Appends each message as a line to a file.',
+  status: 'stable',
+  description: [
+    'A batch is confirmed once the operating system has it, which outlives a crash of Millrace but not a loss of power, unless `sync` is set. If an earlier run was killed in the middle of a line, the file gets a line feed first, so that the torn line spoils none after it. After a write that failed half-way (a full disk), the file is cut back to its last whole line before the batch is written again.',
+    'Line breaks at the end of a message are the end of its line. JSON over several lines is written as one, without the whitespace between its tokens. Any other message that has a line break inside goes to `error_output`, unless the output has a `json` codec.',
+    'A file that somebody moves or removes (`mv`, logrotate) is made anew with the next batch, and at SIGHUP at once. The file is always appended to, so `copytruncate` works as well.',
+    'A value that is filled in is part of one name: what is no letter, no digit and none of `. _ @ + = , -` is percent-encoded, and so is a dot or a hyphen at its beginning, so that no value can leave its folder. A message without a value, or with one that is longer than 128 bytes, goes to `error_output`. Of many files the 64 that were written last are open. Each value makes a file: use one that you know, such as `subject`, rather than one that strangers can choose.',
+    'Finished files are compressed in the background, and what a stop has interrupted is taken up at the next start. A file whose period ended while Millrace was not running is finished when it is opened.',
+  ].join('\n\n'),
+  schema,
+  examples: [
+    { title: 'Append to a file', yaml: 'type: file\npath: ./data/readings.jsonl\n' },
+    {
+      title: 'A folder for each device, with a file a day in it',
+      yaml: "type: file\npath: './data/{{meta:param.device}}/{{date}}.jsonl'\n",
+    },
+    {
+      title: 'Files of a day or of 1 GB, compressed, for a month',
+      yaml: 'type: file\npath: ./data/readings.jsonl\nrotate: { every: 24h, size: 1GB, keep: 31, compression: zstd }\n',
+    },
+  ],
+  create: (config, context) => new FileOutput(config, context),
+});
+
+/** What goes to one file: the places of its messages in the batch, or undefined for all. */
+interface Part {
+  readonly path: string;
+  readonly indices: readonly number[] | undefined;
+  readonly lines: Uint8Array;
+}
+
+class FileOutput implements Output {
+  readonly #path: FilePath;
+  readonly #truncate: boolean;
+  readonly #options: LineFileOptions;
+  readonly #finished: Finished;
+  /** The files that are open, the one that was written last at the end. */
+  readonly #files = new Map<string, { readonly file: LineFile; used: number }>();
+  /** How far a batch came whose write failed: it is given again. */
+  #progress: { readonly batch: Batch; part: number; at: number } | undefined;
+  /** What is done to the files, one after the other. */
+  #turn: Promise<void> = Promise.resolve();
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(config: z.output<typeof schema>, context: ComponentContext) {
+    const { size = Infinity, every = Infinity, keep = Infinity, compression } = config.rotate ?? {};
+    this.#path = new FilePath(config.path);
+    this.#truncate = !config.append;
+    this.#finished = new Finished({ compression, keep, events: context.events });
+    this.#options = {
+      sync: config.sync,
+      rotate: { size, every },
+      events: context.events,
+      tidy: (path, extension) => this.#finished.tidy(path, extension),
+    };
+  }
+
+  async connect(): Promise<void> {
+    const { constant, folder } = this.#path;
+    if (constant !== undefined) await this.#inTurn(() => this.#fileOf(constant).open()).catch(tell);
+    else {
+      await mkdir(folder, { recursive: true }).catch((error: unknown) =>
+        tell(unavailable('make', folder, error)),
+      );
+      await access(folder, constants.W_OK).catch((error: unknown) =>
+        tell(unavailable('write in', folder, error)),
+      );
+    }
+    this.#armTimer();
+  }
+
+  /** Looks whether the file, or the nearest folder that there is, can be written; touches neither. */
+  async dial(): Promise<void> {
+    const { constant, folder } = this.#path;
+    const file = constant === undefined ? undefined : resolve(constant);
+    const wanted = file ?? folder;
+    for (let path = wanted; ; path = dirname(path)) {
+      try {
+        const isFolder = (await stat(path)).isDirectory();
+        if (isFolder === (path === file))
+          throw new Error(isFolder ? `${path} is a folder` : `${path} is no folder`);
+        return await access(path, constants.W_OK);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
+          throw unavailable('write', constant ?? folder, error);
+      }
+    }
+  }
+
+  async write(batch: Batch): Promise<void> {
+    const { parts, refusals } = this.#split(batch);
+    if (this.#progress?.batch !== batch) this.#progress = { batch, part: 0, at: 0 };
+    const progress = this.#progress;
+    for (; progress.part < parts.length; progress.part++, progress.at = 0) {
+      const { path, indices, lines } = parts[progress.part]!;
+      try {
+        await this.#inTurn(() =>
+          this.#fileOf(path).append(lines, progress.at, (end) => {
+            progress.at = end;
+          }),
+        );
+      } catch (error) {
+        // A value made a path that can never be a file; who sent it must not hold the others up.
+        if (!isNoFile(error) || this.#path.constant !== undefined) throw tellable(error);
+        const refused = new MillraceError('MILLRACE_OUTPUT_REFUSED', errorMessage(error));
+        const unfit = new Set(refusals.map(({ index }) => index));
+        for (const index of indices ?? batch.payloads.keys()) {
+          if (!unfit.has(index)) refusals.push({ index, error: refused });
+        }
+      }
+    }
+    this.#progress = undefined;
+    if (refusals.length > 0) throw new MessagesRefusedError(refusals);
+  }
+
+  /** The open files are closed; the one file that there is, if it is one, is made at once. */
+  reopen(): void {
+    void this.#inTurn(async () => {
+      for (const { file } of this.#files.values()) await file.close();
+      const { constant } = this.#path;
+      if (constant !== undefined && this.#files.size > 0) await this.#fileOf(constant).open();
+    }).catch(() => {
+      // The next write meets it again, and says so.
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    await this.#turn;
+    for (const { file } of this.#files.values()) await file.close();
+    this.#files.clear();
+    await this.#finished.close();
+  }
+
+  /** The lines for each file, in the order in which the files come up; and what goes to none. */
+  #split(batch: Batch): { parts: Part[]; refusals: Rejection[] } {
+    const refusals: Rejection[] = [];
+    const paths = this.#path.constant === undefined ? batch.runs.map((run) => this.#pathOf(run)) : [];
+    const first = paths[0] ?? this.#path.constant;
+    if (typeof first === 'string' && paths.every((path) => path === first)) {
+      return { parts: [this.#part(batch, first, undefined, refusals)], refusals };
+    }
+    const indicesOf = new Map<string, number[]>();
+    for (const [at, path] of paths.entries()) {
+      const end = batch.runs[at + 1]?.start ?? batch.length;
+      const indices = typeof path === 'string' ? (indicesOf.get(path) ?? []) : [];
+      if (typeof path === 'string') indicesOf.set(path, indices);
+      for (let index = batch.runs[at]!.start; index < end; index++) {
+        if (typeof path === 'string') indices.push(index);
+        else refusals.push({ index, error: path });
+      }
+    }
+    const parts = Array.from(indicesOf, ([path, indices]) => this.#part(batch, path, indices, refusals));
+    return { parts, refusals };
+  }
+
+  #pathOf(run: Run): string | MillraceError {
+    try {
+      return this.#path.of(run);
+    } catch (error) {
+      return error as MillraceError;
+    }
+  }
+
+  #part(batch: Batch, path: string, indices: readonly number[] | undefined, refusals: Rejection[]): Part {
+    const { lines, refusals: unfit } = toLines(indices === undefined ? batch : batch.select(indices));
+    for (const { index, error } of unfit) refusals.push({ index: indices?.[index] ?? index, error });
+    return { path, indices, lines };
+  }
+
+  /** The file of a path, as the one that is used last. Those that are too many, or idle, are closed. */
+  #fileOf(path: string): LineFile {
+    const now = performance.now();
+    const file =
+      this.#files.get(path)?.file ?? new LineFile(path, this.#path.extension, this.#truncate, this.#options);
+    this.#files.delete(path);
+    this.#files.set(path, { file, used: now });
+    for (const [other, { file: oldest, used }] of this.#files) {
+      if (other === path || (this.#files.size <= MAX_OPEN && now - used < IDLE)) break;
+      this.#files.delete(other);
+      // All that was confirmed is in it, whatever closing says.
+      void oldest.close().catch(() => {});
+    }
+    return file;
+  }
+
+  /** Does something to the files when what was to be done before is done. */
+  #inTurn(action: () => Promise<void>): Promise<void> {
+    const done = this.#turn.then(action);
+    this.#turn = done.catch(() => {});
+    return done;
+  }
+
+  /** At the end of each period, what is open is finished, whether or not more comes. */
+  #armTimer(): void {
+    const { every } = this.#options.rotate;
+    if (every === Infinity || this.#closed) return;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(
+      () => {
+        void this.#inTurn(async () => {
+          for (const { file } of this.#files.values()) await file.finishDue();
+        }).catch(() => {
+          // The next write meets it again, and says so.
+        });
+        this.#armTimer();
+      },
+      every - (Date.now() % every),
+    );
+  }
+}
+
+/** A folder does not become a file, nor a file a folder. */
+function isNoFile(error: unknown): boolean {
+  const code = ((error as Error).cause as NodeJS.ErrnoException | undefined)?.code ?? '';
+  return ['EISDIR', 'ENOTDIR', 'ENAMETOOLONG'].includes(code);
+}
+
+/** A full disk or a missing permission may be mended meanwhile; that may not. */
+function tellable(error: unknown): unknown {
+  if (!(error instanceof MillraceError) || !isNoFile(error)) return error;
+  const { code, message, cause } = error;
+  return new MillraceError(code, message, { cause, fatal: true });
+}
+
+function tell(error: unknown): never {
+  throw tellable(error);
+}

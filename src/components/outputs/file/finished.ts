@@ -1,0 +1,136 @@
+import { createReadStream, createWriteStream } from 'node:fs';
+import { access, open, readdir, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { createGzip, createZstdCompress } from 'node:zlib';
+import type { ComponentEvents } from '../../../telemetry/events.ts';
+import { errorMessage } from '../../../errors.ts';
+
+const endings = { gzip: '.gz', zstd: '.zst' } as const;
+
+export type Compression = keyof typeof endings;
+
+/** The mark in the name of a finished file: when it was finished, UTC. No value that is filled in has a `~`. */
+export const FINISHED = String.raw`~\d{8}T\d{9}Z`;
+
+/** A name for a file that is finished now, beside it, and free. */
+export async function finishedPath(path: string, extension: string): Promise<string> {
+  const stem = path.slice(0, path.length - extension.length);
+  for (let time = Date.now(); ; time++) {
+    const stamp = new Date(time).toISOString().replaceAll(/[-:.]/g, '');
+    const free = `${stem}~${stamp}${extension}`;
+    const taken = await Promise.all(['', ...Object.values(endings)].map((ending) => exists(free + ending)));
+    if (!taken.includes(true)) return free;
+  }
+}
+
+/**
+ * Looks after files that are finished: compresses them, and removes the oldest. It does so in the background, one after
+ * the other, and takes up what an earlier run has left.
+ */
+export class Finished {
+  readonly #compression: Compression | undefined;
+  readonly #keep: number;
+  readonly #events: ComponentEvents;
+  readonly #closing = new AbortController();
+  readonly #waiting = new Map<string, string>();
+  #tidying: Promise<void> | undefined;
+
+  constructor(options: { compression: Compression | undefined; keep: number; events: ComponentEvents }) {
+    this.#compression = options.compression;
+    this.#keep = options.keep;
+    this.#events = options.events;
+  }
+
+  /** Looks after the finished files of `path`. */
+  tidy(path: string, extension: string): void {
+    if (this.#closing.signal.aborted || (this.#compression === undefined && this.#keep === Infinity)) return;
+    this.#waiting.set(path, extension);
+    this.#tidying ??= this.#tidyAll().finally(() => {
+      this.#tidying = undefined;
+    });
+  }
+
+  /** Leaves what is not done to the next start. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await this.#tidying;
+  }
+
+  async #tidyAll(): Promise<void> {
+    for (const [path, extension] of this.#waiting) {
+      this.#waiting.delete(path);
+      try {
+        await this.#tidyOne(path, extension);
+      } catch (error) {
+        if (this.#closing.signal.aborted) return;
+        const message = `cannot look after the finished files of ${path}, which stay as they are: ${errorMessage(error)}`;
+        this.#events.noticed({ path, code: 'MILLRACE_FILE_UNAVAILABLE' }, message);
+      }
+    }
+  }
+
+  async #tidyOne(path: string, extension: string): Promise<void> {
+    const folder = dirname(path);
+    const stem = basename(path).slice(0, basename(path).length - extension.length);
+    const mark = new RegExp(`^${FINISHED}$`);
+    /** Of a name, without the ending of its compression; undefined where it is no finished file of this path. */
+    const finished = (name: string): string | undefined => {
+      const plain = name.replace(/\.(?:gz|zst)$/, '');
+      const matches =
+        plain.startsWith(stem) &&
+        plain.endsWith(extension) &&
+        mark.test(plain.slice(stem.length, plain.length - extension.length));
+      return matches ? plain : undefined;
+    };
+    const kept = new Map<string, string[]>();
+    for (const name of await readdir(folder)) {
+      if (name.endsWith('.tmp') && finished(name.slice(0, -4)) !== undefined) await rm(join(folder, name));
+      const plain = finished(name);
+      if (plain !== undefined) kept.set(plain, [...(kept.get(plain) ?? []), name]);
+    }
+    const oldestFirst = [...kept.keys()].toSorted();
+    const surplus = oldestFirst.slice(0, Math.max(0, oldestFirst.length - this.#keep));
+    for (const name of surplus.flatMap((plain) => kept.get(plain)!))
+      await rm(join(folder, name), { force: true });
+    if (this.#compression === undefined) return;
+    for (const plain of oldestFirst.slice(surplus.length)) {
+      if (kept.get(plain)!.includes(plain)) await this.#compress(join(folder, plain), this.#compression);
+    }
+  }
+
+  /** The compressed file is on the disk, whole, before the other one is removed. */
+  async #compress(path: string, compression: Compression): Promise<void> {
+    const temporary = `${path}${endings[compression]}.tmp`;
+    const compressor = compression === 'gzip' ? createGzip() : createZstdCompress();
+    const { signal } = this.#closing;
+    try {
+      await pipeline(createReadStream(path), compressor, createWriteStream(temporary, { flush: true }), {
+        signal,
+      });
+    } catch (error) {
+      await rm(temporary, { force: true });
+      throw error;
+    }
+    await rename(temporary, `${path}${endings[compression]}`);
+    await syncFolder(dirname(path));
+    await rm(path, { force: true });
+  }
+}
+
+/** A file is there after a loss of power only if its folder knows of it. */
+export async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await access(path).then(
+    () => true,
+    () => false,
+  );
+}

@@ -1,0 +1,230 @@
+import { mkdir, open, rename, stat, type FileHandle } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { ComponentEvents } from '../../../telemetry/events.ts';
+import { errorMessage, MillraceError } from '../../../errors.ts';
+import { finishedPath, syncFolder } from './finished.ts';
+
+const LF = 10;
+
+export interface LineFileOptions {
+  readonly sync: boolean;
+  /** Bytes at which a file is finished, and milliseconds of a period with which it is; Infinity for never. */
+  readonly rotate: { readonly size: number; readonly every: number };
+  readonly events: ComponentEvents;
+  /** Called when a file of this path has been finished, and when the path is opened. */
+  readonly tidy: (path: string, extension: string) => void;
+}
+
+/**
+ * The file that has a path: it is opened again when somebody has moved or removed it, and finished (renamed, so that a
+ * new one begins) when it is due. One call at a time.
+ */
+export class LineFile {
+  readonly path: string;
+  readonly #extension: string;
+  readonly #options: LineFileOptions;
+  #truncate: boolean;
+  #file: FileHandle | undefined;
+  /** Which file that is, whatever its name is by now. */
+  #identity: { readonly dev: bigint; readonly ino: bigint } | undefined;
+  /** False for a pipe or a device, which has no size, and is never finished or mended. */
+  #regular = false;
+  /** Where its last whole line ends. */
+  #end = 0;
+  /** Bytes of a write that failed half-way. */
+  #torn = 0;
+  /** The number of the period in which it was written to last. */
+  #period = 0;
+  #unsynced = false;
+
+  constructor(path: string, extension: string, truncate: boolean, options: LineFileOptions) {
+    this.path = path;
+    this.#extension = extension;
+    this.#truncate = truncate;
+    this.#options = options;
+  }
+
+  /** Makes the file, and its folders, if they are missing. @throws as `append` */
+  async open(): Promise<void> {
+    if (this.#file === undefined) await this.#do('open', () => this.#open());
+  }
+
+  /**
+   * Appends `lines` from `start` on. `written` is told of each piece that is whole in a file, by where it ends.
+   * @throws MillraceError MILLRACE_FILE_UNAVAILABLE; its cause is the system's error
+   */
+  async append(lines: Uint8Array, start: number, written: (end: number) => void): Promise<void> {
+    for (let at = start; at < lines.length;) {
+      await this.#do('open', () => this.#settle());
+      if (this.#isDue(lines, at)) {
+        await this.#do('rotate', () => this.#finish());
+        continue;
+      }
+      const piece = lines.subarray(at, this.#fitting(lines, at));
+      await this.#do('write', () => this.#write(piece));
+      at += piece.length;
+      written(at);
+    }
+    await this.#sync();
+  }
+
+  /** Finishes the file if its period is over, though nothing is being written. */
+  async finishDue(): Promise<void> {
+    if (this.#file === undefined) return;
+    await this.#settle();
+    if (this.#regular && this.#end > 0 && this.#periodNow() > this.#period) await this.#finish();
+  }
+
+  async close(): Promise<void> {
+    const file = this.#file;
+    this.#file = undefined;
+    await file?.close();
+  }
+
+  async #open(): Promise<void> {
+    const file = await open(this.path, 'a+').catch(async (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT') throw error;
+      await mkdir(dirname(this.path), { recursive: true });
+      return await open(this.path, 'a+');
+    });
+    try {
+      const info = await file.stat({ bigint: true });
+      this.#identity = info;
+      this.#regular = info.isFile();
+      this.#end = Number(info.size);
+      this.#torn = 0;
+      // An empty one has no period of its own yet.
+      this.#period = info.size > 0n ? this.#periodOf(Number(info.mtimeMs)) : this.#periodNow();
+      if (this.#regular) {
+        if (this.#truncate) await file.truncate(0);
+        else await this.#endLastLine(file);
+        // Only once: what is opened again has what was written since.
+        if (this.#truncate) this.#end = 0;
+        this.#truncate = false;
+        if (this.#options.sync) await syncFolder(dirname(this.path));
+      }
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+    this.#file = file;
+    this.#options.tidy(this.path, this.#extension);
+  }
+
+  /** Makes sure that the open file is the one at the path, and that it ends with a whole line. */
+  async #settle(): Promise<void> {
+    if (this.#file !== undefined && this.#identity !== undefined) {
+      const { dev, ino } = this.#identity;
+      const info = await stat(this.path, { bigint: true }).catch((error: NodeJS.ErrnoException) => {
+        if (error.code === 'ENOENT') return undefined;
+        throw error;
+      });
+      if (info === undefined || info.dev !== dev || info.ino !== ino) {
+        await this.#sync();
+        await this.close();
+      } else if (this.#regular) {
+        if (this.#torn > 0) await this.#mend(this.#file, Number(info.size));
+        // Somebody may have cut it meanwhile (copytruncate).
+        else this.#end = Number(info.size);
+      }
+    }
+    if (this.#file === undefined) await this.#open();
+  }
+
+  /** Takes a torn write back, unless somebody else has written behind it: then it just ends the torn line. */
+  async #mend(file: FileHandle, size: number): Promise<void> {
+    if (size === this.#end + this.#torn) await file.truncate(this.#end);
+    else {
+      await file.write('\n');
+      this.#end = size + 1;
+    }
+    this.#torn = 0;
+  }
+
+  async #endLastLine(file: FileHandle): Promise<void> {
+    if (this.#end === 0) return;
+    const { buffer } = await file.read(Buffer.alloc(1), 0, 1, this.#end - 1);
+    if (buffer[0] === LF) return;
+    this.#options.events.noticed(
+      { path: this.path },
+      `${this.path} ends in the middle of a line; starting a new one`,
+    );
+    await file.write('\n');
+    this.#end++;
+  }
+
+  async #write(piece: Uint8Array): Promise<void> {
+    const file = this.#file!;
+    this.#unsynced = true;
+    for (let done = 0; done < piece.length;) {
+      done += (await file.write(piece, done, piece.length - done, null)).bytesWritten;
+      this.#torn = done;
+    }
+    this.#torn = 0;
+    this.#end += piece.length;
+    this.#period = this.#periodNow();
+  }
+
+  /** Whether the file must be finished before the line at `at` is written. */
+  #isDue(lines: Uint8Array, at: number): boolean {
+    if (!this.#regular || this.#end === 0) return false;
+    const { size } = this.#options.rotate;
+    if (this.#periodNow() > this.#period) return true;
+    return this.#end + lines.length - at > size && this.#end + lines.indexOf(LF, at) + 1 - at > size;
+  }
+
+  /** Where the lines end that still fit, or at least one does. */
+  #fitting(lines: Uint8Array, at: number): number {
+    const room = this.#options.rotate.size - this.#end;
+    if (!this.#regular || lines.length - at <= room) return lines.length;
+    const last = lines.lastIndexOf(LF, at + room - 1);
+    return (last >= at ? last : lines.indexOf(LF, at)) + 1;
+  }
+
+  async #finish(): Promise<void> {
+    await this.#sync();
+    const finished = await finishedPath(this.path, this.#extension);
+    await this.close();
+    await rename(this.path, finished);
+    await this.#open();
+  }
+
+  #periodNow(): number {
+    return this.#periodOf(Date.now());
+  }
+
+  /** Periods begin at whole multiples of their length since 1970, UTC: one of 24 hours at midnight. */
+  #periodOf(time: number): number {
+    const { every } = this.#options.rotate;
+    return every === Infinity ? 0 : Math.floor(time / every);
+  }
+
+  /** After a failure the system may have dropped what it could not write: to ask again would be to believe it. */
+  async #sync(): Promise<void> {
+    if (!this.#options.sync || !this.#unsynced) return;
+    try {
+      await this.#file?.datasync();
+    } catch (cause) {
+      // A pipe has nothing to sync.
+      if ((cause as NodeJS.ErrnoException).code !== 'EINVAL') {
+        const message = `cannot sync ${this.path}: ${errorMessage(cause)}`;
+        throw new MillraceError('MILLRACE_FILE_UNAVAILABLE', message, { cause, fatal: true });
+      }
+    }
+    this.#unsynced = false;
+  }
+
+  async #do(what: string, action: () => Promise<void>): Promise<void> {
+    try {
+      await action();
+    } catch (error) {
+      if (error instanceof MillraceError) throw error;
+      throw unavailable(what, this.path, error);
+    }
+  }
+}
+
+export function unavailable(action: string, path: string, cause: unknown, fatal = false): MillraceError {
+  const message = `cannot ${action} ${path}: ${errorMessage(cause)}`;
+  return new MillraceError('MILLRACE_FILE_UNAVAILABLE', message, { cause, fatal });
+}

@@ -1,0 +1,155 @@
+import { resolve } from 'node:path';
+import { z } from 'zod';
+import { TIME_CONVERSION } from '../../../component/fields.ts';
+import { checkTemplate, Template, type TemplateNames } from '../../../component/template.ts';
+import { errorMessage, MillraceError } from '../../../errors.ts';
+import type { Origin, Run } from '../../../message/batch.ts';
+import { FINISHED } from './finished.ts';
+
+/** What `{{…}}` may name in a path. Times are those of the message's arrival, in UTC. */
+const pathNames: TemplateNames = {
+  date: 'the day on which the message arrived, as 2026-11-30',
+  year: 'its year',
+  month: 'its month, 01 to 12',
+  day: 'its day, 01 to 31',
+  hour: 'its hour, 00 to 23',
+  minute: 'its minute, 00 to 59',
+  source: 'the message’s `__meta_source`',
+  'meta:': 'an entry of its `__meta_ext`, such as `meta:param.device`',
+};
+
+/** Bytes of a value in a path, once it is encoded. */
+const MAX_VALUE = 128;
+/** Bytes of a name in a path; file systems take 255, and a finished file has a longer name. */
+const MAX_NAME = 255 - 32;
+const MINUTE = 60_000_000;
+
+const strftime: Readonly<Record<string, string>> = {
+  '%Y': '{{year}}',
+  '%m': '{{month}}',
+  '%d': '{{day}}',
+  '%H': '{{hour}}',
+  '%M': '{{minute}}',
+  '%F': '{{date}}',
+};
+
+/** The field `path`; it stays a string, for `FilePath`. */
+export const pathField = z
+  .string()
+  .min(1)
+  .superRefine((text, context) => {
+    const fail = (message: string): void => context.addIssue({ code: 'custom', message });
+    checkTemplate(text, pathNames, context);
+    if (text.includes('\0')) fail('a path cannot hold a NUL character');
+    const [conversion] = TIME_CONVERSION.exec(text) ?? [];
+    if (conversion !== undefined) {
+      fail(`${conversion} is not filled in; write ${strftime[conversion]} for it`);
+    }
+    if (/\{\{\s*meta:sequence\s*(?::-|\}\})/.test(text)) {
+      fail('{{meta:sequence}} would make a file of each message');
+    }
+  });
+
+/** Whether the path may be another one for each message. False for one that is wrong, which `pathField` tells. */
+export function isFilledIn(text: string): boolean {
+  try {
+    return new FilePath(text).constant === undefined;
+  } catch {
+    return false;
+  }
+}
+
+/** A path that may depend on the message. */
+export class FilePath {
+  /** The path, where it is the same for every message. */
+  readonly constant: string | undefined;
+  /** The folder that is above all of the files. */
+  readonly folder: string;
+  /** The extension that all of the files have, with its dot; empty when that depends on the message. */
+  readonly extension: string;
+  readonly #template: Template;
+  readonly #byTime: boolean;
+  /** The last path of each origin: neighbouring messages of a session have the same. */
+  readonly #last = new WeakMap<Origin, { minute: number; type: string | undefined; path: string }>();
+
+  constructor(text: string) {
+    this.#template = Template.parse(text, pathNames);
+    this.constant = this.#template.constant ? this.#template.render(() => undefined) : undefined;
+    this.#byTime = ['date', 'year', 'month', 'day', 'hour', 'minute'].some((name) =>
+      this.#template.uses(name),
+    );
+    const [literal = ''] = /^(?:[^{]|\{(?!\{))*/.exec(text) ?? [];
+    this.folder = resolve(literal.slice(0, literal.lastIndexOf('/') + 1));
+    this.extension = /[^/](\.[A-Za-z0-9]+)$/.exec(text)?.[1] ?? '';
+  }
+
+  /**
+   * The path for the messages of a run.
+   * @throws MillraceError MILLRACE_OUTPUT_REFUSED when they have no value for it, or one that is too long
+   */
+  of(run: Run): string {
+    if (this.constant !== undefined) return this.constant;
+    const { origin, messageType: type } = run;
+    const minute = this.#byTime ? Math.floor(run.time / MINUTE) : 0;
+    const last = this.#last.get(origin);
+    if (last !== undefined && last.minute === minute && last.type === type) return last.path;
+    const path = this.#render(run);
+    this.#last.set(origin, { minute, type, path });
+    return path;
+  }
+
+  #render(run: Run): string {
+    const iso = new Date(run.time / 1000).toISOString();
+    const { source, ext } = run.origin;
+    try {
+      const path = this.#template.render((name, argument = '') => {
+        if (name === 'source') return source || undefined;
+        if (name !== 'meta') return timePart(name, iso);
+        const value =
+          argument === 'message_type' ? run.messageType : Object.hasOwn(ext, argument) && ext[argument];
+        return value || undefined;
+      }, encodeValue);
+      const long = path.split('/').find((name) => Buffer.byteLength(name) > MAX_NAME);
+      if (long !== undefined)
+        throw new Error(`the name ${long.slice(0, 32)}… would be longer than ${MAX_NAME} bytes`);
+      return path;
+    } catch (error) {
+      throw new MillraceError(
+        'MILLRACE_OUTPUT_REFUSED',
+        `there is no file for the message: ${errorMessage(error)}`,
+      );
+    }
+  }
+}
+
+function timePart(name: string, iso: string): string {
+  if (name === 'date') return iso.slice(0, 10);
+  const places = { year: 0, month: 5, day: 8, hour: 11, minute: 14 };
+  const start = places[name as keyof typeof places];
+  return iso.slice(start, start + (name === 'year' ? 4 : 2));
+}
+
+/**
+ * A value as (a part of) one name in a path. It cannot leave its folder, hide the file, or look like an option of a
+ * command; no two values become the same; and none has the mark of finished files in it.
+ * @throws Error when it is too long
+ */
+export function encodeValue(value: string): string {
+  const encoded = value.replaceAll(/^[.-]|[^\p{L}\p{M}\p{N}._@+=,-]/gu, (character) =>
+    Array.from(Buffer.from(character), (byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`).join(
+      '',
+    ),
+  );
+  if (Buffer.byteLength(encoded) <= MAX_VALUE) return encoded;
+  throw new Error(`a value of its path is longer than ${MAX_VALUE} bytes: ${encoded.slice(0, 32)}…`);
+}
+
+/** What the paths of an output match, and those of files that it has finished. */
+export function pathPattern(text: string): RegExp {
+  const whole = resolve(text.replaceAll(/\{\{(?!\{\{).*?\}\}/g, '\0'));
+  const { extension } = new FilePath(text);
+  const stem = whole.slice(0, whole.length - extension.length);
+  const source = (part: string): string =>
+    part.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`).replaceAll('\0', '[^/]+');
+  return new RegExp(`^${source(stem)}(?:${FINISHED})?${source(extension)}(?:\\.gz|\\.zst)?$`);
+}
