@@ -127,6 +127,11 @@ export class FlowSchema {
     return choices;
   }
 
+  /** True when the candidate's kind would change the class of a column's values. */
+  isContested(candidate: Candidate): boolean {
+    return this.#contest(candidate) !== undefined;
+  }
+
   /** What stands against what, where the candidate's kind would change the class of values; else undefined. */
   #contest({ name, kind }: Candidate): { challenger: string; holder: string } | undefined {
     const column = this.column(name);

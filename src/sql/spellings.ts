@@ -20,14 +20,19 @@ export function takeSpellings(
   }
   if (doubted.size === 0) return candidates;
   const spellings = new Map<string, string>();
+  const clashes = new Map<string, readonly [string, string]>();
   for (const { name } of jsonMembers(payload) ?? []) {
     const key = fold(name);
     const other = spellings.get(key);
     const wanted = schema.spellingOf(name);
-    if (other === undefined || name === wanted) spellings.set(key, name);
-    else if (doubted.has(key) && other !== wanted)
-      return `the fields ${shorten(other)} and ${shorten(name)} differ only in case, and SQL does not tell them apart`;
+    if (name === wanted) clashes.delete(key);
+    else if (other === wanted && other !== undefined) continue;
+    else if (other !== undefined && doubted.has(key)) clashes.set(key, [other, name]);
+    spellings.set(key, name);
   }
+  const [clash] = clashes.values();
+  if (clash !== undefined)
+    return `the fields ${shorten(clash[0])} and ${shorten(clash[1])} differ only in case, and SQL does not tell them apart`;
   return candidates.filter(({ name }) => spellings.get(fold(name)) === name);
 }
 

@@ -34,8 +34,7 @@ export class Votes {
     ballot.time = Math.max(ballot.time, time);
     ballot.lead += ballot.choice === choice ? messages : -messages;
     if (ballot.lead < 0) Object.assign(ballot, { choice, lead: -ballot.lead });
-    // A sender that has changed its mind for long enough outweighs what was known before anyone was told apart.
-    ballot.lead = Math.min(ballot.lead, sender === OTHERS ? MAX_LEAD - 1 : MAX_LEAD);
+    ballot.lead = Math.min(ballot.lead, MAX_LEAD);
     for (const [oldest, { time: heard }] of this.#ballots) {
       if (this.#ballots.size <= MAX_SENDERS && heard > time - LIFETIME) break;
       this.#ballots.delete(oldest);
@@ -44,14 +43,25 @@ export class Votes {
 
   /** True when more senders show `one` than `other`; where as many do, when more of their messages did. */
   prefer(one: string, other: string): boolean {
+    const [wanted, held] = [this.#tally(one), this.#tally(other)];
+    if (wanted.senders !== held.senders) return wanted.senders > held.senders;
+    if (wanted.messages !== held.messages) return wanted.messages > held.messages;
+    // A sender that shows the same for long enough outweighs a past of which nobody is known.
+    return wanted.known > 0 && held.known === 0 && wanted.messages >= MAX_LEAD;
+  }
+
+  #tally(choice: string): { known: number; senders: number; messages: number } {
+    let known = 0;
     let senders = 0;
     let messages = 0;
-    for (const { choice, lead } of this.#ballots.values()) {
-      const sign = choice === one ? 1 : choice === other ? -1 : 0;
-      senders += sign;
-      messages += sign * lead;
+    for (const [sender, ballot] of this.#ballots) {
+      if (ballot.choice !== choice) continue;
+      messages += ballot.lead;
+      // Those who were not told apart may be the same as who is known.
+      if (sender === OTHERS) senders = 1;
+      else known++;
     }
-    return senders === 0 ? messages > 0 : senders > 0;
+    return { known, senders: Math.max(senders, known), messages };
   }
 
   /** For when two choices have changed places. */

@@ -191,3 +191,37 @@ describe('FieldScanner', () => {
     expect(scanner.fields.length).toBe(1);
   });
 });
+
+describe('what a scanner counts and forgets', () => {
+  test('messages that had a field with an allowed value, and the last of them', () => {
+    const scanner = new FieldScanner();
+    scanner.allow('a', INT | NULL);
+    for (const text of ['{"a":1}', '{"a":null}', '{"b":1}', '{"a":2}', '{"a":"x"}', '[]'])
+      scanner.scan(bytes(text));
+    expect(scanner.takeCount('a')).toBe(2);
+    expect(scanner.takeCount('a')).toBe(0);
+    expect(scanner.lastWith('a')).toBe(5);
+    expect(scanner.messages).toBe(6);
+    scanner.count('a');
+    expect([scanner.takeCount('a'), scanner.lastWith('a')]).toEqual([1, 6]);
+    expect([scanner.takeCount('b'), scanner.lastWith('b')]).toEqual([0, 0]);
+  });
+
+  test('a field that is forgotten is new again, wherever it stands', () => {
+    const scanner = new FieldScanner();
+    const message = '{"a":1,"b":2,"c":3}';
+    learn(scanner, message);
+    expect([scanner.scan(bytes(message)), scanner.scan(bytes(message))]).toEqual([0, 0]);
+    scanner.forget('b');
+    scanner.forget('unknown');
+    for (let round = 0; round < 2; round++) {
+      expect(scanner.scan(bytes(message))).toBe(NEW_FIELD);
+      expect([...scanner.news]).toEqual([['b', INT]]);
+    }
+    expect(scanner.knows('b')).toBe(0);
+    scanner.allow('b', STRING);
+    scanner.scan(bytes(message));
+    expect([...scanner.news]).toEqual([['b', INT]]);
+    expect(scanner.scan(bytes('{"a":1,"b":"x","b":"y"}'))).toBe(DUPLICATE);
+  });
+});

@@ -80,6 +80,59 @@ describe('the query’s own spelling of a name', () => {
   });
 });
 
+test('of every message, alone or with others, the field as the query writes it is taken, else the only other', async () => {
+  const names = ['sensor', 'Sensor', 'SENSOR', 'x', 'X'];
+  const message = fc.uniqueArray(fc.tuple(fc.constantFrom(...names), fc.nat(9)), {
+    selector: ([name]) => name,
+    maxLength: 5,
+  });
+  const queries = [
+    'SELECT sensor FROM flow',
+    'SELECT sensor, __meta_source FROM flow WHERE sensor IS NULL OR sensor >= 0',
+  ];
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.array(message, { minLength: 1, maxLength: 8 }), { minLength: 1, maxLength: 4 }),
+      fc.constantFrom(...queries),
+      async (batches, sql) => {
+        const { run } = await open(sql);
+        for (const batch of batches) {
+          const taken = batch.map((fields) => {
+            const alike = fields.filter(([name]) => name.toLowerCase() === 'sensor');
+            const exact = alike.find(([name]) => name === 'sensor');
+            return exact?.[1] ?? (alike.length > 1 ? undefined : (alike[0]?.[1] ?? null));
+          });
+          const { rows, rejected } = await run(
+            ...batch.map((fields) => JSON.stringify(Object.fromEntries(fields))),
+          );
+          expect(rows).toEqual(
+            taken.filter((value) => value !== undefined).map((value) => JSON.stringify({ sensor: value })),
+          );
+          expect(rejected.map((each) => Number(each.split(':')[0]))).toEqual(
+            [...taken.keys()].filter((index) => taken[index] === undefined),
+          );
+        }
+      },
+    ),
+    { numRuns: 60 },
+  );
+});
+
+test('batches that run while a column changes are read as what they were checked for', async () => {
+  const { query } = await open('SELECT v FROM flow ORDER BY v');
+  const outcomes = await Promise.all(
+    Array.from({ length: 60 }, async (_, at) => {
+      const value = at % 3 === 0 ? '1' : '"x"';
+      const texts = Array<string>(1 + (at % 5)).fill(`{"v":${value}}`);
+      const { rows, rejected } = await send(query, from(`s${at % 7}`, texts));
+      // Rejected, or as it was sent: never a string of digits, and never null.
+      expect(rows).toEqual(rejected.length > 0 ? [] : texts);
+      return rejected.length;
+    }),
+  );
+  expect(outcomes.length).toBe(60);
+});
+
 describe('a type that most senders contradict', () => {
   const compares = [
     'SELECT sensor FROM flow ORDER BY sensor',
@@ -119,7 +172,7 @@ describe('a type that most senders contradict', () => {
     let rejected = 0;
     for (let at = 0; at < 200; at++)
       rejected += (await send(query, from('a', ['{"sensor":"roof"}']))).rejected.length;
-    expect(rejected).toBeLessThan(70);
+    expect(rejected).toBeLessThanOrEqual(64);
     expect((await send(query, from('a', ['{"sensor":"roof"}']))).rejected).toEqual([]);
   });
 
