@@ -1,4 +1,5 @@
 import type { Registry } from '../component/registry.ts';
+import { maskSecrets } from '../telemetry/secrets.ts';
 
 /** What a command works with, so that no command reaches for the process itself. */
 export interface Shell {
@@ -24,7 +25,7 @@ export function processShell(registry: () => Promise<Registry>): Shell {
     registry,
     env: process.env,
     out: (text) => write(process.stdout, text),
-    err: (text) => void process.stderr.write(text),
+    err: (text) => void process.stderr.write(maskSecrets(text)),
     stdio: process,
   };
 }

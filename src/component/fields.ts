@@ -65,7 +65,8 @@ export const fixedPath = z
       code: 'custom',
       message: `${filled} is not filled in here; expected the path of one file`,
     });
-  });
+  })
+  .meta({ shown: true });
 
 /** Marks a field whose value is never shown: text, unless it gets another schema. */
 export function secret(): z.ZodString;

@@ -1,3 +1,5 @@
+import { createMasker, type Masker } from '../telemetry/secrets.ts';
+
 const MASK = '***';
 
 /** A scheme that an authority follows: any with `//`, and those that WHATWG URL reads even without. */
@@ -16,20 +18,91 @@ const SECRET_WORD =
  * masked too, rather more than less. Never throws.
  */
 export function maskUrl(url: string): string {
+  const [scheme, authority, rest] = splitUrl(url);
+  const [masked, maskedRest] = maskFilled(authority, rest);
+  return scheme + masked + maskBehindHost(maskedRest);
+}
+
+/** As `maskUrl`, but with what came from `${…}`: how Millrace once named a URL in the files that it keeps. */
+export function maskUrlAsWritten(url: string): string {
+  const [scheme, authority, rest] = splitUrl(url);
+  return scheme + authority + maskBehindHost(rest);
+}
+
+/** The authority comes back masked. */
+function splitUrl(url: string): [scheme: string, authority: string, rest: string] {
   const scheme = SCHEME.exec(url)?.[0] ?? '';
-  const [authority, rest] = maskCredentials(url.slice(scheme.length), scheme !== '');
+  return [scheme, ...maskCredentials(url.slice(scheme.length), scheme !== '')];
+}
+
+function maskBehindHost(rest: string): string {
   const shown = before(rest, '#');
   const plainPath = before(shown, '?');
   const query = shown.slice(plainPath.length);
   // A URL inside the path: through a proxy, or after a scheme with a typing error.
   const path = plainPath.replaceAll(/(\/\/[^/:@]*:)[^/@]*@/g, `$1${MASK}@`);
-  return (
-    scheme +
-    authority +
-    maskParameters(path, /([/\\;&])/) +
-    query.slice(0, 1) +
-    maskParameters(query.slice(1), /([&;])/)
+  return maskParameters(path, /([/\\;&])/) + query.slice(0, 1) + maskParameters(query.slice(1), /([&;])/);
+}
+
+/** What came from `${…}` in URLs of one host: in its name, and behind it. */
+interface Filled {
+  readonly host: Set<string>;
+  readonly rest: Set<string>;
+  maskHost: Masker;
+  maskRest: Masker;
+}
+
+/** By host and port. */
+const filled = new Map<string, Filled>();
+
+/** From now on `maskUrl` takes these out of URLs of this host, however short they are. */
+export function hideInUrls(host: string, inHost: Iterable<string>, behindHost: Iterable<string>): void {
+  const name = hostName(host);
+  const known = filled.get(name);
+  const all = {
+    host: new Set([...(known?.host ?? []), ...inHost]),
+    rest: new Set([...(known?.rest ?? []), ...behindHost]),
+  };
+  const isText = (text: string): boolean => /[\p{L}\p{N}]/u.test(text);
+  filled.set(name, {
+    ...all,
+    maskHost: createMasker(all.host, isText),
+    maskRest: createMasker(all.rest, isText),
+  });
+}
+
+function maskFilled(authority: string, rest: string): [authority: string, rest: string] {
+  if (filled.size === 0) return [authority, rest];
+  const at = authority.lastIndexOf('@') + 1;
+  const host = authority.slice(at);
+  return [hostName(host), ANY_HOST].reduce(
+    ([shownAuthority, shownRest], name) => {
+      const known = filled.get(name);
+      if (known === undefined) return [shownAuthority, shownRest];
+      return [authority.slice(0, at) + known.maskHost(shownAuthority.slice(at)), known.maskRest(shownRest)];
+    },
+    [authority, rest],
   );
+}
+
+/** The path of a request to a server, without what came from `${…}` in the path that it serves. */
+export function maskPath(path: string): string {
+  return filled.get(SERVED)?.maskRest(path) ?? path;
+}
+
+/** From now on `maskPath` takes these out. */
+export function hideInPaths(pieces: Iterable<string>): void {
+  hideInUrls(SERVED, [], pieces);
+}
+
+const SERVED = '/';
+
+/** Of URLs whose host is a template. */
+const ANY_HOST = '';
+
+/** Without the port that a URL parser takes away, for `ws` and `wss` alike. */
+function hostName(host: string): string {
+  return host.includes('{{') ? ANY_HOST : host.toLowerCase().replace(/:(?:80|443)$/, '');
 }
 
 /** Splits off the authority, which comes back masked. */

@@ -63,6 +63,7 @@ export class Registry {
         .string()
         .min(1)
         .optional()
+        .meta({ shown: true })
         .describe('What `__meta_source` says, in place of the address.');
     }
     if (definition.kind === 'input' || definition.kind === 'output') {

@@ -6,6 +6,13 @@ import type { NumberTexts } from './numbers.ts';
 import { isPlainObject } from './plain.ts';
 import { type Path, pathKey } from './problem.ts';
 
+/** A piece of a text that a `${…}` gave. */
+export interface Fill {
+  readonly path: Path;
+  readonly start: number;
+  readonly end: number;
+}
+
 /** A document with its `${…}` filled in. */
 export interface Expansion {
   readonly value: unknown;
@@ -19,6 +26,8 @@ export interface Expansion {
   readonly blank: ReadonlyMap<string, string>;
   /** What was filled in. */
   readonly secrets: readonly string[];
+  /** What came from outside the file, and not from a default in it. */
+  readonly fills: readonly Fill[];
 }
 
 /**
@@ -35,6 +44,7 @@ export function expand(
   const whole = new Set<string>();
   const blank = new Map<string, string>();
   const secrets = new Set<string>();
+  const fills: Fill[] = [];
 
   const text = (source: string, path: Path): string => {
     if (!source.includes('${')) return source;
@@ -56,6 +66,7 @@ export function expand(
           failures.push({ path, message: found.problem });
           return source;
         }
+        if (!found.ours) fills.push({ path, start: result.length, end: result.length + found.text.length });
         result += found.text;
         if (found.text.trim() === '' && !reference.endsWith(':-'))
           blank.set(pathKey(path), describeBlank(reference));
@@ -87,11 +98,13 @@ export function expand(
     filled,
     whole,
     blank,
+    fills,
     secrets: [...secrets].filter((each) => each !== ''),
   };
 }
 
-function lookUp(reference: string, env: Environment): { text: string } | { problem: string } {
+/** `ours` says that the file itself has the text, as a default. */
+function lookUp(reference: string, env: Environment): { text: string; ours?: boolean } | { problem: string } {
   if (reference.startsWith('file:')) return readSecret(reference.slice('file:'.length));
   const [name, fallback] = splitDefault(reference);
   if (!/^[A-Za-z_]\w*$/.test(name)) {
@@ -105,7 +118,7 @@ function lookUp(reference: string, env: Environment): { text: string } | { probl
   }
   const set = Object.hasOwn(env, name) ? env[name] : undefined;
   // As in a shell, `:-` is for a variable that is empty too.
-  if (fallback !== undefined) return { text: set === undefined || set === '' ? fallback : set };
+  if (fallback !== undefined && (set === undefined || set === '')) return { text: fallback, ours: true };
   if (set !== undefined) return { text: set };
   return {
     problem: `the environment variable ${name} is not set; set it, or give a default as \${${name}:-default}`,
@@ -124,7 +137,7 @@ function splitDefault(reference: string): [name: string, fallback: string | unde
 }
 
 /** The text of a file, as those that hold secrets are: one line, whose end is not part of it. */
-function readSecret(path: string): { text: string } | { problem: string } {
+function readSecret(path: string): { text: string; ours?: boolean } | { problem: string } {
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(readWholeFileSync(path, LONGEST_SECRET));
     return { text: text.replace(/\r?\n$/, '') };

@@ -39,6 +39,7 @@ function edit(zodSchema: z.core.$ZodType, json: JsonSchema): void {
   delete json['secret'];
   delete json['mode'];
   delete json['exact'];
+  delete json['shown'];
   if (secret === true) json.writeOnly = true;
   // Not the `duration` of JSON Schema, which is that of ISO 8601.
   if (format === 'duration' || format === 'size') delete json.format;

@@ -9,6 +9,7 @@ import { Places, type Position, type SourceDocument } from './document.ts';
 import type { Environment } from '../component/contracts.ts';
 import { expand, type Expansion } from './expand.ts';
 import type { Explanation } from './explain.ts';
+import { keepFilled } from './filled.ts';
 import { readJson } from './json.ts';
 import { isPlainObject } from './plain.ts';
 import { ConfigError, formatPath, type Path, pathKey, type Problem } from './problem.ts';
@@ -126,6 +127,7 @@ function openText(text: string, options: ParseOptions): LoadedConfig {
   const wrapped = wrapList(expansion);
   const inFile = (path: Path): Path => path.slice(wrapped.added);
   const schema = fileSchema(registry);
+  keepFilled(schema, wrapped.expansion);
   const checked = validate(schema, wrapped.expansion, registry);
   const explanations = [
     ...('explanations' in checked ? checked.explanations : []),
@@ -170,7 +172,7 @@ function read(text: string, format: ConfigFormat): SourceDocument {
 
 /** A file that is a list is the list of its streams. */
 function wrapList(expansion: Expansion): { expansion: Expansion; added: number } {
-  const { value, filled, whole, blank, numbers } = expansion;
+  const { value, filled, whole, blank, numbers, fills } = expansion;
   if (!Array.isArray(value)) return { expansion, added: 0 };
   return {
     expansion: {
@@ -178,6 +180,7 @@ function wrapList(expansion: Expansion): { expansion: Expansion; added: number }
       value: { streams: value },
       filled: inStreams(filled),
       whole: inStreams(whole),
+      fills: fills.map((fill) => ({ ...fill, path: ['streams', ...fill.path] })),
       blank: new Map([...blank].map(([key, reference]) => [keyInStreams(key), reference])),
       numbers: new Map([...numbers].map(([key, text]) => [keyInStreams(key), text])),
     },

@@ -8,6 +8,8 @@ export interface FieldMeta {
   readonly description?: string | undefined;
   readonly format?: string | undefined;
   readonly secret?: boolean | undefined;
+  /** Its value may be shown also where it came from `${…}`. */
+  readonly shown?: boolean | undefined;
   /** What a field without a default of its own does when it is left out, as a file would give it. */
   readonly default?: unknown;
   /** It takes any JSON, and its numbers keep the digits of the file, as `ExactNumber`. */

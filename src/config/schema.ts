@@ -28,6 +28,7 @@ const healthCheck = z
       .string()
       .refine(isAddress, 'not an address; expected host:port, such as 127.0.0.1:4747 or [::1]:4747')
       .default('127.0.0.1:4747')
+      .meta({ shown: true })
       .describe('Host and port to listen on.'),
     allowed_hosts: allowedHosts
       .optional()
@@ -98,6 +99,7 @@ function streamSchema(registry: Registry) {
         'not an id; expected up to 128 letters, digits, dots, underscores and hyphens, the first a letter or a digit',
       )
       .optional()
+      .meta({ shown: true })
       .describe('Its name in logs and metrics. With none it is `stream-` and its place in the list, from 0.'),
     input: input.describe('Where its messages come from.'),
     buffer: buffer

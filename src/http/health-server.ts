@@ -4,6 +4,7 @@ import { parseAddress } from '../component/address.ts';
 import { HostPolicy, isFromHere } from '../component/host-policy.ts';
 import type { Endpoint, Listeners } from '../component/listeners.ts';
 import { MillraceError } from '../errors.ts';
+import { maskSecrets } from '../telemetry/secrets.ts';
 import type { StreamHealth } from './health.ts';
 
 export interface HealthOptions {
@@ -26,7 +27,14 @@ export interface HealthOptions {
  * Answers the questions that an orchestrator and Prometheus ask, until the endpoint is closed.
  * @throws MillraceError MILLRACE_LISTEN_FAILED, MILLRACE_LISTEN_CONFLICT (both fatal)
  */
-export async function serveHealth({ listeners, plan, health, metrics }: HealthOptions): Promise<Endpoint> {
+export async function serveHealth({
+  listeners,
+  plan,
+  metrics,
+  ...options
+}: HealthOptions): Promise<Endpoint> {
+  const health = (): StreamHealth[] =>
+    options.health().map((each) => ({ ...each, reasons: each.reasons.map(maskSecrets) }));
   const address = parseAddress(plan.address);
   if (address === undefined) {
     throw new MillraceError(

@@ -1,6 +1,7 @@
 import { pino, type Logger as PinoLogger, destination } from 'pino';
 import { prettyFactory } from 'pino-pretty';
 import { oneLine, visible } from '../errors.ts';
+import { withoutSecrets } from './secrets.ts';
 
 /** Structured log: `logger.info({ field }, 'message')`, `logger.child({ stream })`. Everything goes to stderr or a file. */
 export type Logger = PinoLogger;
@@ -18,7 +19,8 @@ export function createLogger(config: LoggingConfig): Logger {
   const options = { level: config.level, base: null };
   // Whatever a detail holds: it may be a peer's.
   const print = (line: string): void => void sink.write(visible(line));
-  if (config.format === 'json') return pino(options, { write: print });
+  if (config.format === 'json')
+    return pino(options, { write: (line) => print(`${JSON.stringify(shownLine(line))}\n`) });
   const colorize = config.file_path === undefined && process.stderr.isTTY;
   const pretty = prettyFactory({
     colorize,
@@ -29,5 +31,12 @@ export function createLogger(config: LoggingConfig): Logger {
     // What the sentence says already.
     ignore: 'stream,stage,type,input,output,url,signal,reason',
   });
-  return pino(options, { write: (line) => print(pretty(line)) });
+  return pino(options, { write: (line) => print(pretty(shownLine(line))) });
+}
+
+/** A line as it may be shown; the stream's id always may. */
+function shownLine(line: string): Record<string, unknown> {
+  const { stream, ...details } = JSON.parse(line) as Record<string, unknown>;
+  const shown = withoutSecrets(details);
+  return stream === undefined ? shown : { stream, ...shown };
 }

@@ -29,7 +29,7 @@ test.each(endless)('{{file:…}} of %s fails the attempt and says why', async (_
     `- { input: { type: websocket, url: "ws://127.0.0.1:${await freePort()}/", headers: { X: "{{file:${path}}}" } } }`,
   );
   const { msg } = await run.logged(/^input failed to connect/);
-  expect(msg).toBe(`input failed to connect: cannot fill in \`headers.X\`: ${why}`);
+  expect(msg).toBe(`input failed to connect: cannot fill in \`headers.X\`: ${path}: ${why}`);
 });
 
 test.each(endless)('a token file that is %s fails the attempt and says why', async (_, path, why) => {

@@ -271,7 +271,7 @@ describe('oauth2', () => {
     expect(await run.output().count(1)).toEqual(['data']);
     const line = await run.logged(/^input failed to connect/);
     expect(line.msg).toMatch(
-      /`on_open\[1\]`: the server sent what `reject` names: \{"error":"bad \*\*\* \*\*\*"\}$/,
+      /`on_open\[1\]`: the server sent what `reject` names: \{"error":"bad token \*\*\*"\}$/,
     );
   });
 

@@ -151,7 +151,8 @@ describe('an attempt fails', () => {
       else peer.socket.write(text('ready', 'data'));
     });
     const run = await startEngine(
-      input(`url: "${feed.url}", on_open: [ { send: "auth k3y-of-ours" }, { expect: ready, timeout: 1h } ]`),
+      input(`url: "${feed.url}", on_open: [ { send: "auth \${KEY}" }, { expect: ready, timeout: 1h } ]`),
+      { KEY: 'k3y-of-ours' },
     );
     expect(await run.output().count(1)).toEqual(['data']);
     await run.logged(/closed the connection with 4401: bad key \*\*\*, before `on_open\[1\]` was done$/);

@@ -16,6 +16,7 @@ async function opened(): Promise<Cursor> {
   const path = parseJsonPath('seq')!;
   const cursor = new Cursor({
     file,
+    formerKey: 'former',
     key: 'ws://a.example/',
     path,
     rewind: undefined,

@@ -37,7 +37,11 @@ export class CursorFile {
    * Opens the file for the cursor of `key`, which one input at a time can have.
    * @throws MillraceError (fatal) when it cannot be read, is something else, or another input has the key
    */
-  static async open(path: string, key: string, failed: (error: unknown) => void): Promise<CursorFile> {
+  static async open(
+    path: string,
+    { key, formerKey }: { key: string; formerKey: string },
+    failed: (error: unknown) => void,
+  ): Promise<CursorFile> {
     const absolute = resolve(path);
     let file = openFiles.get(absolute);
     if (file === undefined) {
@@ -53,11 +57,22 @@ export class CursorFile {
     try {
       file.#loading ??= file.#load();
       await file.#loading;
+      file.#rename(formerKey, key);
       return file;
     } catch (error) {
       file.#release(key);
       throw error;
     }
+  }
+
+  /** A cursor that stands under the former key is the key's, unless that has one. */
+  #rename(former: string, key: string): void {
+    const cursor = this.#cursors.get(former);
+    if (former === key || cursor === undefined) return;
+    this.#cursors.delete(former);
+    this.#cursors.set(key, this.#cursors.get(key) ?? cursor);
+    this.#dirty = true;
+    this.#arm();
   }
 
   get(key: string): string | undefined {

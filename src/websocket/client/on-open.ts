@@ -78,7 +78,7 @@ export function runSteps(steps: readonly Step[], session: Session, context: Step
   const closed = (code: number, reason: Buffer): void =>
     settle(() => {
       const ending = session.ours ?? { code, reason: reason.toString() };
-      const masked = { code: ending.code, reason: secrets.maskSent(ending.reason) };
+      const masked = { code: ending.code, reason: secrets.mask(ending.reason) };
       const ours = session.ours !== undefined;
       reject(endingError(shown, masked, ours, reconnect, `, before \`on_open[${at}]\` was done`));
     });
@@ -143,6 +143,6 @@ function endConnection(session: Session, signal: AbortSignal, done: () => void):
 }
 
 function quote(payload: Buffer, secrets: Secrets): string {
-  const text = secrets.maskSent(payload.toString());
+  const text = secrets.mask(payload.toString());
   return text.length > LONGEST_QUOTE ? `${text.slice(0, LONGEST_QUOTE)}…` : text;
 }

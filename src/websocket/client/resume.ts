@@ -10,6 +10,8 @@ export interface CursorOptions {
   readonly file: string;
   /** Under which the file has it. No secret in it. */
   readonly key: string;
+  /** Under which an earlier version had it. */
+  readonly formerKey: string;
   /** Where a message has its cursor. */
   readonly path: JsonPath;
   readonly rewind: Rewind | undefined;
@@ -48,8 +50,10 @@ export class Cursor {
 
   /** Reads the file, once. @throws MillraceError (fatal) when it cannot be used */
   async open(): Promise<void> {
-    const { file, key, events } = this.#options;
-    this.#opening ??= CursorFile.open(file, key, (error) => events.cursorNotSaved(file, error));
+    const { file, key, formerKey, events } = this.#options;
+    this.#opening ??= CursorFile.open(file, { key, formerKey }, (error) =>
+      events.cursorNotSaved(file, error),
+    );
     this.#file = await this.#opening;
   }
 

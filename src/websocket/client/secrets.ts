@@ -1,7 +1,6 @@
 import { isSecretName } from '../../component/mask.ts';
+import { createMasker, maskSecrets, type Masker } from '../../telemetry/secrets.ts';
 import type { HandshakeRequest } from './request.ts';
-
-const MASK = '***';
 
 /** A text shorter than this is in too much that is no secret. */
 const SHORTEST = 3;
@@ -12,11 +11,12 @@ const SCHEME = /^(?:basic|bearer|digest|token|apikey)$/i;
 /** What must not be shown of one attempt, wherever it turns up again: in a redirect, in what a server says. */
 export class Secrets {
   readonly #texts = new Set<string>();
-  /** What was sent, and may be secret or not. */
-  readonly #words = new Set<string>();
+  /** Made when something is to be shown. */
+  #masker: Masker | undefined;
 
   add(...texts: readonly (string | undefined)[]): void {
-    for (const text of texts) addTo(this.#texts, text);
+    for (const text of texts) if (text !== undefined) this.#texts.add(text);
+    this.#masker = undefined;
   }
 
   /** Adds what a handshake says of us, wherever the configuration has it from: servers quote that, too. */
@@ -48,12 +48,8 @@ export class Secrets {
     this.add(...protocols.flatMap((name) => name.split('.')).filter(looksSecret));
   }
 
-  /** Remembers a message that is sent in clear: nothing says what of it is a secret. */
+  /** Adds what a message of ours says under a name that secrets have; its other words are none. */
   addMessage(message: string): void {
-    for (const word of message.split(/[\s"'`,;:=&(){}[\]]+/)) {
-      addTo(this.#words, word);
-      if (looksSecret(word)) this.add(word);
-    }
     try {
       this.#addNamed(JSON.parse(message));
     } catch {
@@ -61,25 +57,17 @@ export class Secrets {
     }
   }
 
-  /** Takes the secrets out. */
-  readonly mask = (text: string): string => without(text, this.#texts);
-
-  /** Takes out every word that was sent as well, for an answer that quotes it. */
-  maskSent(text: string): string {
-    return without(text, new Set([...this.#texts, ...this.#words]));
-  }
+  /** Takes the secrets out, and what came from `${…}`. */
+  readonly mask = (text: string): string => {
+    this.#masker ??= createMasker(this.#texts, (each) => each.length >= SHORTEST);
+    return maskSecrets(this.#masker(text));
+  };
 
   #addNamed(node: unknown, secret = false): void {
     if (typeof node === 'string' && secret) this.add(node);
     if (typeof node !== 'object' || node === null) return;
     for (const [name, each] of Object.entries(node)) this.#addNamed(each, secret || isSecretName(name));
   }
-}
-
-function addTo(texts: Set<string>, text: string | undefined): void {
-  if (text === undefined || text.length < SHORTEST) return;
-  // Also as it stands in a URL and in JSON.
-  texts.add(text).add(encodeURIComponent(text.toWellFormed())).add(JSON.stringify(text).slice(1, -1));
 }
 
 function decodePercent(text: string): string {
@@ -93,11 +81,4 @@ function decodePercent(text: string): string {
 /** Whether a word is rather a key than a word. */
 function looksSecret(word: string): boolean {
   return word.length >= 20 || (word.length >= 8 && /\d/.test(word));
-}
-
-function without(text: string, texts: ReadonlySet<string>): string {
-  let masked = text;
-  for (const each of [...texts].toSorted((a, b) => b.length - a.length))
-    masked = masked.replaceAll(each, MASK);
-  return masked;
 }

@@ -5,6 +5,7 @@ import { WebSocketServer, type WebSocket } from 'ws';
 import { formatAddress } from '../../component/address.ts';
 import type { EndpointContext } from '../../component/contracts.ts';
 import type { ListenerTls, PathParameters, UpgradeEndpoint } from '../../component/listeners.ts';
+import { maskPath } from '../../component/mask.ts';
 import { pathOf, refuseUpgrade } from '../../component/requests.ts';
 import { acceptableOffers, compressAsConfigured, socketOptions } from '../compression.ts';
 import { answerPings } from '../control-frames.ts';
@@ -112,7 +113,7 @@ export class Acceptor {
       handler: (request, socket, head, parameters) => this.#accept(request, socket, head, parameters),
     });
     this.#reload = tls && new TlsReload(tls, seen!, this.#endpoint, this.#context.events);
-    const url = `${tls === undefined ? 'ws' : 'wss'}://${formatAddress(host, this.#endpoint.port)}${path}`;
+    const url = `${tls === undefined ? 'ws' : 'wss'}://${formatAddress(host, this.#endpoint.port)}${maskPath(path)}`;
     this.#context.events.listening(url);
     return url;
   }
@@ -184,7 +185,7 @@ export class Acceptor {
       compressAsConfigured(webSocket, this.#config.compression, false);
       const session = {
         remote_address: address,
-        path: pathOf(request),
+        path: maskPath(pathOf(request)),
         protocol: webSocket.protocol,
         ...Object.fromEntries(Object.entries(parameters).map(([name, value]) => [`param.${name}`, value])),
         ...chosen,

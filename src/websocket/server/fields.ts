@@ -131,7 +131,12 @@ const drain = z.strictObject({
 
 /** What every WebSocket server has: the input in server mode, and the output in server mode. */
 export const serverFields = {
-  host: z.string().min(1).optional().meta({ default: '0.0.0.0' }).describe('Host address to bind.'),
+  host: z
+    .string()
+    .min(1)
+    .optional()
+    .meta({ default: '0.0.0.0', shown: true })
+    .describe('Host address to bind.'),
   port: port.optional().describe('Port to listen on; 0 takes a free one. Required without `url`.'),
   path: path
     .optional()

@@ -41,6 +41,7 @@ const resume = z
     path: z
       .string()
       .min(1)
+      .meta({ shown: true })
       .describe(
         'The file that keeps it. It holds one cursor for each URL; the URLs of `strategy: failover` share one.',
       ),

@@ -1,13 +1,13 @@
 import type { Durability, Input, InputContext } from '../../../component/contracts.ts';
 import { JoinedSources } from '../../../component/joined-sources.ts';
-import { maskUrl } from '../../../component/mask.ts';
+import { maskUrl, maskUrlAsWritten } from '../../../component/mask.ts';
 import { MillraceError } from '../../../errors.ts';
 import { parseJsonPath } from '../../../message/json-path.ts';
 import type { Cursor } from '../../../websocket/client/resume.ts';
 import { Dedupe } from '../../../websocket/dedupe.ts';
 import { bindAddress, type ServerConfig } from '../../../websocket/server/fields.ts';
 import type { WebSocketInputConfig } from './config.ts';
-import { cursorOf } from './cursors.ts';
+import { cursorOf, keyOf } from './cursors.ts';
 
 /** The configuration of an input, or of one that is a part of it. */
 export type ConnectionConfig = WebSocketInputConfig & {
@@ -51,8 +51,8 @@ function filterOf(config: ConnectionConfig, { events, durability }: InputContext
   } = config.dedupe;
   // Not the name of what it is a part of, which others may be as well.
   const { name } = config as { readonly name?: string };
-  const parts = [name ?? addressOf(config), key, per];
-  const space = JSON.stringify([...parts, 'typed']);
+  const partsOf = (mask: (url: string) => string): string[] => [name ?? addressOf(config, mask), key, per];
+  const space = JSON.stringify([...partsOf(maskUrl), 'typed']);
   const shared = durability !== undefined && isClaimed(space, durability);
   const dedupe = new Dedupe({
     path: parseJsonPath(key)!,
@@ -60,7 +60,7 @@ function filterOf(config: ConnectionConfig, { events, durability }: InputContext
     window,
     maxKeys,
     space,
-    formerSpace: JSON.stringify(parts),
+    formerSpace: JSON.stringify(partsOf(maskUrlAsWritten)),
     durability,
     dropped: (count) => events.duplicatesDropped(count),
   });
@@ -88,9 +88,8 @@ function checkShared(shared: boolean): void {
 }
 
 /** The same at each start, also with other secrets, so that what the log remembers is found again. */
-function addressOf(config: ConnectionConfig): string {
-  if (config.mode === 'client')
-    return [config.url as string | string[]].flat().map(maskUrl).toSorted().join(' ');
+function addressOf(config: ConnectionConfig, mask: (url: string) => string): string {
+  if (config.mode === 'client') return keyOf([config.url as string | string[]].flat(), mask);
   const { host, port, path } = bindAddress(config as ServerConfig);
   return `${host}:${port}${path}`;
 }

@@ -1,4 +1,4 @@
-import { maskUrl } from '../../../component/mask.ts';
+import { maskUrl, maskUrlAsWritten } from '../../../component/mask.ts';
 import { parseJsonPath } from '../../../message/json-path.ts';
 import type { ComponentEvents } from '../../../telemetry/events.ts';
 import { Cursor } from '../../../websocket/client/resume.ts';
@@ -15,9 +15,15 @@ export function cursorOf(
   return new Cursor({
     file: resume.path,
     // Without secrets, so that a new one does not lose the cursor; the same in whichever order they are listed.
-    key: urls.map(maskUrl).toSorted().join(' '),
+    key: keyOf(urls, maskUrl),
+    formerKey: keyOf(urls, maskUrlAsWritten),
     path: parseJsonPath(resume.cursor)!,
     rewind: resume.rewind,
     events,
   });
+}
+
+/** Where a log or a file has what belongs to these URLs. */
+export function keyOf(urls: readonly string[], mask: (url: string) => string): string {
+  return urls.map(mask).toSorted().join(' ');
 }

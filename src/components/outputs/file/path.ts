@@ -48,7 +48,8 @@ export const pathField = z
     if (/\{\{\s*meta:sequence\s*(?::-|\}\})/.test(text)) {
       fail('{{meta:sequence}} would make a file of each message');
     }
-  });
+  })
+  .meta({ shown: true });
 
 /** Whether the path may be another one for each message. False for one that is wrong, which `pathField` tells. */
 export function isFilledIn(text: string): boolean {

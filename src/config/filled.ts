@@ -1,0 +1,85 @@
+import type { z } from 'zod';
+import { hideInPaths, hideInUrls } from '../component/mask.ts';
+import { keepSecrets } from '../telemetry/secrets.ts';
+import type { Expansion } from './expand.ts';
+import { isPlainObject, valueAt } from './plain.ts';
+import { defOf, options, schemaAt, unwrap } from './schema-walk.ts';
+
+/** A URL's scheme with its slashes, user with its `@`, host with its port, and all that is behind. */
+const URL_PARTS = /^(\s*[a-z][a-z0-9+.-]*:[/\\]{2,})((?:[^/\\?#]*@)?)([^/\\?#]*)(.*)$/is;
+
+/**
+ * Has what `${…}` gave masked from now on, wherever text leaves the process. Numbers, switches, words that a field lists,
+ * durations and sizes are no secrets, nor is what fills a field whose schema says that it may be shown, nor the host and
+ * port of a URL.
+ */
+export function keepFilled(schema: z.core.$ZodType, { value, fills }: Expansion): void {
+  for (const { path, start, end } of fills) {
+    const text = valueAt(value, path);
+    if (typeof text !== 'string' || start === end || isShown(schema, value, path)) continue;
+    const url = URL_PARTS.exec(text);
+    if (url !== null) {
+      const behind = keepInUrl(url.slice(1), start, end);
+      const owner = valueAt(value, path.slice(0, -1));
+      // A server's URL is where it listens.
+      if (isPlainObject(owner) && owner['mode'] === 'server') hideInPaths(behind);
+    } else if (text.startsWith('/')) {
+      const pieces = piecesOf(text.slice(start, end));
+      hideInPaths(pieces);
+      keepSecrets(pieces);
+    } else keepSecrets([text.slice(start, end)]);
+  }
+}
+
+function isShown(schema: z.core.$ZodType, value: unknown, path: readonly (string | number)[]): boolean {
+  const found = schemaAt(schema, value, path).schema;
+  if (found === undefined) return false;
+  // What such a field has is the name of a file.
+  if (String(path.at(-1)).endsWith('_file')) return true;
+  const { meta } = unwrap(found);
+  if (meta.shown === true || meta.format === 'duration' || meta.format === 'size') return true;
+  const text = valueAt(value, path);
+  return !options(found, text).some((option) => ['string', 'unknown', 'any'].includes(defOf(option).type));
+}
+
+/** `parts` are those of `URL_PARTS`. @returns what is hidden behind the host */
+function keepInUrl(parts: readonly string[], start: number, end: number): string[] {
+  let at = 0;
+  const [, user, host, rest] = parts.map((part) => {
+    const piece = part.slice(Math.max(0, start - at), Math.max(0, end - at));
+    at += part.length;
+    return piece;
+  }) as [string, string, string, string];
+  const name = parts[2]!;
+  // An address, and no key, if it is all of the host.
+  const isAddress = host === name.replace(/:\d*$/, '') || host === name || /^\d*$/.test(host);
+  const inHost = isAddress ? [] : [host];
+  const behind = piecesOf(rest);
+  hideInUrls(name, inHost, behind);
+  // One that is a whole URL is made of words of which few are secrets; one that stands in its place is one.
+  const whole = user + host !== '' && rest !== '';
+  const password = user.replace(/^[^:]*:/, '').replace(/@$/, '');
+  keepSecrets([...inHost, password, ...(whole ? behind.filter(looksLikeKey) : behind)]);
+  return behind;
+}
+
+/** The steps of a path and the values of parameters; also decoded, as a server may say them. */
+function piecesOf(text: string): string[] {
+  const pieces = text.split(/[/\\?&;#]+/).map((each) => each.replace(/^[^=]+=(?=.)/, ''));
+  // A key may have such characters itself.
+  if (!/^[/\\?]/.test(text)) pieces.push(text);
+  return [...new Set([...pieces, ...pieces.map(decoded)])].filter((each) => each !== '');
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/** Whether a word is rather a key than a word. */
+function looksLikeKey(word: string): boolean {
+  return word.length >= 16 || (word.length >= 8 && /\d/.test(word));
+}
