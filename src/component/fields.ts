@@ -129,6 +129,13 @@ export const reconnect = z
       .optional()
       .meta({ default: {} })
       .describe('After these it does not connect again: the stream fails.'),
+    end_on: z
+      .array(closeCodes)
+      .min(1)
+      .optional()
+      .describe(
+        'Close codes of the server’s by which it says that all has been sent, such as 1000: the input does not connect again and has ended, as a file does. The stream writes what it has and ends well.',
+      ),
   })
   .describe(
     'Pauses between attempts to connect: exponential, each drawn at random from nothing up to its limit.',

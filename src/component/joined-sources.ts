@@ -23,7 +23,7 @@ export class JoinedSources implements Input {
   /** Sources that are waiting for data or have ended. */
   readonly #reading = new Set<Source>();
   readonly #ready: { source: Source; batch: Batch }[] = [];
-  #ended = 0;
+  readonly #ended = new Set<Source>();
   #failure: { error: unknown } | undefined;
   readonly #waker = new Waker();
 
@@ -61,7 +61,9 @@ export class JoinedSources implements Input {
   }
 
   notReady(): string | undefined {
-    const states = this.#sources.map((source) => source.notReady());
+    const states = this.#sources
+      .filter((source) => !this.#ended.has(source))
+      .map((source) => source.notReady());
     const reasons = states.filter((reason) => reason !== undefined);
     return this.#options.ready === 'every' || reasons.length === states.length ? reasons[0] : undefined;
   }
@@ -80,7 +82,7 @@ export class JoinedSources implements Input {
         return batch;
       }
       if (this.#failure !== undefined) throw this.#failure.error;
-      if (this.#ended === this.#sources.length) throw new EndOfInputError();
+      if (this.#ended.size === this.#sources.length) throw new EndOfInputError();
       await this.#waker.wait(signal);
     }
   }
@@ -103,7 +105,7 @@ export class JoinedSources implements Input {
         this.#waker.wake();
       },
       (error: unknown) => {
-        if (error instanceof EndOfInputError) this.#ended++;
+        if (error instanceof EndOfInputError) this.#ended.add(source);
         else this.#failure ??= { error };
         this.#waker.wake();
       },

@@ -1,3 +1,4 @@
+import type { ReconnectConfig } from '../../component/fields.ts';
 import { isSecretName } from '../../component/mask.ts';
 import { Template } from '../../component/template.ts';
 import type { AuthConfig } from '../auth-fields.ts';
@@ -14,6 +15,7 @@ export interface CheckedClient {
   readonly heartbeat?: unknown;
   readonly auth?: AuthConfig | undefined;
   readonly resume?: unknown;
+  readonly reconnect?: ReconnectConfig | undefined;
 }
 
 type Report = (path: (string | number)[], message: string) => void;
@@ -32,6 +34,17 @@ export function checkClientConfig(config: CheckedClient, urls: readonly string[]
     for (const [name, text] of Object.entries(values)) {
       const problem = text.includes('{{') ? undefined : credentialProblem(name, text);
       if (problem !== undefined) report([field, name], problem);
+    }
+  }
+  const { end_on = [], stop_on } = config.reconnect ?? {};
+  for (const [index, { first, last }] of end_on.entries()) {
+    const both = stop_on?.close_codes.find((codes) => codes.first <= last && codes.last >= first);
+    if (both !== undefined) {
+      const codes = Math.max(first, both.first);
+      report(
+        ['reconnect', 'end_on', index],
+        `${codes} is in \`stop_on\` too; the stream cannot end and fail by it`,
+      );
     }
   }
   const hasToken = auth?.type === 'bearer' || auth?.type === 'oauth2';

@@ -19,6 +19,9 @@ import { attemptValues } from './values.ts';
 
 const HANDSHAKE_TIMEOUT = 10_000;
 
+/** Frames that a message may come in, unless the configuration says otherwise. */
+const FRAGMENTS = 16_384;
+
 /**
  * Close codes by which servers say that credentials are no good: policy violation (RFC 6455 section 7.4.1), unauthorized
  * and forbidden (IANA's registry), and what many have in place of these two.
@@ -139,6 +142,7 @@ export class Connector {
         closeTimeout,
         maxMessageSize: config.max_message_size,
         compression: config.compression,
+        fragments: config.limits?.fragments ?? FRAGMENTS,
         tls: config.tls,
         proxy: this.#proxies.for(url),
       },

@@ -25,6 +25,8 @@ export interface DialOptions {
   /** In bytes. */
   readonly maxMessageSize: number;
   readonly compression: CompressionConfig;
+  /** Frames that one message may come in. */
+  readonly fragments: number;
   readonly tls: TlsFiles | undefined;
   readonly proxy: URL | undefined;
 }
@@ -67,6 +69,7 @@ export async function dialWebSocket(
         request.end();
       },
       ...socketOptions(options.closeTimeout, options.compression, options.maxMessageSize),
+      maxFragments: options.fragments,
       ...deadline.addressTimeout,
       ...files,
       ...(tls?.server_name !== undefined && { servername: tls.server_name }),

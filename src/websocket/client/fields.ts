@@ -174,4 +174,5 @@ export const clientFields = {
 export type ClientConfig = z.output<z.ZodObject<typeof clientFields & typeof commonFields>> & {
   readonly protocols: readonly string[];
   readonly auth?: AuthConfig | undefined;
+  readonly limits?: { readonly fragments?: number | undefined } | undefined;
 };

@@ -2,7 +2,7 @@ import { MillraceError, NotConnectedError } from '../../errors.ts';
 import type { ReconnectConfig } from '../../component/fields.ts';
 import { describeEnding, type Ending } from '../ending.ts';
 
-type Policy = Pick<ReconnectConfig, 'stop_on'> | undefined;
+type Policy = Pick<ReconnectConfig, 'stop_on' | 'end_on'> | undefined;
 
 /** The longest that a server may make us wait, in milliseconds. */
 const LONGEST_RETRY_AFTER = 3_600_000;
@@ -33,16 +33,20 @@ export function endingError(
   when = '',
 ): MillraceError {
   const message = describeEnding(url, ending, ours) + when;
-  const codes = reconnect?.stop_on?.close_codes ?? [];
-  // 1006 is what is said of a connection that broke; nobody has sent it.
-  if (
-    ours ||
-    ending.code === 1006 ||
-    !codes.some(({ first, last }) => ending.code >= first && ending.code <= last)
-  ) {
-    return new NotConnectedError(message);
-  }
+  if (!sentOneOf(reconnect?.stop_on?.close_codes, ending, ours)) return new NotConnectedError(message);
   return stopped(`${message}; \`reconnect.stop_on.close_codes\` names ${ending.code}`);
+}
+
+/** Whether the server has closed with a code of `reconnect.end_on`. */
+export function endsOn(ending: Ending, ours: boolean, reconnect: Policy): boolean {
+  return sentOneOf(reconnect?.end_on, ending, ours);
+}
+
+type CloseCodes = readonly { readonly first: number; readonly last: number }[];
+
+/** 1006 is what is said of a connection that broke; nobody has sent it. */
+function sentOneOf(codes: CloseCodes = [], { code }: Ending, ours: boolean): boolean {
+  return !ours && code !== 1006 && codes.some(({ first, last }) => code >= first && code <= last);
 }
 
 /** Whether `reconnect.stop_on` names the status. */

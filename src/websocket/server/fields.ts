@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 import { z } from 'zod';
 import { parseAddress } from '../../component/address.ts';
 import { allowedHosts } from '../../component/host-policy.ts';
-import { duration, headerName, port, size } from '../../component/fields.ts';
+import { duration, forMode, headerName, port, refuseOtherMode, size } from '../../component/fields.ts';
 import type { AuthConfig } from '../auth-fields.ts';
 import type { commonFields } from '../common-fields.ts';
 import { outgoing } from '../messages.ts';
@@ -25,8 +25,22 @@ const origin = z
 
 const rate = z.number().positive();
 
-const limits = z.strictObject({
-  connections: z.int().min(1).default(10_000).describe('Connections at the same time; more get 503.'),
+/** What the limits are unless the configuration says otherwise. */
+const LIMITS = {
+  connections: 10_000,
+  handshake_timeout: 10_000,
+  header_size: 16 * 1024,
+  fragments: 16_384,
+  outgoing_buffer: 1024 * 1024,
+};
+
+const serverLimits = forMode('server', {
+  connections: z
+    .int()
+    .min(1)
+    .optional()
+    .meta({ default: 10_000 })
+    .describe('Connections at the same time; more get 503.'),
   connections_per_address: z
     .int()
     .min(1)
@@ -35,16 +49,13 @@ const limits = z.strictObject({
       'Connections at the same time from one address (of IPv6, one /64); more get 429. Without it there is no such limit.',
     ),
   handshake_timeout: duration('s', { min: 1 })
-    .default(10_000)
+    .optional()
+    .meta({ default: '10s' })
     .describe('How long a handshake may take, from the connection to the last header. One for each port.'),
   header_size: size({ min: 1024, max: 1024 * 1024 })
-    .default(16 * 1024)
+    .optional()
+    .meta({ default: '16KiB' })
     .describe('The headers of a handshake together; more get 431. One for each port.'),
-  fragments: z
-    .int()
-    .min(1)
-    .default(16_384)
-    .describe('Frames that one message may come in; more close its connection with 1008.'),
   messages_per_second: rate
     .optional()
     .describe(
@@ -82,7 +93,8 @@ const limits = z.strictObject({
       'The part of the stream’s `in_flight` that one connection may fill; one that has does not stop the others.',
     ),
   outgoing_buffer: size({ min: 1024 })
-    .default(1024 * 1024)
+    .optional()
+    .meta({ default: '1MiB' })
     .describe('Bytes that may wait to be sent to one connection.'),
   failed_logins: z
     .int()
@@ -92,6 +104,17 @@ const limits = z.strictObject({
     .describe(
       'Failures to authenticate that one address (of IPv6, one /64) may have in a minute; those after them get 429. Right credentials get in all the same: others may be behind the address. A token that is genuine but is not good now is no failure, nor is a handshake without credentials.',
     ),
+});
+
+/** Those of a client are of its one connection. */
+const limits = z.strictObject({
+  fragments: z
+    .int()
+    .min(1)
+    .optional()
+    .meta({ default: LIMITS.fragments })
+    .describe('Frames that one message may come in; more close its connection with 1008.'),
+  ...serverLimits,
 });
 
 /** Where a server takes connections. */
@@ -167,7 +190,6 @@ export const serverFields = {
     .describe(
       'Addresses of proxies whose `X-Forwarded-For` is believed: `remote_address` and the limits by address are then those of the client before them. Behind one that ends TLS, `X-Forwarded-Host` and `X-Forwarded-Proto` say which host a page may come from.',
     ),
-  limits: limits.optional().meta({ default: {} }).describe('What clients may do.'),
   welcome: outgoing(sessionNames)
     .optional()
     .describe(
@@ -194,9 +216,28 @@ export const serverFields = {
     ),
 };
 
+/** For both modes, and no field of its own in either. */
+export const limitsField = limits
+  .optional()
+  .meta({ default: {} })
+  .describe('What the other side may do; a client has `fragments` alone.');
+
+type GivenLimits = z.output<typeof limits>;
+
 /** The limits with every default filled in. */
-export function limitsOf(value: z.output<typeof limits> | undefined): z.output<typeof limits> {
-  return value ?? limits.parse({});
+export function limitsOf(value: GivenLimits | undefined): Limits {
+  const given = Object.entries(value ?? {}).filter(([, each]) => each !== undefined);
+  return { ...LIMITS, ...(Object.fromEntries(given) as GivenLimits) } as Limits;
+}
+
+/** Reports limits that are for a server. */
+export function checkClientLimits(
+  value: GivenLimits | undefined,
+  report: (path: string[], message: string) => void,
+): void {
+  refuseOtherMode(serverLimits, value ?? {}, 'client', (field, message) =>
+    report(['limits', field], message),
+  );
 }
 
 /** How connections end, with every default filled in, and the reason that goes with the code. */
@@ -207,10 +248,11 @@ export function drainOf(
   return { code, timeout, reason: code === 1012 ? 'service restart' : 'going away' };
 }
 
-export type Limits = z.output<typeof limits>;
+export type Limits = GivenLimits & typeof LIMITS;
 
 /** A server's settings, whichever component it belongs to. */
 export type ServerConfig = z.output<z.ZodObject<typeof serverFields & typeof commonFields>> & {
+  readonly limits?: GivenLimits | undefined;
   /** The address to bind, in place of host, port and path. */
   readonly url?: string | undefined;
   readonly protocols: readonly string[];

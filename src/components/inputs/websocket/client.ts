@@ -6,7 +6,7 @@ import { EndOfInputError, MillraceError, NotConnectedError } from '../../../erro
 import type { Batch } from '../../../message/batch.ts';
 import { Connector, type Opened } from '../../../websocket/client/connector.ts';
 import { Heartbeats, type Heartbeat } from '../../../websocket/client/heartbeat.ts';
-import { endingError } from '../../../websocket/client/policy.ts';
+import { endingError, endsOn } from '../../../websocket/client/policy.ts';
 import type { CursorSlot } from '../../../websocket/client/resume.ts';
 import type { Ending } from '../../../websocket/ending.ts';
 import { compileMatcher, type Match } from '../../../websocket/messages.ts';
@@ -249,12 +249,17 @@ export class WebSocketClientInput implements Input {
     if (!session.established) return;
     const connection = this.#connections.get(session)!;
     const ours = session.ours !== undefined;
-    connection.end = endingError(connection.shown, ending, ours, this.#config.reconnect);
+    const { reconnect } = this.#config;
+    connection.end = endsOn(ending, ours, reconnect)
+      ? new EndOfInputError()
+      : endingError(connection.shown, ending, ours, reconnect);
     if (session === this.#current) this.#lost(connection.end);
   }
 
   #lost(end: MillraceError): void {
     this.#current = undefined;
-    this.#sessions.inbox.end(this.#turns.failed(end));
+    // What an older connection still brings is read.
+    if (end instanceof EndOfInputError) this.drain();
+    else this.#sessions.inbox.end(this.#turns.failed(end));
   }
 }

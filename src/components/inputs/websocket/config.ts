@@ -9,7 +9,7 @@ import { clientFields, incoming, subprotocols, websocketUrl } from '../../../web
 import { commonFields } from '../../../websocket/common-fields.ts';
 import { checkServer } from '../../../websocket/server/check.ts';
 import type { Scope } from '../../../websocket/dedupe.ts';
-import { serverFields } from '../../../websocket/server/fields.ts';
+import { checkClientLimits, limitsField, serverFields } from '../../../websocket/server/fields.ts';
 import { checkWebPubSub, webPubSub } from '../../../websocket/webpubsub/fields.ts';
 
 const dedupe = z
@@ -101,6 +101,7 @@ const shape = {
     ),
   auth: auth.optional().describe('How a client proves who it is, or how a server has its clients do so.'),
   ...forMode('client', clientFields),
+  limits: limitsField,
   ...commonFields,
   ...forMode('client', {
     resume: resume.optional(),
@@ -188,6 +189,7 @@ function checkClient(value: Value, fail: Fail): void {
   }
   checkCursor(value, fail);
   if (value.resume !== undefined && value.strategy !== 'failover') checkCursorKeys(urls, fail);
+  checkClientLimits(value.limits, fail);
   checkClientConfig(value, urls, fail);
 }
 

@@ -12,7 +12,12 @@ import {
 import { commonFields } from '../../../websocket/common-fields.ts';
 import { checkServer } from '../../../websocket/server/check.ts';
 import { isSessionEntry } from '../../../websocket/server/entries.ts';
-import { serverFields, type ServerConfig } from '../../../websocket/server/fields.ts';
+import {
+  checkClientLimits,
+  limitsField,
+  serverFields,
+  type ServerConfig,
+} from '../../../websocket/server/fields.ts';
 import { checkMatch } from './match-check.ts';
 import { findBadPath, matchNames } from './match.ts';
 
@@ -89,6 +94,7 @@ const shape = {
     ),
   auth: auth.optional().describe('How a client proves who it is, or how a server has its clients do so.'),
   ...forMode('client', clientFields),
+  limits: limitsField,
   ...forMode('server', { ...serverFields, match: match.optional() }),
   slow_consumer: z
     .enum(['disconnect', 'drop_oldest', 'block'])
@@ -188,6 +194,9 @@ function checkClient(value: Value, fail: Fail): void {
     fail(['tls'], 'has no effect with a ws:// URL; use wss:// or remove it');
   if (value.heartbeat?.ignore !== undefined)
     fail(['heartbeat', 'ignore'], 'has no effect here: what the server sends to an output is dropped');
+  if (value.reconnect?.end_on !== undefined)
+    fail(['reconnect', 'end_on'], 'is for an input: an output ends when there is nothing more to write');
+  checkClientLimits(value.limits, fail);
   checkClientConfig(value, [value.url], fail);
 }
 
