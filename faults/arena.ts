@@ -42,6 +42,7 @@ export class Arena {
   readonly problems: string[] = [];
   readonly #folder = temporaryFolder();
   readonly #options: ArenaOptions;
+  #port = 0;
   #engine: EngineProcess | undefined;
   #sink: SinkProcess | undefined;
   #proxy: ResettingProxy | undefined;
@@ -58,6 +59,16 @@ export class Arena {
   /** The file that has what came out. */
   get sinkFile(): string {
     return join(this.#folder.path, 'sink.jsonl');
+  }
+
+  /** For everything else that a fault needs. */
+  get folder(): string {
+    return this.#folder.path;
+  }
+
+  /** Where senders send to. */
+  get url(): string {
+    return `ws://127.0.0.1:${this.#port}/in`;
   }
 
   get logFolder(): string {
@@ -112,7 +123,8 @@ export class Arena {
     writeFileSync(this.configFile, this.#config(port));
     if (proxy) this.#proxy = await ResettingProxy.start(port);
     await this.startEngine();
-    const url = `ws://127.0.0.1:${this.#proxy?.port ?? port}/in`;
+    this.#port = this.#proxy?.port ?? port;
+    const { url } = this;
     for (let index = 0; index < (this.#options.sessions ?? SESSIONS); index++) {
       const session = `s${index}`;
       const record = { sent: 0, acknowledged: new Set<number>() };
@@ -231,6 +243,7 @@ export class Arena {
       confirmed: `type: confirmed, url: "${this.#sink?.url}/confirmed"`,
     };
     const { mode, logFolder: log } = this;
-    return streamYaml({ mode, port, log, output: outputs[output], durability, input, stream });
+    const fields = typeof stream === 'function' ? stream(this.folder) : stream;
+    return streamYaml({ mode, port, log, output: outputs[output], durability, input, stream: fields });
   }
 }

@@ -110,8 +110,16 @@ export class EngineProcess {
 
   /** What readiness says: 200 or 503, and why. */
   async readiness(): Promise<{ status: number; text: string }> {
+    return await this.#get('/readiness');
+  }
+
+  async metrics(): Promise<string> {
+    return (await this.#get('/metrics')).text;
+  }
+
+  async #get(path: string): Promise<{ status: number; text: string }> {
     await until('the engine to say where its health is', () => this.#health !== undefined, START);
-    const response = await fetch(new URL('/readiness', this.#health), { headers: { connection: 'close' } });
+    const response = await fetch(new URL(path, this.#health), { headers: { connection: 'close' } });
     return { status: response.status, text: await response.text() };
   }
 

@@ -63,8 +63,8 @@ export interface ArenaOptions {
   readonly absent?: boolean;
   /** A field of the input, as a line of YAML. */
   readonly input?: string;
-  /** A field of the stream, as a line of YAML. */
-  readonly stream?: string;
+  /** Fields of the stream, as YAML; of the folder that the engine may write in, where one names a file. */
+  readonly stream?: string | ((folder: string) => string);
   /** Fields of `durability`, as YAML in one line. */
   readonly durability?: string;
   readonly sessions?: number;

@@ -1,5 +1,7 @@
 import type { Fault } from '../fault.ts';
 import { clockJumps } from './clock.ts';
+import { crashLoop, killedAgain } from './crash-loop.ts';
+import { descriptorsGone } from './descriptors.ts';
 import { connectionsReset, redelivered, sendersLeave } from './connections.ts';
 import { engineKilled, startKilled, windowKilled } from './engine-killed.ts';
 import { logDamaged } from './damaged-log.ts';
@@ -8,6 +10,7 @@ import { diskFull, diskRefuses, syncFails, writeFails } from './io-errors.ts';
 import { powerLost } from './power-loss.ts';
 import { fileFails, sinkFails, sinkKilled, sinkStopped, sinkStoppedAndEngineKilled } from './sink-outages.ts';
 import { terminated } from './terminated.ts';
+import { visitorsComeAndGo } from './visitors.ts';
 
 /** Every fault, in the order of the table. */
 export const faults: readonly Fault[] = [
@@ -16,14 +19,18 @@ export const faults: readonly Fault[] = [
   killedAtFsync,
   powerLost,
   windowKilled,
+  crashLoop,
+  killedAgain,
   terminated,
   syncFails,
   writeFails,
   diskRefuses,
   diskFull,
+  descriptorsGone,
   logDamaged,
   sinkStopped,
   sinkStoppedAndEngineKilled,
+  visitorsComeAndGo,
   sinkKilled,
   sinkFails,
   fileFails,

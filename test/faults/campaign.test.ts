@@ -6,7 +6,7 @@ import { underLoad } from '../../faults/load.ts';
 import { removeRemains } from '../../faults/remains.ts';
 import { testWith } from '../support/tools.ts';
 
-const test = testWith('strace', 'faketime', 'the right to mount a disk (root)');
+const test = testWith('strace', 'faketime', 'prlimit', 'the right to mount a disk (root)');
 afterAll(removeRemains);
 
 /** Drawn anew each time; a failure shows it. */

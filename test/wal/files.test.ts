@@ -15,6 +15,7 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import { requireAbility } from '../support/tools.ts';
 import { batchOf, logFolder, openLog } from './support.ts';
 
 const FIRST = '00000000000000000001.log';
@@ -98,6 +99,7 @@ test.each(['/proc/nope', '/proc/nope/deeper', '/sys/nope'])(
 );
 
 test('a disk that is read-only is called that, for a new log and for one that is there', async () => {
+  requireAbility('the right to mount a disk (root)');
   const disk = mkdtempSync(join(tmpdir(), 'millrace-disk-'));
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'tmpfs', disk]);
   onTestFinished(() => {

@@ -1,0 +1,89 @@
+import { once } from 'node:events';
+import { WebSocket } from 'ws';
+import type { Arena } from '../arena.ts';
+import { underLoad } from '../load.ts';
+import { sleep, until } from '../wait.ts';
+
+/** Connections that the input takes; the senders need six, and one listens. */
+const CONNECTIONS = 20;
+/** Visitors at a time. */
+const VISITORS = 10;
+/** Milliseconds. */
+const PATIENCE = 15_000;
+
+async function visit(arena: Arena): Promise<WebSocket> {
+  const socket = new WebSocket(arena.url, { perMessageDeflate: false, handshakeTimeout: PATIENCE });
+  socket.on('error', () => {});
+  await Promise.race([
+    once(socket, 'open'),
+    once(socket, 'close').then(() => {
+      throw new Error('a client cannot connect while the output stands still');
+    }),
+  ]);
+  return socket;
+}
+
+/** Resolves when senders are held: nothing has been acknowledged for a second. */
+async function held(arena: Arena): Promise<void> {
+  let last = -1;
+  let since = performance.now();
+  await until(
+    'the senders to be held',
+    () => {
+      if (arena.acknowledged !== last) since = performance.now();
+      last = arena.acknowledged;
+      return performance.now() - since > 1000;
+    },
+    60_000,
+  );
+}
+
+export const visitorsComeAndGo = underLoad({
+  name: 'sink stopped, clients come and go',
+  what: 'SIGSTOP of a sink that confirms for as long as `--seconds` says; meanwhile ten clients at a time connect and leave, half of them without a word, and one that only listens pings. The input takes 20 connections: each client must get in, each that has left must be seen to have left, and each ping must be answered',
+  uses: 'seconds',
+  options: {
+    output: 'confirmed',
+    input: `limits: { connections: ${CONNECTIONS} }`,
+    stream: 'in_flight: { messages: 500 }',
+    durability: 'max_bytes: 1MiB',
+  },
+  harm: async (arena) => {
+    const listener = await visit(arena);
+    let pongs = 0;
+    listener.on('pong', () => pongs++);
+    await arena.flows();
+    arena.sink.stop();
+    await held(arena);
+    const stays = arena.senders.length + 1;
+    const end = performance.now() + arena.effort.seconds * 1000;
+    let visits = 0;
+    let pings = 0;
+    do {
+      const visitors = await Promise.all(Array.from({ length: VISITORS }, () => visit(arena)));
+      for (const [index, visitor] of visitors.entries()) {
+        if (index % 2 === 0) visitor.terminate();
+        else visitor.close();
+      }
+      visits += VISITORS;
+      listener.ping();
+      pings++;
+      await until('clients that have left to be gone', async () => (await open(arena)) <= stays, PATIENCE);
+      await sleep(arena.random.between(0, 200));
+    } while (performance.now() < end);
+    await until(`an answer to each of ${pings} pings`, () => pongs >= pings, PATIENCE);
+    if (listener.readyState !== WebSocket.OPEN) arena.problems.push('a client that only listens was cut');
+    arena.sink.resume();
+    await arena.flows();
+    listener.terminate();
+    arena.progress(`${visits} clients came and went`);
+    return visits;
+  },
+});
+
+/** How many connections the engine says are open. */
+async function open({ engine }: Arena): Promise<number> {
+  return Number(
+    /^millrace_connections_open\{[^}]*stage="input"[^}]*\} (\d+)/m.exec(await engine.metrics())?.[1] ?? 0,
+  );
+}
