@@ -1,35 +1,51 @@
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Descriptors } from './descriptors.ts';
 
 interface Waiting {
   readonly socket: Socket;
   readonly since: number;
   readonly closed: () => void;
+  /** Was found to be too late, and is closed when it still is at the next look: Node has its answer first. */
+  overdue: boolean;
+  /** Has made a request, on a listener where that changes nothing. */
+  served: boolean;
 }
 
 /** Whatever else is configured, so many may be at their handshake at once. */
 const FLOOR = 128;
 
+/** So many that had to make room are kept for a while, so that their request gets an answer. */
+const LEAVING = 1024;
+
+/** How long they have for their request, in milliseconds. */
+const LEAVING_PATIENCE = 1_000;
+
 /**
  * The connections of a server that have not got as far as a request. Anybody can open some and say nothing, so there
- * are only so many of them, and each only for so long: beyond the limit the oldest goes, because a client that means it
- * is done in no time.
+ * are only so many of them, and each only for so long: beyond the limit the oldest has to leave, because a client that
+ * means it is done in no time. Where thousands come at once and mean it, the request of one that has to leave is still
+ * answered, if it comes soon.
  */
 export class Handshakes {
   /** By address and port of the peer, because a request knows the socket inside TLS, and a server the one outside. */
   readonly #waiting = new Map<string, Waiting>();
+  readonly #leaving = new Map<string, Waiting>();
+  readonly #descriptors: Descriptors;
   readonly #dropped: (remoteAddress: string | undefined) => void;
   #limit = Infinity;
+  #brief = false;
   #patience: number;
   readonly #timer: NodeJS.Timeout;
 
-  /** `patience` and `checking` in milliseconds; `dropped` is told of those that made room for others. */
+  /** `patience` and `checking` in milliseconds; `dropped` is told of those that made room for others without an answer. */
   constructor(
     server: Server,
-    options: { patience: number; checking: number },
+    options: { patience: number; checking: number; descriptors: Descriptors },
     dropped: (remoteAddress: string | undefined) => void,
   ) {
     this.#dropped = dropped;
+    this.#descriptors = options.descriptors;
     this.#patience = options.patience;
     server.on('connection', (socket: Socket) => this.#opened(socket));
     // Node's own timeouts begin when TLS is done. They come first where there is none, and answer with 408.
@@ -40,17 +56,25 @@ export class Handshakes {
     this.#limit = Math.max(FLOOR, connections);
   }
 
+  /** The listener serves short requests alone: its connections have descriptors of their own, and count until they close. */
+  set brief(brief: boolean) {
+    this.#brief = brief;
+  }
+
   set patience(milliseconds: number) {
     this.#patience = milliseconds;
   }
 
-  /** The connection of `socket` has a request. */
-  done(socket: Socket): void {
+  /** The connection of `socket` has a request. @returns false when it has had to leave, and is to be told so */
+  done(socket: Socket): boolean {
     const key = keyOf(socket);
     const waiting = this.#waiting.get(key);
-    if (waiting === undefined) return;
-    this.#waiting.delete(key);
-    waiting.socket.off('close', waiting.closed);
+    if (waiting !== undefined && this.#brief) waiting.served = true;
+    else if (waiting !== undefined) this.#forget(this.#waiting, key, waiting);
+    const leaving = this.#leaving.get(key);
+    if (leaving === undefined) return true;
+    this.#forget(this.#leaving, key, leaving);
+    return false;
   }
 
   stop(): void {
@@ -59,22 +83,51 @@ export class Handshakes {
 
   #opened(socket: Socket): void {
     const key = keyOf(socket);
-    const closed = (): void => void this.#waiting.delete(key);
-    this.#waiting.set(key, { socket, since: performance.now(), closed });
+    const closed = (): void => {
+      this.#waiting.delete(key);
+      this.#leaving.delete(key);
+    };
+    const since = performance.now();
+    this.#waiting.set(key, { socket, since, closed, overdue: false, served: false });
     socket.once('close', closed);
-    if (this.#waiting.size <= this.#limit) return;
-    const { socket: oldest } = this.#waiting.values().next().value!;
-    const { remoteAddress } = oldest;
-    this.done(oldest);
-    oldest.destroy();
+    if (this.#brief) {
+      if (this.#waiting.size > this.#descriptors.forHealth) this.#drop(this.#waiting);
+      return;
+    }
+    this.#descriptors.add(socket);
+    if (this.#waiting.size <= this.#limit && !this.#descriptors.full) return;
+    const [oldest, entry] = this.#waiting.entries().next().value!;
+    this.#waiting.delete(oldest);
+    this.#leaving.set(oldest, { ...entry, since, overdue: false });
+    if (this.#leaving.size > LEAVING || this.#descriptors.overfull) this.#drop(this.#leaving);
+  }
+
+  /** Cuts the oldest of them. */
+  #drop(from: Map<string, Waiting>): void {
+    const [key, waiting] = from.entries().next().value!;
+    const { remoteAddress } = waiting.socket;
+    this.#forget(from, key, waiting);
+    waiting.socket.destroy();
     this.#dropped(remoteAddress);
   }
 
+  #forget(from: Map<string, Waiting>, key: string, { socket, closed }: Waiting): void {
+    from.delete(key);
+    socket.off('close', closed);
+  }
+
   #expire(): void {
-    const before = performance.now() - this.#patience;
-    for (const { socket, since } of this.#waiting.values()) {
-      if (since > before) return;
-      socket.destroy();
+    this.#descriptors.count();
+    const now = performance.now();
+    for (const waiting of this.#waiting.values()) {
+      if (waiting.since > now - this.#patience) break;
+      if (waiting.served) continue;
+      if (waiting.overdue) waiting.socket.destroy();
+      else waiting.overdue = true;
+    }
+    for (const { since } of this.#leaving.values()) {
+      if (since > now - LEAVING_PATIENCE) break;
+      this.#drop(this.#leaving);
     }
   }
 }

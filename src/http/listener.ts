@@ -14,6 +14,7 @@ import { createSecureContext, type Server as TlsServer } from 'node:tls';
 import type { HandshakeLimits, ListenerTls, Refusal, UpgradeHandler } from '../component/listeners.ts';
 import { pathOf, refuseUpgrade } from '../component/requests.ts';
 import { MillraceError, errorMessage } from '../errors.ts';
+import type { Descriptors } from './descriptors.ts';
 import { Handshakes } from './handshakes.ts';
 import { Routes } from './routes.ts';
 import { upgradeFault } from './upgrade-fault.ts';
@@ -45,6 +46,9 @@ export interface ListenerOptions {
   readonly port: number;
   readonly tls: ListenerTls | undefined;
   readonly timeouts: ListenerTimeouts;
+  readonly descriptors: Descriptors;
+  /** Told when connections are refused because the process may open no more files. */
+  readonly onFull: (limits: { limit: number; allowed: number }) => void;
   /** Told of errors that no request is to blame for: a handler that threw, connections that cannot be accepted. */
   readonly onError: (error: unknown) => void;
   /** Told of requests that no component gets to see, and that no route is told of. */
@@ -74,6 +78,8 @@ export class Listener {
   readonly #handshakes: Handshakes;
   #tls: ListenerTls | undefined;
   #handshake: HandshakeLimits | undefined;
+  /** Where no descriptor is left, the system closes connections that Node never sees. */
+  readonly #looking: NodeJS.Timeout;
   #requests = 0;
   #closed = false;
 
@@ -82,9 +88,14 @@ export class Listener {
     this.#options = options;
     this.#tls = options.tls;
     this.#server = createHttpServer(options);
-    this.#handshakes = new Handshakes(this.#server, handshakeTimes(options.timeouts), (remote) =>
-      this.#refused(503, 'it sent no request, and made room for others', remote),
+    const { descriptors } = options;
+    const times = { ...handshakeTimes(options.timeouts), descriptors };
+    this.#handshakes = new Handshakes(this.#server, times, (remote) =>
+      this.#refused(503, this.#crowded ?? 'it sent no request, and made room for others', remote),
     );
+    this.#looking = setInterval(() => {
+      if (descriptors.exhausted) this.#tellFull();
+    }, options.timeouts.checking).unref();
     this.#server.on('request', (request, response) => this.#request(request, response));
     this.#server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head));
     this.#server.on('tlsClientError', (error: Error, socket: Socket) =>
@@ -150,6 +161,7 @@ export class Listener {
   close(): void {
     this.#closed = true;
     this.#handshakes.stop();
+    clearInterval(this.#looking);
     this.#server.close();
     this.#closeConnections();
     // Node stops looking for slow requests once a server is closed, so one of them could stay for ever.
@@ -164,11 +176,26 @@ export class Listener {
   /** So many may be at their handshake as may be connected, where that is limited. */
   #limitHandshakes(): void {
     const limits = this.routes.all.map((route) => ('upgrade' in route ? route.connections : 0));
+    this.#handshakes.brief = !this.routes.all.some((route) => 'upgrade' in route);
     this.#handshakes.limit = limits.reduce((sum, each) => sum + each, 0) || Infinity;
   }
 
+  /** Why connections are refused, where it is for the files that the process may open. */
+  get #crowded(): string | undefined {
+    const { descriptors } = this.#options;
+    if (!descriptors.full) return undefined;
+    this.#tellFull();
+    const { limit, allowed } = descriptors;
+    return `the process may open ${limit} files, which leaves ${allowed} for connections`;
+  }
+
+  #tellFull(): void {
+    const { limit, allowed } = this.#options.descriptors;
+    this.#options.onFull({ limit, allowed });
+  }
+
   #request(request: IncomingMessage, response: ServerResponse): void {
-    this.#handshakes.done(request.socket);
+    const mayStay = this.#handshakes.done(request.socket);
     this.#requests++;
     response.once('close', () => {
       this.#requests--;
@@ -185,6 +212,10 @@ export class Listener {
       this.#refused(status, reason, request.socket.remoteAddress, request, route);
       answer(response, status, text, connection);
     };
+    if (!mayStay) {
+      response.setHeader('Retry-After', RETRY_AFTER);
+      return turnAway(503, TOO_MANY, this.#crowded ?? TOO_MANY);
+    }
     const found = this.routes.find(path);
     if (found === undefined) return turnAway(404, notFound(path), nothingAt(path));
     if (found === 'malformed') return turnAway(400, MALFORMED_PATH, MALFORMED_PATH);
@@ -206,7 +237,7 @@ export class Listener {
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Uint8Array): void {
-    this.#handshakes.done(request.socket);
+    const mayStay = this.#handshakes.done(request.socket);
     // Node has taken its own listener off, and an error that nobody listens to ends the process. It stays: the
     // handler may need time (authentication) before the socket has a listener again.
     socket.on('error', ignore);
@@ -224,6 +255,8 @@ export class Listener {
       this.#refused(400, reason, request.socket.remoteAddress, request, known);
       return void socket.destroy();
     }
+    if (!mayStay)
+      return turnAway(503, TOO_MANY, this.#crowded ?? TOO_MANY, { 'Retry-After': String(RETRY_AFTER) });
     const fault = upgradeFault(request);
     if (fault !== undefined) return turnAway(400, fault);
     if (!wantsWebSocket(request)) {
@@ -250,6 +283,7 @@ export class Listener {
     const beforeTls = error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT';
     if (error.code === 'ECONNRESET' || beforeTls || answered || !socket.writable)
       return void socket.destroy();
+    this.#handshakes.done(socket);
     const [status, text] = reasons[error.code ?? ''] ?? [400, 'The request is not HTTP as it should be.'];
     this.#refused(status, text, socket.remoteAddress);
     refuseUpgrade(socket, status, text, this.#options.timeouts.grace);
@@ -279,6 +313,11 @@ function isAnswering(socket: Answering): boolean {
   return (socket._httpMessage ?? null) !== null;
 }
 
+/** When clients that found no room should try again, in seconds. */
+const RETRY_AFTER = 10;
+
+const TOO_MANY = 'Too many connections.';
+
 const MALFORMED_PATH = 'The path is not percent-encoded UTF-8.';
 
 /** What is answered to a request that Node gives up, by its error's code. */
@@ -288,9 +327,9 @@ const reasons: Readonly<Record<string, readonly [number, string]>> = {
   ERR_HTTP_REQUEST_TIMEOUT: [408, 'The request did not come in time.'],
 };
 
-/** After Node itself has had the time to answer. */
+/** After Node itself has had the time to answer: it is the second look that counts. */
 function handshakeTimes({ headers, checking }: ListenerTimeouts): { patience: number; checking: number } {
-  return { patience: headers + 2 * checking, checking };
+  return { patience: headers + checking, checking };
 }
 
 function createHttpServer({ tls, timeouts }: ListenerOptions): Server {

@@ -9,6 +9,7 @@ import type {
 } from '../component/listeners.ts';
 import { formatAddress } from '../component/address.ts';
 import { MillraceError, errorMessage } from '../errors.ts';
+import { Descriptors } from './descriptors.ts';
 import {
   Listener,
   isSameTls,
@@ -49,6 +50,8 @@ export class SharedListeners implements Listeners {
   readonly #onError: (error: unknown) => void;
   readonly #onRefused: (refusal: UnservedRequest) => void;
   readonly #onTlsFailed: (error: Error, remoteAddress: string | undefined) => void;
+  readonly #onFull: (limits: { limit: number; allowed: number }) => void;
+  readonly #descriptors = new Descriptors();
   readonly #reserved = new Map<string, Routes<true>>();
   readonly #listeners = new Map<string, { listener: Listener; listening: Promise<number> }>();
 
@@ -59,12 +62,20 @@ export class SharedListeners implements Listeners {
       onError?: (error: unknown) => void;
       onRefused?: (refusal: UnservedRequest) => void;
       onTlsFailed?: (error: Error, remoteAddress: string | undefined) => void;
+      onFull?: (limits: { limit: number; allowed: number }) => void;
     } = {},
   ) {
     this.#onRefused = options.onRefused ?? (() => {});
+    this.#onFull = options.onFull ?? (() => {});
     this.#onTlsFailed = options.onTlsFailed ?? (() => {});
     this.#timeouts = { ...defaultTimeouts, ...options.timeouts };
     this.#onError = options.onError ?? ((error) => process.emitWarning(errorMessage(error)));
+  }
+
+  /** How many connections all listeners together may hold; Infinity where the limit of open files is not known. */
+  get allowed(): number {
+    this.#descriptors.count();
+    return this.#descriptors.allowed;
   }
 
   reserve({ host, port, path }: { host: string; port: number; path: string }): void {
@@ -143,6 +154,8 @@ export class SharedListeners implements Listeners {
       host,
       port,
       tls,
+      descriptors: this.#descriptors,
+      onFull: this.#onFull,
       timeouts: { ...this.#timeouts, headers, request: Math.max(this.#timeouts.request, headers) },
       onError: this.#onError,
       onRefused: this.#onRefused,

@@ -1,5 +1,5 @@
 import { formatAddress, parseAddress } from '../component/address.ts';
-import type { Endpoint, Listeners } from '../component/listeners.ts';
+import type { Endpoint } from '../component/listeners.ts';
 import type { Environment } from '../component/contracts.ts';
 import type { Registry } from '../component/registry.ts';
 import { MillraceError, errorMessage } from '../errors.ts';
@@ -49,7 +49,7 @@ export class Engine {
   readonly #plan: EnginePlan;
   readonly #logger: Logger;
   readonly #lines = new RepeatedLines();
-  readonly #listeners: Listeners;
+  readonly #listeners: SharedListeners;
   readonly #streams: readonly Stream[];
   /** How each stream ends, once it runs. */
   readonly #ends = new Map<Stream, Promise<'ended' | 'failed'>>();
@@ -66,6 +66,7 @@ export class Engine {
     this.#listeners = new SharedListeners({
       onError: (error) => events.listenerFailed(error),
       onRefused: (refusal) => events.requestRefused(refusal),
+      onFull: (limits) => events.outOfFiles(limits),
       onTlsFailed: (error, remoteAddress) => events.tlsFailed(error, remoteAddress),
     });
     const { registry, logger, env = process.env } = options;
@@ -192,6 +193,8 @@ export class Engine {
   }
 
   health(): StreamHealth[] {
+    const { allowed } = this.#listeners;
+    this.metrics.connectionsAllowed.set(Number.isFinite(allowed) ? allowed : 0);
     return this.#streams.map((stream) => stream.health());
   }
 

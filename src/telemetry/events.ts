@@ -212,6 +212,11 @@ export function createListenerEvents(metrics: Metrics, logger: Logger, lines: Re
       const message = `refused a request with ${status}: ${reason}; served here: ${served.join(', ')}`;
       line('info', `refused ${status}`, { status, reason, path, remote_address }, message);
     },
+    /** Connections are refused, or closed by the system, because of the limit of open files. */
+    outOfFiles({ limit, allowed }: { limit: number; allowed: number }): void {
+      const message = `the process may open ${limit} files (ulimit -n), which leaves ${allowed} for connections; more get 503. Raise the hard limit, or lower \`limits.connections\``;
+      line('warn', 'out of files', { limit, allowed }, message);
+    },
     /** A connection that ended before there was TLS on it. */
     tlsFailed(error: Error & { code?: string }, remote_address: string | undefined): void {
       metrics.connectionsRefused.labels({ stream: '', stage: 'listener', status: 'tls' }).inc();

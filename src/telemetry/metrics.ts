@@ -58,6 +58,11 @@ export function createMetrics() {
       'stream',
       'stage',
     ]),
+    connectionsAllowed: gauge(
+      'millrace_connections_allowed',
+      'Connections that all listeners of the process together may hold, as its limit of open files has it; 0 where that is not known.',
+      [],
+    ),
     connectionsOpened: counter('millrace_connections_opened_total', 'Connections opened.', [
       'stream',
       'stage',

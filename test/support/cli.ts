@@ -11,6 +11,8 @@ export interface CliOptions {
   readonly nodeOptions?: readonly string[];
   /** What the process reads from stdin; nothing, unless given. */
   readonly stdin?: string | Uint8Array;
+  /** Its hard limit of open files. */
+  readonly openFiles?: number;
   /** Leaves stdin to the test. */
   readonly openStdin?: boolean;
 }
@@ -25,7 +27,11 @@ export interface CliResult {
 /** Starts `millrace` as a process, as a user would. */
 export function startCli(args: readonly string[], options: CliOptions = {}) {
   const { env = {}, cwd, entry = defaultEntry, nodeOptions = [], stdin = '', openStdin = false } = options;
-  const child = spawn(process.execPath, [...nodeOptions, entry, ...args], {
+  const { openFiles } = options;
+  const command = [process.execPath, ...nodeOptions, entry, ...args];
+  const limited = ['sh', '-c', `ulimit -n ${openFiles} && exec "$0" "$@"`, ...command];
+  const [program, ...rest] = openFiles === undefined ? command : limited;
+  const child = spawn(program!, rest, {
     ...(cwd === undefined ? {} : { cwd }),
     env: { PATH: process.env['PATH'], ...env },
   });

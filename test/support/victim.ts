@@ -2,7 +2,7 @@ import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { afterAll, expect } from 'vitest';
 import { WebSocket } from 'ws';
-import { startCli } from './cli.ts';
+import { startCli, type CliOptions } from './cli.ts';
 import type { LogLine } from './engine.ts';
 import { connectClient, send } from './peers.ts';
 import { tempDir } from './temp-dir.ts';
@@ -27,9 +27,9 @@ export function victims() {
     for (const { child } of started) child.kill('SIGKILL');
   });
   return {
-    start: async (streams: string): Promise<Victim> => {
+    start: async (streams: string, options: CliOptions = {}): Promise<Victim> => {
       const text = `logging: { level: debug, format: json }\nhealth_check: { address: "127.0.0.1:0" }\nstreams:\n${streams}`;
-      const victim = new Victim(dir.file(`victim-${started.length}.yaml`, text));
+      const victim = new Victim(dir.file(`victim-${started.length}.yaml`, text), options);
       started.push(victim);
       await victim.logged(/^health on /);
       await victim.url();
@@ -46,8 +46,8 @@ export class Victim {
   readonly log: LogLine[] = [];
   #other = '';
 
-  constructor(file: string) {
-    const { child } = startCli(['run', file]);
+  constructor(file: string, options: CliOptions = {}) {
+    const { child } = startCli(['run', file], options);
     this.child = child;
     createInterface({ input: child.stdout }).on('line', (line) => this.lines.push(line));
     createInterface({ input: child.stderr }).on('line', (line) => {

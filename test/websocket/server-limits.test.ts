@@ -42,6 +42,23 @@ describe('connections', () => {
     await connectClient(await run.url());
   });
 
+  test('everybody in a storm of handshakes gets an answer, and who finds no room is told when to try again', async () => {
+    const run = await startEngine(server('connections: 10'));
+    const port = await run.port();
+    const answers = await Promise.all(
+      Array.from({ length: 600 }, async () => {
+        const client = await rawClient(port);
+        afterTest(() => client.socket.destroy());
+        client.socket.write(upgradeRequest('/'));
+        return await client.until(/\r\n\r\n/);
+      }),
+    );
+    const refused = answers.filter((answer) => !answer.startsWith('HTTP/1.1 101 '));
+    expect(refused).toHaveLength(590);
+    for (const answer of refused) expect(answer).toMatch(/^HTTP\/1\.1 503 (?:.*\r\n)*Retry-After: \d+\r\n/);
+    await run.metricIs(590, 'millrace_connections_refused_total', 'stage="input"', 'status="503"');
+  });
+
   test('connections that say nothing are only so many, and keep no client out', async () => {
     const run = await startEngine(server('connections: 200'));
     const port = await run.port();
@@ -73,7 +90,7 @@ describe('connections_per_address', () => {
     const url = await run.url();
     const [first] = [await connectClient(url), await connectClient(url)];
     expect(await exchange(await run.port(), upgradeRequest('/'))).toMatch(
-      /^HTTP\/1\.1 429 Too Many Requests\r\n.*too many connections from this address\n$/s,
+      /^HTTP\/1\.1 429 Too Many Requests\r\n.*\r\nRetry-After: \d+\r\n.*too many connections from this address\n$/s,
     );
     await connectClient(url, { localAddress: '127.0.0.2' });
     expect(await refused(run, 429)).toBe(1);

@@ -202,7 +202,8 @@ export class Acceptor {
     if ('status' in decision) return decision;
     const { address } = decision;
     if (!slot.assign(address)) {
-      return { address, status: 429, reason: 'too many connections from this address' };
+      const headers = { 'Retry-After': String(RETRY_AFTER) };
+      return { address, status: 429, reason: 'too many connections from this address', headers };
     }
     if (this.#config.protocol_required !== true || this.#admission.selectProtocol(request) !== false)
       return undefined;
