@@ -48,6 +48,12 @@ export const errorCodes = {
     'A message has a field of a type, or a name, that the query cannot take beside what other messages have. It went to `error_output`.',
   MILLRACE_SQL_TEXT_TOO_DEEP:
     'A message is or holds text whose brackets are nested deeper than 512 levels, and the query reads JSON from text. It went to `error_output`.',
+  MILLRACE_SQL_UNRESOLVED:
+    'The SQL query fails on a batch, and the messages that are to blame could not be told from the others in the time that the search for them may take. They went to `error_output` together. The message ends with what the query failed with.',
+  MILLRACE_SQL_TIMEOUT:
+    'The SQL query ran longer than its `timeout`. Messages without which it does not went to `error_output` alone, where there are such; else the batch did.',
+  MILLRACE_SQL_TOO_LARGE:
+    'The SQL query needs more memory than `memory_limit`, or its result is larger than `max_result_bytes`. Messages that are too much alone went to `error_output`, where there are such; else the batch did.',
   MILLRACE_SEND_FAILED:
     '`millrace send` could not have every message acknowledged. The line after it says how far it came.',
   MILLRACE_REPLAY_INVALID:
@@ -77,6 +83,9 @@ export const toldOf: { readonly [C in ErrorCode]?: string } = {
   MILLRACE_SESSION_CLOSED: 'the session that the message is for is not open any more',
   MILLRACE_SQL_FIELD_CONFLICT: 'a field of the message has a name or a value that does not fit here',
   MILLRACE_SQL_TEXT_TOO_DEEP: 'text in the message is nested deeper than 512 levels',
+  MILLRACE_SQL_UNRESOLVED: 'the message could not be processed together with others of its batch',
+  MILLRACE_SQL_TIMEOUT: 'the message took too long to process',
+  MILLRACE_SQL_TOO_LARGE: 'what comes of the message is too large',
   MILLRACE_OUTPUT_REFUSED: 'the output cannot take the message',
 };
 

@@ -3,6 +3,7 @@ import { runProgram } from './cli/program.ts';
 import type { Registry } from './component/registry.ts';
 import { ConfigError } from './config/problem.ts';
 import { MillraceError } from './errors.ts';
+import { sizeThreadPool } from './sql/threads.ts';
 
 /** How long what a command left open may keep the process, once the command is done. Milliseconds. */
 const LINGER = 5_000;
@@ -31,6 +32,7 @@ export async function main(argv: readonly string[], options: { registry?: Regist
 
 /** `main` as a process of its own: what `bin/millrace.js` calls. */
 export async function runProcess(options: { registry?: Registry } = {}): Promise<void> {
+  sizeThreadPool();
   hideExperimentalWarnings();
   const code = await main(process.argv.slice(2), options);
   process.exitCode = code;

@@ -3,7 +3,7 @@ import type { ComponentEvents } from '../telemetry/events.ts';
 import type { Batch, Keys } from '../message/batch.ts';
 import type { MillraceError, Rejection } from '../errors.ts';
 import type { Backoff } from './backoff.ts';
-import type { Budget } from './budget.ts';
+import type { Budget, BudgetLimits } from './budget.ts';
 import type { Listeners } from './listeners.ts';
 import type { SessionDirectory } from './sessions.ts';
 
@@ -191,7 +191,10 @@ export interface OutputContext extends EndpointContext {
   lost(error: Error): void;
 }
 /** What a processor gets. */
-export type ProcessorContext = ComponentContext;
+export interface ProcessorContext extends ComponentContext {
+  /** What the stream may hold in flight: what a processor holds should follow from it. */
+  readonly inFlight: BudgetLimits;
+}
 
 /** What a buffer gets. */
 export interface BufferContext extends ComponentContext {

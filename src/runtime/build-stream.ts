@@ -145,7 +145,7 @@ export function buildStream(plan: StreamPlan, surroundings: Surroundings): Strea
   const processors = (): { type: string; processor: Processor }[] =>
     plan.pipeline.processors.map((config) => ({
       type: config.type,
-      processor: create('processor', config, context('processor')),
+      processor: create('processor', config, { ...context('processor'), inFlight: plan.in_flight }),
     }));
   const trials = {
     pipeline: hash(

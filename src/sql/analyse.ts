@@ -2,10 +2,13 @@ import type { DuckDBConnection } from '@duckdb/node-api';
 import { MillraceError } from '../errors.ts';
 import { refuseOutside } from './allowed.ts';
 import { literal } from './database.ts';
+import { isRowwise } from './rowwise.ts';
 import { readSyntax, type Node, type QueryColumns } from './syntax.ts';
 
 /** A query that is one SELECT, and what it says of its columns. */
 export interface QueryAnalysis extends QueryColumns {
+  /** Each row is made of one message, whichever others there are. */
+  readonly rowwise: boolean;
   /** The query, without a semicolon at its end. */
   readonly query: string;
   /** True when it may read JSON from text: a function or a type of that name, or an arrow. */
@@ -55,7 +58,15 @@ export async function analyseQuery(
     if ((await serialize(without)) === serialized) unended = without;
   }
   const parsesText = PARSES_TEXT.test(serialized);
-  return { ...readSyntax(tree.statements[0]!.node, tableName), query: unended, parsesText };
+  const { node } = tree.statements[0]!;
+  const rowwise = isRowwise(node, tableName, await aggregatesOf(connection));
+  return { ...readSyntax(node, tableName), query: unended, parsesText, rowwise };
+}
+
+async function aggregatesOf(connection: DuckDBConnection): Promise<ReadonlySet<string>> {
+  const sql = `SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type = 'aggregate'`;
+  const reader = await connection.runAndReadAll(sql);
+  return new Set(reader.getRows().map(([name]) => String(name)));
 }
 
 function notOneSelect(): MillraceError {

@@ -11,8 +11,11 @@ export class Database {
     this.#instance = instance;
   }
 
-  /** Without `allowExternalAccess`, SQL cannot read or write files, attach databases or install extensions. */
-  static async open(options: { allowExternalAccess: boolean }): Promise<Database> {
+  /**
+   * Without `allowExternalAccess`, SQL cannot read or write files, attach databases or install extensions, and what does
+   * not fit into `memoryLimit` (bytes) fails instead of going to disk.
+   */
+  static async open(options: { allowExternalAccess: boolean; memoryLimit: number }): Promise<Database> {
     const { DuckDBInstance } = await import('@duckdb/node-api');
     const external = String(options.allowExternalAccess);
     const instance = await DuckDBInstance.create(':memory:', {
@@ -21,6 +24,8 @@ export class Database {
       autoinstall_known_extensions: external,
       autoload_known_extensions: external,
       lock_configuration: 'true',
+      memory_limit: `${Math.ceil(options.memoryLimit / 1024)}KiB`,
+      ...(!options.allowExternalAccess && { max_temp_directory_size: '0B' }),
     });
     return new Database(instance);
   }

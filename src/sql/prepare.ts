@@ -77,6 +77,15 @@ export async function prepare(
 export function failed(error: unknown, linesBefore = 0): MillraceError {
   if (error instanceof MillraceError) return error;
   const message = explain(error, linesBefore);
+  if (message.startsWith('Out of Memory Error')) {
+    return new MillraceError(
+      'MILLRACE_SQL_TOO_LARGE',
+      'the query needs more memory than `memory_limit` allows',
+      {
+        cause: error,
+      },
+    );
+  }
   // What `flowSql` says of a field itself.
   const [, said, field] = /^Invalid Input Error: (field (.+?): .*)/s.exec(message) ?? [];
   if (said !== undefined && field !== undefined) {

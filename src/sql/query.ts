@@ -3,14 +3,22 @@ import { MillraceError, errorMessage, type Rejection } from '../errors.ts';
 import { Batch, type Format } from '../message/batch.ts';
 import { Admission, type Admitted } from './admission.ts';
 import { analyseQuery, type QueryAnalysis } from './analyse.ts';
-import { findCulprits } from './culprits.ts';
+import { findCulprits, isOfSize } from './culprits.ts';
 import { Database } from './database.ts';
+import { sqlGate } from './gate.ts';
 import { readDeclared } from './declared.ts';
 import { encodeBatch } from './encode.ts';
 import { FlowSchema, META, type Widened } from './flow-schema.ts';
 import type { MetadataMode } from './flow-sql.ts';
 import { failed, prepare, type Plan, type Prepared } from './prepare.ts';
 import { readResult } from './rows.ts';
+
+/** A query that runs longer is slow, unless it may not run much longer than that. Milliseconds. */
+const SLOW = 5_000;
+
+/** A search for messages that take too long gives each part of the batch this share of the timeout, and takes so many times that. */
+const SHARE_OF_PART = 1 / 10;
+const PARTS = 20;
 
 const EMPTY = new Batch([Buffer.from('{}')], { format: 'json' });
 
@@ -19,24 +27,48 @@ interface Worker {
   readonly prepared: Map<Format, Prepared>;
 }
 
+/** A batch on its way through the query: since when it waits, or runs, in milliseconds of `performance.now()`. */
+interface Stay {
+  since: number;
+  inside: boolean;
+}
+
+/** What a batch is run with. */
+interface Task {
+  readonly worker: Worker;
+  readonly prepared: Prepared;
+  readonly signal: AbortSignal;
+  readonly respelled: Admitted['respelled'];
+}
+
 export interface QueryOptions {
   readonly query: string;
   readonly tableName: string;
   /** Types of columns, as the user wrote them. */
   readonly schema: Readonly<Record<string, string>>;
   readonly allowExternalAccess: boolean;
+  /** How long it may run on a batch, in milliseconds. */
+  readonly timeout: number;
+  /** What its database may hold in memory, and the rows for one batch, in bytes. */
+  readonly memoryLimit: number;
+  readonly maxResultBytes: number;
+  /** Told when it begins with a batch, and when it is done with it. */
+  readonly started?: (() => void) | undefined;
+  readonly ended?: ((seconds: number) => void) | undefined;
   /** Called once for each change of a column's type. */
   readonly widened: (column: Widened) => void;
 }
 
 /** One SQL query over batches: JSON bytes in, JSON bytes out. */
 export class Query {
+  readonly #options: QueryOptions;
   readonly #database: Database;
   readonly #plan: Plan;
   readonly #admission: Admission;
   readonly #idle: Worker[] = [];
   readonly #busy = new Set<Worker>();
   readonly #closing = new AbortController();
+  readonly #stays = new Set<Stay>();
   #borrowed = 0;
   #allReturned = (): void => {};
 
@@ -46,6 +78,7 @@ export class Query {
     analysis: QueryAnalysis,
     schema: FlowSchema,
   ) {
+    this.#options = options;
     this.#database = database;
     this.#plan = { analysis, tableName: options.tableName, metadata: metadataFor(analysis) };
     this.#admission = new Admission(schema, (grown) => this.#objection(grown), options.widened);
@@ -72,48 +105,58 @@ export class Query {
   }
 
   /**
-   * Gives the rows as messages, or undefined if there are none. Messages that cannot take part are rejected.
-   * @throws what the database says where the query fails though each message alone would do
+   * Gives the rows as messages, in as many batches as it took. Messages that cannot take part are rejected, and so are
+   * those without which the query does not fail.
+   * @throws what the database says where no messages can be named
    */
   async run(
     batch: Batch,
     reject: (rejection: Rejection) => void,
     signal: AbortSignal,
-  ): Promise<Batch | undefined> {
+  ): Promise<readonly Batch[]> {
     const { refused, schema, respelled } = await this.#admission.check(batch, reject);
     const taken = batch.without(refused);
-    if (taken.length === 0) return undefined;
-    return await this.#borrow(async (worker) => {
+    if (taken.length === 0) return [];
+    return await this.#borrow(signal, async (worker) => {
+      const { timeout } = this.#options;
+      const start = performance.now();
       const prepared = await this.#prepare(worker, schema, batch.format);
-      const interrupt = (): void => worker.connection.interrupt();
-      const throwIfStopped = (): void => {
-        signal.throwIfAborted();
-        this.#closing.signal.throwIfAborted();
-      };
-      const attempt = async (part: Batch): Promise<Batch | undefined> => {
-        throwIfStopped();
-        return await this.#execute(prepared, part, respelled);
-      };
-      signal.addEventListener('abort', interrupt, { once: true });
+      const task: Task = { worker, prepared, signal, respelled };
       try {
-        return await attempt(taken);
+        return await this.#rows(task, taken, timeout);
       } catch (error) {
-        throwIfStopped();
-        const culprits = await findCulprits(taken, attempt, error);
-        throwIfStopped();
+        if (!(error instanceof MillraceError) || error.fatal || signal.aborted) throw error;
+        const isLate = error.code === 'MILLRACE_SQL_TIMEOUT';
+        const limit = isLate ? timeout * SHARE_OF_PART : timeout;
+        const longest = isLate ? limit * PARTS : timeout;
+        const { result, culprits } = await findCulprits(
+          taken,
+          (places, part) => this.#rows(task, taken.select(places), part ? limit : timeout),
+          { error, took: performance.now() - start, longest, known: new Map() },
+        );
         const gone = new Set(refused);
         const places = Array.from(batch.payloads.keys()).filter((index) => !gone.has(index));
-        for (const [index, cause] of culprits) {
-          const reason = failed(cause);
+        for (const [index, reason] of culprits) {
           const { field } = reason;
           reject({ index: places[index]!, error: reason, ...(field !== undefined && { field }) });
         }
-        const rest = taken.without([...culprits.keys()]);
-        return rest.length === 0 ? undefined : await attempt(rest);
-      } finally {
-        signal.removeEventListener('abort', interrupt);
+        return result ?? [];
       }
     });
+  }
+
+  /** Why it holds messages back: it runs, or waits for its turn, for longer than it should; else undefined. */
+  notReady(): string | undefined {
+    const now = performance.now();
+    const slow = Math.min(SLOW, this.#options.timeout / 2);
+    for (const { since, inside } of this.#stays) {
+      if (now - since < slow) continue;
+      const seconds = `${Math.round((now - since) / 100) / 10} s`;
+      return inside
+        ? `the query has been running on a batch for ${seconds}`
+        : `a batch has been waiting for ${seconds} for one of the ${sqlGate().places} threads that SQL has`;
+    }
+    return undefined;
   }
 
   /** Interrupts what is running and frees everything; what `run` still has fails as fatal. */
@@ -125,11 +168,19 @@ export class Query {
     this.#database.close();
   }
 
-  async #borrow<T>(action: (worker: Worker) => Promise<T>): Promise<T> {
+  async #borrow<T>(signal: AbortSignal, action: (worker: Worker) => Promise<T>): Promise<T> {
+    const gate = sqlGate();
     this.#closing.signal.throwIfAborted();
     this.#borrowed++;
+    const stay: Stay = { since: performance.now(), inside: false };
+    this.#stays.add(stay);
     let worker: Worker | undefined;
     try {
+      await gate.enter(this, () => AbortSignal.any([signal, this.#closing.signal]));
+      stay.since = performance.now();
+      stay.inside = true;
+      this.#options.started?.();
+      this.#closing.signal.throwIfAborted();
       worker = this.#idle.pop() ?? { connection: await this.#database.connect(), prepared: new Map() };
       this.#busy.add(worker);
       return await action(worker);
@@ -138,20 +189,82 @@ export class Query {
         this.#busy.delete(worker);
         this.#idle.push(worker);
       }
+      if (stay.inside) {
+        gate.leave(this);
+        this.#options.ended?.((performance.now() - stay.since) / 1000);
+      }
+      this.#stays.delete(stay);
       if (--this.#borrowed === 0) this.#allReturned();
+    }
+  }
+
+  /** @throws MillraceError with what the database says, or the signal's reason */
+  async #rows(task: Task, batch: Batch, timeout: number): Promise<readonly Batch[]> {
+    const deadline = performance.now() + timeout;
+    const { maxResultBytes } = this.#options;
+    let left = maxResultBytes;
+    const check = (bytes: number): void => {
+      if ((left -= bytes) >= 0) return;
+      const message = `the result is larger than \`max_result_bytes\`, ${maxResultBytes} bytes`;
+      throw new MillraceError('MILLRACE_SQL_TOO_LARGE', message);
+    };
+    const rowsOf = async (part: Batch): Promise<Batch[]> => {
+      try {
+        const rows = await this.#interruptible(task, deadline - performance.now(), () =>
+          this.#execute(task, part, check),
+        );
+        return rows === undefined ? [] : [rows];
+      } catch (error) {
+        // Where each row comes of one message, halves that fit have the same rows.
+        const splits = this.#plan.analysis.rowwise && part.length > 1 && left >= 0 && isTooLarge(error);
+        if (!splits) throw error;
+        const middle = part.length >> 1;
+        const places = [...part.payloads.keys()];
+        const first = await rowsOf(part.select(places.slice(0, middle)));
+        return [...first, ...(await rowsOf(part.select(places.slice(middle))))];
+      }
+    };
+    return await rowsOf(batch);
+  }
+
+  /** Ends what `action` runs on the connection after `limit` milliseconds, and when it is to stop. */
+  async #interruptible<T>({ worker, signal }: Task, limit: number, action: () => Promise<T>): Promise<T> {
+    const throwIfStopped = (): void => {
+      signal.throwIfAborted();
+      this.#closing.signal.throwIfAborted();
+    };
+    throwIfStopped();
+    let late = limit <= 0;
+    const interrupt = (): void => worker.connection.interrupt();
+    const timer = setTimeout(() => {
+      late = true;
+      interrupt();
+    }, limit);
+    signal.addEventListener('abort', interrupt, { once: true });
+    try {
+      return await action();
+    } catch (error) {
+      throwIfStopped();
+      if (!late) throw error;
+      const message = `the query ran longer than ${Math.round(limit)} ms; its \`timeout\` is ${this.#options.timeout} ms`;
+      throw new MillraceError('MILLRACE_SQL_TIMEOUT', message, { cause: error });
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', interrupt);
     }
   }
 
   /** @throws MillraceError with what the database says */
   async #execute(
-    { statement, result, linesBefore }: Prepared,
+    { prepared, respelled }: Task,
     batch: Batch,
-    respelled: Admitted['respelled'] = new Map(),
+    check: (bytes: number) => void,
   ): Promise<Batch | undefined> {
+    const { statement, result, linesBefore } = prepared;
     try {
       statement.bindBlob(1, encodeBatch(batch, this.#plan.metadata, respelled));
       const rows = await statement.run();
-      return readResult((await rows.fetchChunk())!, batch, result);
+      return readResult((await rows.fetchChunk())!, batch, result, check);
     } catch (error) {
       throw failed(error, linesBefore);
     }
@@ -168,14 +281,17 @@ export class Query {
 
   /** Why the query does not fit the schema, or undefined when it does. */
   async #objection(schema: FlowSchema): Promise<string | undefined> {
-    return await this.#borrow(async (worker) => {
+    const { signal } = this.#closing;
+    return await this.#borrow(signal, async (worker) => {
       try {
         // Some of what does not fit shows only when it runs: `a = 'x'` where `a` is JSON, and `x` is not.
-        await this.#execute(await this.#prepare(worker, schema, 'json'), EMPTY);
+        const prepared = await this.#prepare(worker, schema, 'json');
+        await this.#rows({ worker, prepared, signal, respelled: new Map() }, EMPTY, this.#options.timeout);
         return undefined;
       } catch (error) {
         this.#closing.signal.throwIfAborted();
-        return errorMessage(error);
+        // Of what takes too long nothing is known.
+        return error instanceof MillraceError && isOfSize(error) ? undefined : errorMessage(error);
       }
     });
   }
@@ -193,6 +309,10 @@ export class Query {
       throw new MillraceError('MILLRACE_SQL_INVALID', message, { cause, fatal: true, field: 'query' });
     }
   }
+}
+
+function isTooLarge(error: unknown): boolean {
+  return error instanceof MillraceError && error.code === 'MILLRACE_SQL_TOO_LARGE';
 }
 
 function metadataFor({ rows, star, names }: QueryAnalysis): MetadataMode {

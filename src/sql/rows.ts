@@ -56,8 +56,16 @@ function lines(struct: string): string {
   return `encode(string_agg(CAST(to_json(${struct}) AS VARCHAR) || chr(10), ''))`;
 }
 
-/** The rows as messages, or undefined if there are none. `chunk` is the result for the batch. */
-export function readResult(chunk: DuckDBDataChunk, batch: Batch, result: Result): Batch | undefined {
+/**
+ * The rows as messages, or undefined if there are none. `chunk` is the result for the batch; `check` is given the bytes
+ * of the rows before anything is made of them.
+ */
+export function readResult(
+  chunk: DuckDBDataChunk,
+  batch: Batch,
+  result: Result,
+  check: (bytes: number) => void,
+): Batch | undefined {
   const length = Number(chunk.getColumnVector(0).getItem(0));
   if (length === 0) return undefined;
   const { ack } = batch;
@@ -67,7 +75,9 @@ export function readResult(chunk: DuckDBDataChunk, batch: Batch, result: Result)
     const sent = sentOf(batch, numbers);
     return new Batch(payloads, { runs: runsOf(batch, numbers), format: 'json', ack, sent });
   }
-  const data = withoutNaN(bytesAt(chunk, 1));
+  const rows = bytesAt(chunk, 1);
+  check(rows.length);
+  const data = withoutNaN(rows);
   let runs: Run[];
   let sent: Uint8Array[] | undefined;
   if (result === 'rows') runs = [commonRun(batch)];

@@ -180,6 +180,14 @@ export function createComponentEvents(
       metrics.errors.labels({ ...labels, code }).inc();
       logger.warn({ code, path }, `cannot save the cursor in ${path}: ${errorMessage(error)}`);
     },
+    /** A batch has one of the threads of SQL, and gives it back `seconds` later. */
+    queryStarted(): void {
+      metrics.queriesRunning.labels({ stream }).inc();
+    },
+    queryEnded(seconds: number): void {
+      metrics.queriesRunning.labels({ stream }).dec();
+      metrics.queries.observe(stream, seconds, 1);
+    },
     /** Something that the user should know and that changes no message, said once. */
     noticed(details: Details, message: string): void {
       line('warn', 'noticed', details, message);

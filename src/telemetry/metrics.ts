@@ -20,6 +20,11 @@ export function createMetrics() {
     'Time from the arrival of a message to the confirmation by the output of what came of it.',
   );
   registry.registerMetric(latency.metric());
+  const queries = new LatencyHistogram(
+    'millrace_sql_query_seconds',
+    'Time that a batch kept one of the threads of SQL, with what looking for messages that make the query fail takes.',
+  );
+  registry.registerMetric(queries.metric());
   const buildInfo = gauge('millrace_build_info', '1, with the versions of Millrace and of Node.js.', [
     'version',
     'node',
@@ -38,6 +43,8 @@ export function createMetrics() {
       '1 while readiness has no reason against the stream, else 0.',
       ['stream'],
     ),
+    queries,
+    queriesRunning: gauge('millrace_sql_queries_running', 'Batches on which SQL runs now.', ['stream']),
     inputMessages: counter('millrace_input_messages_total', 'Messages received by the input.', ['stream']),
     inputBytes: counter('millrace_input_bytes_total', 'Bytes of payload received by the input.', ['stream']),
     inputBatches: counter('millrace_input_batches_total', 'Batches read from the input.', ['stream']),

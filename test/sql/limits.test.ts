@@ -57,16 +57,6 @@ describe('messages that fail alone', () => {
     expect(rows).toEqual(['{"k":1,"s":3}', '{"k":2,"s":3}']);
     expect(rejected).toEqual([expect.stringMatching(/^1: /)]);
   });
-
-  test('a query that fails on many though not on one fails the batch', async () => {
-    const { query, run } = await open('SELECT sum(a::HUGEINT) AS s FROM flow');
-    const huge = `{"a":${'1'.repeat(38)}}`;
-    expect((await run(huge)).rows).toHaveLength(1);
-    await expect(runOn(query, batchOf(Array<string>(40).fill(huge)))).rejects.toMatchObject({
-      code: 'MILLRACE_PROCESSOR_FAILED',
-      fatal: false,
-    });
-  });
 });
 
 describe('payloads that reach for their neighbours', () => {

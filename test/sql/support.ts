@@ -20,6 +20,9 @@ export async function open(query: string, options: Partial<QueryOptions> = {}): 
     tableName: 'flow',
     schema: {},
     allowExternalAccess: false,
+    timeout: 30_000,
+    memoryLimit: 256 * 1024 ** 2,
+    maxResultBytes: 64 * 1024 ** 2,
     widened: ({ name, from, to }: Widened) => widened.push(`${name}: ${from} > ${to}`),
     ...options,
   });
@@ -31,12 +34,19 @@ export async function runOn(
   query: Query,
   batch: Batch,
   signal = new AbortController().signal,
-): Promise<{ rows: string[]; rejected: string[]; batch: Batch | undefined; rejections: Rejection[] }> {
+): Promise<{
+  rows: string[];
+  rejected: string[];
+  batch: Batch | undefined;
+  batches: readonly Batch[];
+  rejections: Rejection[];
+}> {
   const rejections: Rejection[] = [];
   const result = await query.run(batch, (rejection) => rejections.push(rejection), signal);
   return {
-    batch: result,
-    rows: result === undefined ? [] : textsOf(result),
+    batch: result[0],
+    batches: result,
+    rows: result.flatMap(textsOf),
     rejections,
     rejected: rejections
       .toSorted((a, b) => a.index - b.index)

@@ -90,7 +90,7 @@ export class Victim {
 
   /** The value of a metric, 0 where there is none. */
   async metric(name: string, ...labels: string[]): Promise<number> {
-    const text = await this.#http('/metrics');
+    const text = await this.http('/metrics');
     const line = text
       .split('\n')
       .find(
@@ -104,7 +104,7 @@ export class Victim {
   /** Messages that the stream holds, from received to confirmed. */
   async inFlight(stream: string): Promise<number> {
     // The gauge is set when health is asked for.
-    await this.#http('/health');
+    await this.http('/health');
     return await this.metric('millrace_in_flight_messages', `stream="${stream}"`);
   }
 
@@ -134,7 +134,7 @@ export class Victim {
     return count;
   }
 
-  async #http(path: string): Promise<string> {
+  async http(path: string): Promise<string> {
     const { msg } = await this.logged(/^health on /);
     const url = new URL(path, msg.slice('health on '.length));
     return await (await fetch(url, { headers: { connection: 'close' } })).text();

@@ -1,8 +1,15 @@
 import { z } from 'zod';
 import type { Processor, ProcessorContext, Reject } from '../../component/contracts.ts';
 import { defineProcessor } from '../../component/define.ts';
+import { duration, size } from '../../component/fields.ts';
 import type { Batch } from '../../message/batch.ts';
 import { Query } from '../../sql/query.ts';
+
+const MIB = 1024 ** 2;
+
+/** What a database needs to do anything at all, and a result that is small for every machine. Bytes. */
+const LEAST_MEMORY = 256 * MIB;
+const LEAST_RESULT = 16 * MIB;
 
 const schema = z.strictObject({
   query: z.string().min(1).describe('One SELECT statement, in DuckDB’s SQL.'),
@@ -12,6 +19,21 @@ const schema = z.strictObject({
     .default({})
     .describe(
       'Types of columns, by name, as DuckDB writes them (`BIGINT`, `TIMESTAMP`, `STRUCT(a VARCHAR)`). A message whose value does not convert is rejected; a string converts if it reads as the type. Other columns get the type that messages show. Declare what a query computes with where you don’t trust the senders.',
+    ),
+  timeout: duration('s', { min: 1 })
+    .default(30_000)
+    .describe(
+      'How long the query may run on a batch. Then it is interrupted, and the messages that make it slow are looked for and rejected; if none can be named, the batch is.',
+    ),
+  memory_limit: size({ min: 32 * MIB })
+    .optional()
+    .describe(
+      'What the query may hold in memory, for all batches that run at the same time. Four times the stream’s `in_flight.bytes` unless set, and 256 MiB at least. A query whose rows are each made of one message is run on smaller parts of the batch when it does not fit; with another, the batch is rejected.',
+    ),
+  max_result_bytes: size({ min: 1 })
+    .optional()
+    .describe(
+      'How large the rows for one batch may be together. As much as the stream’s `in_flight.bytes` unless set, and 16 MiB at least. Messages that give more alone are rejected; if there are none, the batch is.',
     ),
   allow_external_access: z
     .boolean()
@@ -47,6 +69,7 @@ class SqlProcessor implements Processor {
   readonly #config: z.output<typeof schema>;
   readonly #context: ProcessorContext;
   #query: Promise<Query> | undefined;
+  #opened: Query | undefined;
 
   constructor(config: z.output<typeof schema>, context: ProcessorContext) {
     this.#config = config;
@@ -59,8 +82,12 @@ class SqlProcessor implements Processor {
 
   async process(batch: Batch, reject: Reject, signal: AbortSignal): Promise<Batch[]> {
     const query = await this.#open();
-    const rows = await query.run(batch, reject, signal);
-    return rows === undefined ? [] : [rows];
+    return [...(await query.run(batch, reject, signal))];
+  }
+
+  notReady(): string | undefined {
+    const reason = this.#opened?.notReady();
+    return reason === undefined ? undefined : `processor sql: ${reason}`;
   }
 
   async close(): Promise<void> {
@@ -70,17 +97,26 @@ class SqlProcessor implements Processor {
   }
 
   #open(): Promise<Query> {
-    this.#query ??= Query.open({
-      query: this.#config.query,
-      tableName: this.#config.table_name,
-      schema: this.#config.schema,
-      allowExternalAccess: this.#config.allow_external_access,
-      widened: ({ name, from, to }) =>
-        this.#context.events.noticed(
-          { column: name, from, to },
-          `column ${name} is ${to} from now on; it was ${from}`,
-        ),
-    });
+    this.#query ??= this.#create();
     return this.#query;
+  }
+
+  async #create(): Promise<Query> {
+    const { events, inFlight } = this.#context;
+    const config = this.#config;
+    this.#opened = await Query.open({
+      query: config.query,
+      tableName: config.table_name,
+      schema: config.schema,
+      allowExternalAccess: config.allow_external_access,
+      timeout: config.timeout,
+      memoryLimit: config.memory_limit ?? Math.max(LEAST_MEMORY, 4 * inFlight.bytes),
+      maxResultBytes: config.max_result_bytes ?? Math.max(LEAST_RESULT, inFlight.bytes),
+      started: () => events.queryStarted(),
+      ended: (seconds) => events.queryEnded(seconds),
+      widened: ({ name, from, to }) =>
+        events.noticed({ column: name, from, to }, `column ${name} is ${to} from now on; it was ${from}`),
+    });
+    return this.#opened;
   }
 }
