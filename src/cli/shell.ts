@@ -1,4 +1,5 @@
 import type { Registry } from '../component/registry.ts';
+import { visible } from '../errors.ts';
 import { maskSecrets } from '../telemetry/secrets.ts';
 
 /** What a command works with, so that no command reaches for the process itself. */
@@ -24,8 +25,8 @@ export function processShell(registry: () => Promise<Registry>): Shell {
   return {
     registry,
     env: process.env,
-    out: (text) => write(process.stdout, text),
-    err: (text) => void process.stderr.write(maskSecrets(text)),
+    out: (text) => write(process.stdout, process.stdout.isTTY ? visible(text) : text),
+    err: (text) => void process.stderr.write(visible(maskSecrets(text))),
     stdio: process,
   };
 }

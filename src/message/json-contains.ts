@@ -5,6 +5,9 @@ import { findJsonError } from './json-validate.ts';
 /** Whether the value that starts at `at` is what was asked for. */
 type Test = (payload: Uint8Array, at: number) => boolean;
 
+/** Two of these that differ are not equal. */
+const PLAIN_INTEGER = /^-?[1-9]\d*$/;
+
 const QUOTE = 0x22;
 const OPEN_ARRAY = 0x5b;
 const LOWER_F = 0x66;
@@ -26,8 +29,15 @@ function compile(part: unknown): Test {
     return (payload, at) => payload[at] === QUOTE && stringAt(payload, at) === part;
   }
   if (typeof part === 'number' || part instanceof ExactNumber) {
-    const value = decimalValue(String(part));
-    return (payload, at) => isNumberAt(payload, at) && decimalValue(numberAt(payload, at)) === value;
+    const text = String(part);
+    const value = decimalValue(text);
+    const isPlain = PLAIN_INTEGER.test(text);
+    return (payload, at) => {
+      if (!isNumberAt(payload, at)) return false;
+      const found = numberAt(payload, at);
+      if (found === text) return true;
+      return !(isPlain && PLAIN_INTEGER.test(found)) && decimalValue(found) === value;
+    };
   }
   if (Array.isArray(part)) {
     const items = part.map(compile);

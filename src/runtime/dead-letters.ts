@@ -3,7 +3,7 @@ import type { Rejection } from '../errors.ts';
 import { Batch, type Intake } from '../message/batch.ts';
 import { describeMessage, describePayload } from '../message/described.ts';
 import type { Stage, StreamEvents } from '../telemetry/events.ts';
-import { withoutSecrets } from '../telemetry/secrets.ts';
+import { maskSecrets } from '../telemetry/secrets.ts';
 import type { Sink } from './sink.ts';
 
 /** How much of a rejected payload is logged when no `error_output` keeps it. */
@@ -50,7 +50,7 @@ export class DeadLetters {
         stage,
         ...(sink.toClients
           ? { message: rejection.error.told }
-          : { message: rejection.error.message, field: rejection.field }),
+          : { message: maskSecrets(rejection.error.message), field: rejection.field }),
       }),
     );
     const ack = batch.ack.fork();
@@ -93,7 +93,7 @@ function deadLetter(batch: Batch, index: number, error: object): Uint8Array {
   const letter = {
     ...describeMessage(sent, batch.metadata(index)),
     ...(Buffer.compare(sent, payload) !== 0 && { processed: describePayload(payload) }),
-    error: withoutSecrets({ ...error, time: new Date().toISOString() }),
+    error: { ...error, time: new Date().toISOString() },
   };
   return Buffer.from(JSON.stringify(letter));
 }

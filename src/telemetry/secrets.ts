@@ -26,22 +26,29 @@ export function createMasker(texts: Iterable<string>, tells = isTelling): Masker
   // Whatever a shorter one would leave of a longer one.
   const longestFirst = secrets.toSorted((a, b) => b.length - a.length);
   const plain = new RegExp(longestFirst.map(patternOf).join('|'), 'giu');
+  const lowerCase = secrets.map((each) => each.toLowerCase());
   const encoded = longestFirst.flatMap(inBase64);
-  const base64 = encoded.length === 0 ? undefined : new RegExp(encoded.join('|'), 'g');
+  // Most texts hold none, and to look for one as it is costs little.
+  const mayHold = (text: string): boolean => {
+    const lower = text.toLowerCase();
+    return ENCODED.test(text) || lowerCase.some((each) => lower.includes(each));
+  };
   return (text) => {
-    const masked = text.replaceAll(plain, MASK);
-    return base64 === undefined ? masked : withoutWords(masked, base64);
+    const masked = mayHold(text) ? text.replaceAll(plain, MASK) : text;
+    return encoded.reduce((rest, each) => (rest.includes(each) ? withoutWords(rest, each) : rest), masked);
   };
 }
 
-/** Takes out what matches with all of the base64 around it, which has the ends of the secret in it. */
-function withoutWords(text: string, pattern: RegExp): string {
+/** What an encoded character begins with. */
+const ENCODED = /[%\\+]/;
+
+/** Takes out `part` with all of the base64 around it, which has the ends of the secret in it. */
+function withoutWords(text: string, part: string): string {
   let result = '';
   let at = 0;
-  for (const { index, 0: found } of text.matchAll(pattern)) {
-    if (index < at) continue;
+  for (let index = text.indexOf(part); index >= 0; index = text.indexOf(part, at)) {
     let start = index;
-    let end = index + found.length;
+    let end = index + part.length;
     while (start > at && BASE64.test(text[start - 1]!)) start--;
     while (end < text.length && BASE64.test(text[end]!)) end++;
     result += text.slice(at, start) + MASK;
@@ -109,17 +116,21 @@ function patternOf(secret: string): string {
   return start + characters + end;
 }
 
+/** Those of an escape of JSON, or of JSON inside of JSON; more would cost too much to look for. */
+const BACKSLASHES = '\\\\{1,16}';
+
 /** A character as it is, percent-encoded, or as an escape of JSON, also of JSON inside of JSON. */
 function characterPattern(character: string): string {
   const percent = Array.from(Buffer.from(character), (byte) => `%(?:25)*${hex(byte, 2)}`).join('');
   const units = Array.from(
     { length: character.length },
-    (_, at) => `\\\\+u${hex(character.charCodeAt(at), 4)}`,
+    (_, at) => `${BACKSLASHES}u${hex(character.charCodeAt(at), 4)}`,
   );
   const forms = [escapePattern(character), percent, units.join('')];
   const [, escaped] = /^\\(.)$/s.exec(JSON.stringify(character).slice(1, -1)) ?? [];
-  if (character === '\\') forms.push('\\\\+');
-  else if (escaped !== undefined || character === '/') forms.push(`\\\\+${escapePattern(escaped ?? '/')}`);
+  if (character === '\\') forms.push(BACKSLASHES);
+  else if (escaped !== undefined || character === '/')
+    forms.push(`${BACKSLASHES}${escapePattern(escaped ?? '/')}`);
   if (character === ' ') forms.push('\\+');
   return `(?:${forms.join('|')})`;
 }
@@ -136,9 +147,10 @@ function hex(value: number, digits: number): string {
 function inBase64(secret: string): string[] {
   const bytes = Buffer.from(secret);
   if (bytes.length < 6) return [];
-  return [0, 1, 2].map((offset) => {
+  const parts = [0, 1, 2].map((offset) => {
     const text = Buffer.concat([Buffer.alloc(offset), bytes]).toString('base64');
-    const stable = text.slice(Math.ceil((offset * 8) / 6), Math.floor(((offset + bytes.length) * 8) / 6));
-    return stable.replaceAll('+', '[+-]').replaceAll('/', '[/_]');
+    return text.slice(Math.ceil((offset * 8) / 6), Math.floor(((offset + bytes.length) * 8) / 6));
   });
+  // For URLs two of the characters are others (RFC 4648 section 5).
+  return [...new Set(parts.flatMap((part) => [part, part.replaceAll('+', '-').replaceAll('/', '_')]))];
 }

@@ -143,6 +143,6 @@ function endConnection(session: Session, signal: AbortSignal, done: () => void):
 }
 
 function quote(payload: Buffer, secrets: Secrets): string {
-  const text = secrets.mask(payload.toString());
+  const text = secrets.mask(payload.toString('utf8', 0, LONGEST_QUOTE * 10));
   return text.length > LONGEST_QUOTE ? `${text.slice(0, LONGEST_QUOTE)}…` : text;
 }
