@@ -16,6 +16,8 @@ if (found[0] < required[0] || (found[0] === required[0] && found[1] < required[1
   );
   process.exitCode = 1;
 } else {
+  // From the first moment: Node would open its debugger. What is loaded says what its signals do.
+  process.on('SIGUSR1', function () {});
   import('../dist/main.js').then(
     function (main) {
       return main.runProcess();

@@ -34,6 +34,10 @@ export async function main(argv: readonly string[], options: { registry?: Regist
 export async function runProcess(options: { registry?: Registry } = {}): Promise<void> {
   sizeThreadPool();
   hideExperimentalWarnings();
+  // Node would open its debugger at the one, and end at the other; a command may say more of them.
+  for (const signal of ['SIGUSR1', 'SIGUSR2']) process.on(signal, () => {});
+  // Where nobody can read it (a terminal that is gone), what was to be said is no reason to end in the middle.
+  process.stderr.on('error', () => {});
   const code = await main(process.argv.slice(2), options);
   process.exitCode = code;
   // The command is done; a handle that was forgotten must not keep the process.

@@ -1,12 +1,14 @@
+const signals = ['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGHUP', 'SIGBREAK'] as const;
+
 /**
- * Aborts its signal at the first SIGINT or SIGTERM; a second one ends the process as if nobody listened. `dispose` must
- * be called.
+ * Aborts its signal at the first SIGINT, SIGTERM, SIGQUIT or SIGHUP; a second one ends the process as if nobody listened,
+ * but for SIGHUP, which comes more than once when a terminal is closed. `dispose` must be called.
  */
 export class Interrupt {
   readonly #controller = new AbortController();
 
   constructor() {
-    process.on('SIGINT', this.#interrupted).on('SIGTERM', this.#interrupted);
+    for (const signal of signals) process.on(signal, this.#interrupted);
   }
 
   get signal(): AbortSignal {
@@ -14,11 +16,12 @@ export class Interrupt {
   }
 
   dispose(): void {
-    process.off('SIGINT', this.#interrupted).off('SIGTERM', this.#interrupted);
+    for (const signal of signals) process.off(signal, this.#interrupted);
   }
 
   readonly #interrupted = (): void => {
     this.dispose();
+    process.on('SIGHUP', () => {});
     this.#controller.abort(new Interrupted());
   };
 }

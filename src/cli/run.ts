@@ -1,8 +1,9 @@
+import { isatty } from 'node:tty';
 import { openConfig } from '../config/load.ts';
 import { errorMessage } from '../errors.ts';
 import type { Engine, Outcome } from '../runtime/engine.ts';
 import { errorCode } from '../telemetry/events.ts';
-import { createLogger, type Logger } from '../telemetry/logger.ts';
+import { createLogger, reopenLog, type Logger } from '../telemetry/logger.ts';
 import { collectProcessMetrics } from '../telemetry/process-metrics.ts';
 import { prepareEngine } from './engine.ts';
 import type { Shell } from './shell.ts';
@@ -25,7 +26,7 @@ export async function runCommand(shell: Shell, file: string): Promise<number> {
   const logger = createLogger(config.plan.logging);
   const engine = await prepareEngine(config, registry, logger, shell.env);
   collectProcessMetrics(engine.metrics.registry);
-  const signals = handleSignals(engine, logger);
+  const signals = handleSignals(engine, logger, () => reopenFiles(engine, logger));
   try {
     const { failed, left } = await Promise.race([engine.run(), signals.lost]);
     for (const each of left) {
@@ -43,12 +44,31 @@ export async function runCommand(shell: Shell, file: string): Promise<number> {
   }
 }
 
-/** The first signal drains; the second one, or the deadline, ends at once. */
-export function handleSignals(engine: Engine, logger: Logger) {
+/** What somebody has moved is written where it belongs again: the log, and what outputs write to. */
+function reopenFiles(engine: Engine, logger: Logger): void {
+  const error = reopenLog(logger);
+  engine.reopen();
+  logger.info({ signal: 'SIGHUP' }, 'SIGHUP: opened files again; the configuration is not read again');
+  if (error === undefined) return;
+  const message = `cannot open the log again: ${errorMessage(error)}; it goes on into the file that is open`;
+  logger.error({ code: 'MILLRACE_FILE_UNAVAILABLE' }, message);
+}
+
+/** Signals that drain; those of a Windows console among them. */
+const DRAINING = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGBREAK'] as const;
+/** Signals that would end a process that does not listen, or open Node's debugger, and do nothing here. */
+const IGNORED = ['SIGUSR1', 'SIGUSR2'] as const;
+
+/**
+ * SIGTERM, SIGINT and SIGQUIT drain; the second one, or the deadline, ends at once. SIGHUP calls `reopen`; where there is
+ * none, or when it tells that the terminal is gone, it drains too.
+ */
+export function handleSignals(engine: Engine, logger: Logger, reopen?: () => void) {
   let deadline: NodeJS.Timeout | undefined;
   let grace: NodeJS.Timeout | undefined;
   let first = 0;
   const { promise: lost, resolve: giveUp } = Promise.withResolvers<Outcome>();
+  const terminals = [0, 1, 2].filter((fd) => isatty(fd));
   const abort = (why: string): void => {
     if (grace !== undefined) return;
     logger.error({ code: 'MILLRACE_SHUTDOWN_INCOMPLETE' }, `${why}; giving up what is in flight`);
@@ -58,22 +78,31 @@ export function handleSignals(engine: Engine, logger: Logger) {
     );
     engine.abort();
   };
-  const onSignal = (signal: NodeJS.Signals): void => {
-    if (deadline !== undefined) {
-      if (performance.now() - first < SAME_SIGNAL) return;
-      abort(`second signal (${signal})`);
-      return;
-    }
+  const drain = (signal: NodeJS.Signals, why: string): void => {
     first = performance.now();
-    logger.info({ signal }, `${signal}: draining; a second signal ends at once`);
+    logger.info({ signal }, `${signal}: ${why}draining; a second signal ends at once`);
     const seconds = SHUTDOWN_DEADLINE / 1000;
     deadline = setTimeout(() => abort(`not drained within ${seconds} s`), SHUTDOWN_DEADLINE);
     engine.stop();
   };
+  const onDraining = (signal: NodeJS.Signals): void => {
+    if (deadline === undefined) return drain(signal, '');
+    if (performance.now() - first >= SAME_SIGNAL) abort(`second signal (${signal})`);
+  };
+  const onHangUp = (signal: NodeJS.Signals): void => {
+    // A terminal that is closed stops being one, and nobody would see a process that went on without it.
+    const hungUp = process.platform === 'win32' || terminals.some((fd) => !isatty(fd));
+    if (reopen !== undefined && !hungUp) reopen();
+    else if (deadline === undefined) drain(signal, hungUp ? 'the terminal is gone; ' : '');
+  };
+  const onIgnored = (signal: NodeJS.Signals): void => {
+    logger.info({ signal }, `${signal} does nothing here; SIGTERM drains, SIGHUP opens files again`);
+  };
   // Streams that wait without a socket or a timer of their own would let the process end in the middle.
   const alive = setInterval(() => {}, KEEP_ALIVE);
-  process.on('SIGTERM', onSignal);
-  process.on('SIGINT', onSignal);
+  for (const signal of DRAINING) process.on(signal, onDraining);
+  for (const signal of IGNORED) process.on(signal, onIgnored);
+  process.on('SIGHUP', onHangUp);
   return {
     /** Resolves when the engine has been told to end at once and has not. */
     lost,
@@ -82,15 +111,16 @@ export function handleSignals(engine: Engine, logger: Logger) {
       clearInterval(alive);
       clearTimeout(deadline);
       clearTimeout(grace);
-      process.off('SIGTERM', onSignal);
-      process.off('SIGINT', onSignal);
+      for (const signal of DRAINING) process.off(signal, onDraining);
+      for (const signal of IGNORED) process.off(signal, onIgnored);
+      process.off('SIGHUP', onHangUp);
       if (deadline === undefined) return;
       // The same signal may still come twice, and is no reason to die of it on the way out.
       const late = (): void => {
         if (performance.now() - first >= SAME_SIGNAL) process.exit(1);
       };
-      process.on('SIGTERM', late);
-      process.on('SIGINT', late);
+      for (const signal of DRAINING) process.on(signal, late);
+      process.on('SIGHUP', () => {});
     },
   };
 }

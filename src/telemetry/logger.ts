@@ -13,9 +13,41 @@ export interface LoggingConfig {
   readonly file_path?: string | undefined;
 }
 
+/** What may wait to be written while the log cannot be (its disk is full, its terminal is gone); more is lost. Bytes. */
+const MAX_WAITING = 1024 * 1024;
+
+const destinations = new WeakMap<Logger, ReturnType<typeof destination>>();
+
 /** A logger to stderr, or to `file_path`. */
 export function createLogger(config: LoggingConfig): Logger {
-  const sink = destination({ dest: config.file_path ?? 2, sync: true, mkdir: true, append: true });
+  const sink = destination({
+    dest: config.file_path ?? 2,
+    sync: true,
+    mkdir: true,
+    append: true,
+    maxLength: MAX_WAITING,
+  });
+  // A log that cannot be written is no reason to die, and there is nowhere to say it; the next line tries again.
+  sink.on('error', () => {});
+  const logger = loggerTo(config, sink);
+  if (config.file_path !== undefined) destinations.set(logger, sink);
+  return logger;
+}
+
+/**
+ * Opens the file of a logger again, because somebody may have moved it. A logger to stderr has none.
+ * @returns what is wrong when it cannot be opened; then the lines go on into the file that is open
+ */
+export function reopenLog(logger: Logger): unknown {
+  try {
+    destinations.get(logger)?.reopen();
+    return undefined;
+  } catch (error) {
+    return error;
+  }
+}
+
+function loggerTo(config: LoggingConfig, sink: { write(line: string): unknown }): Logger {
   const options = { level: config.level, base: null };
   // Whatever a detail holds: it may be a peer's.
   const print = (line: string): void => void sink.write(visible(line));
