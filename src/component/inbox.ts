@@ -21,6 +21,8 @@ interface Filling {
   payloads: Uint8Array[];
   runs: Run[];
   bytes: number;
+  /** What the budget counts: the payloads, and what their origins hold. */
+  held: number;
   /** The payloads before this one are copies; `bytes` as it was then. */
   copied: number;
   copiedBytes: number;
@@ -48,7 +50,9 @@ export class Inbox {
     this.#budget = budget;
   }
 
-  push(payload: Uint8Array, origin: Origin, sequence?: number, messageType?: 'text' | 'binary'): void {
+  /** @returns the bytes that it counts in the budget */
+  push(payload: Uint8Array, origin: Origin, sequence?: number, messageType?: 'text' | 'binary'): number {
+    let held = payload.length;
     if (this.#time === 0) {
       // All messages of one socket read came at one time; the microtask runs once that read has been handled.
       this.#time = nowMicros();
@@ -60,7 +64,7 @@ export class Inbox {
       filling.payloads.length >= MAX_BATCH_MESSAGES ||
       filling.bytes >= MAX_BATCH_BYTES
     ) {
-      filling = { payloads: [], runs: [], bytes: 0, copied: 0, copiedBytes: 0, kept: 0 };
+      filling = { payloads: [], runs: [], bytes: 0, held: 0, copied: 0, copiedBytes: 0, kept: 0 };
       this.#batches.push(filling);
       this.#last = filling;
       this.#run = undefined;
@@ -76,17 +80,20 @@ export class Inbox {
     ) {
       this.#run = { start: filling.payloads.length, origin, time: this.#time, sequence, messageType };
       filling.runs.push(this.#run);
+      held += origin.size ?? 0;
     }
     filling.payloads.push(payload);
     filling.bytes += payload.length;
+    filling.held += held;
     const { buffer } = payload;
     if (buffer !== this.#memory) {
       this.#memory = buffer;
       filling.kept += buffer.byteLength;
       if (filling.kept > MAX_KEPT_BYTES) this.#copySparse(filling);
     }
-    this.#budget.add(1, payload.length);
+    this.#budget.add(1, held);
     this.#waker.wake();
+    return held;
   }
 
   get empty(): boolean {
@@ -119,10 +126,10 @@ export class Inbox {
       this.#memory = undefined;
     }
     if (filling.kept > MAX_READ_BYTES) this.#copySparse(filling);
-    const { payloads, runs, bytes } = filling;
+    const { payloads, runs, held } = filling;
     // What was refused is still not confirmed: it stays counted, and the stream says so when it ends.
     const ack = createAck((error) => {
-      if (error === undefined) this.#budget.release(payloads.length, bytes);
+      if (error === undefined) this.#budget.release(payloads.length, held);
     });
     return new Batch(payloads, { runs, ack });
   }

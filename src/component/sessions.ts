@@ -14,6 +14,8 @@ export interface Outgoing {
   readonly stalled: number;
   /** A peer that reads takes something within so many milliseconds. */
   readonly patience: number;
+  /** Whether `taken` is what the peer confirms, which it does now and then. */
+  readonly confirmed: boolean;
   /** It has been found slow, and has not caught up since: nobody waits for it. */
   slow: boolean;
   /** Whether a message of `size` fits into `limit`; one of any size does when nothing waits. `dropping`: for `sendDropping`. */

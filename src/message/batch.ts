@@ -15,6 +15,8 @@ export interface Origin {
   readonly source: string;
   /** The part of `__meta_ext` that is the same for every message of the session. */
   readonly ext: Readonly<Record<string, string>>;
+  /** Bytes of memory that it holds for few messages, which a budget counts with each run: none where it is a whole session's. */
+  readonly size?: number | undefined;
   /** Told of a message that was rejected for good, by its number in the session, before the batch is confirmed. */
   readonly rejected?: ((sequence: number, error: MillraceError) => void) | undefined;
   /** Why a message was rejected that is about to be confirmed. */
@@ -126,6 +128,13 @@ export class Batch {
       this.#bytes = sum;
     }
     return this.#bytes;
+  }
+
+  /** What a budget counts: the payloads, and what their origins hold. */
+  get held(): number {
+    let sum = this.bytes;
+    for (const { origin } of this.runs) sum += origin.size ?? 0;
+    return sum;
   }
 
   /** The batch as lines, each ended by a line feed, if that is what it was made of. */

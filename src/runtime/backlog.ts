@@ -28,7 +28,7 @@ const MAX_BATCH_MESSAGES = 16_384;
 const MAX_BATCH_BYTES = 4 * 1024 * 1024;
 
 /** What counts in a budget. */
-type Size = Pick<Batch, 'length' | 'bytes'>;
+type Size = Pick<Batch, 'length' | 'held'>;
 
 /** One entry of the log on its way to the pipeline. */
 interface Item {
@@ -181,12 +181,12 @@ export class Backlog {
   }
 
   /** The ack of an entry that its input does not count any more; this does, until the pipeline stands still. */
-  #countedAck(number: number, { length, bytes }: Size): Ack {
-    const size = { length, bytes };
+  #countedAck(number: number, { length, held }: Size): Ack {
+    const size = { length, held };
     this.#counted.add(size);
-    this.#budget.add(length, bytes);
+    this.#budget.add(length, held);
     return createAck((error) => {
-      if (this.#counted.delete(size)) this.#budget.release(length, bytes);
+      if (this.#counted.delete(size)) this.#budget.release(length, held);
       if (error === undefined) this.#delivered(number);
     });
   }
@@ -247,10 +247,10 @@ export class Backlog {
     return batch.without(rejections.map(({ index }) => index));
   }
 
-  #handedAck(ack: Ack, { length, bytes }: Size): Ack {
-    this.#handed.add(length, bytes);
+  #handedAck(ack: Ack, { length, held }: Size): Ack {
+    this.#handed.add(length, held);
     return createAck((error) => {
-      this.#handed.release(length, bytes);
+      this.#handed.release(length, held);
       this.#changed();
       if (error === undefined) ack.ack();
       else ack.nack(error);
@@ -307,7 +307,7 @@ export class Backlog {
     this.#events.spilled();
     const counted = [...this.#counted];
     this.#counted.clear();
-    for (const { length, bytes } of counted) this.#budget.release(length, bytes);
+    for (const { length, held } of counted) this.#budget.release(length, held);
   }
 
   #startSpillTimer(): void {

@@ -29,6 +29,7 @@ export class Outbox implements Outgoing {
   written = 0;
   slow = false;
   readonly patience = PATIENCE;
+  readonly confirmed = false;
   /** Called when the system has taken something, or never will. */
   progressed: (() => void) | undefined;
   readonly #socket: WebSocket;

@@ -162,8 +162,8 @@ export class Sessions {
   take(session: Session, { payload, origin, sequence, messageType }: Incoming): void {
     session.sequence = sequence;
     if (!this.#others.has(origin)) this.#others.set(origin, session);
-    this.inbox.push(payload, origin, sequence, messageType);
-    this.#taken(session, payload.length);
+    const held = this.inbox.push(payload, origin, sequence, messageType);
+    this.#taken(session, held);
   }
 
   /** As `Input.read`. */
@@ -285,7 +285,7 @@ export class Sessions {
     const parts: { origin: Origin; messages: number; bytes: number }[] = [];
     for (const [index, { origin, start }] of batch.runs.entries()) {
       const end = batch.runs[index + 1]?.start ?? batch.length;
-      let bytes = 0;
+      let bytes = origin.size ?? 0;
       for (let at = start; at < end; at++) bytes += batch.payloads[at]!.length;
       const last = parts.at(-1);
       if (last?.origin === origin) {
@@ -314,9 +314,9 @@ export class Sessions {
       if (session.intercepted(payload, binary)) return;
       if (session.dialect !== undefined) return session.dialect.message(session, payload, binary);
       session.sequence++;
-      this.inbox.push(payload, session.origin, session.sequence, binary ? 'binary' : 'text');
+      const held = this.inbox.push(payload, session.origin, session.sequence, binary ? 'binary' : 'text');
       session.ledger?.arrived();
-      this.#taken(session, payload.length);
+      this.#taken(session, held);
     },
     failed: (session) => session.expectClose(CLOSE_TIMEOUT),
     closed: (session, ending) => {

@@ -1,6 +1,6 @@
 import type { Ending } from '../ending.ts';
 import { holds, type Session } from '../session.ts';
-import { addressGroup } from './proxies.ts';
+import { ownerOf } from './owner.ts';
 
 export interface Rate {
   /** A second; undefined is as many as it likes. */
@@ -88,8 +88,7 @@ export class RateLimit {
   #nameOf({ ext, remoteAddress }: Session): string | undefined {
     const { per } = this.#rate;
     if (per === 'connection') return undefined;
-    const subject = per === 'subject' ? ext['subject'] : undefined;
-    return subject === undefined ? `address ${addressGroup(remoteAddress)}` : `subject ${subject}`;
+    return ownerOf(per === 'subject' ? ext : { remote_address: remoteAddress });
   }
 
   #forgetGone(): void {

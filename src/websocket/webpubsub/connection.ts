@@ -1,12 +1,16 @@
 import { randomBytes, randomUUID, timingSafeEqual } from 'node:crypto';
+import { setImmediate } from 'node:timers/promises';
 import type { OpenSession, Outgoing } from '../../component/sessions.ts';
 import type { MillraceError } from '../../errors.ts';
+import type { Origin } from '../../message/batch.ts';
 import type { Dialect, Incoming } from '../dialect.ts';
 import type { Ending } from '../ending.ts';
+import type { Patience } from '../patience.ts';
 import { holds, type Session } from '../session.ts';
 import type { Groups, Member } from './groups.ts';
 import { IdRanges } from './id-ranges.ts';
 import { PubSubOrigins, type Sender } from './origins.ts';
+import type { KeptFrames } from './kept-frames.ts';
 import { PlainOutgoing } from './plain-outgoing.ts';
 import {
   PONG,
@@ -16,9 +20,10 @@ import {
   duplicateFrame,
   messageFrame,
   type AckError,
+  type DataType,
 } from './protocol.ts';
 import { ReliableOutgoing } from './reliable-outgoing.ts';
-import { parseRequest, type AckId, type Data, type Request } from './requests.ts';
+import { parseRequest, type AckId, type Request } from './requests.ts';
 import type { ServerMessages } from './server-messages.ts';
 
 /** Bytes that may wait for the socket of a client that is still read. Answers are not sent to who does not read them. */
@@ -27,10 +32,30 @@ const UNREAD_ANSWERS = 256 * 1024;
 /** How long a client that broke the protocol has to answer the close, in milliseconds. */
 const CLOSE_GRACE = 5_000;
 
+/**
+ * A member of a group whose buffer is full is waited for if it takes at least this part of it in a second; whoever sends
+ * to the group waits.
+ */
+const EXPECTED = 1 / 16;
+
+/** What is known of a connection from the beginning. */
+export interface Identity {
+  readonly reliable: boolean;
+  /** The hub of the path that it belongs to: another sees nothing of its groups. */
+  readonly place: string;
+  /** Whom it counts for, in limits that are shared. */
+  readonly owner: string;
+}
+
+/** Waits of a connection end with it at the latest. */
+const never = new AbortController().signal;
+
 /** What the connections of one server share. */
 export interface Surroundings {
   readonly groups: Groups<PubSubConnection>;
   readonly messages: ServerMessages;
+  /** With members of groups. */
+  readonly patience: Patience;
   /** Takes in a message for the stream. */
   take(session: Session, message: Incoming): void;
   /** Outputs see it from now on, and from then on not any more. */
@@ -40,16 +65,26 @@ export interface Surroundings {
   lost(connection: PubSubConnection): void;
 }
 
+/** A message to a group, as small as it can be kept. */
+interface GroupMessage {
+  readonly name: string;
+  readonly type: DataType;
+  readonly raw: Uint8Array;
+  readonly noEcho: boolean;
+}
+
 /** What is to be done when a message is confirmed. */
 interface Pending {
   readonly ackId: AckId;
-  readonly group?: { readonly name: string; readonly frame: Buffer; readonly noEcho: boolean } | undefined;
+  readonly group?: GroupMessage | undefined;
 }
 
 /** One connection of Azure Web PubSub's protocol: of one socket, or where it is reliable of several after each other. */
 export class PubSubConnection implements Dialect, OpenSession, Member, Sender {
   readonly id = randomUUID();
   readonly reliable: boolean;
+  readonly place: string;
+  readonly owner: string;
   ext: Readonly<Record<string, string>> = {};
   outgoingLimit = 0;
   readonly outgoing: Outgoing;
@@ -70,11 +105,17 @@ export class PubSubConnection implements Dialect, OpenSession, Member, Sender {
   /** The numbers of the messages that are confirmed. */
   readonly #confirmed = new IdRanges();
   readonly #done = new IdRanges();
+  /** Settled when all that is confirmed has been passed on. */
+  #passing: Promise<void> | undefined;
+  /** Settled when it has room, or is slow. */
+  #room: Promise<void> | undefined;
   #final = false;
   #ended = false;
 
-  constructor(reliable: boolean, surroundings: Surroundings) {
+  constructor({ reliable, place, owner }: Identity, surroundings: Surroundings) {
     this.reliable = reliable;
+    this.place = place;
+    this.owner = owner;
     this.#surroundings = surroundings;
     if (reliable) this.#reliable = new ReliableOutgoing(surroundings.messages);
     else this.#plain = new PlainOutgoing(() => this.#session!.outgoing, surroundings.messages);
@@ -147,32 +188,92 @@ export class PubSubConnection implements Dialect, OpenSession, Member, Sender {
     this.outgoing.send(typeof payload === 'string' ? Buffer.from(payload) : payload, binary);
   }
 
-  deliver(frame: Buffer): void {
-    if (!this.open) return;
-    if (!this.outgoing.hasRoom(frame.length, this.outgoingLimit)) this.tooSlow();
-    else (this.#reliable ?? this.#plain)!.sendFrame(frame);
+  /** Whether it can be sent a frame of `size` bytes, as far as it is there to be sent any. */
+  hasRoom(size: number): boolean {
+    return !this.open || this.outgoing.hasRoom(size, this.outgoingLimit);
   }
 
-  confirmed(first: number, last: number): void {
-    const { groups } = this.#surroundings;
+  /** Resolves when it has room for a frame of `size` bytes, or is closed because it does not take what it is sent. */
+  makeRoom(size: number): Promise<void> {
+    this.#room ??= this.#waitForRoom(size).finally(() => (this.#room = undefined));
+    return this.#room;
+  }
+
+  async #waitForRoom(size: number): Promise<void> {
+    const { outgoingLimit: limit } = this;
+    // Who waits for it waits for more than one message.
+    const roomy = (): boolean => this.hasRoom(size + limit / 2);
+    const { patience } = this.#surroundings;
+    // The sockets have had a turn, and write what they have been handed.
+    await setImmediate();
+    await setImmediate();
+    if (await patience.wait(this, roomy, limit * EXPECTED, never)) return;
+    if (!this.hasRoom(size)) this.tooSlow();
+  }
+
+  confirmed(first: number, last: number): Promise<void> | undefined {
     for (let sequence = first; sequence <= last; sequence++) {
       this.#confirmed.add(sequence);
       this.#rejections.delete(sequence);
     }
+    // What is confirmed later is passed on later.
+    const before = this.#passing;
+    const passing =
+      before === undefined ? this.#pass(first, last) : before.then(() => this.#pass(first, last));
+    if (passing === undefined) return undefined;
+    const all = passing.finally(() => {
+      if (this.#passing === all) this.#passing = undefined;
+    });
+    this.#passing = all;
+    return all;
+  }
+
+  /** Passes on to groups what is confirmed, and tells the client; waits for members that have no room. */
+  #pass(first: number, last: number): Promise<void> | undefined {
     const connection = this.#session?.connection;
     connection?.cork();
-    for (let sequence = first; sequence <= last && this.#pending.size > 0; sequence++) {
-      const pending = this.#pending.get(sequence);
-      if (pending === undefined) continue;
-      this.#pending.delete(sequence);
-      const { ackId, group } = pending;
-      if (group !== undefined) groups.send(group.name, group.frame, group.noEcho ? this : undefined);
-      if (ackId === undefined) continue;
-      this.#inFlight.delete(ackId);
-      this.#done.add(ackId);
-      this.#answer(ackFrame(ackId));
+    try {
+      for (let sequence = first; sequence <= last && this.#pending.size > 0; sequence++) {
+        const pending = this.#pending.get(sequence);
+        if (pending === undefined) continue;
+        const { ackId, group } = pending;
+        const busy = group && this.#send(group);
+        if (busy !== undefined) return Promise.all(busy).then(() => this.#pass(sequence, last));
+        this.#pending.delete(sequence);
+        if (ackId === undefined) continue;
+        this.#inFlight.delete(ackId);
+        this.#done.add(ackId);
+        this.#answer(ackFrame(ackId));
+      }
+    } finally {
+      connection?.uncork();
     }
-    connection?.uncork();
+    return undefined;
+  }
+
+  /** Sends to all in the group; where some have no room, to nobody yet. @returns what to wait for then */
+  #send({ name, type, raw, noEcho }: GroupMessage): Promise<void>[] | undefined {
+    const members = this.#surroundings.groups.of(this.#groupOf(name));
+    if (members === undefined) return undefined;
+    const frame = messageFrame({ from: 'group', fromUserId: this.userId ?? null, group: name }, type, raw);
+    let busy: Promise<void>[] | undefined;
+    for (const member of members) {
+      if (member.hasRoom(frame.length) || (noEcho && member === this)) continue;
+      busy ??= [];
+      busy.push(member.makeRoom(frame.length));
+    }
+    if (busy !== undefined) return busy;
+    for (const member of members) if (member.open && !(noEcho && member === this)) member.sendFrame(frame);
+    return undefined;
+  }
+
+  /** While it is away, `frames` counts what it keeps. */
+  keepIn(frames: KeptFrames | undefined): void {
+    this.#reliable?.keepIn(frames);
+  }
+
+  sendFrame(frame: Buffer): void {
+    (this.#reliable ?? this.#plain)!.sendFrame(frame);
   }
 
   rejected(sequence: number, error: MillraceError): void {
@@ -240,30 +341,40 @@ export class PubSubConnection implements Dialect, OpenSession, Member, Sender {
     }
     const sequence = ++this.#sequence;
     const { type, payload } = data;
-    const group =
-      kind === 'event' ? undefined : { name, frame: this.#groupMessage(name, data), noEcho: request.noEcho };
-    if (ackId !== undefined || group !== undefined) this.#pending.set(sequence, { ackId, group });
     const origins = this.#origins!;
+    const origin = origins.of(kind === 'event' ? 'event' : 'group', name, type);
+    const group = kind === 'event' ? undefined : this.#keptMessage(origin, request);
+    if (ackId !== undefined || group !== undefined) this.#pending.set(sequence, { ackId, group });
     // Also what comes late, on a socket that another has taken over from.
     this.#surroundings.take(origins.session, {
       payload,
-      origin: origins.of(kind === 'event' ? 'event' : 'group', name, type),
+      origin,
       sequence,
       messageType: type === 'json' || type === 'text' ? 'text' : 'binary',
     });
   }
 
-  #groupMessage(group: string, { type, raw }: Data): Buffer {
-    return messageFrame({ from: 'group', fromUserId: this.userId ?? null, group }, type, raw);
+  /** Its name is that of the origin, and its data no view of all that came with it. */
+  #keptMessage(
+    { ext }: Origin,
+    { data: { type, raw }, noEcho }: Request & { kind: 'sendToGroup' },
+  ): GroupMessage {
+    return { name: ext['pubsub.group']!, type, raw: Buffer.from(raw), noEcho };
+  }
+
+  /** Groups of one name in two hubs are two. */
+  #groupOf(name: string): string {
+    return `${this.place} ${name}`;
   }
 
   #change({ kind, name, ackId }: Request & { kind: 'joinGroup' | 'leaveGroup' }): void {
     if (ackId !== undefined && this.#done.has(ackId)) return this.#answer(duplicateFrame(ackId));
     if (ackId !== undefined && this.#inFlight.has(ackId)) return;
     const { groups } = this.#surroundings;
-    let error: AckError | undefined;
-    if (kind === 'leaveGroup') groups.leave(this, name);
-    else if (!groups.join(this, name)) error = { name: 'BadRequest', message: 'in too many groups' };
+    let message: string | undefined;
+    if (kind === 'leaveGroup') groups.leave(this, this.#groupOf(name));
+    else message = groups.join(this, this.#groupOf(name));
+    const error: AckError | undefined = message === undefined ? undefined : { name: 'BadRequest', message };
     if (ackId === undefined) return;
     if (error === undefined) this.#done.add(ackId);
     this.#answer(ackFrame(ackId, error));

@@ -1,41 +1,80 @@
 /** Whoever can be in a group. */
 export interface Member {
-  /** Sends it a message. */
-  deliver(frame: Buffer): void;
+  /** Whose it is: what one owner's members may be in together is limited. */
+  readonly owner: string;
 }
 
 /** A member is in no more groups than this. */
 const MAX_GROUPS = 1_000;
 
+/** What the groups of one owner's members, and of all, may hold in memory; each place in one counts. In bytes. */
+const MAX_OWNER_BYTES = 4 * 1024 * 1024;
+const MAX_BYTES = 128 * 1024 * 1024;
+
+/** What a place in a group costs besides the group's name, roughly. */
+const PLACE_COST = 200;
+
+interface Group<M> {
+  readonly name: string;
+  readonly members: Set<M>;
+}
+
 /** Who is in which group. */
 export class Groups<M extends Member> {
-  readonly #members = new Map<string, Set<M>>();
-  readonly #groups = new Map<M, Set<string>>();
+  readonly #groups = new Map<string, Group<M>>();
+  readonly #byMember = new Map<M, Set<Group<M>>>();
+  readonly #byOwner = new Map<string, number>();
+  #bytes = 0;
 
-  /** False when it is in as many as it may be. */
-  join(member: M, group: string): boolean {
-    const its = this.#groups.get(member) ?? new Set();
-    if (its.size >= MAX_GROUPS && !its.has(group)) return false;
-    this.#groups.set(member, its.add(group));
-    this.#members.set(group, (this.#members.get(group) ?? new Set<M>()).add(member));
-    return true;
+  /** @returns why not, where it may not */
+  join(member: M, name: string): string | undefined {
+    const its = this.#byMember.get(member);
+    const known = this.#groups.get(name);
+    if (known !== undefined && its?.has(known) === true) return undefined;
+    if (its !== undefined && its.size >= MAX_GROUPS) return 'in too many groups';
+    const { owner } = member;
+    const cost = costOf(name);
+    const owned = (this.#byOwner.get(owner) ?? 0) + cost;
+    if (owned > MAX_OWNER_BYTES || this.#bytes + cost > MAX_BYTES)
+      return 'its connections are in too many groups together';
+    this.#byOwner.set(owner, owned);
+    this.#bytes += cost;
+    const group = known ?? { name, members: new Set<M>() };
+    if (known === undefined) this.#groups.set(name, group);
+    group.members.add(member);
+    if (its === undefined) this.#byMember.set(member, new Set([group]));
+    else its.add(group);
+    return undefined;
   }
 
-  leave(member: M, group: string): void {
-    const its = this.#groups.get(member);
-    its?.delete(group);
-    if (its?.size === 0) this.#groups.delete(member);
-    const members = this.#members.get(group);
-    members?.delete(member);
-    if (members?.size === 0) this.#members.delete(group);
+  leave(member: M, name: string): void {
+    const group = this.#groups.get(name);
+    if (group !== undefined) this.#leave(member, group);
   }
 
   leaveAll(member: M): void {
-    for (const group of this.#groups.get(member) ?? []) this.leave(member, group);
+    for (const group of this.#byMember.get(member) ?? []) this.#leave(member, group);
   }
 
-  /** Sends to all in the group, except to one who does not want it back. */
-  send(group: string, frame: Buffer, except: M | undefined): void {
-    for (const member of this.#members.get(group) ?? []) if (member !== except) member.deliver(frame);
+  of(name: string): ReadonlySet<M> | undefined {
+    return this.#groups.get(name)?.members;
   }
+
+  #leave(member: M, group: Group<M>): void {
+    if (!group.members.delete(member)) return;
+    if (group.members.size === 0) this.#groups.delete(group.name);
+    const its = this.#byMember.get(member)!;
+    its.delete(group);
+    if (its.size === 0) this.#byMember.delete(member);
+    const { owner } = member;
+    const cost = costOf(group.name);
+    this.#bytes -= cost;
+    const owned = this.#byOwner.get(owner)! - cost;
+    if (owned > 0) this.#byOwner.set(owner, owned);
+    else this.#byOwner.delete(owner);
+  }
+}
+
+function costOf(name: string): number {
+  return 2 * name.length + PLACE_COST;
 }

@@ -4,17 +4,17 @@ import type { SessionDirectory } from '../../component/sessions.ts';
 import { createAck } from '../../message/ack.ts';
 import type { Batch } from '../../message/batch.ts';
 import type { Incoming } from '../dialect.ts';
+import { ownerOf } from '../server/owner.ts';
 import { queryOf } from '../server/request.ts';
+import { Patience } from '../patience.ts';
 import type { Session } from '../session.ts';
 import { CLOSE_TIMEOUT } from '../timeouts.ts';
 import { PubSubConnection } from './connection.ts';
 import { Groups } from './groups.ts';
+import { LostConnections } from './lost-connections.ts';
 import { PubSubOrigin, type Sender } from './origins.ts';
 import { PLAIN, RELIABLE } from './protocol.ts';
 import { ServerMessages } from './server-messages.ts';
-
-/** Connections that are kept without a socket; the oldest make room. */
-const MAX_LOST = 1_000;
 
 export interface HubOptions {
   readonly directory: SessionDirectory;
@@ -41,10 +41,10 @@ interface Part {
 export class Hub {
   readonly #options: HubOptions;
   readonly #messages = new ServerMessages();
+  readonly #patience = new Patience({ alone: true });
   readonly #groups = new Groups<PubSubConnection>();
   readonly #byId = new Map<string, PubSubConnection>();
-  /** Oldest first. */
-  readonly #lost = new Map<PubSubConnection, NodeJS.Timeout>();
+  readonly #lost = new LostConnections();
 
   constructor(options: HubOptions) {
     this.#options = options;
@@ -64,13 +64,15 @@ export class Hub {
     const query = queryOf(request);
     const id = query.get('awps_connection_id');
     const token = query.get('awps_reconnection_token');
-    if (id === null && token === null) return this.#begin(protocol === RELIABLE);
+    const place = placeOf(ext);
+    if (id === null && token === null) return this.#begin(protocol === RELIABLE, place, ownerOf(ext));
     const known = this.#byId.get(id ?? '');
     const goesOn =
       protocol === RELIABLE &&
       known?.reliable === true &&
       known.isToken(token ?? '') &&
       known.open &&
+      known.place === place &&
       known.userId === ext['subject'];
     if (!goesOn) {
       const reason = 'the connection to recover is not known';
@@ -78,8 +80,7 @@ export class Hub {
       refuse(socket, reason);
       return 'refused';
     }
-    clearTimeout(this.#lost.get(known));
-    this.#lost.delete(known);
+    this.#lost.release(known);
     return known;
   }
 
@@ -97,8 +98,14 @@ export class Hub {
     return batch.withIntake({ when: this.#options.when }).withAck(
       createAck((error) => {
         if (error !== undefined) return batch.ack.nack(error);
-        for (const { sender, first, last } of parts) sender.confirmed(first, last);
-        batch.ack.ack();
+        const waits: Promise<void>[] = [];
+        for (const { sender, first, last } of parts) {
+          const wait = sender.confirmed(first, last);
+          if (wait !== undefined) waits.push(wait);
+        }
+        // Until then it counts for its senders, who are held when they have their share in flight.
+        if (waits.length === 0) batch.ack.ack();
+        else void Promise.all(waits).finally(() => batch.ack.ack());
       }),
     );
   }
@@ -108,33 +115,34 @@ export class Hub {
     for (const connection of this.#byId.values()) connection.end();
   }
 
-  #begin(reliable: boolean): PubSubConnection {
+  #begin(reliable: boolean, place: string, owner: string): PubSubConnection {
     const { directory, path, take } = this.#options;
-    return new PubSubConnection(reliable, {
-      groups: this.#groups,
-      messages: this.#messages,
-      take,
-      began: (connection) => {
-        this.#byId.set(connection.id, connection);
-        directory.add(path, connection);
+    return new PubSubConnection(
+      { reliable, place, owner },
+      {
+        groups: this.#groups,
+        messages: this.#messages,
+        patience: this.#patience,
+        take,
+        began: (connection) => {
+          this.#byId.set(connection.id, connection);
+          directory.add(path, connection);
+        },
+        ended: (connection) => {
+          this.#lost.release(connection);
+          this.#byId.delete(connection.id);
+          directory.remove(path, connection);
+        },
+        lost: (connection) => this.#lost.keep(connection, this.#options.recovery),
       },
-      ended: (connection) => {
-        clearTimeout(this.#lost.get(connection));
-        this.#lost.delete(connection);
-        this.#byId.delete(connection.id);
-        directory.remove(path, connection);
-      },
-      lost: (connection) => this.#keep(connection),
-    });
-  }
-
-  #keep(connection: PubSubConnection): void {
-    if (this.#lost.size >= MAX_LOST) this.#lost.keys().next().value?.end();
-    this.#lost.set(
-      connection,
-      setTimeout(() => connection.end(), this.#options.recovery),
     );
   }
+}
+
+/** Which of the hubs of a path like `/hubs/:hub` a client has come to: nobody sees anything of another. */
+function placeOf(ext: Readonly<Record<string, string>>): string {
+  const parameters = Object.entries(ext).filter(([name]) => name.startsWith('param.'));
+  return JSON.stringify(parameters.map(([, value]) => value));
 }
 
 /** As Azure does: at 1008 a client tries no more to go on, and begins anew. */

@@ -39,6 +39,10 @@ export class PlainOutgoing implements Outgoing {
     return this.#inner().patience;
   }
 
+  get confirmed(): boolean {
+    return this.#inner().confirmed;
+  }
+
   get slow(): boolean {
     return this.#inner().slow;
   }

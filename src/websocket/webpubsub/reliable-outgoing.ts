@@ -2,6 +2,7 @@ import type { Outgoing } from '../../component/sessions.ts';
 import type { Outbox } from '../outbox.ts';
 import { tickTime } from '../tick-time.ts';
 import { Watchers } from '../watchers.ts';
+import type { KeptFrames } from './kept-frames.ts';
 import { numbered } from './protocol.ts';
 import type { ServerMessages } from './server-messages.ts';
 
@@ -42,6 +43,7 @@ export class ReliableOutgoing implements Outgoing {
   taken = 0;
   slow = false;
   readonly patience = PATIENCE;
+  readonly confirmed = true;
   readonly #messages: ServerMessages;
   /** From `#head` on, oldest first. */
   #kept: Kept[] = [];
@@ -51,6 +53,7 @@ export class ReliableOutgoing implements Outgoing {
   #bytes = 0;
   #lastId = 0;
   #outbox: Outbox | undefined;
+  #frames: KeptFrames | undefined;
   #ended = false;
   /** When the client has last confirmed something while something waited. */
   #progressAt = 0;
@@ -95,7 +98,9 @@ export class ReliableOutgoing implements Outgoing {
     this.sent++;
     this.#kept.push({ sequenceId: ++this.#lastId, frame });
     this.#bytes += costOf(frame);
+    this.#frames?.add(frame);
     this.#pump();
+    this.#frames?.look();
   }
 
   sendDropping(payload: Uint8Array, binary: boolean, limit: number, json?: boolean): number {
@@ -152,6 +157,17 @@ export class ReliableOutgoing implements Outgoing {
     this.#outbox = undefined;
   }
 
+  /** From now on `frames` counts what is kept. */
+  keepIn(frames: KeptFrames | undefined): void {
+    for (let at = this.#head; at < this.#kept.length; at++) {
+      const { frame } = this.#kept[at]!;
+      this.#frames?.delete(frame);
+      frames?.add(frame);
+    }
+    this.#frames = frames;
+    frames?.look();
+  }
+
   /** Gives the socket all that it does not have. */
   flush(): void {
     this.#pump(Infinity);
@@ -160,6 +176,7 @@ export class ReliableOutgoing implements Outgoing {
   /** Forgets everything. */
   end(): void {
     this.pause();
+    this.keepIn(undefined);
     this.#ended = true;
     this.#kept = [];
     this.#head = 0;
@@ -183,7 +200,9 @@ export class ReliableOutgoing implements Outgoing {
   }
 
   #shift(): void {
-    this.#bytes -= costOf(this.#kept[this.#head++]!.frame);
+    const { frame } = this.#kept[this.#head++]!;
+    this.#bytes -= costOf(frame);
+    this.#frames?.delete(frame);
     this.#next = Math.max(this.#next, this.#head);
     if (this.#head < 1024 && this.#head < this.#kept.length) return;
     if (this.#head * 2 < this.#kept.length) return;

@@ -1,6 +1,6 @@
 import type { OpenSession, SlowConsumer } from '../../../component/sessions.ts';
+import { Patience } from '../../../websocket/patience.ts';
 import { Corks } from './corks.ts';
-import { Patience } from './patience.ts';
 
 /** Room in the buffers of sessions, and what is done with a session that has none. */
 export class Room {
@@ -40,7 +40,7 @@ export class Room {
     const { outgoing } = session;
     const limit = this.limitOf(session);
     // Once it waits, it is worth waiting for more than one message.
-    const hasRoom = (): boolean => this.has(session, size) && outgoing.waiting <= limit / 2;
+    const hasRoom = (): boolean => this.has(session, size + limit / 2);
     if (!session.open || this.has(session, size)) return;
     const inTime =
       this.dropping || this.patience === 0
