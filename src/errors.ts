@@ -14,7 +14,7 @@ export const errorCodes = {
   MILLRACE_RECONNECT_STOPPED:
     'The server closed the connection, or answered the handshake, with a code that `reconnect.stop_on` names. The stream has failed.',
   MILLRACE_LISTEN_FAILED:
-    'The address cannot be listened on: it is in use, not of this machine, or not permitted. Free it or choose another.',
+    'The address cannot be listened on: it is in use, not of this machine, or not permitted. Free it or choose another. One that is in use is tried again until it is free.',
   MILLRACE_LISTEN_CONFLICT:
     'Two components want the same path of one listener, or the same port with different TLS settings. Give each its own path.',
   MILLRACE_FILE_UNAVAILABLE:

@@ -66,7 +66,7 @@ export interface Listeners {
    * any value. `connections` is how many its owner takes at most: about so many may be at their handshake at once.
    * `refused` is told of what was refused before it got to `handler`, where it was on the path or the listener has no
    * other.
-   * @throws MillraceError MILLRACE_LISTEN_FAILED, MILLRACE_LISTEN_CONFLICT (both fatal)
+   * @throws MillraceError MILLRACE_LISTEN_FAILED, MILLRACE_LISTEN_CONFLICT; fatal, unless another program has the address
    */
   upgrade(options: {
     host: string;

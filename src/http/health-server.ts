@@ -25,7 +25,7 @@ export interface HealthOptions {
 
 /**
  * Answers the questions that an orchestrator and Prometheus ask, until the endpoint is closed.
- * @throws MillraceError MILLRACE_LISTEN_FAILED, MILLRACE_LISTEN_CONFLICT (both fatal)
+ * @throws MillraceError MILLRACE_LISTEN_FAILED, MILLRACE_LISTEN_CONFLICT; fatal, unless another program has the address
  */
 export async function serveHealth({
   listeners,
@@ -53,12 +53,13 @@ export async function serveHealth({
   }
   const app = createApp(plan, health, metrics);
   await app.ready();
-  const endpoint = await listeners.http({
-    host: address.host,
-    port: address.port,
-    paths,
-    handler: (request, response) => app.routing(request, response),
-  });
+  const claim = { host: address.host, port: address.port, paths };
+  const endpoint = await listeners
+    .http({ ...claim, handler: (request, response) => app.routing(request, response) })
+    .catch(async (error: unknown) => {
+      await app.close();
+      throw error;
+    });
   return {
     port: endpoint.port,
     close: async () => {

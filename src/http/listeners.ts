@@ -171,6 +171,7 @@ export class SharedListeners implements Listeners {
       },
       (cause: unknown) => {
         if (this.#listeners.get(address) === entry) this.#listeners.delete(address);
+        listener.close();
         throw this.#listenFailed(address, port, cause);
       },
     );
@@ -185,9 +186,11 @@ export class SharedListeners implements Listeners {
       code === 'EADDRINUSE' && own.length > 0
         ? `; this process itself listens on ${own.join(' and ')}, and with the same host the two would share the port`
         : '';
+    // Another program may go: the one before this one, which is still draining, goes for sure.
+    const fatal = code !== 'EADDRINUSE' || hint !== '';
     return new MillraceError('MILLRACE_LISTEN_FAILED', `cannot listen on ${address}: ${reason}${hint}`, {
       cause,
-      fatal: true,
+      fatal,
     });
   }
 }

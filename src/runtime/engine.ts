@@ -1,10 +1,7 @@
-import { formatAddress, parseAddress } from '../component/address.ts';
-import type { Endpoint } from '../component/listeners.ts';
 import type { Environment } from '../component/contracts.ts';
 import type { Registry } from '../component/registry.ts';
 import { MillraceError, errorMessage } from '../errors.ts';
 import type { StreamHealth } from '../http/health.ts';
-import { serveHealth } from '../http/health-server.ts';
 import { SharedListeners } from '../http/listeners.ts';
 import { createListenerEvents } from '../telemetry/events.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -12,7 +9,8 @@ import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
 import { RepeatedLines } from '../telemetry/repeated-lines.ts';
 import { Directory } from '../websocket/session-directory.ts';
 import { buildStream } from './build-stream.ts';
-import type { EnginePlan, HealthCheckPlan } from './plan.ts';
+import { HealthPort } from './health-port.ts';
+import type { EnginePlan } from './plan.ts';
 import { StartGate } from './start-gate.ts';
 import type { Stream } from './stream.ts';
 
@@ -112,14 +110,17 @@ export class Engine {
     await Promise.all(this.#streams.map((stream) => stream.parts.pipeline.close()));
   }
 
-  /** Resolves when every stream has ended. Rejects when it cannot start at all (the health address is taken). */
+  /** Resolves when every stream has ended. Rejects when it cannot start at all: the health address is none of this machine's. */
   async run(): Promise<Outcome> {
     const { health_check: plan } = this.#plan;
-    const healthEndpoint = plan.enabled ? await this.#serveHealth(plan) : undefined;
-    if (healthEndpoint !== undefined) {
-      const { host = '' } = parseAddress(plan.address) ?? {};
-      this.#logger.info(`health on http://${formatAddress(host, healthEndpoint.port)}${plan.readiness_path}`);
-    }
+    const options = {
+      listeners: this.#listeners,
+      plan,
+      health: () => this.health(),
+      metrics: this.metrics.registry,
+    };
+    const health = plan.enabled ? new HealthPort(options, this.#logger) : undefined;
+    await health?.open();
     try {
       // One after the other, so that what ends the process is what was being tried.
       for (const { parts } of this.#streams) await parts.source.recover?.(parts.abort.signal);
@@ -136,19 +137,8 @@ export class Engine {
           }),
       };
     } finally {
-      await healthEndpoint?.close();
+      await health?.close();
       this.#lines.flush();
-    }
-  }
-
-  async #serveHealth(plan: HealthCheckPlan): Promise<Endpoint> {
-    const listeners = this.#listeners;
-    const metrics = this.metrics.registry;
-    try {
-      return await serveHealth({ listeners, plan, health: () => this.health(), metrics });
-    } catch (cause) {
-      const message = `health_check.address: ${errorMessage(cause)}. Another Millrace may have it; set health_check.address, or health_check: { enabled: false }`;
-      throw new MillraceError('MILLRACE_LISTEN_FAILED', message, { cause, fatal: true });
     }
   }
 

@@ -185,12 +185,21 @@ export class Sessions {
     for (const session of this.#open.values()) {
       session.close(code, reason);
       session.release(holds.drain);
+      this.#leaveWhenAnswered(session);
     }
     let left = timeout;
     this.#closing ??= setInterval(() => {
       if (!this.#options.budget.full) left -= CLOSING_TICK;
       if (left <= 0) this.#terminateAll();
     }, CLOSING_TICK);
+  }
+
+  /** Who has answered the close may keep its side of TCP open for as long as it likes: nothing more is to come. */
+  #leaveWhenAnswered(session: Session): void {
+    const { connection } = session;
+    // `ws` ends our side when both have sent a close frame.
+    if (connection.writableFinished) session.terminate();
+    else connection.once('finish', () => session.terminate());
   }
 
   /** Whether a connection has something to come after what it sent: an acknowledgement, or an output's answer. */

@@ -159,14 +159,32 @@ test('warnings of experimental features are not shown, others are', async () => 
   expect(stderr).not.toContain('ExperimentalWarning');
 });
 
-test('an address that is taken is said with its code', async () => {
+test('a health address that is taken is said with its code, tried again, and keeps no stream from its work', async () => {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const text = `health_check: { address: "127.0.0.1:${portOf(server)}" }\nstreams:\n  - input: { type: generate, context: a }\n`;
-  const { code, stdout, stderr } = await cli(['run', dir.file('taken.yaml', text)]);
+  const port = portOf(server);
+  const text = `health_check: { address: "127.0.0.1:${port}" }\nstreams:\n  - input: { type: generate, context: a, interval: 1h }\n`;
+  const run = startCli(['run', dir.file('taken.yaml', text)]);
+  await run.seen(/^a$/m);
+  expect(run.stderr()).toMatch(
+    /no health and no metrics for now: health_check\.address: cannot listen on [^ ]+ the address is in use .*MILLRACE_LISTEN_FAILED/,
+  );
   server.close();
-  expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
-  expect(stderr).toContain('MILLRACE_LISTEN_FAILED');
+  await run.seen(/health on http:/);
+  expect(
+    (await fetch(`http://127.0.0.1:${port}/readiness`, { headers: { connection: 'close' } })).status,
+  ).toBe(200);
+  run.child.kill('SIGTERM');
+  expect((await run.result).code).toBe(0);
+});
+
+test('one that stays taken does not hold up the end', async () => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const text = `health_check: { address: "127.0.0.1:${portOf(server)}" }\nstreams:\n  - input: { type: memory, messages: [a] }\n`;
+  const { code, stdout } = await cli(['run', dir.file('taken-for-good.yaml', text)]);
+  server.close();
+  expect({ code, stdout }).toEqual({ code: 0, stdout: 'a\n' });
 });
 
 test('check --dial says what it saw of each input and output', async () => {

@@ -352,7 +352,7 @@ test('an address in use is refused with what to do', async () => {
     expect(each).toMatchObject({
       reason: {
         code: 'MILLRACE_LISTEN_FAILED',
-        fatal: true,
+        fatal: false,
         message: `cannot listen on 127.0.0.1:${port}: the address is in use (EADDRINUSE); stop the program that has it, or choose another port`,
       },
     });
@@ -364,7 +364,9 @@ test('an address in use is refused with what to do', async () => {
 test('one port on two hosts of our own is refused with the reason', async () => {
   const listeners = new SharedListeners();
   const { port } = await upgrade(listeners, '/a', { host: '0.0.0.0' });
-  await expect(upgrade(listeners, '/b', { port })).rejects.toThrow(
+  const attempt = upgrade(listeners, '/b', { port });
+  await expect(attempt).rejects.toMatchObject({ fatal: true });
+  await expect(attempt).rejects.toThrow(
     new RegExp(`cannot listen on 127.0.0.1:${port}: .*this process itself listens on 0.0.0.0:${port}`),
   );
 });

@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { configMistakes, startEngine } from '../support/engine.ts';
 import { closeFrame, frame, opcodes } from '../support/frames.ts';
-import { connectClient, rawUpgrade, send } from '../support/peers.ts';
+import { afterTest, connectClient, rawUpgrade, send } from '../support/peers.ts';
 import { python } from '../support/tools.ts';
 import { until } from '../support/until.ts';
-import { exchange, upgradeRequest } from '../http/raw.ts';
+import { exchange, rawClient, upgradeRequest } from '../http/raw.ts';
 
 const server = (drain: string, more = ''): string => `
   - input: { type: websocket, mode: server, host: 127.0.0.1, port: 0, ${drain} }
@@ -66,6 +66,28 @@ test('who does not answer the close within `timeout` is cut; what it sent until 
   expect(await run.stop()).toEqual({ failed: [], left: [] });
   await silent.gone();
   expect(run.output().texts).toEqual(['last words']);
+});
+
+test('who has answered the close is not waited for, though it keeps its side of the connection open', async () => {
+  const run = await startEngine(
+    `streams: ${server('drain: { timeout: 3s }', server('drain: { timeout: 3s }'))}`,
+  );
+  const port = await run.port('stream-0');
+  const answering = await rawClient(port, '127.0.0.1', true);
+  afterTest(() => answering.socket.destroy());
+  answering.socket.write(upgradeRequest('/'));
+  await answering.until(/\r\n\r\n/);
+  const deaf = await rawUpgrade(await run.url('stream-1'));
+  run.drain();
+  await answering.until(/going away/);
+  answering.socket.write(closeFrame(1001, '', { mask: true }));
+  await run.ended;
+  await deaf.gone();
+  // Only the one that has not answered had its time to do so.
+  expect(run.log.filter(({ msg }) => msg === 'stream ended').map(({ stream }) => stream)).toEqual([
+    'stream-0',
+    'stream-1',
+  ]);
 });
 
 describe('where an output replies', () => {

@@ -1,0 +1,76 @@
+import { formatAddress, parseAddress } from '../component/address.ts';
+import { defaultBackoff } from '../component/backoff.ts';
+import type { Endpoint } from '../component/listeners.ts';
+import { MillraceError, errorMessage } from '../errors.ts';
+import { serveHealth, type HealthOptions } from '../http/health-server.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import type { HealthCheckPlan } from './plan.ts';
+import { Retry, pause } from './retry.ts';
+
+/** Serves health, at once or as soon as its address is free: the streams don't wait for that. */
+export class HealthPort {
+  readonly #options: HealthOptions & { readonly plan: HealthCheckPlan };
+  readonly #logger: Logger;
+  readonly #closed = new AbortController();
+  readonly #retry = new Retry(defaultBackoff);
+  #endpoint: Endpoint | undefined;
+  #retrying: Promise<void> | undefined;
+
+  constructor(options: HealthOptions & { readonly plan: HealthCheckPlan }, logger: Logger) {
+    this.#options = options;
+    this.#logger = logger;
+  }
+
+  /** Resolves when it is served, or is being tried again. @throws MillraceError MILLRACE_LISTEN_FAILED (fatal) */
+  async open(): Promise<void> {
+    try {
+      await this.#serve();
+    } catch (error) {
+      const delay = this.#retry.failed(error);
+      this.#tell(error, delay);
+      this.#retrying = this.#tryAgain(delay).catch((fatal: unknown) => {
+        if (!this.#closed.signal.aborted)
+          this.#logger.error({ code: 'MILLRACE_LISTEN_FAILED' }, errorMessage(fatal));
+      });
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed.abort();
+    await this.#retrying;
+    await this.#endpoint?.close();
+  }
+
+  async #tryAgain(first: number): Promise<void> {
+    let delay = first;
+    while (this.#endpoint === undefined) {
+      await pause(delay, this.#closed.signal);
+      try {
+        await this.#serve();
+      } catch (error) {
+        delay = this.#retry.failed(error);
+        this.#tell(error, delay);
+      }
+    }
+  }
+
+  #tell(error: unknown, delay: number): void {
+    this.#logger.warn(
+      { code: 'MILLRACE_LISTEN_FAILED', retry_in_ms: Math.round(delay) },
+      `no health and no metrics for now: ${errorMessage(error)}`,
+    );
+  }
+
+  async #serve(): Promise<void> {
+    const { plan } = this.#options;
+    try {
+      this.#endpoint = await serveHealth(this.#options);
+    } catch (cause) {
+      const message = `health_check.address: ${errorMessage(cause)}. Another Millrace may have it; set health_check.address, or health_check: { enabled: false }`;
+      const fatal = !(cause instanceof MillraceError) || cause.fatal;
+      throw new MillraceError('MILLRACE_LISTEN_FAILED', message, { cause, fatal });
+    }
+    const { host = '' } = parseAddress(plan.address) ?? {};
+    this.#logger.info(`health on http://${formatAddress(host, this.#endpoint.port)}${plan.readiness_path}`);
+  }
+}
