@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
-import { lstat, mkdir, open, stat, type FileHandle } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { lstat, open, type FileHandle } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { makeFolders } from '../folders.ts';
 import { errorCode } from './faults.ts';
 
 const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL } = constants;
@@ -40,7 +41,10 @@ export async function openFile(name: string, access: keyof typeof flags): Promis
 
 /** Whether there is such a file, for who does not open it as above. @throws Error as `openFile` */
 export async function fileExists(name: string): Promise<boolean> {
-  const found = await lstat(name).catch(ifAbsent);
+  const found = await lstat(name).catch((error: unknown) => {
+    if (errorCode(error) !== 'ENOENT') throw error;
+    return undefined;
+  });
   if (found?.isFile() === false) throw foreign(name);
   return found !== undefined;
 }
@@ -50,18 +54,11 @@ export async function fileExists(name: string): Promise<boolean> {
  * @returns the folders that were made, the outermost first
  */
 export async function makeFolder(path: string): Promise<string[]> {
-  const full = resolve(path);
-  const missing: string[] = [];
-  // One by one: `recursive` never ends where the system has no folder and lets nobody make one (/proc).
-  for (let folder = full; !(await isFolder(folder)); folder = dirname(folder)) missing.unshift(folder);
-  for (const folder of missing) {
-    await mkdir(folder, folder === full ? FOLDER_MODE : undefined).catch(async (error: unknown) => {
-      // Another may have made it meanwhile.
-      if (errorCode(error) !== 'EEXIST' || !(await isFolder(folder))) throw error;
-    });
-  }
-  if (missing.length > 0) for (const folder of [dirname(missing[0]!), ...missing]) await syncFolder(folder);
-  return missing;
+  const made = await makeFolders(path, FOLDER_MODE).catch((error: unknown) => {
+    throw errorCode(error) === 'ENOTDIR' ? new Error('the path must be a folder, and is a file') : error;
+  });
+  if (made.length > 0) for (const folder of [dirname(made[0]!), ...made]) await syncFolder(folder);
+  return made;
 }
 
 /** A file's name is on the disk only after its folder is. */
@@ -72,25 +69,6 @@ export async function syncFolder(path: string): Promise<void> {
   } finally {
     await folder.close();
   }
-}
-
-/** False when there is nothing. @throws Error when there is something else */
-async function isFolder(path: string): Promise<boolean> {
-  const found = await stat(path).catch(ifAbsent);
-  if (found?.isDirectory() === false) throw noFolder();
-  return found !== undefined;
-}
-
-function noFolder(): Error {
-  return new Error('the path must be a folder, and is a file');
-}
-
-/** @throws every other error */
-function ifAbsent(error: unknown): undefined {
-  const code = errorCode(error);
-  if (code === 'ENOTDIR') throw noFolder();
-  if (code !== 'ENOENT') throw error;
-  return undefined;
 }
 
 function foreign(name: string): Error {

@@ -155,6 +155,24 @@ test(
 );
 
 test(
+  'it is found among thousands that wait, and so is a second one',
+  async () => {
+    const guarded = new Guarded({ killer: ', slow: 1' });
+    const others = numbers(1, 3000);
+    await sendUntilDeath(guarded, [...others.slice(0, 1500), 'poison-1', ...others.slice(1500), 'poison-2']);
+    const { run } = await guarded.restart();
+    run.cli.child.kill('SIGTERM');
+    await run.cli.result;
+    // The second one may not have been in the log when the process died.
+    for (const [, code] of guarded.dead) expect(code).toBe('MILLRACE_PROCESSOR_CRASHED');
+    expect(['poison-1', 'poison-1,poison-2']).toContain(String(guarded.dead.map(([id]) => id)));
+    const ids = [...new Set(guarded.ids)];
+    expect(ids).toEqual(others.slice(0, ids.length));
+  },
+  LONG,
+);
+
+test(
   'its sender is told when it sends it again, also where the repeat is known by its key',
   async () => {
     const guarded = new Guarded({ input: 'dedupe: { key: id, per: all, window: 1h }' });

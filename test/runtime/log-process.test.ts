@@ -1,10 +1,12 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { cli } from '../support/cli.ts';
+import { cli, startCli } from '../support/cli.ts';
 import { DurableProcess } from '../support/durable-process.ts';
-import { send } from '../support/peers.ts';
+import { afterTest, send } from '../support/peers.ts';
 import { tempDir } from '../support/temp-dir.ts';
+import { requireTool } from '../support/tools.ts';
 import { until } from '../support/until.ts';
 
 const dir = tempDir();
@@ -103,6 +105,26 @@ test('without a file descriptor the log waits, says so in readiness, and goes on
   expect(ids).toEqual(Array.from({ length: 60 }, (_, index) => String(index + 1)));
 });
 
+test('without a file descriptor at the start the log waits as well', async () => {
+  const program = requireTool('prlimit');
+  const path = join(dir.path, 'starved-start');
+  const text = readFileSync(durableFile(path), 'utf8')
+    .replace(/health_check: .*/, 'health_check: { enabled: false }')
+    .replace(
+      '    durability',
+      `    pipeline: { processors: [{ type: hog, program: "${program}" }] }\n    durability`,
+    );
+  const entry = fileURLToPath(new URL('fixtures/hog-entry.ts', import.meta.url));
+  const run = new DurableProcess(dir.file('starved-start.yaml', text), { entry });
+  await until('it to wait', () =>
+    /"code":"MILLRACE_WAL_FULL".*starved-start waits for a free file descriptor: EMFILE/.test(run.log),
+  );
+  run.descriptors(1000);
+  const sender = await run.client();
+  await send(sender, message(1));
+  await until('an acknowledgement', () => sender.replies.length === 1);
+});
+
 test.each(['/proc/nope', '/proc/nope/log'])(
   '%s: a folder that nobody can make ends the run at once',
   async (path) => {
@@ -111,6 +133,16 @@ test.each(['/proc/nope', '/proc/nope/log'])(
     expect(stderr).toMatch(new RegExp(`MILLRACE_WAL_FAILED.*the log in ${path} could not be opened: ENOENT`));
   },
 );
+
+test('an output whose file can be nowhere is told at once as well, and tried again', async () => {
+  const file = dir.file(
+    'nowhere.yaml',
+    'health_check: { enabled: false }\nstreams: [{ input: { type: memory, messages: [x] }, output: { type: file, path: /proc/nope/x } }]\n',
+  );
+  const run = startCli(['run', file]);
+  afterTest(() => void run.child.kill('SIGKILL'));
+  await run.seen(/output failed to connect: .*\/proc\/nope.*ENOENT/);
+});
 
 test('check --dial says whether the log can be opened, and leaves nothing behind', async () => {
   const path = join(dir.path, 'none', 'yet', 'log');

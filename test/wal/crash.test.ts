@@ -88,6 +88,8 @@ test.each([
   await ended(tool);
   expect(tool.child.exitCode).toBe(3);
   expect(tool.lines.at(-1)).toMatch(/^failed .*MILLRACE_WAL_FAILED/);
+  // By its own name.
+  expect(tool.lines.at(-1)).toContain(/error=(\w+)/.exec(fault)![1]);
   const committed = printed(tool, 'committed');
   expect(committed).toEqual(committed.map((_, index) => index + 1));
   await check(path, committed, new Set());

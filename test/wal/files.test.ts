@@ -14,8 +14,9 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect, onTestFinished, test } from 'vitest';
-import { requireAbility } from '../support/tools.ts';
+import { requireAbility, requireTool, Tool } from '../support/tools.ts';
 import { batchOf, logFolder, openLog } from './support.ts';
 
 const FIRST = '00000000000000000001.log';
@@ -171,4 +172,22 @@ test('files of its own that come and go, and of others, are no reason to fail', 
     if (index % 10 === 0) writeFileSync(join(path, `note-${index}`), '');
   }
   expect(log.blocked).toBeUndefined();
+});
+
+test('a reader waits for a file descriptor, and says so', async () => {
+  const prlimit = requireTool('prlimit');
+  const path = logFolder();
+  const { log } = await openLog(path, { segmentBytes: 2000 });
+  for (let index = 0; index < 30; index++) await log.append({ batch: batchOf('x'.repeat(300)) });
+  await log.close();
+  const tool = new Tool(process.execPath, [fileURLToPath(new URL('starved.ts', import.meta.url)), path]);
+  const pid = Number((await tool.line(/^opened/)).slice('opened '.length));
+  const limit = /Max open files +(\d+)/.exec(readFileSync(`/proc/${pid}/limits`, 'utf8'))![1];
+  execFileSync(prlimit, [`--pid=${pid}`, '--nofile=1:']);
+  tool.child.stdin!.write('read\n');
+  expect(await tool.line(/^blocked the log/)).toBe(
+    `blocked the log in ${path} waits for a free file descriptor: EMFILE: too many open files, open '${join(path, FIRST)}'`,
+  );
+  execFileSync(prlimit, [`--pid=${pid}`, `--nofile=${limit}:`]);
+  expect(await tool.line(/^read/)).toBe('read 30, blocked no');
 });

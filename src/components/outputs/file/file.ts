@@ -1,11 +1,12 @@
 import { constants } from 'node:fs';
-import { access, mkdir, stat } from 'node:fs/promises';
+import { access, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import type { ComponentContext, Output } from '../../../component/contracts.ts';
 import { defineOutput } from '../../../component/define.ts';
 import { duration, size } from '../../../component/fields.ts';
 import { errorMessage, MessagesRefusedError, MillraceError, type Rejection } from '../../../errors.ts';
+import { makeFolders } from '../../../folders.ts';
 import type { Batch, Run } from '../../../message/batch.ts';
 import { toLines } from '../../../message/lines.ts';
 import { Finished } from './finished.ts';
@@ -134,9 +135,7 @@ class FileOutput implements Output {
     const { constant, folder } = this.#path;
     if (constant !== undefined) await this.#inTurn(() => this.#fileOf(constant).open()).catch(tell);
     else {
-      await mkdir(folder, { recursive: true }).catch((error: unknown) =>
-        tell(unavailable('make', folder, error)),
-      );
+      await makeFolders(folder).catch((error: unknown) => tell(unavailable('make', folder, error)));
       await access(folder, constants.W_OK).catch((error: unknown) =>
         tell(unavailable('write in', folder, error)),
       );

@@ -1,7 +1,8 @@
-import { mkdir, open, rename, stat, type FileHandle } from 'node:fs/promises';
+import { open, rename, stat, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { ComponentEvents } from '../../../telemetry/events.ts';
 import { errorMessage, MillraceError } from '../../../errors.ts';
+import { makeFolders } from '../../../folders.ts';
 import { finishedPath, syncFolder } from './finished.ts';
 
 const LF = 10;
@@ -84,7 +85,7 @@ export class LineFile {
   async #open(): Promise<void> {
     const file = await open(this.path, 'a+').catch(async (error: NodeJS.ErrnoException) => {
       if (error.code !== 'ENOENT') throw error;
-      await mkdir(dirname(this.path), { recursive: true });
+      await makeFolders(dirname(this.path));
       return await open(this.path, 'a+');
     });
     try {

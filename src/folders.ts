@@ -1,0 +1,33 @@
+import { mkdir, stat } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+
+/**
+ * Makes a folder, and those above it that are missing. One by one: `recursive` of Node never ends where the system has
+ * no folder and lets nobody make one (`/proc/nope`). `mode` is that of the last.
+ * @returns those that were made, the outermost first
+ * @throws Error of the system; ENOTDIR where a file is in the way
+ */
+export async function makeFolders(path: string, mode?: number): Promise<string[]> {
+  const full = resolve(path);
+  const missing: string[] = [];
+  for (let folder = full; !(await isFolder(folder)); folder = dirname(folder)) missing.unshift(folder);
+  for (const folder of missing) {
+    await mkdir(folder, folder === full ? mode : undefined).catch(async (error: unknown) => {
+      // Another may have made it meanwhile.
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || !(await isFolder(folder))) throw error;
+    });
+  }
+  return missing;
+}
+
+/** False when there is nothing. */
+async function isFolder(path: string): Promise<boolean> {
+  const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined;
+    throw error;
+  });
+  if (found?.isDirectory() === false) {
+    throw Object.assign(new Error(`ENOTDIR: not a directory, mkdir '${path}'`), { code: 'ENOTDIR' });
+  }
+  return found !== undefined;
+}
