@@ -43,6 +43,8 @@ export interface Input {
   dial?(signal: AbortSignal): Promise<void>;
   /** Why it is not ready though it is connected, or undefined. */
   notReady?(): string | undefined;
+  /** What else it cannot do for now and tries again, though messages get through, or undefined. */
+  trouble?(): string | undefined;
 }
 
 /** Where messages go. The engine calls `write` one at a time, in order, and retries what throws. */

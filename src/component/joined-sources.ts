@@ -65,7 +65,8 @@ export class JoinedSources implements Input {
       .filter((source) => !this.#ended.has(source))
       .map((source) => source.notReady());
     const reasons = states.filter((reason) => reason !== undefined);
-    return this.#options.ready === 'every' || reasons.length === states.length ? reasons[0] : undefined;
+    const enough = this.#options.ready === 'every' ? reasons.length === 0 : reasons.length < states.length;
+    return enough || reasons.length === 0 ? undefined : reasons.join('; ');
   }
 
   async read(signal: AbortSignal): Promise<Batch> {

@@ -8,7 +8,7 @@ import type { Log, LogEvents, LogOptions } from '../wal/log.ts';
 import { Backlog, mostOf } from './backlog.ts';
 import { CrashGuard, type CrashGuardOptions } from './crash-guard.ts';
 import type { DeadLetters } from './dead-letters.ts';
-import { Outage } from './outage.ts';
+import { Outage } from '../component/outage.ts';
 import { pause } from './retry.ts';
 
 /** So much may be on its way into the log before the input has to wait. Bytes. */

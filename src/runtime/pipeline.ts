@@ -3,7 +3,7 @@ import { MillraceError, errorMessage, type Rejection } from '../errors.ts';
 import { noAck } from '../message/ack.ts';
 import type { Batch } from '../message/batch.ts';
 import type { DeadLetters } from './dead-letters.ts';
-import { standstill } from './outage.ts';
+import { standstill } from '../component/outage.ts';
 
 interface Step {
   readonly type: string;

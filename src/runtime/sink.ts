@@ -3,7 +3,7 @@ import type { Codec, Output } from '../component/contracts.ts';
 import { MessagesRefusedError, NotConnectedError, type Rejection } from '../errors.ts';
 import type { Batch } from '../message/batch.ts';
 import type { Stage, StreamEvents } from '../telemetry/events.ts';
-import { Outage, standstill } from './outage.ts';
+import { Outage, standstill } from '../component/outage.ts';
 import { Retry, pause } from './retry.ts';
 import type { StartGate } from './start-gate.ts';
 

@@ -6,7 +6,7 @@ import { createAck } from '../message/ack.ts';
 import type { Batch } from '../message/batch.ts';
 import type { StreamEvents } from '../telemetry/events.ts';
 import type { DeadLetters } from './dead-letters.ts';
-import { Outage } from './outage.ts';
+import { Outage } from '../component/outage.ts';
 import { Retry, pause } from './retry.ts';
 import type { StartGate } from './start-gate.ts';
 
@@ -66,7 +66,9 @@ export class SupervisedInput implements Source {
     const reason = this.#input.notReady?.();
     const { active } = this.#outage;
     const name = `input ${this.#type}`;
-    if (this.#connected) return reason ?? (active ? this.#outage.describe(`${name} cannot read`) : undefined);
+    if (this.#connected) {
+      return reason ?? (active ? this.#outage.describe(`${name} cannot read`) : this.#input.trouble?.());
+    }
     if (active || reason === undefined) return this.#outage.describe(`${name} is not connected`);
     return `${name} is not connected: ${reason}`;
   }

@@ -5,7 +5,7 @@ import type { StreamHealth } from '../http/health.ts';
 import { nowMicros, type Batch } from '../message/batch.ts';
 import type { StreamEvents } from '../telemetry/events.ts';
 import type { DeadLetters } from './dead-letters.ts';
-import { Outage } from './outage.ts';
+import { Outage } from '../component/outage.ts';
 import type { Pipeline } from './pipeline.ts';
 import type { Sink } from './sink.ts';
 import { TicketQueue } from './ticket-queue.ts';

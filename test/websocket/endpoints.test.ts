@@ -86,6 +86,15 @@ test('it is ready when all are connected, and names the one that is down', async
   await until('readiness', async () => (await readiness(run)).status === 200);
 });
 
+test('of several that are down, each is named', async () => {
+  const urls = [`ws://127.0.0.1:${await freePort()}/a`, `ws://127.0.0.1:${await freePort()}/b`];
+  const run = await startEngine(client(urls));
+  await until('both to be said', async () => {
+    const { reasons } = await readiness(run);
+    return urls.every((url) => reasons.some((reason) => reason.includes(`cannot connect to ${url}`)));
+  });
+});
+
 test('one that never answers is named while nothing is known of it yet', async () => {
   const up = await feed();
   const mute = await new FaultServer(() => {}).up();

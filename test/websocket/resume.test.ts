@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { startCli } from '../support/cli.ts';
@@ -95,6 +95,23 @@ test('it is in the file soon, without an end; the file is whole whenever one loo
     },
     { timeout: 20_000 },
   );
+});
+
+test('a cursor that cannot be saved is a reason of readiness, until it is saved', async () => {
+  const server = await new FaultServer().up();
+  const path = cursorPath();
+  const run = await startEngine(client(server.url, path));
+  const peer = await server.peer(0);
+  await until('readiness', async () => (await run.http('/readiness')).status === 200);
+  mkdirSync(path);
+  peer.socket.write(message(1));
+  await until('the reason', async () => (await run.http('/readiness')).status === 503);
+  expect((await run.http('/readiness')).text).toMatch(
+    new RegExp(`the cursor is not saved in ${path}: EISDIR.* \\(since 2`),
+  );
+  rmdirSync(path);
+  await until('readiness', async () => (await run.http('/readiness')).status === 200);
+  expect(Object.values(saved(path))).toEqual(['1']);
 });
 
 test('a cursor does not pass a message that is in flight, though later ones are confirmed', async () => {

@@ -2,6 +2,7 @@ import { open, rename, rm, access, constants } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import { readWholeFile } from '../../component/whole-file.ts';
+import { Outage } from '../../component/outage.ts';
 import { MillraceError, errorMessage } from '../../errors.ts';
 
 /** How long a cursor may wait for the next write, in milliseconds. */
@@ -27,7 +28,7 @@ export class CursorFile {
   #dirty = false;
   /** Told of each write that failed, the first of a row only. */
   #failed: ((error: unknown) => void) | undefined;
-  #failing = false;
+  readonly #outage = new Outage();
 
   private constructor(path: string) {
     this.path = path;
@@ -73,6 +74,11 @@ export class CursorFile {
     this.#cursors.set(key, this.#cursors.get(key) ?? cursor);
     this.#dirty = true;
     this.#arm();
+  }
+
+  /** That the cursors are not on disk, while a write that failed is to be tried again. */
+  get trouble(): string | undefined {
+    return this.#outage.active ? this.#outage.describe(`the cursor is not saved in ${this.path}`) : undefined;
   }
 
   get(key: string): string | undefined {
@@ -136,12 +142,12 @@ export class CursorFile {
     this.#dirty = false;
     this.#saving = this.#write().then(
       () => {
-        this.#failing = false;
+        this.#outage.over();
       },
       (error: unknown) => {
         this.#dirty = true;
-        if (!this.#failing) this.#failed?.(error);
-        this.#failing = true;
+        if (!this.#outage.active) this.#failed?.(error);
+        this.#outage.failed(error);
       },
     );
     await this.#saving;

@@ -74,6 +74,11 @@ export class Cursor {
     return back ?? cursor;
   }
 
+  /** That it is not on disk, while that is tried again. */
+  get trouble(): string | undefined {
+    return this.#file?.trouble;
+  }
+
   /** To be called for each slot; the last one closes the file. */
   async close(): Promise<void> {
     if (--this.#users > 0 || this.#opening === undefined) return;

@@ -144,6 +144,10 @@ export class WebSocketClientInput implements Input {
     return this.#current === undefined ? `connecting to ${maskUrl(this.#urls[this.#turns.at]!)}` : undefined;
   }
 
+  trouble(): string | undefined {
+    return this.#cursor?.trouble;
+  }
+
   async read(signal: AbortSignal): Promise<Batch> {
     const batch = await this.#sessions.read(signal);
     return this.#slot === undefined ? batch : this.#slot.track(batch, !this.#sessions.inbox.empty);
