@@ -4,8 +4,9 @@ import { FieldScanner, fieldKinds, scanFindings } from '../message/json-fields.t
 import { MAX_JSON_DEPTH } from '../message/json-validate.ts';
 import { renameJsonMember } from '../message/json.ts';
 import { hasDeepText } from '../message/text-depth.ts';
+import { isNumeric } from './column.ts';
 import { fold } from './database.ts';
-import { isNumeric, type Candidate, type FlowSchema, type Prefers, type Widened } from './flow-schema.ts';
+import type { Candidate, FlowSchema, Prefers, Widened } from './flow-schema.ts';
 import { Growth, keyOf, type Group } from './growth.ts';
 import { Questions } from './questions.ts';
 import { shorten, takeSpellings } from './spellings.ts';

@@ -1,5 +1,6 @@
 import { fieldKinds as Kind } from '../message/json-fields.ts';
 import type { QueryAnalysis } from './analyse.ts';
+import { classOf, columnType, declaredKinds, kindName, typeOf, type Column } from './column.ts';
 import { fold } from './database.ts';
 
 /**
@@ -16,21 +17,6 @@ const VALUES = ['current_date', 'current_time', 'current_timestamp', 'localtime'
 /** The metadata columns, and the number of a message's row. */
 export const META = ['__meta_source', '__meta_ingest_time', '__meta_ext'];
 export const ROW = '__row__';
-
-const NUMBERS = Kind.INT | Kind.LONG | Kind.BIGINT | Kind.FLOAT | Kind.HUGE;
-
-export interface Column {
-  /** How messages spell it. */
-  readonly name: string;
-  /** How the query sees it. */
-  readonly as: string;
-  /** The kinds of JSON value that it has had. */
-  readonly kinds: number;
-  /** The type that the user declared, as DuckDB names it, or undefined when it follows the data. */
-  readonly declared?: string;
-  /** True when a message has had it. */
-  readonly shown: boolean;
-}
 
 /** A kind of value that a field has not had before, or a spelling of its name. */
 export interface Candidate {
@@ -246,51 +232,6 @@ export function isReserved(name: string): boolean {
   return name === ROW || META.includes(name);
 }
 
-export function typeOf(column: Column): string | undefined {
-  return column.declared ?? columnType(column.kinds);
-}
-
-export function isNested(type: string): boolean {
-  return /^(STRUCT|MAP|UNION)\b|\]$/.test(type);
-}
-
-/** The narrowest type that holds the kinds exactly; undefined for a column that was only ever null. */
-function columnType(kinds: number): string | undefined {
-  const seen = kinds & ~Kind.NULL;
-  const only = (mask: number): boolean => (seen & ~mask) === 0;
-  if (seen === 0) return undefined;
-  if (only(Kind.BOOL)) return 'BOOLEAN';
-  if (only(Kind.STRING)) return 'VARCHAR';
-  if (only(Kind.INT | Kind.LONG)) return 'BIGINT';
-  if (only(Kind.INT | Kind.LONG | Kind.BIGINT)) return 'HUGEINT';
-  // A double holds integers of up to 15 digits exactly; larger ones beside fractions keep their digits as JSON.
-  if (only(Kind.INT | Kind.FLOAT)) return 'DOUBLE';
-  return 'JSON';
-}
-
-/** True when all that the column has had is numbers. */
-export function isNumeric(column: Column): boolean {
-  return (column.kinds & ~(NUMBERS | Kind.NULL)) === 0;
-}
-
-/** True when the column's values, taken from JSON as `type`, need no check: none can be out of its range. */
-export function isExact(column: Column, type: string): boolean {
-  return type === 'JSON' || type === 'VARCHAR' || type === columnType(column.kinds);
-}
-
-/** Kinds that may fit a type; a string does if it reads as one. */
-function declaredKinds(type: string): number {
-  const scalar = NUMBERS | Kind.BOOL | Kind.STRING | Kind.NULL;
-  if (type === 'JSON') return scalar | Kind.NESTED;
-  if (isNested(type)) return Kind.NESTED | Kind.NULL;
-  if (type === 'VARCHAR') return scalar;
-  if (type === 'BOOLEAN') return Kind.BOOL | Kind.STRING | Kind.NULL;
-  if (/^U?(TINY|SMALL|BIG|HUGE)INT$|^U?INTEGER$/.test(type))
-    return Kind.STRING | Kind.NULL | (NUMBERS & ~Kind.FLOAT);
-  if (/^(DOUBLE|FLOAT|DECIMAL\(.*\)|BIGNUM)$/.test(type)) return NUMBERS | Kind.STRING | Kind.NULL;
-  return Kind.STRING | Kind.NULL;
-}
-
 const SPELLED = 'spelled ';
 
 /** A spelling as a choice; the others are classes of values. */
@@ -300,18 +241,4 @@ function spelled(name: string): string {
 
 export function isSpelling(choice: string): boolean {
   return choice.startsWith(SPELLED);
-}
-
-function classOf(kinds: number): string {
-  if ((kinds & Kind.NESTED) !== 0) return 'nested';
-  if ((kinds & Kind.STRING) !== 0) return 'string';
-  return (kinds & Kind.BOOL) !== 0 ? 'boolean' : 'number';
-}
-
-function kindName(kind: number): string {
-  if ((kind & Kind.NULL) !== 0) return 'null';
-  if ((kind & Kind.BOOL) !== 0) return 'a boolean';
-  if ((kind & Kind.STRING) !== 0) return 'a string';
-  if ((kind & Kind.NESTED) !== 0) return 'an object or array';
-  return (kind & Kind.FLOAT) !== 0 ? 'a number with a fraction' : 'an integer';
 }

@@ -1,7 +1,8 @@
 import type { Format } from '../message/batch.ts';
 import { fieldKinds } from '../message/json-fields.ts';
+import { isExact, isNested, isNumeric, typeOf, type Column } from './column.ts';
 import { identifier, literal } from './database.ts';
-import { ROW, isExact, isNested, isNumeric, typeOf, type Column } from './flow-schema.ts';
+import { ROW } from './flow-schema.ts';
 
 /**
  * How a message's metadata gets to its rows:

@@ -17,6 +17,10 @@ const queries = [
   "SELECT id, len(json_extract(body, '$..a')) AS n FROM flow",
   "SELECT id, (body->'$..a') IS NULL AS n FROM flow",
   'SELECT id, (SELECT count(*) FROM json_tree(body)) AS n FROM flow',
+  'SELECT id, (SELECT count(*) FROM json_each(body)) AS n FROM flow',
+  'SELECT id, len(json_keys(body)) AS n FROM flow',
+  "SELECT id, json_structure(unnest(from_json('[' || body || ']', '[\"JSON\"]'))) IS NULL AS s FROM flow",
+  'SELECT id, json_structure(try_cast(body AS JSON)) IS NULL AS s FROM flow',
 ];
 
 describe.each(queries)('%s', (sql) => {
