@@ -3,6 +3,7 @@ import {
   codecs,
   addClientOptions,
   addSendingOptions,
+  attemptsOption,
   connectionHelp,
   positiveInteger,
   repeated,
@@ -43,7 +44,7 @@ Examples:
   $ millrace tail https://feed.example.com/x -H 'X-Key: {{env:FEED_KEY}}' > feed.txt
 
 The first connection must succeed; one that is lost later is made again. --reconnect tries for the first one too,
---no-reconnect never. Ctrl-C closes the connection and ends.
+--no-reconnect never; both for as long as it takes, or --attempts. Ctrl-C closes the connection and ends.
 Exit codes: 0 ended by Ctrl-C, --count, a reader that went away or, with --no-reconnect, a normal close by the server;
 1 failed, 2 a mistake on the command line.`;
 
@@ -90,7 +91,8 @@ export function addClientCommands(program: Command, shell: Shell, done: (code: n
         repeated('--send <text>', 'send this after each connect, such as a subscription; repeatable'),
       )
       .option('--reconnect', 'also try again when the first connection fails')
-      .option('--no-reconnect', 'end when the connection is lost'),
+      .option('--no-reconnect', 'end when the connection is lost')
+      .addOption(attemptsOption()),
   )
     .addHelpText('after', tailHelp)
     .action(async (url: string, options: TailOptions) => {

@@ -71,6 +71,7 @@ export interface SendingOptions {
   readonly ackTimeout?: string;
   readonly maxUnacknowledged?: number;
   readonly reconnect?: boolean;
+  readonly attempts?: number;
   readonly closeTimeout: string;
 }
 
@@ -88,7 +89,15 @@ export function addSendingOptions(command: Command): Command {
       ).argParser(positiveInteger),
     )
     .option('--reconnect', 'connect as often as it takes, and go on')
+    .addOption(attemptsOption())
     .option('--close-timeout <duration>', 'how long the server may take to read it all and close', '60s');
+}
+
+/** For commands that connect again. */
+export function attemptsOption(): Option {
+  return new Option('--attempts <n>', 'give up after this many failures to connect in a row').argParser(
+    positiveInteger,
+  );
 }
 
 /** An option that can be given more than once; with `known`, each time one of these. */

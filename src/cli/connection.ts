@@ -29,6 +29,8 @@ export interface ConnectionOptions {
   readonly settings: ClientSettings;
   readonly env: Environment;
   readonly persistence: Persistence;
+  /** How many failures in a row it gives up after; without it, it never does. */
+  readonly attempts?: number | undefined;
   /** How long the server has to answer a close frame, in milliseconds. */
   readonly closeTimeout: number;
   readonly received: (payload: Buffer, binary: boolean, session: Session) => void;
@@ -43,19 +45,25 @@ export class Connection {
   readonly #options: ConnectionOptions;
   readonly #connector: Connector;
   readonly #keepalive: Keepalive;
-  readonly #retry = new Retry(defaultBackoff);
+  readonly #retry: Retry;
   #connected = false;
   #session: Session | undefined;
   #held = false;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
-    const { settings, env, closeTimeout } = options;
+    const { settings, env, closeTimeout, attempts = Infinity } = options;
+    this.#retry = new Retry({ ...defaultBackoff, attempts });
     this.#connector = new Connector({ ...settings, env, closeTimeout });
     this.#keepalive = new Keepalive({
       interval: settings.config.ping_interval,
       timeout: settings.config.ping_timeout,
     });
+  }
+
+  /** Whether there has been one. */
+  get connected(): boolean {
+    return this.#connected;
   }
 
   /** The connection that is open, or the last one that was. */

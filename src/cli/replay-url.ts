@@ -6,7 +6,7 @@ import { Pace } from './pace.ts';
 import { Progress, Rate } from './progress.ts';
 import type { Letters } from './replay-letters.ts';
 import type { Replayed } from './replay-summary.ts';
-import { acknowledgementsOf, failureLine, takeLeave } from './send.ts';
+import { acknowledgementsOf, failureLine, persistenceOf, takeLeave } from './send.ts';
 import type { Messages } from './send-source.ts';
 import { Sender } from './sender.ts';
 import type { Shell } from './shell.ts';
@@ -16,6 +16,7 @@ export function urlReplay(shell: Shell, url: string, options: ClientOptions & Se
   const settings = clientSettings(url, options);
   const closeTimeout = readDuration('--close-timeout', options.closeTimeout, { min: 1 });
   const acknowledgements = acknowledgementsOf(options);
+  const persistence = persistenceOf(options);
 
   return async (letters: Letters): Promise<Replayed> => {
     const interrupt = new Interrupt();
@@ -25,7 +26,7 @@ export function urlReplay(shell: Shell, url: string, options: ClientOptions & Se
     const connection = new Connection({
       settings,
       env: shell.env,
-      persistence: options.reconnect === true ? 'always' : 'never',
+      ...persistence,
       closeTimeout,
       received: (payload) => {
         if (acknowledgements?.received(payload) === true) sender.wake();

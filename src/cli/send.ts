@@ -3,7 +3,7 @@ import { errorCode } from '../telemetry/events.ts';
 import { Acknowledgements } from './acknowledgements.ts';
 import type { ClientOptions, SendingOptions } from './client-options.ts';
 import { clientMessage, clientSettings, readDuration } from './client-settings.ts';
-import { Connection } from './connection.ts';
+import { Connection, type ConnectionOptions } from './connection.ts';
 import { Interrupt, Interrupted } from './interrupt.ts';
 import { Pace } from './pace.ts';
 import { Printer } from './printer.ts';
@@ -45,6 +45,7 @@ export async function sendCommand(
   const wait = options.wait === undefined ? undefined : readDuration('--wait', options.wait);
   const closeTimeout = readDuration('--close-timeout', options.closeTimeout, { min: 1 });
   const acknowledgements = acknowledgementsOf(options);
+  const persistence = persistenceOf(options);
   const { stdout, stderr } = shell.stdio;
   const interrupt = new Interrupt();
   const { signal } = interrupt;
@@ -65,7 +66,7 @@ export async function sendCommand(
   const connection = new Connection({
     settings,
     env: shell.env,
-    persistence: options.reconnect === true ? 'always' : 'never',
+    ...persistence,
     closeTimeout,
     received: (payload, binary, from) => {
       if (acknowledgements?.received(payload) === true) sender.wake();
@@ -110,7 +111,8 @@ export async function sendCommand(
   interrupt.dispose();
   failure ??= printer.failure;
   if (failure !== undefined) shell.err(`${failureLine(failure)}\n`);
-  shell.err(`${summary(sender, acknowledgements, took)}\n`);
+  // Where there was no connection, that has been said.
+  if (connection.connected) shell.err(`${summary(sender, acknowledgements, took)}\n`);
   return failure === undefined ? 0 : 1;
 }
 
@@ -136,6 +138,15 @@ export async function takeLeave(
 function abandon(connection: Connection): void {
   connection.hold(false);
   connection.session?.expectClose(INTERRUPT_TIMEOUT);
+}
+
+/** @throws UsageError */
+export function persistenceOf({
+  reconnect,
+  attempts,
+}: SendingOptions): Pick<ConnectionOptions, 'persistence' | 'attempts'> {
+  if (attempts !== undefined && reconnect !== true) throw new UsageError('--attempts needs --reconnect');
+  return { persistence: reconnect === true ? 'always' : 'never', attempts };
 }
 
 /** @throws UsageError */

@@ -15,6 +15,7 @@ export interface TailOptions extends ClientOptions {
   readonly send?: readonly string[];
   /** Undefined unless the command line says so: then a connection that was lost is made again. */
   readonly reconnect?: boolean;
+  readonly attempts?: number;
 }
 
 /** How long the server has to answer a close, and stdout to take what is left after an interrupt. Milliseconds. */
@@ -31,7 +32,9 @@ export async function tailCommand(shell: Shell, url: string, options: TailOption
   if (options.codec === 'raw' && options.metadata === true) {
     throw new UsageError('--codec raw has no lines for --metadata; use --codec base64');
   }
-  const { count = Infinity } = options;
+  const { count = Infinity, attempts } = options;
+  if (attempts !== undefined && options.reconnect === false)
+    throw new UsageError('--attempts has no effect with --no-reconnect');
   const lineEnd = options.codec === 'raw' ? [] : [LINE_END];
   const { stdout, stderr } = shell.stdio;
   const format = formatOf(options.codec, options.metadata === true, stdout.isTTY);
@@ -55,6 +58,7 @@ export async function tailCommand(shell: Shell, url: string, options: TailOption
     settings,
     env: shell.env,
     persistence: persistenceOf(options.reconnect),
+    attempts,
     closeTimeout: END_TIMEOUT,
     received: (payload, binary, session) => {
       if (signal.aborted) return;

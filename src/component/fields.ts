@@ -4,6 +4,9 @@ import type { Backoff } from './backoff.ts';
 const UNITS_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const;
 const UNITS_BYTES = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3, KB: 1e3, MB: 1e6, GB: 1e9 } as const;
 
+/** From here on a number of seconds without a unit is rather one of milliseconds. */
+const DOUBTFUL_SECONDS = 1000;
+
 /**
  * A span of time: `250ms`, `5s`, `1m`, `1h`, or a bare number in `bareUnit`. Parsed to milliseconds.
  * `min` and `max` are in milliseconds.
@@ -21,12 +24,20 @@ export function duration(bareUnit: keyof typeof UNITS_MS = 's', range: { min?: n
           code: 'custom',
           message: 'not a duration; expected one like 250ms, 5s, 1m or 1h',
         });
+      } else if (match![2] === undefined && unit === 's' && Number(match![1]) >= DOUBTFUL_SECONDS) {
+        context.addIssue({ code: 'custom', message: doubt(Number(match![1])) });
       } else if (ms < min || ms > max) {
         context.addIssue({ code: 'custom', message: `out of range; expected ${min}ms to ${max}ms` });
       }
       return ms;
     })
     .meta({ format: 'duration', examples: ['250ms', '5s', '1m'] });
+}
+
+function doubt(bare: number): string {
+  const hours = Number((bare / 3600).toPrecision(2));
+  const long = hours < 1 ? `${Math.round(bare / 60)} minutes` : `${hours} hour${hours === 1 ? '' : 's'}`;
+  return `too large for a number without a unit, which is seconds: ${long}; expected ${bare}ms, or ${bare}s where that is meant`;
 }
 
 /** A number of bytes: `64KiB`, `4MiB`, `1GB`, or a bare number of bytes. */

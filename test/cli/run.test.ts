@@ -5,9 +5,10 @@ import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { WebSocketServer } from 'ws';
 import { cli, startCli } from '../support/cli.ts';
-import { afterTest } from '../support/peers.ts';
+import { FaultServer, afterTest } from '../support/peers.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { until } from '../support/until.ts';
+import { wsServer } from '../support/ws-server.ts';
 
 const dir = tempDir();
 const stubEntry = fileURLToPath(new URL('fixtures/stub-entry.ts', import.meta.url));
@@ -213,6 +214,34 @@ test('check --dial says what it saw of each input and output', async () => {
   const fine = await cli(['check', '--dial', hello]);
   expect(fine).toMatchObject({ code: 0, stderr: '' });
   expect(fine.stdout).toContain('stream-0: input memory: connected\n');
+});
+
+test('check --dial takes its leave with a close frame, of inputs and outputs', async () => {
+  const server = await wsServer();
+  const busy = setInterval(() => {
+    for (const { socket } of server.connections) for (let n = 0; n < 100; n++) socket.send('x'.repeat(1000));
+  }, 1);
+  afterTest(() => clearInterval(busy));
+  const file = streams(
+    'leave.yaml',
+    `  - { input: { type: websocket, url: "${server.url}" }, in_flight: { messages: 10 } }
+  - { input: { type: websocket, url: ["${server.url}?a", "${server.url}?b"], redundancy: 2, dedupe: { key: id } } }
+  - { input: { type: memory, messages: [x] }, output: { type: websocket, url: "${server.url}" } }
+`,
+  );
+  const { code, stderr } = await cli(['check', '--dial', file]);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  expect(server.connections).toHaveLength(6);
+  for (const index of server.connections.keys())
+    expect(await server.closed(index)).toEqual({ code: 1000, reason: 'done' });
+});
+
+test('check --dial does not wait long for a server that does not answer the close', async () => {
+  const server = await new FaultServer().up();
+  const file = streams('deaf.yaml', `  - { input: { type: websocket, url: "${server.url}" } }\n`);
+  const { code } = await cli(['check', '--dial', file]);
+  expect(code).toBe(0);
+  expect(await (await server.peer(0)).closeCode()).toBe(1000);
 });
 
 test('check --dial does not wait for ever', async () => {

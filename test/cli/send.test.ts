@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { cli, startCli } from '../support/cli.ts';
 import { startEngine } from '../support/engine.ts';
 import { opcodes } from '../support/frames.ts';
-import { FaultServer } from '../support/peers.ts';
+import { FaultServer, freePort } from '../support/peers.ts';
 import { peakMemory, readPosition } from '../support/process-memory.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { python, requireTool, Tool } from '../support/tools.ts';
@@ -451,4 +451,19 @@ test.each<[string[], string]>([
   expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
   expect(stderr.slice(0, message.length)).toBe(message);
   expect(stderr).not.toContain('hunter2');
+});
+
+test('where there was no connection, the error is all there is to say', async () => {
+  const port = await freePort();
+  const refused = await cli(['send', `ws://127.0.0.1:${port}/`, '-m', 'x']);
+  expect(refused.code).toBe(1);
+  expect(refused.stderr).toMatch(/^MILLRACE_NOT_CONNECTED: cannot connect to .*ECONNREFUSED[^\n]*\n$/);
+  const gaveUp = await cli(['send', `ws://127.0.0.1:${port}/`, '-m', 'x', '--reconnect', '--attempts', '2']);
+  expect(gaveUp.code).toBe(1);
+  expect(gaveUp.stderr).toMatch(/MILLRACE_RECONNECT_EXHAUSTED: gave up after 2 attempt/);
+  expect(gaveUp.stderr).not.toMatch(/^sent /m);
+  const server = await new FaultServer((peer) => void peer.socket.end('HTTP/1.1 403 Forbidden\r\n\r\n')).up();
+  const forbidden = await cli(['send', server.url, '-m', 'x']);
+  expect(forbidden.stderr).toMatch(/403/);
+  expect(forbidden.stderr).not.toMatch(/^sent /m);
 });

@@ -360,3 +360,34 @@ test('--help of both shows examples', async () => {
     expect(stdout).toContain('Exit codes: 0');
   }
 });
+
+test('with --attempts it gives up after so many failures in a row', async () => {
+  const port = await freePort();
+  const never = await cli(['tail', `ws://127.0.0.1:${port}/`, '--reconnect', '--attempts', '2']);
+  expect(never.code).toBe(1);
+  expect(never.stderr.match(/connecting again in/g)).toHaveLength(1);
+  expect(never.stderr).toMatch(
+    /^MILLRACE_RECONNECT_EXHAUSTED: gave up after 2 attempt\(s\): .*ECONNREFUSED/m,
+  );
+});
+
+test('also when a connection that there was is lost', async () => {
+  const server = await new FaultServer((peer) => {
+    peer.accept();
+    void server.down();
+  }).up();
+  const { code, stderr } = await cli(['tail', server.url, '--attempts', '3']);
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/^MILLRACE_RECONNECT_EXHAUSTED: gave up after 3 attempt\(s\): /m);
+});
+
+test('--attempts without attempts is a mistake', async () => {
+  for (const args of [
+    ['tail', 'localhost:1/', '--no-reconnect', '--attempts', '2'],
+    ['send', 'localhost:1/', '-m', 'x', '--attempts', '2'],
+  ]) {
+    const { code, stderr } = await cli(args);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^error: --attempts /);
+  }
+});

@@ -10,7 +10,7 @@ import { endingError, endsOn } from '../../../websocket/client/policy.ts';
 import type { CursorSlot } from '../../../websocket/client/resume.ts';
 import type { Ending } from '../../../websocket/ending.ts';
 import { compileMatcher, type Match } from '../../../websocket/messages.ts';
-import type { Session } from '../../../websocket/session.ts';
+import { holds, type Session } from '../../../websocket/session.ts';
 import { Sessions } from '../../../websocket/sessions.ts';
 import { CLOSE_TIMEOUT, NO_TIMEOUT } from '../../../websocket/timeouts.ts';
 import { acknowledgerOf, checkAck } from './acknowledge.ts';
@@ -18,6 +18,9 @@ import type { ConnectionConfig } from './connections.ts';
 import { cursorOf } from './cursors.ts';
 import { Renewal, retire, type RenewalReason } from './renewal.ts';
 import { Turns } from './turns.ts';
+
+/** How long a server that was only dialed has to answer the close, in milliseconds. */
+const FAREWELL = 1_000;
 
 /** What is known of a connection besides its session. */
 interface Connection {
@@ -52,6 +55,8 @@ export class WebSocketClientInput implements Input {
   readonly #cursor: ReturnType<typeof cursorOf>;
   readonly #slot: CursorSlot | undefined;
   readonly #settling = new AbortController();
+  /** By `dial`, which leaves it open. */
+  #dialed: Session | undefined;
   #draining = false;
   #closed = false;
 
@@ -131,7 +136,7 @@ export class WebSocketClientInput implements Input {
     await this.#cursor?.open();
     for (let left = this.#urls.length; left > 0; left--) {
       try {
-        await this.#attempt(signal);
+        this.#dialed = await this.#attempt(signal);
         // One of them is enough, as it is for the stream.
         return;
       } catch (error) {
@@ -167,6 +172,7 @@ export class WebSocketClientInput implements Input {
     this.#closed = true;
     this.#settling.abort();
     this.#renewal?.stop();
+    if (this.#dialed?.open === true) await takeLeave(this.#dialed);
     this.#sessions.dispose();
     await this.#cursor?.close();
   }
@@ -266,4 +272,16 @@ export class WebSocketClientInput implements Input {
     if (end instanceof EndOfInputError) this.drain();
     else this.#sessions.inbox.end(this.#turns.failed(end));
   }
+}
+
+/** Closes a connection that was made to see whether it can be; what its server still sends is not looked at. */
+async function takeLeave(session: Session): Promise<void> {
+  const closed = new Promise<void>((resolve) => {
+    session.socket.once('close', () => resolve());
+  });
+  session.intercepts.push(() => true);
+  session.release(holds.budget);
+  session.close(1000, 'done');
+  session.expectClose(FAREWELL);
+  await closed;
 }
