@@ -1,5 +1,6 @@
 import type { Environment } from '../component/contracts.ts';
 import { LONGEST_SECRET, readWholeFileSync } from '../component/whole-file.ts';
+import { isSecretName } from '../component/mask.ts';
 import { errorMessage } from '../errors.ts';
 import type { SourceDocument } from './document.ts';
 import type { NumberTexts } from './numbers.ts';
@@ -13,6 +14,13 @@ export interface Fill {
   readonly end: number;
 }
 
+/** A `${…}` with nothing in it. */
+export interface Blank {
+  /** Whether it is plainly meant as a secret, wherever it stands. */
+  readonly secret: boolean;
+  readonly message: string;
+}
+
 /** A document with its `${…}` filled in. */
 export interface Expansion {
   readonly value: unknown;
@@ -22,8 +30,8 @@ export interface Expansion {
   readonly filled: ReadonlySet<string>;
   /** Those of them that are one `${…}` and nothing else, so that they may stand for a number or a boolean. */
   readonly whole: ReadonlySet<string>;
-  /** Those with a `${…}` in them that came out blank, and why it should not; a default that is empty is meant so. */
-  readonly blank: ReadonlyMap<string, string>;
+  /** Those with a `${…}` in them that came out blank; a default that is empty is meant so. */
+  readonly blank: ReadonlyMap<string, Blank>;
   /** What was filled in. */
   readonly secrets: readonly string[];
   /** What came from outside the file, and not from a default in it. */
@@ -42,7 +50,7 @@ export function expand(
   const failures: { path: Path; message: string }[] = [];
   const filled = new Set<string>();
   const whole = new Set<string>();
-  const blank = new Map<string, string>();
+  const blank = new Map<string, Blank>();
   const secrets = new Set<string>();
   const fills: Fill[] = [];
 
@@ -125,10 +133,12 @@ function lookUp(reference: string, env: Environment): { text: string; ours?: boo
   };
 }
 
-function describeBlank(reference: string): string {
-  if (reference.startsWith('file:')) return `\${${reference}} is blank`;
+function describeBlank(reference: string): Blank {
+  // Files are for secrets.
+  if (reference.startsWith('file:')) return { secret: true, message: `\${${reference}} is blank` };
   const [name] = splitDefault(reference);
-  return `the environment variable ${name} is blank; set it, or write \${${name}:-} where it may be empty`;
+  const message = `the environment variable ${name} is blank; set it, or write \${${name}:-} where it may be empty`;
+  return { secret: isSecretName(name), message };
 }
 
 function splitDefault(reference: string): [name: string, fallback: string | undefined] {

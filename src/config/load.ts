@@ -181,7 +181,7 @@ function wrapList(expansion: Expansion): { expansion: Expansion; added: number }
       filled: inStreams(filled),
       whole: inStreams(whole),
       fills: fills.map((fill) => ({ ...fill, path: ['streams', ...fill.path] })),
-      blank: new Map([...blank].map(([key, reference]) => [keyInStreams(key), reference])),
+      blank: new Map([...blank].map(([key, each]) => [keyInStreams(key), each])),
       numbers: new Map([...numbers].map(([key, text]) => [keyInStreams(key), text])),
     },
     added: 1,
@@ -199,11 +199,11 @@ function keyInStreams(key: string): string {
 
 /** Secrets that are missing, in whole or in part, because a variable or a file is blank. */
 function blankSecrets(schema: z.core.$ZodType, { value, blank }: Expansion): Explanation[] {
-  return [...blank].flatMap(([key, why]) => {
+  return [...blank].flatMap(([key, { secret, message }]) => {
     const path: Path = JSON.parse(key);
     const name = path.findLast((part) => typeof part === 'string') ?? '';
-    if (!schemaAt(schema, value, path).secret && !isSecretName(name)) return [];
-    return [{ path, at: 'value', message: `a secret is expected here, and ${why}` }];
+    if (!secret && !isSecretName(name) && !schemaAt(schema, value, path).secret) return [];
+    return [{ path, at: 'value', message: `a secret is expected here, and ${message}` }];
   });
 }
 

@@ -69,11 +69,13 @@ describe('a variable that is set and blank is no secret', () => {
         fields,
         expect.arrayContaining([`${path}: ${blank('KEY')}`]),
       ]);
+    // Nothing says so of the field, but the variable's name does.
+    expect(client("protocols: [chat, 'k.${KEY}']", env)).toEqual([`protocols[1]: ${blank('KEY')}`]);
     expect(mistakes("url: 'wss://127.0.0.1/feed?token=${KEY}'", env)).toEqual([`url: ${blank('KEY')}`]);
   });
 
   test('elsewhere it is what it says', () => {
-    expect(client("on_open: [{ send: { op: hello, note: '${KEY}' } }]", { KEY: '' })).toEqual([]);
+    expect(client("on_open: [{ send: { op: hello, note: '${NOTE}' } }]", { NOTE: '' })).toEqual([]);
     expect(mistakes("url: 'ws://127.0.0.1:1/feed${KEY:-}'", { KEY: '' })).toEqual([]);
   });
 });
