@@ -196,6 +196,8 @@ export interface OutputContext extends EndpointContext {
 export interface ProcessorContext extends ComponentContext {
   /** What the stream may hold in flight: what a processor holds should follow from it. */
   readonly inFlight: BudgetLimits;
+  /** True when another processor comes after it, which may reject what it gives. */
+  readonly followed: boolean;
 }
 
 /** What a buffer gets. */

@@ -143,9 +143,13 @@ export function buildStream(plan: StreamPlan, surroundings: Surroundings): Strea
     });
   };
   const processors = (): { type: string; processor: Processor }[] =>
-    plan.pipeline.processors.map((config) => ({
+    plan.pipeline.processors.map((config, index, all) => ({
       type: config.type,
-      processor: create('processor', config, { ...context('processor'), inFlight: plan.in_flight }),
+      processor: create('processor', config, {
+        ...context('processor'),
+        inFlight: plan.in_flight,
+        followed: index < all.length - 1,
+      }),
     }));
   const trials = {
     pipeline: hash(

@@ -2,6 +2,7 @@ import type { DuckDBConnection } from '@duckdb/node-api';
 import { MillraceError } from '../errors.ts';
 import { refuseOutside } from './allowed.ts';
 import { literal } from './database.ts';
+import { ROW } from './flow-schema.ts';
 import { isRowwise } from './rowwise.ts';
 import { readSyntax, type Node, type QueryColumns } from './syntax.ts';
 
@@ -11,6 +12,8 @@ export interface QueryAnalysis extends QueryColumns {
   readonly rowwise: boolean;
   /** The query, without a semicolon at its end. */
   readonly query: string;
+  /** The same with the number of its message in each row; undefined where rows are made of several, or have it already. */
+  readonly numbered: string | undefined;
   /** True when it may read JSON from text: a function or a type of that name, or an arrow. */
   readonly parsesText: boolean;
 }
@@ -60,7 +63,18 @@ export async function analyseQuery(
   const parsesText = PARSES_TEXT.test(serialized);
   const { node } = tree.statements[0]!;
   const rowwise = isRowwise(node, tableName, await aggregatesOf(connection));
-  return { ...readSyntax(node, tableName), query: unended, parsesText, rowwise };
+  const columns = readSyntax(node, tableName);
+  const numbered = rowwise && columns.rows === 'any' ? await withNumbers(connection, serialized) : undefined;
+  return { ...columns, query: unended, parsesText, rowwise, numbered };
+}
+
+/** `serialized` has one list of columns that is the query's own, the first: nothing is before it in a rowwise query. */
+async function withNumbers(connection: DuckDBConnection, serialized: string): Promise<string> {
+  const list = '"select_list":[';
+  const row = JSON.stringify({ class: 'COLUMN_REF', type: 'COLUMN_REF', alias: '', column_names: [ROW] });
+  const numbered = serialized.replace(list, () => `${list}${row},`);
+  const reader = await connection.runAndReadAll(`SELECT json_deserialize_sql(${literal(numbered)})`);
+  return String(reader.getRows()[0]?.[0]);
 }
 
 async function aggregatesOf(connection: DuckDBConnection): Promise<ReadonlySet<string>> {

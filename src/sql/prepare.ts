@@ -4,7 +4,7 @@ import type { Format } from '../message/batch.ts';
 import type { QueryAnalysis } from './analyse.ts';
 import { fold, identifier } from './database.ts';
 import { explain } from './explain.ts';
-import type { FlowSchema } from './flow-schema.ts';
+import { ROW, type FlowSchema } from './flow-schema.ts';
 import { flowSql, type MetadataMode } from './flow-sql.ts';
 import { resultFor, selectResult, type Result } from './rows.ts';
 
@@ -13,6 +13,8 @@ export interface Plan {
   readonly analysis: QueryAnalysis;
   readonly tableName: string;
   readonly metadata: MetadataMode;
+  /** Whether rows that are made of one message each are to know what its sender sent. */
+  readonly traced: boolean;
 }
 
 /** A statement for one schema and one format; its parameter is the batch. */
@@ -22,12 +24,14 @@ export interface Prepared {
   readonly result: Result;
   /** Lines of SQL before the user's query. */
   readonly linesBefore: number;
+  /** The same without the numbers of messages in its rows: what fails has its place in the query as the user wrote it. */
+  readonly plain?: Prepared;
 }
 
 /** @throws MillraceError with what the database says */
 export async function prepare(
   connection: DuckDBConnection,
-  { analysis, tableName, metadata }: Plan,
+  { analysis, tableName, metadata, traced }: Plan,
   schema: FlowSchema,
   format: Format,
 ): Promise<Prepared> {
@@ -39,7 +43,13 @@ export async function prepare(
     return temporal.has(fold(name)) ? 'NULL::TIMESTAMP' : 'NULL';
   };
   for (;;) {
-    const flow = flowSql(schema.columns, { format, metadata, missing: missing.values(), nullOf });
+    const numbered = traced && metadata === 'none' ? analysis.numbered : undefined;
+    const flow = flowSql(schema.columns, {
+      format,
+      metadata: numbered === undefined ? metadata : 'row',
+      missing: missing.values(),
+      nullOf,
+    });
     // DuckDB 1.5 gives no rows for some queries that have an unnested list more than once.
     const once = analysis.joins ? 'MATERIALIZED ' : '';
     const before = `WITH ${identifier(tableName)} AS ${once}(${flow}) SELECT`;
@@ -54,7 +64,11 @@ export async function prepare(
       described.destroySync();
       const result = format === 'json' && analysis.rows === 'messages' ? 'numbers' : resultFor(columns);
       const statement = await connection.prepare(`${before} ${selectResult(columns, result)}${after}`);
-      return { schema, statement, result, linesBefore };
+      const plain = { schema, statement, result, linesBefore };
+      if (numbered === undefined || result !== 'rows') return plain;
+      const select = selectResult([...columns, { name: ROW, isBlob: false }], 'rows and messages');
+      const tracing = await connection.prepare(`${before} ${select} FROM (\n${numbered}\n)`);
+      return { ...plain, statement: tracing, result: 'rows and messages', plain };
     } catch (error) {
       const message = errorMessage(error);
       const [, shared] = /^Binder Error: Ambiguous reference to column name "(.*?)"/.exec(message) ?? [];

@@ -47,6 +47,8 @@ export interface QueryOptions {
   /** Types of columns, as the user wrote them. */
   readonly schema: Readonly<Record<string, string>>;
   readonly allowExternalAccess: boolean;
+  /** Whether the rows are to know which message each was made of, as far as they are made of one. */
+  readonly traced: boolean;
   /** How long it may run on a batch, in milliseconds. */
   readonly timeout: number;
   /** What its database may hold in memory, and the rows for one batch, in bytes. */
@@ -80,7 +82,8 @@ export class Query {
   ) {
     this.#options = options;
     this.#database = database;
-    this.#plan = { analysis, tableName: options.tableName, metadata: metadataFor(analysis) };
+    const { tableName, traced } = options;
+    this.#plan = { analysis, tableName, traced, metadata: metadataFor(analysis) };
     this.#admission = new Admission(schema, (grown) => this.#objection(grown), options.widened);
   }
 
@@ -260,13 +263,21 @@ export class Query {
     batch: Batch,
     check: (bytes: number) => void,
   ): Promise<Batch | undefined> {
-    const { statement, result, linesBefore } = prepared;
-    try {
-      statement.bindBlob(1, encodeBatch(batch, this.#plan.metadata, respelled));
+    const parameter = encodeBatch(batch, this.#plan.metadata, respelled);
+    const execute = async ({ statement, result }: Prepared): Promise<Batch | undefined> => {
+      statement.bindBlob(1, parameter);
       const rows = await statement.run();
       return readResult((await rows.fetchChunk())!, batch, result, check);
+    };
+    try {
+      return await execute(prepared).catch((error: unknown) => {
+        const { plain } = prepared;
+        // Only in the query as the user wrote it can the place of the mistake be told.
+        if (plain === undefined || !errorMessage(error).includes('LINE ')) throw error;
+        return execute(plain);
+      });
     } catch (error) {
-      throw failed(error, linesBefore);
+      throw failed(error, prepared.linesBefore);
     }
   }
 
@@ -275,6 +286,7 @@ export class Query {
     if (known?.schema === schema) return known;
     const prepared = await prepare(worker.connection, this.#plan, schema, format);
     known?.statement.destroySync();
+    known?.plain?.statement.destroySync();
     worker.prepared.set(format, prepared);
     return prepared;
   }

@@ -18,10 +18,11 @@ export interface ResultColumn {
  * What the database gives for a batch, besides the number of rows:
  * - `rows`: the rows
  * - `rows and metadata`: the rows, and their metadata columns apart from them
- * - `rows and numbers`: the rows, and the numbers of their messages
+ * - `rows and numbers`: the rows, and the numbers of their messages, whose metadata is theirs
+ * - `rows and messages`: the same, for what their senders sent; of the metadata they keep what all share
  * - `numbers`: the numbers of the messages that are the rows
  */
-export type Result = 'rows' | 'rows and metadata' | 'rows and numbers' | 'numbers';
+export type Result = 'rows' | 'rows and metadata' | 'rows and numbers' | 'rows and messages' | 'numbers';
 
 /** The result for a query with these columns, unless it is `numbers`. */
 export function resultFor(columns: readonly ResultColumn[]): Result {
@@ -48,7 +49,7 @@ export function selectResult(columns: readonly ResultColumn[], result: Result): 
   ];
   const results = ['count(*)', lines(fields.length === 0 ? 'MAP {}' : `struct_pack(${fields.join(', ')})`)];
   if (result === 'rows and metadata') results.push(lines(`struct_pack(${lifted.join(', ')})`));
-  if (result === 'rows and numbers') results.push(numbers);
+  if (result === 'rows and numbers' || result === 'rows and messages') results.push(numbers);
   return results.join(', ');
 }
 
@@ -84,7 +85,7 @@ export function readResult(
   else if (result === 'rows and metadata') runs = liftedRuns(bytesAt(chunk, 2), commonRun(batch));
   else {
     const numbers = numbersIn(bytesAt(chunk, 2));
-    runs = runsOf(batch, numbers);
+    runs = result === 'rows and numbers' ? runsOf(batch, numbers) : [commonRun(batch)];
     sent = sentOf(batch, numbers);
   }
   return new Batch({ data, length }, { runs, format: 'json', ack, sent });

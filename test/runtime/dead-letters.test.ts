@@ -43,6 +43,14 @@ test('a dead letter of a second processor holds what was sent, and beside it wha
   ]);
 });
 
+test('also where the first had left the message’s other fields out', async () => {
+  const narrow = '{ type: sql, query: "SELECT upper(a) AS b, unnest([1, 2]) AS n FROM flow WHERE id > 1" }';
+  const pick = '{ type: sql, query: "SELECT b::INT AS b FROM flow WHERE n = 2" }';
+  const sent = ['{"id":1,"a":"7"}', '{"id":2,"a":"x", "more":[1]}', '{"id":3,"a":"8"}'];
+  const letters = await lettersOf(`${narrow}, ${pick}`, sent, 1, codec);
+  expect(letters).toMatchObject([{ payload: sent[1], processed: { payload: '{"b":"X","n":2}' } }]);
+});
+
 test('so does one of a third, behind processors that put batches together and leave fields out', async () => {
   const processors = `${project}, { type: batch, count: 2, timeout_ms: 50 }, { type: arrow_to_json, fields_to_include: [b] }, ${convert}`;
   const sent = ['{"id":2,"a":"x"}', '{"id":3,"a":"8"}'];

@@ -303,12 +303,14 @@ describe('SQL cannot leave its batch', () => {
   test('unless the file says so', async () => {
     const { run } = await open("SELECT octet_length(content) > 0 AS found FROM read_blob('package.json')", {
       allowExternalAccess: true,
+      traced: false,
     });
     expect((await run('{}')).rows).toEqual(['{"found":true}']);
     const logging = await open(
       "SELECT write_log('x') IS NULL AS done, count(*) > 0 AS any FROM duckdb_settings()",
       {
         allowExternalAccess: true,
+        traced: false,
       },
     );
     expect((await logging.run('{}')).rows).toEqual(['{"done":true,"any":true}']);

@@ -102,13 +102,15 @@ class SqlProcessor implements Processor {
   }
 
   async #create(): Promise<Query> {
-    const { events, inFlight } = this.#context;
+    const { events, inFlight, followed } = this.#context;
     const config = this.#config;
     this.#opened = await Query.open({
       query: config.query,
       tableName: config.table_name,
       schema: config.schema,
       allowExternalAccess: config.allow_external_access,
+      // Who comes after it may reject a row, and the dead letter is of the message.
+      traced: followed,
       timeout: config.timeout,
       memoryLimit: config.memory_limit ?? Math.max(LEAST_MEMORY, 4 * inFlight.bytes),
       maxResultBytes: config.max_result_bytes ?? Math.max(LEAST_RESULT, inFlight.bytes),
