@@ -147,6 +147,25 @@ test('the time is that of the arrival, so that what is written later goes where 
   });
 });
 
+test('behind a query, the path takes the metadata that the query selects', async () => {
+  const folder = newFolder();
+  const run = await startEngine(`
+streams:
+  - input: { type: websocket, mode: server, host: 127.0.0.1, port: 0, path: '/in/:device', codec: { type: json } }
+    pipeline: { processors: [{ type: sql, query: 'SELECT v, __meta_ext FROM flow' }] }
+    output: { type: file, path: '${folder}/{{meta:param.device}}' }
+`);
+  const port = await run.port();
+  for (const device of ['a', 'b']) {
+    await send(await connectClient(`ws://127.0.0.1:${port}/in/${device}`), `{"v":"${device}"}`);
+  }
+  await run.metricIs(2, 'millrace_output_messages_total');
+  expect(filesIn(folder).map((name) => [name, readFileSync(join(folder, name), 'utf8')])).toEqual([
+    ['a', '{"v":"a"}\n'],
+    ['b', '{"v":"b"}\n'],
+  ]);
+});
+
 test('more devices than files may be open lose nothing', async () => {
   const folder = newFolder();
   const run = await startEngine(server(`path: '${folder}/{{meta:param.device}}.txt'`));

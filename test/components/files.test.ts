@@ -143,6 +143,29 @@ describe('file output', () => {
   });
 });
 
+test('a kill in the middle of a write leaves one torn line, and the next start begins one of its own', async () => {
+  const messages = Array.from({ length: 300 }, (_, index) => `${index}:${'x'.repeat(100)}`);
+  writeFileSync(at('in.txt'), messages.join('\n'));
+  const streams = `streams: [{ input: { type: file, path: ${at('in.txt')} }, output: { type: file, path: ${at('out.txt')} } }]`;
+  const room = 16_384;
+  const child = spawn(
+    requireTool('prlimit'),
+    [`--fsize=${room}:unlimited`, process.execPath, ...program(streams)],
+    { stdio: 'ignore' },
+  );
+  const exited = new Promise((resolve) => {
+    child.once('exit', resolve);
+  });
+  const size = (): number => (existsSync(at('out.txt')) ? statSync(at('out.txt')).size : 0);
+  await expect.poll(size, { timeout: 10_000, interval: 1 }).toBe(room);
+  child.kill('SIGKILL');
+  await exited;
+  const torn = readFileSync(at('out.txt'), 'utf8');
+  expect(torn.at(-1)).toBe('x');
+  await engineFor(streams).run();
+  expect(readFileSync(at('out.txt'), 'utf8')).toBe(`${torn}\n${messages.join('\n')}\n`);
+});
+
 describe('check --dial', () => {
   const dial = async (path: string): Promise<string | undefined> => {
     const engine = engineFor(

@@ -69,6 +69,27 @@ async function serve(port = 0) {
   };
 }
 
+test('devices', async () => {
+  const example = run('devices.yaml');
+  await example.seen(/listening on/);
+  for (const device of ['roof', '..%2Fcellar']) {
+    const client = await connectClient(`ws://127.0.0.1:8084/devices/${device}`);
+    await send(client, `{\n  "device": "${device}"\n}`, 'oops');
+  }
+  const files = (): string[] =>
+    globSync('data/devices/*/????-??-??.jsonl', { cwd: dir.path }).map((file) => file.split('/')[2]!);
+  const rejected = join(dir.path, 'data/devices-rejected.jsonl');
+  await until(
+    'both devices and both rejected messages',
+    () =>
+      files().length === 2 && existsSync(rejected) && readFileSync(rejected, 'utf8').split('\n').length === 3,
+  );
+  expect(files().toSorted()).toEqual(['%2E.%2Fcellar', 'roof']);
+  const [roof] = globSync('data/devices/roof/*', { cwd: dir.path });
+  expect(readFileSync(join(dir.path, roof!), 'utf8')).toBe('{"device":"roof"}\n');
+  await example.stop();
+});
+
 test('every example is run by a test of this file, and says how to run it', () => {
   const here = readFileSync(new URL(import.meta.url), 'utf8');
   const files = globSync('**/*.yaml', { cwd: join(root, 'examples') });
