@@ -1,11 +1,13 @@
-import type { FileHandle } from 'node:fs/promises';
-import { lstat, stat } from 'node:fs/promises';
+import { statSync } from 'node:fs';
+import { lstat, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MillraceError } from '../errors.ts';
-import { errorCode } from './faults.ts';
 
-/** A change of the folder may not show in its time if another one came so shortly before. Nanoseconds. */
-const SETTLED = 1_000_000_000n;
+/**
+ * A change of the folder may not show in its time if another one came so shortly before: the kernel takes the time of its
+ * last tick, which is 10 ms ago at most. Nanoseconds.
+ */
+const SETTLED = 50_000_000n;
 
 /**
  * Whether the files of an open log are still in their place. Who removes or replaces a folder does not disturb a process
@@ -44,9 +46,10 @@ export class Presence {
 
   /** One look at the folder, mostly. @throws MillraceError MILLRACE_WAL_FAILED when something is not in its place */
   async check(): Promise<void> {
-    const { dev, ino, mtimeNs } = await stat(this.#path, { bigint: true }).catch((error: unknown) => {
-      throw errorCode(error) === 'ENOENT' ? this.#missing('its folder is gone') : error;
-    });
+    // What is open is in the system's memory, and is answered sooner than another thread could be asked.
+    const found = statSync(this.#path, { bigint: true, throwIfNoEntry: false });
+    if (found === undefined) throw this.#missing('its folder is gone');
+    const { dev, ino, mtimeNs } = found;
     if (dev !== this.#folder.dev || ino !== this.#folder.ino) {
       throw this.#missing('another folder is in its place');
     }
