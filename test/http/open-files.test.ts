@@ -3,7 +3,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { expect, test } from 'vitest';
 import { exchange, upgradeRequest } from './raw.ts';
-import { afterTest, connectClient, send, type Client } from '../support/peers.ts';
+import { FaultServer, afterTest, connectClient, send, type Client } from '../support/peers.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { until } from '../support/until.ts';
 import { serverYaml, victims, type Victim } from '../support/victim.ts';
@@ -118,4 +118,25 @@ test('health answers when connections have taken all that they may', async () =>
   for (let batch = 0; batch < 15; batch++)
     await Promise.allSettled(Array.from({ length: 20 }, () => connectClient(url)));
   expect(await victim.metric('millrace_connections_open', 'stage="input"')).toBeGreaterThan(LIMIT / 2);
+});
+
+test('where other things take all descriptors, the log says so, and clients come in again when some are free', async () => {
+  const feed = await new FaultServer().up();
+  const urls = Array.from({ length: 120 }, (_, number) => `"${feed.url}?n=${number}"`).join(', ');
+  const victim = await start(
+    `${serverYaml()}  - input: { type: websocket, url: [${urls}], reconnect: { initial: 10ms, max: 100ms } }\n    output: { type: drop }\n`,
+    { openFiles: 120 },
+  );
+  await victim.logged(/^the process may open 120 files \(ulimit -n\)/);
+  // Nobody is left waiting: it is refused, by Millrace or by the system.
+  const port = await victim.port();
+  const answer = await exchange(port, upgradeRequest('/')).catch(() => '');
+  expect(answer).toMatch(/^(?:HTTP\/1\.1 503 |$)/);
+  await feed.down();
+  const client = await until(
+    'a place',
+    async () => await connectClient(`ws://127.0.0.1:${port}/`).catch(() => undefined),
+  );
+  await send(client, 'hello');
+  await until('the message', () => victim.lines.includes('hello'));
 });

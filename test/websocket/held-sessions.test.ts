@@ -3,13 +3,16 @@ import { expect, test } from 'vitest';
 import { startEngine, type Run } from '../support/engine.ts';
 import { closeFrame, frame } from '../support/frames.ts';
 import { connectClient, rawUpgrade, send, type RawPeer } from '../support/peers.ts';
+import { python } from '../support/tools.ts';
 import { until } from '../support/until.ts';
 import { wsServer } from '../support/ws-server.ts';
 
 const KIB = 1024;
+/** One client may fill the budget. */
+const ALONE = 'limits: { in_flight_share: 1 }';
 
 /** A server whose output stands still. */
-async function held(fields: string, inFlight: string, pings = 'ping_interval: 50ms, ping_timeout: 50ms') {
+async function held(fields: string, inFlight: string, pings = 'ping_interval: 50ms, ping_timeout: 5s') {
   const run = await startEngine(`
 streams:
   - input: { type: websocket, mode: server, host: 127.0.0.1, port: 0, ${pings}, ${fields} }
@@ -23,11 +26,10 @@ streams:
 const text = (content: string): Buffer => frame('text', content, { mask: true });
 const inFlight = async (run: Run): Promise<number> => (await run.inFlight()).messages;
 
-async function fill(run: Run, url: string, messages: number): Promise<RawPeer> {
-  const busy = await rawUpgrade(url);
-  for (let count = 0; count < messages; count++) busy.socket.write(text('busy'));
+/** Has one client send so many, that answers pings and stays. */
+async function fill(run: Run, url: string, messages: number): Promise<void> {
+  await send(await connectClient(url), ...Array.from({ length: messages }, () => 'busy'));
   await until('the budget to be full', async () => (await inFlight(run)) >= messages);
-  return busy;
 }
 
 test('clients that come and go while the output stands still are seen to leave, and make room for others', async () => {
@@ -55,7 +57,7 @@ async function rawUpgradeOrNone(url: string): Promise<RawPeer | undefined> {
 }
 
 test('a client that only listens gets pongs meanwhile, its close is answered, and a deaf one is found', async () => {
-  const { run, url } = await held('', 'messages: 4', 'ping_interval: 50ms, ping_timeout: 1s');
+  const { run, url } = await held(ALONE, 'messages: 4', 'ping_interval: 50ms, ping_timeout: 1s');
   await fill(run, url, 4);
   const listening = await connectClient(url);
   const [leaving, deaf] = [await rawUpgrade(url), await rawUpgrade(url)];
@@ -69,6 +71,23 @@ test('a client that only listens gets pongs meanwhile, its close is answered, an
   await deaf.gone();
   expect(await run.logged(/^connection closed with 1006/)).toMatchObject({ reason: 'no answer to a ping' });
   expect(listening.socket.readyState).toBe(listening.socket.OPEN);
+});
+
+test('a Python client that only listens is not cut by its own keepalive', async () => {
+  const { run, url } = await held(ALONE, 'messages: 4', 'ping_interval: 1h');
+  await fill(run, url, 4);
+  const script = `
+import asyncio, sys, websockets
+async def main():
+    async with websockets.connect(sys.argv[1], ping_interval=0.1, ping_timeout=5) as ws:
+        for number in range(5):
+            await (await ws.ping())
+            print("pong", number, flush=True)
+asyncio.run(main())
+`;
+  const client = python(script, url);
+  expect(await client.line(/^pong 4/)).toBe('pong 4');
+  await run.metricIs(1, 'millrace_connections_open', 'stage="input"');
 });
 
 test('who has nothing waiting is read until it has a message of its own, and then waits as well', async () => {
