@@ -7,6 +7,9 @@ import { finishedPath, syncFolder } from './finished.ts';
 
 const LF = 10;
 
+/** A busy file is looked for at its path this often, not before every batch. Milliseconds. */
+const LOOK_EVERY = 10;
+
 export interface LineFileOptions {
   readonly sync: boolean;
   /** Bytes at which a file is finished, and milliseconds of a period with which it is; Infinity for never. */
@@ -37,6 +40,8 @@ export class LineFile {
   /** The number of the period in which it was written to last. */
   #period = 0;
   #unsynced = false;
+  /** When it was last seen at its path, in milliseconds of `performance.now()`. */
+  #seen = 0;
 
   constructor(path: string, extension: string, truncate: boolean, options: LineFileOptions) {
     this.path = path;
@@ -109,11 +114,15 @@ export class LineFile {
       throw error;
     }
     this.#file = file;
+    this.#seen = performance.now();
     this.#options.tidy(this.path, this.#extension);
   }
 
   /** Makes sure that the open file is the one at the path, and that it ends with a whole line. */
   async #settle(): Promise<void> {
+    const now = performance.now();
+    if (this.#file !== undefined && this.#torn === 0 && now - this.#seen < LOOK_EVERY) return;
+    this.#seen = now;
     if (this.#file !== undefined && this.#identity !== undefined) {
       const { dev, ino } = this.#identity;
       const info = await stat(this.path, { bigint: true }).catch((error: NodeJS.ErrnoException) => {
