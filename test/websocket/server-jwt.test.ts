@@ -409,6 +409,29 @@ describe('`jwks_url`', () => {
     }
   });
 
+  test('of an address that has failed too often, a few tokens are looked at at the same time', async () => {
+    const issuer = await new Issuer().up();
+    await issuer.publish(p256.publicKey, { kid: 'one' });
+    const run = await startServer(
+      `auth: { type: jwt, algorithms: [ES256], jwks_url: "${issuer.url}" }, limits: { failed_logins: 1 }`,
+    );
+    const url = await run.url();
+    const stranger = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const wrong = bearer(await es256('one', stranger));
+    expect([await statusOf(url, wrong), await statusOf(url, wrong)]).toEqual([401, 429]);
+    issuer.hold();
+    later(11_000);
+    const statuses: number[] = [];
+    const unknownKey = bearer(await es256('two', stranger));
+    const waiting = Array.from({ length: 40 }, async () => statuses.push(await statusOf(url, unknownKey)));
+    await until('those that are too many to be told', () => statuses.length === 24);
+    expect(new Set(statuses)).toEqual(new Set([429]));
+    issuer.release();
+    await Promise.all(waiting);
+    expect(statuses).not.toContain(101);
+    expect(await statusOf(url, bearer(await es256('one')))).toBe(101);
+  });
+
   test('a genuine token for somebody else is no guess', async () => {
     const issuer = await new Issuer().up();
     await issuer.publish(p256.publicKey, { kid: 'one' });

@@ -9,7 +9,7 @@ import { RETRY_AFTER } from './auth/keys.ts';
 import { FailedLogins } from './failed-logins.ts';
 import { limitsOf, type ServerConfig } from './fields.ts';
 import { OriginPolicy } from './origins.ts';
-import { TrustedProxies } from './proxies.ts';
+import { addressGroup, TrustedProxies } from './proxies.ts';
 import { offeredProtocols } from './request.ts';
 
 /** A client that may connect. */
@@ -164,9 +164,11 @@ export class Admission {
 
   #conclude(address: string, verdict: Verdict): Admitted | Refused {
     if (verdict.outcome === 'known') {
-      const { subject, ext = {}, expires, accepted } = verdict;
-      if (accepted !== undefined && this.#failedLogins.guesses(address)) return this.#lockedOut(address);
-      accepted?.();
+      const { subject, ext = {}, expires, places } = verdict;
+      const group = addressGroup(address);
+      if (places?.has(group) === false && this.#failedLogins.guesses(address))
+        return this.#lockedOut(address);
+      places?.add(group);
       return { address, ext: { ...(subject !== undefined && { subject }), ...ext }, expires };
     }
     const { outcome, cause } = verdict;

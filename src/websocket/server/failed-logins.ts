@@ -41,7 +41,7 @@ export class FailedLogins {
     return entry === undefined ? 0 : Math.ceil((entry.end - performance.now()) / 1000);
   }
 
-  /** Whether a secret that nobody has been let in with yet may rather have been guessed. */
+  /** Whether a right secret that has not been shown from the address before may rather have been guessed. */
   guesses(address: string): boolean {
     return (this.#locked(address)?.failures ?? 0) >= this.#limit + MAX_GUESSES;
   }

@@ -10,10 +10,8 @@ export type Verdict =
       readonly ext?: Readonly<Record<string, string>>;
       /** When they expire, in milliseconds since the epoch. */
       readonly expires?: number | undefined;
-      /**
-       * Of a secret that nobody has been let in with yet, as it would be of one that is guessed: told when somebody is.
-       */
-      readonly accepted?: (() => void) | undefined;
+      /** Where clients with a secret that could be guessed have been let in from. */
+      readonly places?: Places | undefined;
     }
   | {
       /** It is not known who it is. `cause` is for the log, and tells no secret; the client is told nothing. */
@@ -31,6 +29,12 @@ export type Verdict =
       /** When it is worth to ask again, in milliseconds from now. */
       readonly retryAfter: number;
     };
+
+/** The addresses of those who have shown a secret; so many are remembered. */
+export interface Places {
+  has(group: string): boolean;
+  add(group: string): void;
+}
 
 /** One way to find out who a client is. */
 export interface Authenticator {
