@@ -1,4 +1,4 @@
-import { MillraceError, type Rejection } from '../errors.ts';
+import { MillraceError, type ErrorCode, type Rejection } from '../errors.ts';
 import type { Batch } from '../message/batch.ts';
 import { FieldScanner, fieldKinds, scanFindings } from '../message/json-fields.ts';
 import { MAX_JSON_DEPTH } from '../message/json-validate.ts';
@@ -12,6 +12,8 @@ import { Questions } from './questions.ts';
 import { shorten, takeSpellings } from './spellings.ts';
 
 const TOO_DEEP = `the message is or holds text whose brackets are nested deeper than ${MAX_JSON_DEPTH} levels, and the query reads JSON from text`;
+
+const SURROGATE = 'the message has a \\u escape of half a surrogate pair, which is no text';
 
 /**
  * A column is forgotten when no message had it between two looks, and those are this far apart: in batches, and in
@@ -30,8 +32,16 @@ export interface Admitted {
   readonly respelled: ReadonlyMap<Uint8Array, Uint8Array>;
 }
 
+/** A message that is rejected, and why. */
+interface Refusal {
+  readonly index: number;
+  readonly message: string;
+  readonly code?: ErrorCode;
+  readonly field?: string;
+}
+
 interface Scan {
-  readonly refusals: Rejection[];
+  readonly refusals: Refusal[];
   /** What messages have that is new, by their places. */
   readonly news: Map<number, Group>;
 }
@@ -83,24 +93,30 @@ export class Admission {
   }
 
   #admitted(
-    refusals: readonly Rejection[],
+    refusals: readonly Refusal[],
     respelled: Admitted['respelled'],
     reject: (rejection: Rejection) => void,
   ): Admitted {
-    refusals.forEach(reject);
+    // An error takes long to make; messages that are wrong in the same way share one.
+    const errors = new Map<string, MillraceError>();
+    for (const { index, message, code = 'MILLRACE_SQL_FIELD_CONFLICT', field } of refusals) {
+      const error = errors.get(message) ?? new MillraceError(code, message);
+      errors.set(message, error);
+      reject({ index, error, ...(field !== undefined && { field }) });
+    }
     return { refused: refusals.map(({ index }) => index), schema: this.#schema, respelled };
   }
 
   /** `each` is called for each message that is not refused, after it has been scanned. */
   #scan({ payloads, format }: Batch, each?: (index: number) => void): Scan {
-    const refusals: Rejection[] = [];
+    const refusals: Refusal[] = [];
     const news = new Map<number, Group>();
     const scanner = this.#scanner;
     const { parsesText } = this.#schema;
     if (format !== 'json' && !parsesText) return { refusals, news };
     for (let index = 0; index < payloads.length; index++) {
       if (parsesText && hasDeepText(payloads[index]!)) {
-        refusals.push({ index, error: new MillraceError('MILLRACE_SQL_TEXT_TOO_DEEP', TOO_DEEP) });
+        refusals.push({ index, code: 'MILLRACE_SQL_TEXT_TOO_DEEP', message: TOO_DEEP });
         continue;
       }
       if (format !== 'json') continue;
@@ -108,13 +124,11 @@ export class Admission {
       if (found !== 0) {
         if ((found & scanFindings.DUPLICATE) !== 0) {
           const name = scanner.duplicate!;
-          refusals.push(refusal(index, `field ${shorten(name)}: the message has it twice`, name));
+          refusals.push({ index, message: `field ${shorten(name)}: the message has it twice`, field: name });
           continue;
         }
         if ((found & scanFindings.LONE_SURROGATE) !== 0) {
-          refusals.push(
-            refusal(index, 'the message has a \\u escape of half a surrogate pair, which is no text'),
-          );
+          refusals.push({ index, message: SURROGATE });
           continue;
         }
         const notObject = (found & scanFindings.NOT_OBJECT) !== 0;
@@ -167,7 +181,7 @@ export class Admission {
         const culprit = refused.get(keyOf(group));
         if (culprit !== undefined) {
           const { name, reason } = culprit;
-          refusals.push(refusal(index, `field ${shorten(name)}: ${reason}`, name));
+          refusals.push({ index, message: `field ${shorten(name)}: ${reason}`, field: name });
           continue;
         }
         const payload = batch.payloads[index]!;
@@ -190,7 +204,7 @@ export class Admission {
     const { refusals, news } = this.#scan(batch);
     for (const [index, group] of news) {
       const taken = takeSpellings(this.#schema, batch.payloads[index]!, group);
-      if (typeof taken === 'string') refusals.push(refusal(index, taken));
+      if (typeof taken === 'string') refusals.push({ index, message: taken });
       if (typeof taken === 'string' || taken.length === 0) news.delete(index);
       else news.set(index, taken);
     }
@@ -258,10 +272,7 @@ export class Admission {
 }
 
 function candidatesOf(news: ReadonlyMap<string, number>): Candidate[] {
-  return Array.from(news, ([name, kind]) => ({ name, kind }));
-}
-
-function refusal(index: number, message: string, field?: string): Rejection {
-  const error = new MillraceError('MILLRACE_SQL_FIELD_CONFLICT', message);
-  return { index, error, ...(field !== undefined && { field }) };
+  const candidates: Candidate[] = [];
+  for (const [name, kind] of news) candidates.push({ name, kind });
+  return candidates;
 }
