@@ -356,11 +356,11 @@ export function createStreamEvents(metrics: Metrics, logger: Logger, lines: Repe
       blocked(reason: string): void {
         metrics.logBlocked.labels({ stream }).set(1);
         countError('input', 'MILLRACE_WAL_FULL');
-        logger.warn({ code: 'MILLRACE_WAL_FULL' }, reason);
+        line('warn', 'log full', { code: 'MILLRACE_WAL_FULL' }, reason);
       },
       unblocked(): void {
         metrics.logBlocked.labels({ stream }).set(0);
-        logger.info('the log has room again');
+        line('info', 'log has room', {}, 'the log has room again');
       },
     },
     logMeasured(entries: number, bytes: number): void {
@@ -376,7 +376,7 @@ export function createStreamEvents(metrics: Metrics, logger: Logger, lines: Repe
     },
     /** The pipeline is much slower than the input. */
     spilled(): void {
-      logger.info('the output has stood still: what comes in waits in the log');
+      line('info', 'spilled', {}, 'the output has stood still: what comes in waits in the log');
     },
     leftInLog(entries: number): void {
       logger.info({ entries }, 'what is still in the log is delivered at the next start');

@@ -1,6 +1,9 @@
 import type { OpenSession, Outgoing } from '../component/sessions.ts';
 
-/** Time that may be lost to all sessions together that take less than they should, in milliseconds. */
+/**
+ * Time that may be lost to all sessions together that take less than they should, in milliseconds. One that confirms what
+ * it has does so now and then, and has its own time alone.
+ */
 const TOGETHER = 4_000;
 
 /** Time that one of them has of it, in its own `patience`. */
@@ -9,8 +12,11 @@ const OWN = 2;
 /** The part of the time that comes back. */
 const REFILL = 0.1;
 
-/** What each is given in any case: one that reads well shows it in less, unless it only confirms now and then. In milliseconds. */
+/** What each is given in any case: one that reads well shows it in less. In milliseconds. */
 const LEAST = 200;
+
+/** The same for one that confirms what it has once a second. */
+const LEAST_CONFIRMED = 1_500;
 
 /** Time that can be lost: what has been is regained slowly, and at once by one that takes more than it must. */
 class Credit {
@@ -43,10 +49,12 @@ class Credit {
 export class Patience {
   readonly #own = new WeakMap<Outgoing, Credit>();
   readonly #all: Credit;
+  readonly #alone: boolean;
 
   /** `alone`: each has its own time and no more; what others lose is nothing to it. */
   constructor(options: { alone?: boolean } = {}) {
-    this.#all = new Credit(options.alone === true ? Infinity : TOGETHER);
+    this.#alone = options.alone === true;
+    this.#all = new Credit(this.#alone ? Infinity : TOGETHER);
   }
 
   /**
@@ -63,11 +71,13 @@ export class Patience {
     const { outgoing } = session;
     let own = this.#own.get(outgoing);
     if (own === undefined) this.#own.set(outgoing, (own = new Credit(OWN * outgoing.patience)));
-    const least = outgoing.confirmed ? outgoing.patience : LEAST;
+    // The process may have been busy itself meanwhile. Where they are waited for at the same time, that costs little.
+    let granted = this.#alone ? (outgoing.confirmed ? LEAST_CONFIRMED : LEAST) : 0;
     for (;;) {
-      const credit = Math.min(own.left, this.#all.left);
+      const credit = outgoing.confirmed ? own.left : Math.min(own.left, this.#all.left);
       // It has been deaf for some time when its buffer is full at last; then that time counts.
-      const most = Math.min(outgoing.patience - outgoing.stalled, Math.max(credit, least));
+      const most = Math.max(granted, Math.min(outgoing.patience - outgoing.stalled, Math.max(credit, LEAST)));
+      granted = 0;
       if (most <= 0) return false;
       const { taken } = outgoing;
       const start = performance.now();
@@ -76,7 +86,7 @@ export class Patience {
       own.spend(lost);
       this.#all.spend(lost);
       if (settled || !session.open) return true;
-      if (lost > 0 && credit <= least) return false;
+      if (lost > 0 && credit <= LEAST) return false;
     }
   }
 }

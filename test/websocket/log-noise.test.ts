@@ -115,7 +115,7 @@ const provocations: {
   },
   {
     what: 'requests to a wrong path',
-    line: /^refused a request with 404/,
+    line: /^(refused a request|connection refused) with 404/,
     act: async (url) =>
       await fetch(url.replace('ws:', 'http:') + 'nothing', { headers: { connection: 'close' } }),
   },

@@ -63,6 +63,51 @@ describe('a flood to a group', () => {
     90_000,
   );
 
+  test('does not throw out a member that is away for a moment', async () => {
+    const run = await startEngine(server('limits: { outgoing_buffer: 256KiB }'));
+    const url = await run.url();
+    const member = await rawClient(url);
+    member.say({ type: 'joinGroup', group: 'room', ackId: 1 });
+    await member.got({ ackId: 1 });
+    const target = await recoveryUrl(url, member);
+    const stranger = await rawClient(url, PLAIN);
+    await lose(run, member);
+    const count = 20_000;
+    for (let n = 0; n < count; n++) stranger.socket.send(sendToGroup('room', n));
+    await run.output().count(1);
+    const back = await rawClient(target);
+    const got: unknown[] = [];
+    back.socket.on('message', (data: Buffer) => {
+      const { sequenceId, data: n } = JSON.parse(data.toString()) as { sequenceId?: number; data?: unknown };
+      if (typeof sequenceId !== 'number') return;
+      got.push(n);
+      if (sequenceId % 200 === 0) back.say({ type: 'sequenceAck', sequenceId });
+    });
+    // What came with the handshake.
+    const before = back.frames.filter(({ type }) => type === 'message').map(({ data }) => data);
+    await until('all of it', () => before.length + got.length >= count, { timeout: 60_000 });
+    expect([...before, ...got]).toEqual(Array.from({ length: count }, (_, n) => n));
+  }, 90_000);
+
+  test('one member that takes a little at a time holds nobody for long', async () => {
+    const run = await startEngine(server('limits: { outgoing_buffer: 256KiB }'));
+    const url = await run.url();
+    const miser = await rawClient(url);
+    miser.say({ type: 'joinGroup', group: 'room', ackId: 1 });
+    await miser.got({ ackId: 1 });
+    let confirmed = 0;
+    const sip = setInterval(() => miser.say({ type: 'sequenceAck', sequenceId: ++confirmed }), 100);
+    const member = await azureClient(url);
+    await member.client.joinGroup('room');
+    const stranger = await rawClient(url, PLAIN);
+    const count = 10_000;
+    for (let n = 0; n < count; n++) stranger.socket.send(sendToGroup('room', n));
+    expect(await miser.closed).toEqual({ code: 1008, reason: 'too slow' });
+    clearInterval(sip);
+    await until('all of it', () => member.group.length >= count, { timeout: 60_000 });
+    expect(member.group.map(({ data }) => data)).toEqual(Array.from({ length: count }, (_, n) => n));
+  }, 90_000);
+
   test('is held at its sender while a member is deaf, others go on, and the deaf one is closed in the end', async () => {
     const run = await startEngine(
       server('limits: { outgoing_buffer: 256KiB }', '    in_flight: { messages: 4000 }'),

@@ -207,8 +207,7 @@ export class PubSubConnection implements Dialect, OpenSession, Member, Sender {
     // The sockets have had a turn, and write what they have been handed.
     await setImmediate();
     await setImmediate();
-    if (await patience.wait(this, roomy, limit * EXPECTED, never)) return;
-    if (!this.hasRoom(size)) this.tooSlow();
+    if (!(await patience.wait(this, roomy, limit * EXPECTED, never))) this.tooSlow();
   }
 
   confirmed(first: number, last: number): Promise<void> | undefined {

@@ -78,9 +78,7 @@ export class ReliableOutgoing implements Outgoing {
   }
 
   get stalled(): number {
-    if (this.unacknowledged === 0) return 0;
-    // Nobody reads where there is no socket.
-    return this.#outbox === undefined ? Infinity : performance.now() - this.#progressAt;
+    return this.unacknowledged === 0 ? 0 : performance.now() - this.#progressAt;
   }
 
   hasRoom(size: number, limit: number): boolean {
@@ -154,6 +152,7 @@ export class ReliableOutgoing implements Outgoing {
   /** There is no socket. */
   pause(): void {
     if (this.#outbox !== undefined) this.#outbox.progressed = undefined;
+    if (this.#outbox !== undefined) this.#progressAt = tickTime();
     this.#outbox = undefined;
   }
 

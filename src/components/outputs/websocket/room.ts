@@ -45,8 +45,8 @@ export class Room {
     const inTime =
       this.dropping || this.patience === 0
         ? await this.#patience.wait(session, hasRoom, limit, signal)
-        : await outgoing.until(hasRoom, signal, this.patience);
-    if (inTime || !session.open || this.has(session, size)) return;
+        : (await outgoing.until(hasRoom, signal, this.patience)) || this.has(session, size);
+    if (inTime || !session.open) return;
     if (this.dropping) outgoing.slow = true;
     else session.tooSlow();
   }
