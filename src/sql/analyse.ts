@@ -2,6 +2,7 @@ import type { DuckDBConnection } from '@duckdb/node-api';
 import { MillraceError } from '../errors.ts';
 import { refuseOutside } from './allowed.ts';
 import { literal } from './database.ts';
+import { faultsOf, type Faults } from './faults.ts';
 import { ROW } from './flow-schema.ts';
 import { isRowwise } from './rowwise.ts';
 import { readSyntax, type Node, type QueryColumns } from './syntax.ts';
@@ -10,6 +11,8 @@ import { readSyntax, type Node, type QueryColumns } from './syntax.ts';
 export interface QueryAnalysis extends QueryColumns {
   /** Each row is made of one message, whichever others there are. */
   readonly rowwise: boolean;
+  /** On which rows of the batch it fails; undefined where that cannot be said. */
+  readonly faults: Faults | undefined;
   /** The query, without a semicolon at its end. */
   readonly query: string;
   /** The same with the number of its message in each row; undefined where rows are made of several, or have it already. */
@@ -62,10 +65,12 @@ export async function analyseQuery(
   }
   const parsesText = PARSES_TEXT.test(serialized);
   const { node } = tree.statements[0]!;
-  const rowwise = isRowwise(node, tableName, await aggregatesOf(connection));
+  const aggregates = await aggregatesOf(connection);
+  const rowwise = isRowwise(node, tableName, aggregates);
   const columns = readSyntax(node, tableName);
   const numbered = rowwise && columns.rows === 'any' ? await withNumbers(connection, serialized) : undefined;
-  return { ...columns, query: unended, parsesText, rowwise, numbered };
+  const faults = await faultsOf(connection, serialized, tableName, aggregates);
+  return { ...columns, query: unended, parsesText, rowwise, numbered, faults };
 }
 
 /** `serialized` has one list of columns that is the query's own, the first: nothing is before it in a rowwise query. */

@@ -3,12 +3,16 @@ import type { Batch, Origin } from '../message/batch.ts';
 
 /** A search may always take so long, in milliseconds. */
 const LEAST_TIME = 250;
-/** And so many times as long as the query took on the whole batch. */
+/** And so many times as long as the query took on the whole batch; where that had too much to do, parts have less. */
 const TIMES = 30;
-/** It runs the query at most so often. */
+const TIMES_OF_SIZE = 5;
+/** It runs the query at most so often, and, on a machine that is busy with something else, may do so at least so often. */
 const MAX_ATTEMPTS = 1000;
+const LEAST_ATTEMPTS = 100;
 /** Of a set of up to so many that fails together, it is asked which are to blame. */
 const LARGEST_BLAMED = 8;
+/** Where the query has too much to do, no more than this share of a batch can be to blame: else the batch is. */
+const LARGEST_SHARE = 1 / 8;
 /** Into so many parts a set is cut at first, to find those that it fails without. */
 const PARTS = 4;
 
@@ -52,15 +56,17 @@ class Search<T> {
   readonly #culprits: Map<number, MillraceError>;
   /** Those of them that were found to fail together. */
   readonly #sets: (readonly number[])[] = [];
-  /** Until when it looks inside one sender's messages, and until when at all. */
+  /** Until when it looks inside one sender's messages, until when at all, and until when in any case. */
   readonly #soft: number;
   readonly #hard: number;
+  readonly #end: number;
+  readonly #leastAttempts: number;
   /** The places of the batch, those of each sender together, and whose they are. */
   readonly #order: readonly number[];
   readonly #senders: readonly Origin[];
   #attempts = 0;
 
-  constructor(batch: Batch, attempt: Attempt<T>, { took, longest, known }: SearchOptions) {
+  constructor(batch: Batch, attempt: Attempt<T>, { error, took, longest, known }: SearchOptions) {
     this.#attempt = attempt;
     this.#culprits = new Map(known);
     const bySender = groupBySender(batch);
@@ -69,20 +75,24 @@ class Search<T> {
     for (const [sender, places] of bySender) for (const place of places) senders[place] = sender;
     this.#senders = senders;
     const now = performance.now();
-    const time = Math.min(longest, LEAST_TIME + TIMES * took);
+    const times = isOfSize(error) ? TIMES_OF_SIZE : TIMES;
+    const time = Math.min(longest, LEAST_TIME + times * took);
     this.#soft = now + time / 2;
     this.#hard = now + time;
+    this.#end = now + longest;
+    this.#leastAttempts = isOfSize(error) ? 0 : LEAST_ATTEMPTS;
   }
 
   async run(error: MillraceError): Promise<Found<T>> {
     let failure = error;
     if (this.#culprits.size === 0) await this.#search(this.#order, failure);
     for (let before = 0; ;) {
+      const share = this.#culprits.size / this.#order.length;
+      // What has too much to do as a whole has it whoever is left out.
+      if (isOfSize(failure) && this.#isOver && share > LARGEST_SHARE) throw failure;
       const rest = this.#rest();
       if (rest.length === 0) return { result: undefined, culprits: this.#culprits };
-      // What has too much to do as a whole has it whoever is left out.
-      if (this.#culprits.size === before || (isOfSize(failure) && this.#isOver))
-        throw this.#unresolved(failure);
+      if (this.#culprits.size === before) throw this.#unresolved(failure);
       const outcome = await this.#try(rest, false);
       if (!('error' in outcome)) {
         const result = await this.#readmit(rest, outcome.result);
@@ -95,7 +105,12 @@ class Search<T> {
   }
 
   get #isOver(): boolean {
-    return this.#attempts >= MAX_ATTEMPTS || performance.now() > this.#hard;
+    return this.#attempts >= MAX_ATTEMPTS || this.#isPast(this.#hard, this.#leastAttempts);
+  }
+
+  #isPast(time: number, leastAttempts: number): boolean {
+    const now = performance.now();
+    return now > this.#end || (now > time && this.#attempts >= leastAttempts);
   }
 
   #rest(): number[] {
@@ -119,7 +134,7 @@ class Search<T> {
       return;
     }
     const isOneSender = this.#senders[part[0]!] === this.#senders[part.at(-1)!];
-    const isLate = isOneSender && !isOfSize(failure) && performance.now() > this.#soft;
+    const isLate = isOneSender && !isOfSize(failure) && this.#isPast(this.#soft, this.#leastAttempts / 2);
     if (this.#isOver || isLate) return this.#giveUp(part, failure);
     const middle = isOneSender ? part.length >> 1 : this.#boundary(part);
     let found = false;
@@ -149,7 +164,8 @@ class Search<T> {
 
   /** They fail without the others, so the others have a result without them. */
   #giveUp(part: readonly number[], failure: MillraceError): void {
-    if (isOfSize(failure)) return;
+    // A part that is too slow is so by the measure of a part.
+    if (failure.code === 'MILLRACE_SQL_TIMEOUT') return;
     for (const place of part) this.#culprits.set(place, this.#unresolved(failure));
   }
 

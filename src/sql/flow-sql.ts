@@ -25,12 +25,18 @@ export function flowSql(
     metadata: MetadataMode;
     missing: Iterable<string>;
     nullOf: (name: string) => string;
+    /**
+     * Whether the rows are those that a probe looks at: nothing in them fails, and they have two columns more, `__row__`
+     * and `__fault__`: what is wrong with a value of the message, or null.
+     */
+    probe?: boolean;
   },
 ): string {
-  const { format, metadata, missing, nullOf } = options;
+  const { format, metadata, missing, nullOf, probe = false } = options;
   // Without a prototype, `__proto__` is a name like any other.
   const extracted = Object.create(null) as Record<string, string>;
   const selected: string[] = [];
+  const faults: string[] = [];
   for (const column of format === 'json' ? columns : [VALUE]) {
     const type = typeOf(column);
     const as = identifier(column.as);
@@ -39,10 +45,11 @@ export function flowSql(
       continue;
     }
     const value = `m.${metadata === 'columns' ? 'v.' : ''}${identifier(column.name)}`;
-    const [rawType, expression] =
-      format === 'bytes' ? ['VARCHAR', `from_base64(${value})`] : read(column, type, value);
-    extracted[column.name] = rawType;
-    selected.push(`${expression} AS ${as}`);
+    const { raw, strict, lenient, fault } =
+      format === 'bytes' ? { raw: 'VARCHAR', strict: `from_base64(${value})` } : read(column, type, value);
+    extracted[column.name] = raw;
+    selected.push(`${probe ? (lenient ?? strict) : strict} AS ${as}`);
+    if (fault !== undefined) faults.push(fault);
   }
   for (const name of missing) selected.push(`${nullOf(name)} AS ${identifier(name)}`);
   let structure: unknown = Object.keys(extracted).length === 0 ? 'JSON' : extracted;
@@ -50,37 +57,62 @@ export function flowSql(
     structure = { v: structure, s: 'VARCHAR', t: 'BIGINT', e: 'MAP(VARCHAR,VARCHAR)' };
     selected.push('m.s AS __meta_source', 'make_timestamp(m.t) AS __meta_ingest_time', 'm.e AS __meta_ext');
   }
-  if (metadata === 'row') selected.push(`i AS ${ROW}`);
+  if (probe) selected.push(`coalesce(${[...faults, 'NULL'].join(', ')}) AS __fault__`);
+  const numbered = probe || metadata === 'row';
+  if (numbered) selected.push(`i AS ${ROW}`);
   if (selected.length === 0) selected.push('NULL AS "__no_column__"');
   const array = `from_json(decode($1::BLOB), ${literal(JSON.stringify([structure]))})`;
-  const messages =
-    metadata === 'row'
-      ? `SELECT unnest(l) AS m, generate_subscripts(l, 1) - 1 AS i FROM (SELECT ${array} AS l)`
-      : `SELECT unnest(${array}) AS m`;
+  const messages = numbered
+    ? `SELECT unnest(l) AS m, generate_subscripts(l, 1) - 1 AS i FROM (SELECT ${array} AS l)`
+    : `SELECT unnest(${array}) AS m`;
   return `SELECT ${selected.join(', ')} FROM (${messages})`;
 }
 
-/**
- * The type that a value is taken from JSON as, and the expression that makes it the column's. What does not convert
- * is an error: as a NULL it would pass for a field that is not there.
- */
-function read(column: Column, type: string, value: string): readonly [string, string] {
-  if (type === 'DOUBLE' || type === 'FLOAT') {
-    const raw = isNumeric(column) ? value : convert(column, 'DOUBLE', value);
-    // JSON has no infinity: what reads as one is a number too large for a double.
-    const message = literal(`field ${column.name}: not a number within the range of the type ${type}`);
-    const finite = `CASE WHEN isfinite(${raw}) OR ${raw} IS NULL THEN ${raw} ELSE error(${message}) END`;
-    return [isNumeric(column) ? 'DOUBLE' : 'VARCHAR', type === 'FLOAT' ? `CAST(${finite} AS FLOAT)` : finite];
-  }
-  if (column.declared === undefined || isExact(column, type)) return [type, value];
-  if (isNested(type)) return ['JSON', `from_json_strict(${value}, ${literal(JSON.stringify(type))})`];
-  return ['VARCHAR', convert(column, type, value)];
+interface Reading {
+  /** The type that the value is taken from JSON as. */
+  readonly raw: string;
+  /** What makes it the column's; what does not convert is an error: as a NULL it would pass for a field that is not there. */
+  readonly strict: string;
+  /** The same, but NULL where that is an error; undefined where it never is. */
+  readonly lenient?: string;
+  /** What is wrong with it, as text that names the field, or NULL. */
+  readonly fault?: string;
 }
 
-/** As CAST, but its error names the field. */
-function convert(column: Column, type: string, value: string): string {
-  const before = literal(`field ${column.name}: `);
-  const after = literal(` does not convert to the declared type ${type}`);
-  const message = `${before} || left(${value}, 100) || ${after}`;
-  return `CASE WHEN ${value} IS NULL THEN NULL ELSE coalesce(TRY_CAST(${value} AS ${type}), error(${message})) END`;
+function read(column: Column, type: string, value: string): Reading {
+  if (type === 'DOUBLE' || type === 'FLOAT') return readDouble(column, type, value);
+  if (column.declared === undefined || isExact(column, type)) return { raw: type, strict: value };
+  const failure = `${literal(`field ${column.name}: `)} || left(${value}, 100) || ${literal(` does not convert to the declared type ${type}`)}`;
+  if (isNested(type)) {
+    const strict = `from_json_strict(${value}, ${literal(JSON.stringify(type))})`;
+    const fault = `CASE WHEN ${value} IS NOT NULL AND TRY((${strict}) IS NULL) IS NULL THEN ${failure} END`;
+    return { raw: 'JSON', strict, lenient: `TRY(${strict})`, fault };
+  }
+  const lenient = `TRY_CAST(${value} AS ${type})`;
+  return {
+    raw: 'VARCHAR',
+    strict: `CASE WHEN ${value} IS NULL THEN NULL ELSE coalesce(${lenient}, error(${failure})) END`,
+    lenient,
+    fault: `CASE WHEN ${value} IS NOT NULL AND ${lenient} IS NULL THEN ${failure} END`,
+  };
+}
+
+/** JSON has no infinity: what reads as one is a number too large for a double. */
+function readDouble(column: Column, type: string, value: string): Reading {
+  const before = `field ${column.name}: `;
+  const range = literal(`${before}not a number within the range of the type ${type}`);
+  const text = !isNumeric(column);
+  const number = text ? `TRY_CAST(${value} AS DOUBLE)` : value;
+  const failure = text
+    ? `CASE WHEN ${number} IS NULL THEN ${literal(before)} || left(${value}, 100) || ${literal(' does not convert to the declared type DOUBLE')} ELSE ${range} END`
+    : range;
+  const fine = text ? `${value} IS NULL OR isfinite(${number})` : `isfinite(${number}) OR ${number} IS NULL`;
+  const cast = (expression: string): string =>
+    type === 'FLOAT' ? `CAST(${expression} AS FLOAT)` : expression;
+  return {
+    raw: text ? 'VARCHAR' : 'DOUBLE',
+    strict: cast(`CASE WHEN ${fine} THEN ${number} ELSE error(${failure}) END`),
+    lenient: `TRY(${cast(`CASE WHEN isfinite(${number}) THEN ${number} END`)})`,
+    fault: `CASE WHEN ${fine} THEN NULL ELSE ${failure} END`,
+  };
 }

@@ -1,5 +1,5 @@
 import type { DuckDBConnection, DuckDBPreparedStatement } from '@duckdb/node-api';
-import { MillraceError, errorMessage } from '../errors.ts';
+import { MillraceError, errorMessage, oneLine } from '../errors.ts';
 import type { Format } from '../message/batch.ts';
 import type { QueryAnalysis } from './analyse.ts';
 import { fold, identifier } from './database.ts';
@@ -26,6 +26,8 @@ export interface Prepared {
   readonly linesBefore: number;
   /** The same without the numbers of messages in its rows: what fails has its place in the query as the user wrote it. */
   readonly plain?: Prepared;
+  /** The statement that finds the messages on which this one fails: one text, of objects with a comma between them. */
+  readonly probe: () => Promise<DuckDBPreparedStatement | undefined>;
 }
 
 /** @throws MillraceError with what the database says */
@@ -64,7 +66,12 @@ export async function prepare(
       described.destroySync();
       const result = format === 'json' && analysis.rows === 'messages' ? 'numbers' : resultFor(columns);
       const statement = await connection.prepare(`${before} ${selectResult(columns, result)}${after}`);
-      const plain = { schema, statement, result, linesBefore };
+      const probed = (): string =>
+        flowSql(schema.columns, { format, metadata, missing: missing.values(), nullOf, probe: true });
+      let found: Promise<DuckDBPreparedStatement | undefined> | undefined;
+      const probe = (): Promise<DuckDBPreparedStatement | undefined> =>
+        (found ??= prepareProbe(connection, analysis, tableName, probed()));
+      const plain = { schema, statement, result, linesBefore, probe };
       if (numbered === undefined || result !== 'rows') return plain;
       const select = selectResult([...columns, { name: ROW, isBlob: false }], 'rows and messages');
       const tracing = await connection.prepare(`${before} ${select} FROM (\n${numbered}\n)`);
@@ -87,6 +94,26 @@ export async function prepare(
   }
 }
 
+/** With what the query computes where that can be said, else with the values of the messages alone. */
+async function prepareProbe(
+  connection: DuckDBConnection,
+  { faults }: QueryAnalysis,
+  tableName: string,
+  flow: string,
+): Promise<DuckDBPreparedStatement | undefined> {
+  const found = `encode(string_agg(CAST(to_json(struct_pack(i := ${ROW}, m := __fault__)) AS VARCHAR), ','))`;
+  const table = identifier(tableName);
+  const before = `WITH ${table} AS MATERIALIZED (${flow}) SELECT ${found} FROM ${table}`;
+  const probes = [`${before} WHERE __fault__ IS NOT NULL`];
+  if (faults !== undefined)
+    probes.unshift(`${before} AS ${faults.alias} WHERE __fault__ IS NOT NULL OR ${faults.condition}`);
+  for (const probe of probes) {
+    const [prepared] = await Promise.allSettled([connection.prepare(probe)]);
+    if (prepared.status === 'fulfilled') return prepared.value;
+  }
+  return undefined;
+}
+
 /** An error of the database as one of ours. */
 export function failed(error: unknown, linesBefore = 0): MillraceError {
   if (error instanceof MillraceError) return error;
@@ -101,9 +128,13 @@ export function failed(error: unknown, linesBefore = 0): MillraceError {
     );
   }
   // What `flowSql` says of a field itself.
-  const [, said, field] = /^Invalid Input Error: (field (.+?): .*)/s.exec(message) ?? [];
-  if (said !== undefined && field !== undefined) {
-    return new MillraceError('MILLRACE_SQL_FIELD_CONFLICT', said, { cause: error, field });
-  }
+  const [, said] = /^Invalid Input Error: (field .+?: .*)/s.exec(message) ?? [];
+  if (said !== undefined) return fieldFault(said, error);
   return new MillraceError('MILLRACE_PROCESSOR_FAILED', message, { cause: error });
+}
+
+/** `said`: what `flowSql` says of a field. */
+export function fieldFault(said: string, cause?: unknown): MillraceError {
+  const [, field = ''] = /^field (.+?): /s.exec(said) ?? [];
+  return new MillraceError('MILLRACE_SQL_FIELD_CONFLICT', oneLine(said), { cause, field });
 }

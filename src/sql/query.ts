@@ -3,15 +3,15 @@ import { MillraceError, errorMessage, type Rejection } from '../errors.ts';
 import { Batch, type Format } from '../message/batch.ts';
 import { Admission, type Admitted } from './admission.ts';
 import { analyseQuery, type QueryAnalysis } from './analyse.ts';
-import { findCulprits, isOfSize } from './culprits.ts';
+import { findCulprits, isOfSize, type Attempt } from './culprits.ts';
 import { Database } from './database.ts';
 import { sqlGate } from './gate.ts';
 import { readDeclared } from './declared.ts';
 import { encodeBatch } from './encode.ts';
 import { FlowSchema, META, type Widened } from './flow-schema.ts';
 import type { MetadataMode } from './flow-sql.ts';
-import { failed, prepare, type Plan, type Prepared } from './prepare.ts';
-import { readResult } from './rows.ts';
+import { failed, fieldFault, prepare, type Plan, type Prepared } from './prepare.ts';
+import { readResult, readText } from './rows.ts';
 
 /** A query that runs longer is slow, unless it may not run much longer than that. Milliseconds. */
 const SLOW = 5_000;
@@ -19,6 +19,9 @@ const SLOW = 5_000;
 /** A search for messages that take too long gives each part of the batch this share of the timeout, and takes so many times that. */
 const SHARE_OF_PART = 1 / 10;
 const PARTS = 20;
+
+/** Of the messages that a probe finds, so many are tried alone, which also says what is wrong with each. */
+const TRIED = 64;
 
 const EMPTY = new Batch([Buffer.from('{}')], { format: 'json' });
 
@@ -132,11 +135,11 @@ export class Query {
         const isLate = error.code === 'MILLRACE_SQL_TIMEOUT';
         const limit = isLate ? timeout * SHARE_OF_PART : timeout;
         const longest = isLate ? limit * PARTS : timeout;
-        const { result, culprits } = await findCulprits(
-          taken,
-          (places, part) => this.#rows(task, taken.select(places), part ? limit : timeout),
-          { error, took: performance.now() - start, longest, known: new Map() },
-        );
+        const took = performance.now() - start;
+        const attempt: Attempt<readonly Batch[]> = (places, part) =>
+          this.#rows(task, taken.select(places), part ? limit : timeout);
+        const known = isOfSize(error) ? new Map() : await this.#probe(task, taken, attempt);
+        const { result, culprits } = await findCulprits(taken, attempt, { error, took, longest, known });
         const gone = new Set(refused);
         const places = Array.from(batch.payloads.keys()).filter((index) => !gone.has(index));
         for (const [index, reason] of culprits) {
@@ -230,13 +233,49 @@ export class Query {
     return await rowsOf(batch);
   }
 
+  /**
+   * Messages on which the query fails alone, and how, where one query can find them. Some of them are tried; where one of
+   * those does not fail, the others are not believed either.
+   */
+  async #probe(
+    task: Task,
+    batch: Batch,
+    attempt: Attempt<unknown>,
+  ): Promise<ReadonlyMap<number, MillraceError>> {
+    const known = new Map<number, MillraceError>();
+    const probe = batch.length === 1 ? undefined : await task.prepared.probe();
+    if (probe === undefined) return known;
+    const [outcome] = await Promise.allSettled([
+      this.#interruptible(task, this.#options.timeout, async () => {
+        probe.bindBlob(1, encodeBatch(batch, this.#plan.metadata, task.respelled));
+        return readText((await (await probe.run()).fetchChunk())!);
+      }),
+    ]);
+    this.#throwIfStopped(task.signal);
+    if (outcome.status === 'rejected') return known;
+    const found = JSON.parse(`[${outcome.value}]`) as { i: number; m: string | null }[];
+    for (const { i } of found.slice(0, TRIED)) {
+      const [alone] = await Promise.allSettled([attempt([i], true)]);
+      this.#throwIfStopped(task.signal);
+      if (alone.status === 'fulfilled') return known;
+      known.set(i, failed(alone.reason));
+    }
+    const like = [...known.values()].at(-1)?.message;
+    for (const { i, m } of found.slice(TRIED)) {
+      const message = `the query fails on it as on another of its batch, of which it says: ${like}`;
+      known.set(i, m === null ? new MillraceError('MILLRACE_PROCESSOR_FAILED', message) : fieldFault(m));
+    }
+    return known;
+  }
+
+  #throwIfStopped(signal: AbortSignal): void {
+    signal.throwIfAborted();
+    this.#closing.signal.throwIfAborted();
+  }
+
   /** Ends what `action` runs on the connection after `limit` milliseconds, and when it is to stop. */
   async #interruptible<T>({ worker, signal }: Task, limit: number, action: () => Promise<T>): Promise<T> {
-    const throwIfStopped = (): void => {
-      signal.throwIfAborted();
-      this.#closing.signal.throwIfAborted();
-    };
-    throwIfStopped();
+    this.#throwIfStopped(signal);
     let late = limit <= 0;
     const interrupt = (): void => worker.connection.interrupt();
     const timer = setTimeout(() => {
@@ -247,7 +286,7 @@ export class Query {
     try {
       return await action();
     } catch (error) {
-      throwIfStopped();
+      this.#throwIfStopped(signal);
       if (!late) throw error;
       const message = `the query ran longer than ${Math.round(limit)} ms; its \`timeout\` is ${this.#options.timeout} ms`;
       throw new MillraceError('MILLRACE_SQL_TIMEOUT', message, { cause: error });

@@ -91,6 +91,11 @@ export function readResult(
   return new Batch({ data, length }, { runs, format: 'json', ack, sent });
 }
 
+/** The text that is the result, as bytes, or nothing where there is none. */
+export function readText(chunk: DuckDBDataChunk): string {
+  return chunk.getColumnVector(0).getItem(0) === null ? '' : bytesAt(chunk, 0).toString();
+}
+
 function bytesAt(chunk: DuckDBDataChunk, column: number): Buffer {
   const { bytes } = chunk.getColumnVector(column).getItem(0) as { bytes: Uint8Array };
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

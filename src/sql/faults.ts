@@ -1,0 +1,99 @@
+import type { DuckDBConnection } from '@duckdb/node-api';
+import { fold, identifier, literal } from './database.ts';
+import { holds, isOfRows } from './rowwise.ts';
+import type { Node } from './syntax.ts';
+
+/** So many expressions of a query are looked at. */
+const MAX_EXPRESSIONS = 100;
+
+/** Where a query's rows come from, and on which of them it fails. */
+export interface Faults {
+  /** The name by which the query calls the table that is the batch. */
+  readonly alias: string;
+  /** The condition, in SQL, that a row makes the query fail by itself; it does not fail. */
+  readonly condition: string;
+}
+
+/**
+ * The condition under which one row of the batch makes a query fail, of a query that reads the batch alone: what it
+ * computes of single rows, in and around its aggregates, fails where the row passes its WHERE. It may be wrong in
+ * both ways, so what it finds is to be tried. Undefined where nothing can be said.
+ * @param serialized the query as DuckDB writes its tree
+ */
+export async function faultsOf(
+  connection: DuckDBConnection,
+  serialized: string,
+  tableName: string,
+  aggregates: ReadonlySet<string>,
+): Promise<Faults | undefined> {
+  // Numbers that JavaScript cannot hold would come back as others. This one says that there is no place.
+  if (/\d{16}/.test(serialized.replaceAll('18446744073709551615', ''))) return undefined;
+  const skipPlaces = (key: string, value: unknown): unknown => (key === 'query_location' ? undefined : value);
+  const tree = JSON.parse(serialized, skipPlaces) as { statements: { node: Node }[] };
+  const root = tree.statements[0]!.node;
+  const from = (root['from_table'] ?? {}) as Node;
+  const isPlain =
+    root['type'] === 'SELECT_NODE' &&
+    from['type'] === 'BASE_TABLE' &&
+    fold(String(from['table_name'])) === fold(tableName) &&
+    [from['column_name_alias'], ((root['cte_map'] ?? {}) as Node)['map']].every(
+      (list) => !Array.isArray(list) || list.length === 0,
+    );
+  if (!isPlain) return undefined;
+  const where = (root['where_clause'] ?? undefined) as Node | undefined;
+  if (where !== undefined && holds(where, ({ class: kind }) => kind === 'SUBQUERY')) return undefined;
+  const expressions = [root['select_list'], root['group_expressions']].flatMap((list) =>
+    ofRows(list, aggregates),
+  );
+  if (expressions.length > MAX_EXPRESSIONS) return undefined;
+  const textOf = async (expression: Node): Promise<string> => {
+    const select = { ...root, ...EMPTY_SELECT, select_list: [{ ...expression, alias: '' }] };
+    const statement = JSON.stringify({ error: false, statements: [{ node: select, named_param_map: [] }] });
+    const reader = await connection.runAndReadAll(`SELECT json_deserialize_sql(${literal(statement)}::JSON)`);
+    return String(reader.getRows()[0]?.[0]).replace(/^SELECT /, '');
+  };
+  try {
+    const fails: string[] = [];
+    for (const expression of expressions) fails.push(failing(await textOf(expression)));
+    const alias = identifier(String(from['alias'] === '' ? tableName : from['alias']));
+    if (where === undefined) return fails.length === 0 ? undefined : { alias, condition: fails.join(' OR ') };
+    const filter = await textOf(where);
+    const passing =
+      fails.length === 0 ? '' : ` OR (coalesce(TRY(${filter}), false) AND (${fails.join(' OR ')}))`;
+    return { alias, condition: failing(filter) + passing };
+  } catch {
+    // It is about finding messages faster.
+    return undefined;
+  }
+}
+
+const EMPTY_SELECT = {
+  modifiers: [],
+  cte_map: { map: [] },
+  from_table: { type: 'EMPTY', alias: '', sample: null },
+  where_clause: null,
+  group_expressions: [],
+  group_sets: [],
+  aggregate_handling: 'STANDARD_HANDLING',
+  having: null,
+  sample: null,
+  qualify: null,
+};
+
+function failing(expression: string): string {
+  return `(TRY((${expression}) IS NULL) IS NULL)`;
+}
+
+/** The largest expressions in `value` that are computed of one row, and may fail. */
+function ofRows(value: unknown, aggregates: ReadonlySet<string>): Node[] {
+  if (typeof value !== 'object' || value === null) return [];
+  if (Array.isArray(value)) return value.flatMap((each) => ofRows(each, aggregates));
+  const node = value as Node;
+  const { class: kind } = node;
+  if (kind === 'SUBQUERY' || kind === 'LAMBDA') return [];
+  const whole = !holds(node, (each) => isOfRows(each, aggregates) || each['class'] === 'STAR');
+  if (typeof kind === 'string' && whole) {
+    return ['COLUMN_REF', 'CONSTANT', 'POSITIONAL_REFERENCE'].includes(kind) ? [] : [node];
+  }
+  return Object.values(node).flatMap((each) => ofRows(each, aggregates));
+}
