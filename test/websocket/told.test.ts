@@ -5,6 +5,7 @@ import { connectClient, send } from '../support/peers.ts';
 import { Sender, sender } from '../support/senders.ts';
 import { azureClient } from '../support/pubsub.ts';
 import { until } from '../support/until.ts';
+import { victims } from '../support/victim.ts';
 
 /** Told to no client: it comes from `${…}`, and stands in the query. */
 const SECRET = 'sesame-7bd1';
@@ -112,6 +113,34 @@ describe('what a client is told of an error is the code and its sentence', () =>
     await send(bad.client, '{"id":"b","token":1}');
     await listener.count(1);
     expect(listener.values).toMatchObject([{ error: { code: conflict.code, message: conflict.told } }]);
+  });
+});
+
+describe('what came from `${…}` is in no log line and in no dead letter', () => {
+  const { start } = victims();
+
+  test.each([
+    ['a comparison', "SELECT id FROM flow WHERE token = '${WORD}'"],
+    ['a cast', "SELECT id, CAST(token || '${WORD}' AS INTEGER) AS n FROM flow"],
+  ])('%s', async (_, sql) => {
+    const victim = await start(
+      `
+  - input: { type: websocket, mode: server, host: 127.0.0.1, port: 0, codec: { type: json }, ack: ${ack} }
+    pipeline: { processors: [ { type: sql, query: "${sql}", schema: { id: VARCHAR } } ] }
+    output: { type: drop }
+    error_output: { type: stdout }
+`,
+      { env },
+    );
+    const bad = new Sender(await connectClient(await victim.url()));
+    await send(bad.client, '{"id":"b","token":1}');
+    await bad.count(1);
+    expect(bad.values).toMatchObject([{ nack: 'b' }]);
+    await until('the dead letter', () => victim.lines.length === 1);
+    const { error } = JSON.parse(victim.lines[0]!) as Letter;
+    expect(error.message).toContain('***');
+    await victim.logged(/^message sent to error_output/);
+    expect(JSON.stringify([victim.lines, victim.log, bad.replies])).not.toContain(SECRET);
   });
 });
 
