@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { createMasker, type Masker } from '../telemetry/secrets.ts';
 
 const MASK = '***';
@@ -21,6 +22,47 @@ export function maskUrl(url: string): string {
   const [scheme, authority, rest] = splitUrl(url);
   const [masked, maskedRest] = maskFilled(authority, rest);
   return scheme + masked + maskBehindHost(maskedRest);
+}
+
+/** What came from `${…}` in one URL of the file. */
+interface FilledUrl {
+  readonly inHost: readonly string[];
+  readonly behindHost: readonly string[];
+}
+
+const filledUrls = new Map<string, FilledUrl>();
+
+/** From now on `urlKey` takes these out of this URL, which is as it stands in the file with its `${…}` filled in. */
+export function hideInKey(url: string, { inHost, behindHost }: FilledUrl): void {
+  const known = filledUrls.get(url) ?? { inHost: [], behindHost: [] };
+  filledUrls.set(url, {
+    inHost: [...known.inHost, ...inHost],
+    behindHost: [...known.behindHost, ...behindHost],
+  });
+}
+
+/**
+ * What stands for a URL of the file in a file that Millrace keeps. No secret is in it, and a new key does not change it; but
+ * what was filled in and looks like a word (a topic, a tenant) does, by four digits of a hash, for that is another feed.
+ */
+export function urlKey(url: string): string {
+  const { inHost, behindHost } = filledUrls.get(url) ?? { inHost: [], behindHost: [] };
+  const [scheme, authority, rest] = splitUrl(url);
+  const at = authority.lastIndexOf('@') + 1;
+  const host = createMasker(inHost, isText)(authority.slice(at));
+  const words = [...inHost, ...behindHost].filter((each) => !looksLikeKey(each));
+  const digest = words.length === 0 ? '' : ` #${hash('sha256', JSON.stringify(words)).slice(0, 4)}`;
+  const shown = maskBehindHost(createMasker(behindHost, isText)(rest));
+  return scheme + authority.slice(0, at) + host + shown + digest;
+}
+
+/** Whether a word is rather a key than a word. */
+export function looksLikeKey(word: string): boolean {
+  return word.length >= 16 || (word.length >= 8 && /\d/.test(word));
+}
+
+function isText(text: string): boolean {
+  return /[\p{L}\p{N}]/u.test(text);
 }
 
 /** As `maskUrl`, but with what came from `${…}`: how Millrace once named a URL in the files that it keeps. */
@@ -63,7 +105,6 @@ export function hideInUrls(host: string, inHost: Iterable<string>, behindHost: I
     host: new Set([...(known?.host ?? []), ...inHost]),
     rest: new Set([...(known?.rest ?? []), ...behindHost]),
   };
-  const isText = (text: string): boolean => /[\p{L}\p{N}]/u.test(text);
   filled.set(name, {
     ...all,
     maskHost: createMasker(all.host, isText),

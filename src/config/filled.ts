@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { hideInPaths, hideInUrls } from '../component/mask.ts';
+import { hideInKey, hideInPaths, hideInUrls, looksLikeKey } from '../component/mask.ts';
 import { keepSecrets } from '../telemetry/secrets.ts';
 import type { Expansion } from './expand.ts';
 import { isPlainObject, valueAt } from './plain.ts';
@@ -56,6 +56,7 @@ function keepInUrl(parts: readonly string[], start: number, end: number): string
   const inHost = isAddress ? [] : [host];
   const behind = piecesOf(rest);
   hideInUrls(name, inHost, behind);
+  hideInKey(parts.join(''), { inHost, behindHost: behind });
   // One that is a whole URL is made of words of which few are secrets; one that stands in its place is one.
   const whole = user + host !== '' && rest !== '';
   const password = user.replace(/^[^:]*:/, '').replace(/@$/, '');
@@ -77,9 +78,4 @@ function decoded(text: string): string {
   } catch {
     return text;
   }
-}
-
-/** Whether a word is rather a key than a word. */
-function looksLikeKey(word: string): boolean {
-  return word.length >= 16 || (word.length >= 8 && /\d/.test(word));
 }

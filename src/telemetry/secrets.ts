@@ -99,7 +99,9 @@ function masked(value: unknown): unknown {
 
 /** Also the lines of a key in PEM, which are shown one by one. */
 function linesOf(text: string): string[] {
-  const lines = text.split(/\r?\n/).filter((line) => line.length >= 16 && !line.startsWith('-----'));
+  const lines = text
+    .split(/\r?\n/)
+    .filter((line) => line.length >= SHORTEST_ANYWHERE && !line.startsWith('-----'));
   return lines.length > 1 ? [text, ...lines] : [text.trim(), text];
 }
 

@@ -200,6 +200,69 @@ streams:
   await run.result;
 });
 
+test('a part of a host, a short key, and one behind a host that is a template are masked; the host is shown', async () => {
+  const closed = await freePort();
+  const file = dir.file(
+    'places.yaml',
+    `health_check: { enabled: false }
+streams:
+  - input: { type: websocket, url: "ws://\${TENANT}.feed.localhost:${closed}/x" }
+  - input: { type: websocket, url: "ws://\${HERE}:${closed}/x?a=\${SHORT}&b=c" }
+  - input: { type: websocket, url: "ws://{{env:HERE}}:${closed}/\${SHORT}/xq7" }
+`,
+  );
+  const run = startCli(['run', file], { env: { HERE: '127.0.0.1', TENANT: 'TenantKey99', SHORT: 'q7' } });
+  await run.seen(/cannot connect to ws:\/\/\*\*\*\.feed\.localhost:\d+\/x: /);
+  await run.seen(/cannot connect to ws:\/\/127\.0\.0\.1:\d+\/x\?a=\*\*\*&b=c: /);
+  await run.seen(/cannot connect to ws:\/\/127\.0\.0\.1:\d+\/\*\*\*\/xq7: /);
+  run.child.kill();
+  expect((await run.result).stderr.toLowerCase()).not.toMatch(/tenantkey99|\bq7\b/);
+});
+
+test('a cursor is that of its feed: a topic that is filled in tells feeds apart, and a new key does not', async () => {
+  const upstream = await new FaultServer((peer) => {
+    const [, topic] = /^\/feed\/(\w+)/.exec(peer.target)!;
+    void peer.accept({ then: frame('text', `{"seq":"of ${topic}"}`) });
+  }).up();
+  const cursors = join(dir.path, 'topics.json');
+  const file = dir.file(
+    'topics.yaml',
+    `health_check: { enabled: false }
+streams:
+  - input:
+      type: websocket
+      url:
+        - "ws://127.0.0.1:${upstream.port}/feed/\${ONE}?key=\${API}&since={{cursor:-none}}"
+        - "ws://127.0.0.1:${upstream.port}/feed/\${TWO}?innocent=\${API}&since={{cursor:-none}}"
+      resume: { cursor: seq, path: "${cursors}" }
+`,
+  );
+  const asked = async (topics: { ONE: string; TWO: string; API: string }): Promise<string[]> => {
+    const first = upstream.peers.length;
+    const run = startCli(['run', file], { env: topics });
+    await until(
+      'both to have a cursor',
+      () =>
+        [topics.ONE, topics.TWO].every((each) => saved(cursors).includes(`of ${each}`)) &&
+        upstream.peers.length > first + 1,
+    );
+    run.child.kill();
+    await run.result;
+    return upstream.peers
+      .slice(first, first + 2)
+      .map(({ target }) => decodeURIComponent(target.replace(/^.*since=/, '')))
+      .toSorted();
+  };
+  expect(await asked({ ONE: 'trades', TWO: 'quotes', API: 'api-key-0001' })).toEqual(['none', 'none']);
+  // Another key for the same feeds, then another feed with the same key.
+  expect(await asked({ ONE: 'trades', TWO: 'quotes', API: 'api-key-0002' })).toEqual([
+    'of quotes',
+    'of trades',
+  ]);
+  expect(await asked({ ONE: 'trades', TWO: 'orders', API: 'api-key-0002' })).toEqual(['none', 'of trades']);
+  expect(saved(cursors)).not.toMatch(/api-key|\/trades|\/quotes|\/orders/);
+});
+
 test('a cursor that an earlier version kept under the key with the secret is found, and the secret goes', async () => {
   const upstream = await new FaultServer(
     (peer) => void peer.accept({ then: frame('text', '{"seq":8}') }),

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { duration, forMode, refuseOtherMode, secret } from '../../../component/fields.ts';
-import { maskUrl } from '../../../component/mask.ts';
+import { urlKey } from '../../../component/mask.ts';
 import { jsonPath } from '../../../message/json-path.ts';
 import { ack } from '../../../websocket/ack/fields.ts';
 import { auth, checkAuth } from '../../../websocket/auth-fields.ts';
@@ -207,7 +207,7 @@ function checkCursor(value: Value, fail: Fail): void {
 
 /** The file of cursors has no secrets in it, so URLs that differ in these alone would have the same place there. */
 function checkCursorKeys(urls: readonly string[], fail: Fail): void {
-  const keys = urls.map(maskUrl);
+  const keys = urls.map(urlKey);
   for (const [index, url] of urls.entries()) {
     const first = keys.indexOf(keys[index]!);
     if (first === index || urls[first] === url) continue;

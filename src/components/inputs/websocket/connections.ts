@@ -1,6 +1,6 @@
 import type { Durability, Input, InputContext } from '../../../component/contracts.ts';
 import { JoinedSources } from '../../../component/joined-sources.ts';
-import { maskUrl, maskUrlAsWritten } from '../../../component/mask.ts';
+import { maskUrlAsWritten, urlKey } from '../../../component/mask.ts';
 import { MillraceError } from '../../../errors.ts';
 import { parseJsonPath } from '../../../message/json-path.ts';
 import type { Cursor } from '../../../websocket/client/resume.ts';
@@ -52,7 +52,7 @@ function filterOf(config: ConnectionConfig, { events, durability }: InputContext
   // Not the name of what it is a part of, which others may be as well.
   const { name } = config as { readonly name?: string };
   const partsOf = (mask: (url: string) => string): string[] => [name ?? addressOf(config, mask), key, per];
-  const space = JSON.stringify([...partsOf(maskUrl), 'typed']);
+  const space = JSON.stringify([...partsOf(urlKey), 'typed']);
   const shared = durability !== undefined && isClaimed(space, durability);
   const dedupe = new Dedupe({
     path: parseJsonPath(key)!,

@@ -1,4 +1,4 @@
-import { maskUrl, maskUrlAsWritten } from '../../../component/mask.ts';
+import { maskUrlAsWritten, urlKey } from '../../../component/mask.ts';
 import { parseJsonPath } from '../../../message/json-path.ts';
 import type { ComponentEvents } from '../../../telemetry/events.ts';
 import { Cursor } from '../../../websocket/client/resume.ts';
@@ -15,7 +15,7 @@ export function cursorOf(
   return new Cursor({
     file: resume.path,
     // Without secrets, so that a new one does not lose the cursor; the same in whichever order they are listed.
-    key: keyOf(urls, maskUrl),
+    key: keyOf(urls, urlKey),
     formerKey: keyOf(urls, maskUrlAsWritten),
     path: parseJsonPath(resume.cursor)!,
     rewind: resume.rewind,
