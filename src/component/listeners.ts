@@ -78,7 +78,10 @@ export interface Listeners {
     refused?: ((refusal: Refusal) => void) | undefined;
     handler: UpgradeHandler;
   }): Promise<UpgradeEndpoint>;
-  /** Takes plain HTTP requests of the paths given. */
+  /**
+   * Takes plain HTTP requests of the paths given. On a port where nobody takes upgrades they are to be short: of more than
+   * 64 connections (fewer where the process may open few files) the oldest is cut.
+   */
   http(options: {
     host: string;
     port: number;

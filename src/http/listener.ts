@@ -91,7 +91,7 @@ export class Listener {
     const { descriptors } = options;
     const times = { ...handshakeTimes(options.timeouts), descriptors };
     this.#handshakes = new Handshakes(this.#server, times, (remote) =>
-      this.#refused(503, this.#crowded ?? 'it sent no request, and made room for others', remote),
+      this.#refused(503, this.#whyFull() ?? 'it sent no request, and made room for others', remote),
     );
     this.#looking = setInterval(() => {
       if (descriptors.exhausted) this.#tellFull();
@@ -180,8 +180,8 @@ export class Listener {
     this.#handshakes.limit = limits.reduce((sum, each) => sum + each, 0) || Infinity;
   }
 
-  /** Why connections are refused, where it is for the files that the process may open. */
-  get #crowded(): string | undefined {
+  /** Tells that the process may open no more files, where that is why connections are refused, and gives it as a reason. */
+  #whyFull(): string | undefined {
     const { descriptors } = this.#options;
     if (!descriptors.full) return undefined;
     this.#tellFull();
@@ -214,7 +214,7 @@ export class Listener {
     };
     if (!mayStay) {
       response.setHeader('Retry-After', RETRY_AFTER);
-      return turnAway(503, TOO_MANY, this.#crowded ?? TOO_MANY);
+      return turnAway(503, TOO_MANY, this.#whyFull() ?? TOO_MANY);
     }
     const found = this.routes.find(path);
     if (found === undefined) return turnAway(404, notFound(path), nothingAt(path));
@@ -256,7 +256,7 @@ export class Listener {
       return void socket.destroy();
     }
     if (!mayStay)
-      return turnAway(503, TOO_MANY, this.#crowded ?? TOO_MANY, { 'Retry-After': String(RETRY_AFTER) });
+      return turnAway(503, TOO_MANY, this.#whyFull() ?? TOO_MANY, { 'Retry-After': String(RETRY_AFTER) });
     const fault = upgradeFault(request);
     if (fault !== undefined) return turnAway(400, fault);
     if (!wantsWebSocket(request)) {
