@@ -167,8 +167,8 @@ export class Admission {
     for (;;) {
       const { refusals, news } = this.#resolved(batch);
       const turned = new Set<string>();
-      const prefers: Prefers = (key, one, other) => {
-        const preferred = !changed.has(key) && this.#questions.prefer(key, one, other);
+      const prefers: Prefers = (key, one, others) => {
+        const preferred = !changed.has(key) && this.#questions.prefer(key, one, others);
         if (preferred) turned.add(key);
         return preferred;
       };

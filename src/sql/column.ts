@@ -61,10 +61,14 @@ export function declaredKinds(type: string): number {
 }
 
 /** What a value is, as senders are told apart by it. */
-export function classOf(kinds: number): string {
-  if ((kinds & Kind.NESTED) !== 0) return 'nested';
-  if ((kinds & Kind.STRING) !== 0) return 'string';
-  return (kinds & Kind.BOOL) !== 0 ? 'boolean' : 'number';
+export function classOf(kind: number): string {
+  return classesOf(kind)[0] ?? 'number';
+}
+
+/** What the values of a column are: as JSON they may be several things. */
+export function classesOf(kinds: number): string[] {
+  const classes = { nested: Kind.NESTED, string: Kind.STRING, boolean: Kind.BOOL, number: NUMBERS };
+  return Object.entries(classes).flatMap(([name, mask]) => ((kinds & mask) === 0 ? [] : [name]));
 }
 
 /** In words. */

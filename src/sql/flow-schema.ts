@@ -1,6 +1,6 @@
 import { fieldKinds as Kind } from '../message/json-fields.ts';
 import type { QueryAnalysis } from './analyse.ts';
-import { classOf, columnType, declaredKinds, kindName, typeOf, type Column } from './column.ts';
+import { classesOf, classOf, columnType, declaredKinds, kindName, typeOf, type Column } from './column.ts';
 import { fold } from './database.ts';
 
 /**
@@ -24,8 +24,8 @@ export interface Candidate {
   readonly kind: number;
 }
 
-/** True where what the candidate shows of the column is what most senders show: a type or a spelling, `one` or `other`. */
-export type Prefers = (key: string, one: string, other: string) => boolean;
+/** True where what the candidate shows of the column is what most senders show: a type or a spelling, `one` against `others`. */
+export type Prefers = (key: string, one: string, others: readonly string[]) => boolean;
 
 /** A column whose type changed. */
 export interface Widened {
@@ -108,7 +108,7 @@ export class FlowSchema {
   held(name: string): string[] {
     const column = this.column(name);
     if (column === undefined) return [];
-    const choices = columnType(column.kinds) === undefined ? [] : [classOf(column.kinds)];
+    const choices = columnType(column.kinds) === undefined ? [] : classesOf(column.kinds).slice(0, 1);
     if (this.spellingOf(name) === undefined) choices.push(spelled(column.name));
     return choices;
   }
@@ -119,11 +119,12 @@ export class FlowSchema {
   }
 
   /** What stands against what, where the candidate's kind would change the class of values; else undefined. */
-  #contest({ name, kind }: Candidate): { challenger: string; holder: string } | undefined {
+  #contest({ name, kind }: Candidate): { challenger: string; holders: readonly string[] } | undefined {
     const column = this.column(name);
     if (column === undefined || !this.#isConflict(column, kind)) return undefined;
-    const [challenger, holder] = [classOf(kind), classOf(column.kinds)];
-    return { challenger: challenger === holder ? `other ${holder}` : challenger, holder };
+    const challenger = classOf(kind);
+    const holders = classesOf(column.kinds);
+    return { challenger: holders.includes(challenger) ? `other ${challenger}` : challenger, holders };
   }
 
   #isComputed(key: string): boolean {
@@ -193,7 +194,7 @@ export class FlowSchema {
     const { kind } = candidate;
     const contest = this.#contest(candidate);
     if (contest !== undefined) {
-      if (prefers(fold(column.name), contest.challenger, contest.holder)) return (kinds & Kind.NULL) | kind;
+      if (prefers(fold(column.name), contest.challenger, contest.holders)) return (kinds & Kind.NULL) | kind;
       return `${kindName(kind)} does not fit the type ${columnType(kinds)} that most senders give the column, and the query computes with it; declare its type in \`schema\` if it may have several`;
     }
     if (declared === undefined || (kinds & kind) === kind || (declaredKinds(declared) & kind) === kind)
@@ -205,7 +206,7 @@ export class FlowSchema {
     if (name === column.name || !column.shown) return name;
     const wanted = this.spellingOf(name);
     if (wanted !== undefined) return name === wanted ? name : column.name;
-    return prefers(fold(name), spelled(name), spelled(column.name)) ? name : column.name;
+    return prefers(fold(name), spelled(name), [spelled(column.name)]) ? name : column.name;
   }
 
   /** The columns that have a type here and had another in `before`. */

@@ -52,9 +52,9 @@ export class Questions {
     return keys;
   }
 
-  /** True when most senders show `one` of the column rather than `other`. */
-  prefer(key: string, one: string, other: string): boolean {
-    return this.#on(key, one).prefer(one, other);
+  /** True when most senders show `one` of the column rather than any of `others`. */
+  prefer(key: string, one: string, others: readonly string[]): boolean {
+    return this.#on(key, one).prefer(one, others);
   }
 
   /** For when a column of numbers has become one of numbers that it could not hold. */

@@ -41,21 +41,21 @@ export class Votes {
     }
   }
 
-  /** True when more senders show `one` than `other`; where as many do, when more of their messages did. */
-  prefer(one: string, other: string): boolean {
-    const [wanted, held] = [this.#tally(one), this.#tally(other)];
+  /** True when more senders show `one` than any of `others`; where as many do, when more of their messages did. */
+  prefer(one: string, others: readonly string[]): boolean {
+    const [wanted, held] = [this.#tally([one]), this.#tally(others)];
     if (wanted.senders !== held.senders) return wanted.senders > held.senders;
     if (wanted.messages !== held.messages) return wanted.messages > held.messages;
     // A sender that shows the same for long enough outweighs a past of which nobody is known.
     return wanted.known > 0 && held.known === 0 && wanted.messages >= MAX_LEAD;
   }
 
-  #tally(choice: string): { known: number; senders: number; messages: number } {
+  #tally(choices: readonly string[]): { known: number; senders: number; messages: number } {
     let known = 0;
     let senders = 0;
     let messages = 0;
     for (const [sender, ballot] of this.#ballots) {
-      if (ballot.choice !== choice) continue;
+      if (!choices.includes(ballot.choice)) continue;
       messages += ballot.lead;
       // Those who were not told apart may be the same as who is known.
       if (sender === OTHERS) senders = 1;

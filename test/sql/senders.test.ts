@@ -332,3 +332,12 @@ describe('columns that messages bring', () => {
     expect((await send(query, from('a', ['{}']), 31)).rows).toEqual(['{"t_x":null}']);
   });
 });
+
+test('one sender that shows several types one after the other does not take the column from the others', async () => {
+  const { query } = await open('SELECT *, b * 2 AS c FROM flow WHERE b > 3 OR s IS NULL');
+  await send(query, from('many', Array<string>(40).fill('{"b":4,"s":"s"}')));
+  // An array beside text is no conflict here; a number with a fraction is one.
+  const { rejected } = await send(query, from('one', ['{"b":4,"s":[1]}', '{"b":4,"s":2.5}', '{"b":4}']));
+  expect(rejected).toEqual([expect.stringMatching(/^1: MILLRACE_SQL_FIELD_CONFLICT field s: a number/)]);
+  expect((await send(query, from('many', ['{"b":4,"s":"t"}']))).rejected).toEqual([]);
+});
