@@ -104,6 +104,30 @@ describe('the sql processor in a stream', () => {
     expect(written).toEqual(['{"t":"2024-01-02"}']);
   });
 
+  test.each([
+    [
+      'max_result_bytes: 1KiB',
+      'MILLRACE_SQL_TOO_LARGE',
+      "SELECT repeat('x', n) AS r FROM flow ORDER BY n",
+      2000,
+    ],
+    [
+      'memory_limit: 32MiB',
+      'MILLRACE_SQL_TOO_LARGE',
+      "SELECT repeat('x', n) AS r FROM flow ORDER BY n",
+      40_000_000,
+    ],
+    [
+      'timeout: 500ms',
+      'MILLRACE_SQL_TIMEOUT',
+      'SELECT (SELECT sum(a.range * b.range) FROM range(n) a, range(n) b) AS r FROM flow ORDER BY n',
+      1_000_000,
+    ],
+  ])('takes its limits from the file: %s', async (limit, code, sql, n) => {
+    const { letters } = await stream(`query: "${sql}", ${limit}`, [[`{"n":${n}}`], ['{"n":1}']]);
+    expect(letters.map(({ payload, error }) => [payload, error.code])).toEqual([[`{"n":${n}}`, code]]);
+  });
+
   test('a wrong query fails the stream: nothing is acked or rejected for it', async () => {
     const { written, letters, settled } = await stream('query: "SELECT nofn(a) FROM flow"', [['{"a":1}']]);
     expect([written, letters]).toEqual([[], []]);
