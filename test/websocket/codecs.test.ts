@@ -90,5 +90,5 @@ streams:
   client.socket.close();
   await run.metricIs(2, 'millrace_output_messages_total');
   await run.stop();
-  expect(readFileSync(path, 'utf8')).toBe('{"a":1}\n{ "b": 2}\n');
+  expect(readFileSync(path, 'utf8')).toBe('{"a":1}\n{"b":2}\n');
 });

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Environment } from '../../component/contracts.ts';
+import { errorMessage } from '../../errors.ts';
 import type { TemplateNames, TemplateValues } from '../../component/template.ts';
 import { LONGEST_SECRET, readWholeFileSync } from '../../component/whole-file.ts';
 import { timeNames, timeValue } from '../time-values.ts';
@@ -35,11 +36,21 @@ export function attemptValues(sources: {
     if (name === 'token') return secret(token);
     if (name === 'env') return secret(env[argument]);
     // Once for each attempt, and small: not worth making every template wait.
-    if (name === 'file')
-      return secret(withoutLineBreak(utf8Text(readWholeFileSync(argument, LONGEST_SECRET))));
+    if (name === 'file') return secret(textOf(argument));
     if (name === 'random') return randomBytes(16).toString('hex');
     return timeValue(name);
   };
+}
+
+function textOf(path: string): string {
+  try {
+    return withoutLineBreak(utf8Text(readWholeFileSync(path, LONGEST_SECRET)));
+  } catch (error) {
+    // Those of the system name the file.
+    throw (error as NodeJS.ErrnoException).code === undefined
+      ? new Error(`${path}: ${errorMessage(error)}`)
+      : error;
+  }
 }
 
 /** A file's text without the line break that editors leave at its end. */
