@@ -265,7 +265,7 @@ describe('a message that is rejected', () => {
     const run = await startEngine(
       server(
         `{ reply: 'ack {{id}}', reject_reply: 'nack {{id}}' }`,
-        'error_output: { type: file, path: /dev/null/x }',
+        'error_output: { type: file, path: /dev/full }',
         json,
       ),
     );
