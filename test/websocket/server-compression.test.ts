@@ -221,10 +221,10 @@ describe('bombs', () => {
     for (let count = 0; count < connections; count++) peers.push(await rawUpgrade(target.url, DEFLATE));
     for (const peer of peers) peer.socket.write(Buffer.concat(Array<Buffer>(each).fill(bomb)));
     await until('the budget to be full', async () => (await target.state()).inFlight >= 16);
-    // Ten may be on their way through zlib when the budget is full.
+    // A quarter of it is for sessions that have nothing waiting, and ten may be on their way through zlib.
     const later = performance.now() + 2000;
     await until('two seconds of stall', async () => {
-      expect((await target.state()).inFlight).toBeLessThanOrEqual(16 + 10);
+      expect((await target.state()).inFlight).toBeLessThanOrEqual(16 + 4 + 10);
       return performance.now() > later;
     });
     expect((await target.state()).peak - before).toBeLessThan(160 * MIB);
