@@ -1,4 +1,5 @@
 import type { DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
+import { LIKE_MACROS } from './like.ts';
 
 /**
  * An in-memory DuckDB of its own for one query. One thread per connection keeps rows in the order in which they came;
@@ -27,6 +28,12 @@ export class Database {
       memory_limit: `${Math.ceil(options.memoryLimit / 1024)}KiB`,
       ...(!options.allowExternalAccess && { max_temp_directory_size: '0B' }),
     });
+    const connection = await instance.connect();
+    try {
+      await connection.run(LIKE_MACROS);
+    } finally {
+      connection.closeSync();
+    }
     return new Database(instance);
   }
 
