@@ -184,30 +184,36 @@ describe('a batch and its messages alone', () => {
     'SELECT a AS n, n + 1 AS m, CAST(s AS INTEGER) AS i FROM flow',
     'SELECT f.a, g.x FROM flow f, LATERAL (SELECT f.b AS x) g',
     "SELECT a->>'x' AS x, s FROM flow WHERE s <> 'q'",
-  ])('%s: the same rows and the same rejections', async (sql) => {
-    await fc.assert(
-      fc.asyncProperty(mixed, async (texts) => {
-        // Reasons name the column's type, which the rest of the batch may have widened.
-        const reason = (rejected: string): string => rejected.replace(/(FAILED|CONFLICT field \w+).*/, '$1');
-        const whole = await open(sql);
-        const alone = await open(sql);
-        // Where nothing is known yet, it is most of a batch that says what a column is.
-        const known = Array<string>(40).fill('{"a":1,"b":1,"s":"s"}');
-        for (const { run } of [whole, alone]) await run(...known);
-        const together = await whole.run(...texts);
-        const rows: string[] = [];
-        const rejected: string[] = [];
-        for (const [index, text] of texts.entries()) {
-          const result = await alone.run(text);
-          rows.push(...result.rows);
-          rejected.push(...result.rejected.map((each) => reason(each.replace(/^0/, String(index)))));
-        }
-        expect(together.rejected.map(reason)).toEqual(rejected);
-        expect(valuesOf(together.rows)).toEqual(valuesOf(rows));
-      }),
-      { numRuns: 20 },
-    );
-  });
+  ])(
+    '%s: the same rows and the same rejections',
+    async (sql) => {
+      await fc.assert(
+        fc.asyncProperty(mixed, async (texts) => {
+          // Reasons name the column's type, which the rest of the batch may have widened.
+          const reason = (rejected: string): string =>
+            rejected.replace(/(FAILED|CONFLICT field \w+).*/, '$1');
+          const whole = await open(sql);
+          const alone = await open(sql);
+          // Where nothing is known yet, it is most of a batch that says what a column is.
+          const known = Array<string>(40).fill('{"a":1,"b":1,"s":"s"}');
+          for (const { run } of [whole, alone]) await run(...known);
+          const together = await whole.run(...texts);
+          const rows: string[] = [];
+          const rejected: string[] = [];
+          for (const [index, text] of texts.entries()) {
+            const result = await alone.run(text);
+            rows.push(...result.rows);
+            rejected.push(...result.rejected.map((each) => reason(each.replace(/^0/, String(index)))));
+          }
+          expect(together.rejected.map(reason)).toEqual(rejected);
+          expect(valuesOf(together.rows)).toEqual(valuesOf(rows));
+        }),
+        { numRuns: 20 },
+      );
+      // Hundreds of batches, each with a query of its own.
+    },
+    300_000,
+  );
 });
 
 describe('what is computed', () => {

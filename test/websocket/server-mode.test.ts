@@ -42,11 +42,15 @@ describe('“Act as WebSocket server, listen for incoming connections”', () =>
     expect({ status, ready: JSON.parse(text).status }).toEqual({ status: 200, ready: 'ready' });
   });
 
-  test('fails at once with what to do when the port is taken', async () => {
+  test('says what to do while the port is taken, and listens on it once it is free', async () => {
     const first = await startEngine(server('host: 127.0.0.1, port: 0'));
-    const second = await startEngine(server(`host: 127.0.0.1, port: ${await first.port()}`));
-    expect(await second.ended).toEqual({ failed: ['stream-0'], left: [] });
-    expect((await second.logged(/^stream failed/)).msg).toContain('choose another port');
+    const port = await first.port();
+    const second = await startEngine(server(`host: 127.0.0.1, port: ${port}`));
+    const { msg } = await second.logged(/^input failed to connect/);
+    expect(msg).toContain(`cannot listen on 127.0.0.1:${port}: the address is in use`);
+    expect(msg).toContain('another port');
+    await first.stop();
+    expect(await second.port()).toBe(port);
   });
 });
 
