@@ -1,4 +1,4 @@
-import { existsSync, globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, globSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { configMistakes, startEngine } from '../support/engine.ts';
@@ -164,6 +164,30 @@ streams:
     ['a', '{"v":"a"}\n'],
     ['b', '{"v":"b"}\n'],
   ]);
+});
+
+test('what can be no file is in error_output also when the write of others of its batch is repeated', async () => {
+  const folder = newFolder();
+  writeFileSync(join(folder, 'a'), 'a file');
+  symlinkSync('b', join(folder, 'b'));
+  const run = await startEngine(`
+streams:
+  - input: { type: websocket, mode: server, host: 127.0.0.1, port: 0, codec: { type: json } }
+    pipeline:
+      processors:
+        - type: sql
+          query: "SELECT d, MAP {'device': d} AS __meta_ext FROM flow, unnest(['a', 'b']) AS t(d)"
+    output: { type: file, path: '${folder}/{{meta:device}}/x' }
+    error_output: { type: collect, name: errors }
+`);
+  await send(await connectClient(`ws://127.0.0.1:${await run.port()}/`), '{}');
+  await until('the write has failed', () => run.log.some(({ msg }) => /failed to write: .*ELOOP/.test(msg)));
+  rmSync(join(folder, 'b'));
+  await run.output('errors').count(1);
+  expect(JSON.parse(run.output('errors').texts[0]!)).toMatchObject({
+    error: { code: 'MILLRACE_OUTPUT_REFUSED', message: expect.stringContaining('ENOTDIR') as unknown },
+  });
+  expect(readFileSync(join(folder, 'b/x'), 'utf8')).toBe('{"d":"b"}\n');
 });
 
 test('more devices than files may be open lose nothing', async () => {

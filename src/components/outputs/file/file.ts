@@ -111,8 +111,8 @@ class FileOutput implements Output {
   readonly #finished: Finished;
   /** The files that are open, the one that was written last at the end. */
   readonly #files = new Map<string, { readonly file: LineFile; used: number }>();
-  /** How far a batch came whose write failed: it is given again. */
-  #progress: { readonly batch: Batch; part: number; at: number } | undefined;
+  /** How far a batch came whose write failed, and what of it goes to no file: it is given again. */
+  #progress: { readonly batch: Batch; part: number; at: number; readonly refusals: Rejection[] } | undefined;
   /** What is done to the files, one after the other. */
   #turn: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
@@ -162,9 +162,10 @@ class FileOutput implements Output {
   }
 
   async write(batch: Batch): Promise<void> {
-    const { parts, refusals } = this.#split(batch);
-    if (this.#progress?.batch !== batch) this.#progress = { batch, part: 0, at: 0 };
+    const { parts, refusals: unwritable } = this.#split(batch);
+    if (this.#progress?.batch !== batch) this.#progress = { batch, part: 0, at: 0, refusals: unwritable };
     const progress = this.#progress;
+    const { refusals } = progress;
     for (; progress.part < parts.length; progress.part++, progress.at = 0) {
       const { path, indices, lines } = parts[progress.part]!;
       try {
@@ -190,7 +191,7 @@ class FileOutput implements Output {
   /** The open files are closed; the one file that there is, if it is one, is made at once. */
   reopen(): void {
     void this.#inTurn(async () => {
-      for (const { file } of this.#files.values()) await file.close();
+      await this.#closeAll();
       const { constant } = this.#path;
       if (constant !== undefined && this.#files.size > 0) await this.#fileOf(constant).open();
     }).catch(() => {
@@ -202,7 +203,7 @@ class FileOutput implements Output {
     this.#closed = true;
     clearTimeout(this.#timer);
     await this.#turn;
-    for (const { file } of this.#files.values()) await file.close();
+    await this.#closeAll();
     this.#files.clear();
     await this.#finished.close();
   }
@@ -259,6 +260,11 @@ class FileOutput implements Output {
     return file;
   }
 
+  /** All that was confirmed is in them, whatever closing says. */
+  async #closeAll(): Promise<void> {
+    for (const { file } of this.#files.values()) await file.close().catch(() => {});
+  }
+
   /** Does something to the files when what was to be done before is done. */
   #inTurn(action: () => Promise<void>): Promise<void> {
     const done = this.#turn.then(action);
@@ -274,9 +280,8 @@ class FileOutput implements Output {
     this.#timer = setTimeout(
       () => {
         void this.#inTurn(async () => {
-          for (const { file } of this.#files.values()) await file.finishDue();
-        }).catch(() => {
-          // The next write meets it again, and says so.
+          // Whatever fails is met again by the next write to that file, which says so.
+          for (const { file } of this.#files.values()) await file.finishDue().catch(() => {});
         });
         this.#armTimer();
       },
