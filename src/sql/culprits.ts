@@ -35,13 +35,15 @@ export interface SearchOptions {
   readonly longest: number;
   /** Messages that are known to fail alone, and how. */
   readonly known: ReadonlyMap<number, MillraceError>;
+  /** Ends the search: what an attempt says then is no answer. */
+  readonly signal: AbortSignal;
 }
 
 /**
  * Finds the messages without which a query does not fail: those on which it fails when it has them alone, and where
  * there are none, a smallest set of those on which it fails together. One sender's messages are looked at together, so
  * that a search that has to end early blames those of few.
- * @throws MillraceError when none can be named
+ * @throws MillraceError when none can be named; the signal's reason when it aborts
  */
 export async function findCulprits<T>(
   batch: Batch,
@@ -61,13 +63,15 @@ class Search<T> {
   readonly #hard: number;
   readonly #end: number;
   readonly #leastAttempts: number;
+  readonly #signal: AbortSignal;
   /** The places of the batch, those of each sender together, and whose they are. */
   readonly #order: readonly number[];
   readonly #senders: readonly Origin[];
   #attempts = 0;
 
-  constructor(batch: Batch, attempt: Attempt<T>, { error, took, longest, known }: SearchOptions) {
+  constructor(batch: Batch, attempt: Attempt<T>, { error, took, longest, known, signal }: SearchOptions) {
     this.#attempt = attempt;
+    this.#signal = signal;
     this.#culprits = new Map(known);
     const bySender = groupBySender(batch);
     this.#order = [...bySender.values()].flat();
@@ -122,6 +126,7 @@ class Search<T> {
     const ascending = places.toSorted((a, b) => a - b);
     const [outcome] = await Promise.allSettled([this.#attempt(ascending, part)]);
     if (outcome.status === 'fulfilled') return { result: outcome.value };
+    this.#signal.throwIfAborted();
     // What ends the stream is no answer.
     if (!(outcome.reason instanceof MillraceError) || outcome.reason.fatal) throw outcome.reason;
     return { error: outcome.reason };

@@ -23,6 +23,9 @@ const PARTS = 20;
 /** Of the messages that a probe finds, so many are tried alone, which also says what is wrong with each. */
 const TRIED = 64;
 
+/** DuckDB forgets an interrupt that comes before a thread has begun with the query; so it is repeated. Milliseconds. */
+const INTERRUPT_EVERY = 20;
+
 const EMPTY = new Batch([Buffer.from('{}')], { format: 'json' });
 
 interface Worker {
@@ -71,7 +74,6 @@ export class Query {
   readonly #plan: Plan;
   readonly #admission: Admission;
   readonly #idle: Worker[] = [];
-  readonly #busy = new Set<Worker>();
   readonly #closing = new AbortController();
   readonly #stays = new Set<Stay>();
   #borrowed = 0;
@@ -139,7 +141,13 @@ export class Query {
         const attempt: Attempt<readonly Batch[]> = (places, part) =>
           this.#rows(task, taken.select(places), part ? limit : timeout);
         const known = isOfSize(error) ? new Map() : await this.#probe(task, taken, attempt);
-        const { result, culprits } = await findCulprits(taken, attempt, { error, took, longest, known });
+        const { result, culprits } = await findCulprits(taken, attempt, {
+          error,
+          took,
+          longest,
+          known,
+          signal,
+        });
         const gone = new Set(refused);
         const places = Array.from(batch.payloads.keys()).filter((index) => !gone.has(index));
         for (const [index, reason] of culprits) {
@@ -168,7 +176,6 @@ export class Query {
   /** Interrupts what is running and frees everything; what `run` still has fails as fatal. */
   async close(): Promise<void> {
     this.#closing.abort(new MillraceError('MILLRACE_PROCESSOR_FAILED', 'sql: closed', { fatal: true }));
-    for (const { connection } of this.#busy) connection.interrupt();
     if (this.#borrowed > 0) await new Promise<void>((resolve) => (this.#allReturned = resolve));
     for (const { connection } of this.#idle.splice(0)) connection.closeSync();
     this.#database.close();
@@ -188,13 +195,9 @@ export class Query {
       this.#options.started?.();
       this.#closing.signal.throwIfAborted();
       worker = this.#idle.pop() ?? { connection: await this.#database.connect(), prepared: new Map() };
-      this.#busy.add(worker);
       return await action(worker);
     } finally {
-      if (worker !== undefined) {
-        this.#busy.delete(worker);
-        this.#idle.push(worker);
-      }
+      if (worker !== undefined) this.#idle.push(worker);
       if (stay.inside) {
         gate.leave(this);
         this.#options.ended?.((performance.now() - stay.since) / 1000);
@@ -277,12 +280,17 @@ export class Query {
   async #interruptible<T>({ worker, signal }: Task, limit: number, action: () => Promise<T>): Promise<T> {
     this.#throwIfStopped(signal);
     let late = limit <= 0;
-    const interrupt = (): void => worker.connection.interrupt();
+    let again: NodeJS.Timeout | undefined;
+    const interrupt = (): void => {
+      worker.connection.interrupt();
+      again ??= setInterval(() => worker.connection.interrupt(), INTERRUPT_EVERY);
+    };
+    const stops = [signal, this.#closing.signal];
     const timer = setTimeout(() => {
       late = true;
       interrupt();
     }, limit);
-    signal.addEventListener('abort', interrupt, { once: true });
+    for (const stop of stops) stop.addEventListener('abort', interrupt, { once: true });
     try {
       return await action();
     } catch (error) {
@@ -292,7 +300,8 @@ export class Query {
       throw new MillraceError('MILLRACE_SQL_TIMEOUT', message, { cause: error });
     } finally {
       clearTimeout(timer);
-      signal.removeEventListener('abort', interrupt);
+      clearInterval(again);
+      for (const stop of stops) stop.removeEventListener('abort', interrupt);
     }
   }
 

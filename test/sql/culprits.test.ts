@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { MillraceError } from '../../src/errors.ts';
 import type { Run } from '../../src/message/batch.ts';
+import { findCulprits } from '../../src/sql/culprits.ts';
 import { batchOf, open, runOn } from './support.ts';
 
 const NINES = '9'.repeat(38);
@@ -153,4 +155,21 @@ describe('a query that takes too long', () => {
     await Promise.allSettled([running]);
     expect(query.notReady()).toBeUndefined();
   });
+});
+
+test('a search that the stream’s end interrupts blames nobody', async () => {
+  const controller = new AbortController();
+  // That of a shutdown whose time is over.
+  const reason = new MillraceError('MILLRACE_SHUTDOWN_INCOMPLETE', 'stopped');
+  let attempts = 0;
+  const attempt = (): Promise<never> => {
+    if (++attempts === 3) controller.abort(reason);
+    const error = new MillraceError('MILLRACE_PROCESSOR_FAILED', 'fails');
+    return Promise.reject(controller.signal.aborted ? reason : error);
+  };
+  const { signal } = controller;
+  const error = new MillraceError('MILLRACE_PROCESSOR_FAILED', 'fails');
+  const options = { error, took: 1, longest: 1000, known: new Map(), signal };
+  const batch = batchOf(Array.from({ length: 16 }, () => '{}'));
+  await expect(findCulprits(batch, attempt, options)).rejects.toBe(reason);
 });

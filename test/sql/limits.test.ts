@@ -185,6 +185,19 @@ describe('several batches at a time', () => {
     await expect(runOn(query, batchOf(['{"a":2}']))).rejects.toMatchObject({ fatal: true });
   });
 
+  test('an abort ends it also when no thread has begun with it yet', async () => {
+    const { query } = await open(slow, { timeout: 5000 });
+    for (let turns = 0; turns < 12; turns++) {
+      const controller = new AbortController();
+      const running = Promise.allSettled([runOn(query, batchOf(many), controller.signal)]);
+      for (let turn = 0; turn < turns; turn++) await new Promise(setImmediate);
+      controller.abort(new Error('enough'));
+      const start = performance.now();
+      expect(await running).toMatchObject([{ status: 'rejected', reason: { message: 'enough' } }]);
+      expect(performance.now() - start).toBeLessThan(2500);
+    }
+  });
+
   test('memory does not grow with the number of batches', async () => {
     const { query } = await open('SELECT *, 1 AS one FROM flow');
     const batch = batchOf(
