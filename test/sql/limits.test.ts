@@ -115,6 +115,16 @@ describe('payloads that reach for their neighbours', () => {
     }
   });
 
+  test('twenty megabytes in one message of which a part is NaN', async () => {
+    const { run } = await open('SELECT a, sqrt(b) * 1e308 * 1e308 AS n, sqrt(c) - 1e308 * 10 AS m FROM flow');
+    const text = '\\"x'.repeat(5_000_000) + 'NaN';
+    const { rows, rejected } = await run(`{"a":"${text}","b":4.5,"c":1.5}`, '{"a":"-Infinity","b":0.0}');
+    expect(rejected).toEqual([]);
+    expect(rows[0]!.length).toBeGreaterThan(text.length);
+    expect(rows[0]!.slice(-30)).toMatch(/xNaN","n":null,"m":null\}$/);
+    expect(rows[1]).toBe('{"a":"-Infinity","n":0.0,"m":null}');
+  });
+
   test('ten megabytes in one message', async () => {
     const big = `{"a":"${'é'.repeat(5_000_000)}","b":1}`;
     for (const sql of ['SELECT a, b FROM flow', 'SELECT *, length(a) AS n FROM flow']) {
