@@ -65,6 +65,8 @@ interface Count {
   left: number;
   since: number;
   waiting: boolean;
+  /** What ends the wait; undefined until there has been one. */
+  timer: NodeJS.Timeout | undefined;
 }
 
 /** Of sessions that have sent any. */
@@ -74,7 +76,7 @@ function counted(this: WebSocket): void {
   const session = sessionOf(this);
   let count = counts.get(session);
   if (count === undefined) {
-    count = { left: FRAMES, since: performance.now(), waiting: false };
+    count = { left: FRAMES, since: performance.now(), waiting: false, timer: undefined };
     counts.set(session, count);
   }
   if (--count.left > 0 || count.waiting) return;
@@ -82,8 +84,9 @@ function counted(this: WebSocket): void {
   if (early <= 0) return begin(session, count);
   count.waiting = true;
   session.hold(holds.control);
-  const timer = setTimeout(begin, early, session, count);
-  session.socket.once('close', () => clearTimeout(timer));
+  // One listener for all waits: who floods for days has thousands of them.
+  if (count.timer === undefined) session.socket.once('close', () => clearTimeout(count.timer));
+  count.timer = setTimeout(begin, early, session, count);
 }
 
 function begin(session: Session, count: Count): void {

@@ -1,8 +1,9 @@
-import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
-import { expect, test } from 'vitest';
+import { EventEmitter, once } from 'node:events';
+import type { AddressInfo, Socket } from 'node:net';
+import { expect, test, vi } from 'vitest';
 import { WebSocketServer, type WebSocket } from 'ws';
-import { answerPings } from '../../src/websocket/control-frames.ts';
+import { answerPings, limitControlFrames } from '../../src/websocket/control-frames.ts';
+import { Session } from '../../src/websocket/session.ts';
 import { frame } from '../support/frames.ts';
 import { afterTest, rawUpgrade } from '../support/peers.ts';
 import { until } from '../support/until.ts';
@@ -25,4 +26,21 @@ test('a pong that waits keeps nothing of what its ping was read with', async () 
   peer.socket.write(Buffer.concat(Array.from({ length: 100 }, () => ping)));
   await until('all that are answered', () => kept.length >= 32);
   expect(new Set(kept)).toEqual(new Set([125]));
+});
+
+test('a peer that floods pings again and again leaves nothing behind on its socket', () => {
+  vi.useFakeTimers();
+  afterTest(() => void vi.useRealTimers());
+  const socket = Object.assign(new EventEmitter(), { pause: () => {}, resume: () => {} });
+  const session = new Session(socket as unknown as WebSocket, {} as Socket, 'test', {});
+  limitControlFrames(session);
+  for (let round = 0; round < 20; round++) {
+    for (let ping = 0; ping < 8192; ping++) socket.emit('ping');
+    expect(session.held).toBe(true);
+    vi.advanceTimersByTime(8192);
+    expect(session.held).toBe(false);
+  }
+  expect(socket.listenerCount('close')).toBe(1);
+  socket.emit('close');
+  expect(vi.getTimerCount()).toBe(0);
 });
