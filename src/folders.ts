@@ -1,4 +1,4 @@
-import { mkdir, stat } from 'node:fs/promises';
+import { mkdir, open, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 
 /**
@@ -18,6 +18,16 @@ export async function makeFolders(path: string, mode?: number): Promise<string[]
     });
   }
   return missing;
+}
+
+/** Until then, what is new in a folder may not be there after a loss of power. */
+export async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
 }
 
 /** False when there is nothing. */

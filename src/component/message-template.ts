@@ -1,4 +1,5 @@
 import { ExactNumber } from '../message/decimal.ts';
+import { isJson } from '../message/text.ts';
 import { Template, type Reference, type TemplateNames, type TemplateValues } from './template.ts';
 
 /**
@@ -215,15 +216,6 @@ function onOneLine(text: string): string {
 
 function isNumber(text: string): boolean {
   return /^-?\d/.test(text) && isJson(text);
-}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** Neighbouring texts as one. */

@@ -1,3 +1,4 @@
+import { isJson } from '../message/text.ts';
 import { type Finding, givenTwice, Places, type SourceDocument } from './document.ts';
 import { digitsOf } from './numbers.ts';
 import { type Path, pathKey } from './problem.ts';
@@ -186,14 +187,5 @@ class JsonReader {
 
   #find(finding: Finding): void {
     if (this.findings.length < MAX_FINDINGS) this.findings.push(finding);
-  }
-}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
   }
 }

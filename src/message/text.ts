@@ -22,3 +22,13 @@ export function unquote(quoted: string): string {
   const value: unknown = JSON.parse(quoted);
   return String(value);
 }
+
+/** True for the text of one JSON value. For what is small: of payloads `findJsonError` tells without making it. */
+export function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -7,8 +7,8 @@ import { fold } from './database.ts';
  * A query that takes all columns gets at most so many, with names of at most so many bytes altogether, because each
  * costs every batch time and every row its name; a message that would add another is rejected.
  */
-export const MAX_COLUMNS = 500;
-export const MAX_NAMES_BYTES = 16 * 1024;
+const MAX_COLUMNS = 500;
+const MAX_NAMES_BYTES = 16 * 1024;
 const MAX_NAME_LENGTH = 1024;
 
 /** What SQL writes like columns and are none, unless messages have such fields. */

@@ -60,7 +60,7 @@ function withoutWords(text: string, part: string): string {
 const BASE64 = /[\w+=-]/;
 
 /** Whether a text may be taken out wherever it stands. */
-export function isTelling(text: string): boolean {
+function isTelling(text: string): boolean {
   return text.trim().length >= SHORTEST && !TRIVIAL.test(text.trim());
 }
 

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { lstat, open, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { makeFolders } from '../folders.ts';
+import { makeFolders, syncFolder } from '../folders.ts';
 import { errorCode } from './faults.ts';
 
 const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL } = constants;
@@ -59,16 +59,6 @@ export async function makeFolder(path: string): Promise<string[]> {
   });
   if (made.length > 0) for (const folder of [dirname(made[0]!), ...made]) await syncFolder(folder);
   return made;
-}
-
-/** A file's name is on the disk only after its folder is. */
-export async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, O_RDONLY);
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
 }
 
 function foreign(name: string): Error {

@@ -1,9 +1,10 @@
 import { readdir, unlink, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
+import { syncFolder } from '../folders.ts';
 import { Acknowledged } from './acknowledged.ts';
 import { peekEntry } from './entry-codec.ts';
 import { damaged, failed, Flaw, otherVersion } from './faults.ts';
-import { openFile, syncFolder } from './files.ts';
+import { openFile } from './files.ts';
 import { decodeAcks, FRAME_BYTES, HEADER_BYTES, recordTypes, segmentName, segmentNumber } from './format.ts';
 import { MARK_FILE, readMark, type Mark } from './mark.ts';
 import { OpenMessages } from './open-messages.ts';

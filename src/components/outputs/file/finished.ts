@@ -1,14 +1,15 @@
 import { createReadStream, createWriteStream } from 'node:fs';
-import { access, open, readdir, rename, rm } from 'node:fs/promises';
+import { access, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createGzip, createZstdCompress } from 'node:zlib';
 import type { ComponentEvents } from '../../../telemetry/events.ts';
 import { errorMessage } from '../../../errors.ts';
+import { syncFolder } from '../../../folders.ts';
 
 const endings = { gzip: '.gz', zstd: '.zst' } as const;
 
-export type Compression = keyof typeof endings;
+type Compression = keyof typeof endings;
 
 /** The mark in the name of a finished file: when it was finished, UTC. No value that is filled in has a `~`. */
 export const FINISHED = String.raw`~\d{8}T\d{9}Z`;
@@ -46,9 +47,7 @@ export class Finished {
   tidy(path: string, extension: string): void {
     if (this.#closing.signal.aborted || (this.#compression === undefined && this.#keep === Infinity)) return;
     this.#waiting.set(path, extension);
-    this.#tidying ??= this.#tidyAll().finally(() => {
-      this.#tidying = undefined;
-    });
+    this.#tidying ??= this.#tidyAll();
   }
 
   /** Leaves what is not done to the next start. */
@@ -68,6 +67,8 @@ export class Finished {
         this.#events.noticed({ path, code: 'MILLRACE_FILE_UNAVAILABLE' }, message);
       }
     }
+    // In the same turn: what comes after the last look at what waits has to begin anew.
+    this.#tidying = undefined;
   }
 
   async #tidyOne(path: string, extension: string): Promise<void> {
@@ -115,16 +116,6 @@ export class Finished {
     await rename(temporary, `${path}${endings[compression]}`);
     await syncFolder(dirname(path));
     await rm(path, { force: true });
-  }
-}
-
-/** A file is there after a loss of power only if its folder knows of it. */
-export async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
   }
 }
 

@@ -2,8 +2,8 @@ import { open, rename, stat, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { ComponentEvents } from '../../../telemetry/events.ts';
 import { errorMessage, MillraceError } from '../../../errors.ts';
-import { makeFolders } from '../../../folders.ts';
-import { finishedPath, syncFolder } from './finished.ts';
+import { makeFolders, syncFolder } from '../../../folders.ts';
+import { finishedPath } from './finished.ts';
 
 const LF = 10;
 

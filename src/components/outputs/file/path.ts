@@ -135,7 +135,7 @@ function timePart(name: string, iso: string): string {
  * command; no two values become the same; and none has the mark of finished files in it.
  * @throws Error when it is too long
  */
-export function encodeValue(value: string): string {
+function encodeValue(value: string): string {
   const encoded = value.replaceAll(/^[.-]|[^\p{L}\p{M}\p{N}._@+=,-]/gu, (character) =>
     Array.from(Buffer.from(character), (byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`).join(
       '',
