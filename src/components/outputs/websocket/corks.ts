@@ -11,10 +11,6 @@ export class Corks {
     outgoing.cork();
   }
 
-  holds(outgoing: Outgoing): boolean {
-    return this.#held.has(outgoing);
-  }
-
   release(): void {
     for (const outgoing of this.#held) outgoing.uncork();
     this.#held.clear();
