@@ -1,12 +1,13 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { z } from 'zod';
+import { messageValues } from '../../src/component/message-template.ts';
 import type { TemplateNames } from '../../src/component/template.ts';
 import { compileMatcher, compileOutgoing, matcher, outgoing } from '../../src/websocket/messages.ts';
 
 const names: TemplateNames = { x: 'a value' };
 const sent = (message: unknown, value = 'X') => {
-  const { payload, binary } = compileOutgoing(message, names)(() => value);
+  const { payload, binary } = compileOutgoing(message, names)(messageValues(() => value));
   return [typeof payload === 'string' ? payload : payload.toString('latin1'), binary];
 };
 const matches = (pattern: unknown, payload: string | Buffer, binary = false): boolean =>
@@ -52,7 +53,7 @@ describe('a message to send', () => {
   test('is filled in at each call', () => {
     let count = 0;
     const make = compileOutgoing({ n: '{{x}}' }, names);
-    const next = () => make(() => String(++count)).payload;
+    const next = () => make(messageValues(() => String(++count))).payload;
     expect([next(), next()]).toEqual(['{"n":"1"}', '{"n":"2"}']);
   });
 
