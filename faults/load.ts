@@ -15,7 +15,7 @@ export function underLoad(fault: LoadFault): Fault {
         let injections = await fault.harm(arena);
         const verdict = await arena.close();
         if (fault.once === true && verdict.duplicated > 0) {
-          arena.problems.push(`${verdict.duplicated} message(s) came out twice, and none may`);
+          arena.problems.push(`messages came out twice: ${verdict.duplicated}, and none may`);
         }
         const failures = await arena.remove();
         if (fault.options?.failEvery !== undefined) injections = failures;

@@ -1,3 +1,5 @@
+import { plural } from './plural.ts';
+
 /**
  * Every error code that Millrace can show, with what it means. `docs/reference/errors.md` is generated from
  * this table.
@@ -142,7 +144,7 @@ export class MessagesRefusedError extends MillraceError {
   readonly refusals: readonly Rejection[];
 
   constructor(refusals: readonly Rejection[]) {
-    super('MILLRACE_OUTPUT_REFUSED', `${refusals.length} message(s) refused`);
+    super('MILLRACE_OUTPUT_REFUSED', `${plural(refusals.length, 'message')} refused`);
     this.refusals = refusals;
   }
 }

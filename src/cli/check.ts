@@ -2,6 +2,7 @@ import { duration } from '../component/fields.ts';
 import { openConfig } from '../config/load.ts';
 import { errorMessage } from '../errors.ts';
 import type { DialReport, Engine } from '../runtime/engine.ts';
+import { plural } from '../plural.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { prepareEngine } from './engine.ts';
 import { type Shell, UsageError } from './shell.ts';
@@ -10,7 +11,7 @@ import { type Shell, UsageError } from './shell.ts';
 const DIAL_GRACE = 2_000;
 
 export interface CheckOptions {
-  readonly dial: boolean;
+  readonly dial?: boolean;
   /** How long `dial` waits for all connections together; a duration, as in a file. */
   readonly timeout: string;
 }
@@ -27,8 +28,8 @@ export async function checkCommand(shell: Shell, file: string, options: CheckOpt
   const engine = await prepareEngine(config, registry, logger, shell.env);
   try {
     const count = config.plan.streams.length;
-    await shell.out(`${file}: OK, ${count} stream${count === 1 ? '' : 's'}\n`);
-    return options.dial ? await report(shell, await dial(engine, timeout.data), options.timeout) : 0;
+    await shell.out(`${file}: OK, ${plural(count, 'stream')}\n`);
+    return options.dial === true ? await report(shell, await dial(engine, timeout.data), options.timeout) : 0;
   } finally {
     await engine.close();
   }

@@ -66,9 +66,9 @@ export async function runProgram(argv: readonly string[], shell: Shell): Promise
     .command('check')
     .description('list every mistake of a file')
     .argument('<file>', '.yaml, .yml, .json or .toml')
-    .option('--dial', 'also connect every input and output once, and say what was seen', false)
+    .option('--dial', 'also connect every input and output once, and open each log')
     .option('--timeout <duration>', 'how long --dial waits for all of them together', '10s')
-    .action(async (file: string, options: { dial: boolean; timeout: string }) => {
+    .action(async (file: string, options: { dial?: boolean; timeout: string }) => {
       const { checkCommand } = await import('./check.ts');
       code = await checkCommand(shell, file, options);
     });
@@ -94,10 +94,10 @@ export async function runProgram(argv: readonly string[], shell: Shell): Promise
     .command('wal')
     .description('show what is in the log of a stream with `durability`; it may be in use')
     .argument('<path>', 'the folder that `durability.path` names')
-    .option('--export', 'write the messages that are not delivered yet to stdout, a line each', false)
-    .option('--json', 'with --export: as JSON, with their metadata', false)
-    .action(async (path: string, options: { export: boolean; json: boolean }) => {
-      if (options.json && !options.export) throw new UsageError('--json goes with --export');
+    .option('--export', 'write the messages that are not delivered yet to stdout, a line each')
+    .option('--json', 'with --export: as JSON, with their metadata')
+    .action(async (path: string, options: { export?: boolean; json?: boolean }) => {
+      if (options.json === true && options.export !== true) throw new UsageError('--json goes with --export');
       const { walCommand } = await import('./wal.ts');
       code = await walCommand(shell, path, options);
     });

@@ -1,5 +1,6 @@
 import { Waker } from '../component/waker.ts';
 import { MillraceError, NotConnectedError } from '../errors.ts';
+import { plural } from '../plural.ts';
 import type { Acknowledgements } from './acknowledgements.ts';
 import type { Connection, Link } from './connection.ts';
 import type { Pace } from './pace.ts';
@@ -210,7 +211,7 @@ export class Sender {
     this.#resent = again.length;
     this.#handed = acknowledgements === undefined ? again : [];
     this.#trimmed = 0;
-    if (again.length > 0) notice(`sending ${again.length} message(s) again`);
+    if (again.length > 0) notice(`sending ${plural(again.length, 'message')} again`);
     // They were in memory already.
     for (const payload of again) {
       this.#link.session.outgoing.send(payload, source.isBinary(payload));

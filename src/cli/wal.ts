@@ -3,6 +3,7 @@ import type { Metadata } from '../message/batch.ts';
 import { describeMessage, microsToIso } from '../message/described.ts';
 import { asLine } from '../message/lines.ts';
 import { textOf } from '../message/text.ts';
+import { plural } from '../plural.ts';
 import type { StoredEntry } from '../wal/entry.ts';
 import { inspect, type Inspection } from '../wal/inspect.ts';
 import { type Shell, UsageError } from './shell.ts';
@@ -47,10 +48,6 @@ function summary(found: Inspection): string {
   }
   if (damage !== undefined) rows.push(['damaged', 'yes; the figures are of what can be read']);
   return rows.map(([name, value]) => `${name.padEnd(10)}  ${value}\n`).join('');
-}
-
-function plural(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
 type Format = (payload: Uint8Array, metadata: Metadata) => string;

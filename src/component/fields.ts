@@ -4,6 +4,9 @@ import type { Backoff } from './backoff.ts';
 const UNITS_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const;
 const UNITS_BYTES = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3, KB: 1e3, MB: 1e6, GB: 1e9 } as const;
 
+/** The longest that Node.js can wait, in milliseconds. */
+const LONGEST = 2 ** 31 - 1;
+
 /** From here on a number of seconds without a unit is rather one of milliseconds. */
 const DOUBTFUL_SECONDS = 1000;
 
@@ -12,7 +15,7 @@ const DOUBTFUL_SECONDS = 1000;
  * `min` and `max` are in milliseconds.
  */
 export function duration(bareUnit: keyof typeof UNITS_MS = 's', range: { min?: number; max?: number } = {}) {
-  const { min = 0, max = 2 ** 31 - 1 } = range;
+  const { min = 0, max = LONGEST } = range;
   return z
     .union([z.string(), z.number()])
     .transform((value, context) => {
@@ -27,11 +30,22 @@ export function duration(bareUnit: keyof typeof UNITS_MS = 's', range: { min?: n
       } else if (match![2] === undefined && unit === 's' && Number(match![1]) >= DOUBTFUL_SECONDS) {
         context.addIssue({ code: 'custom', message: doubt(Number(match![1])) });
       } else if (ms < min || ms > max) {
-        context.addIssue({ code: 'custom', message: `out of range; expected ${min}ms to ${max}ms` });
+        context.addIssue({
+          code: 'custom',
+          message: `out of range; expected ${ms < min ? `at least ${inUnits(min, UNITS_MS)}` : `at most ${max === LONGEST ? '24 days' : inUnits(max, UNITS_MS)}`}`,
+        });
       }
       return ms;
     })
     .meta({ format: 'duration', examples: ['250ms', '5s', '1m'] });
+}
+
+/** `value` in the largest unit that holds it exactly: `1h`, `32MiB`. */
+function inUnits(value: number, units: Readonly<Record<string, number>>): string {
+  const [unit, one] = Object.entries(units)
+    .filter(([, size]) => value % size === 0 && (value >= size || size === 1))
+    .reduce((largest, each) => (each[1] > largest[1] ? each : largest));
+  return `${value / one}${unit}`;
 }
 
 function doubt(bare: number): string {
@@ -55,7 +69,10 @@ export function size(range: { min?: number; max?: number } = {}) {
           message: 'not a size; expected one like 64KiB, 4MiB or a number of bytes',
         });
       } else if (bytes < min || bytes > max) {
-        context.addIssue({ code: 'custom', message: `out of range; expected ${min} to ${max} bytes` });
+        context.addIssue({
+          code: 'custom',
+          message: `out of range; expected ${bytes < min ? `at least ${inUnits(min, UNITS_BYTES)}` : `at most ${inUnits(max, UNITS_BYTES)}`}`,
+        });
       }
       return bytes;
     })

@@ -33,7 +33,7 @@ const advice: Readonly<Record<string, string>> = {
   EADDRINUSE: 'the address is in use (EADDRINUSE); stop the program that has it, or choose another port',
   EACCES: 'not permitted (EACCES); choose a port from 1024 up, or give the process the right to low ports',
   EADDRNOTAVAIL:
-    'the address is none of this machine’s (EADDRNOTAVAIL); use one that it has, or 0.0.0.0 for all of them',
+    'the address is not one of this machine’s (EADDRNOTAVAIL); use one that it has, or 0.0.0.0 for all of them',
   ENOTFOUND: 'no such host is known (ENOTFOUND); use an address of this machine, or 0.0.0.0 for all of them',
 };
 

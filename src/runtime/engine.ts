@@ -3,6 +3,7 @@ import type { Registry } from '../component/registry.ts';
 import { MillraceError, errorMessage } from '../errors.ts';
 import type { StreamHealth } from '../http/health.ts';
 import { SharedListeners } from '../http/listeners.ts';
+import { plural } from '../plural.ts';
 import { createListenerEvents } from '../telemetry/events.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
@@ -133,7 +134,7 @@ export class Engine {
           .filter((stream) => stream.parts.budget.messages > 0)
           .map(({ parts: { id, budget, durable } }) => {
             const kept = durable ? '; what the log has of them comes first at the next start' : '';
-            return `${id}: ${budget.messages} message(s) not confirmed${kept}`;
+            return `${id}: ${plural(budget.messages, 'message')} not confirmed${kept}`;
           }),
       };
     } finally {

@@ -66,8 +66,9 @@ export class HealthPort {
     try {
       this.#endpoint = await serveHealth(this.#options);
     } catch (cause) {
-      const message = `health_check.address: ${errorMessage(cause)}. Another Millrace may have it; set health_check.address, or health_check: { enabled: false }`;
       const fatal = !(cause instanceof MillraceError) || cause.fatal;
+      const hint = `${fatal ? 'Set' : 'Another Millrace may have it; set'} health_check.address, or health_check: { enabled: false }`;
+      const message = `health_check.address: ${errorMessage(cause)}. ${hint}`;
       throw new MillraceError('MILLRACE_LISTEN_FAILED', message, { cause, fatal });
     }
     const { host = '' } = parseAddress(plan.address) ?? {};

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { isStable, retryDelay, type Backoff } from '../component/backoff.ts';
 import { MillraceError, errorMessage } from '../errors.ts';
+import { plural } from '../plural.ts';
 
 /** Counts failures in a row, and waits between attempts. */
 export class Retry {
@@ -31,7 +32,7 @@ export class Retry {
     this.#connectedAt = undefined;
     this.#failures++;
     if (this.#failures >= this.#backoff.attempts) {
-      const message = `gave up after ${this.#failures} attempt(s): ${errorMessage(error)}`;
+      const message = `gave up after ${plural(this.#failures, 'attempt')}: ${errorMessage(error)}`;
       throw new MillraceError('MILLRACE_RECONNECT_EXHAUSTED', message, { cause: error, fatal: true });
     }
     return retryDelay(this.#backoff, this.#failures, error);

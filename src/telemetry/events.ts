@@ -1,5 +1,6 @@
 import { MillraceError, errorMessage, type ErrorCode } from '../errors.ts';
 import type { Batch } from '../message/batch.ts';
+import { plural } from '../plural.ts';
 import type { Logger } from './logger.ts';
 import { streamStates, type Metrics, type StreamState } from './metrics.ts';
 import type { RepeatedLines } from './repeated-lines.ts';
@@ -20,7 +21,7 @@ export function errorCode(error: unknown): ErrorCode {
 /** Why an output drops a message on purpose. */
 const dropReasons = {
   nobody: 'there is no session to send to',
-  no_value: 'they have no value for what `match` compares',
+  no_value: 'no value for what `match` compares',
   slow_consumer: 'a session does not take what is sent to it',
 } as const;
 
@@ -120,7 +121,7 @@ export function createComponentEvents(
       dropped.add(reason);
       logger[warn ? 'warn' : 'debug'](
         { reason, count },
-        `${count} message(s) dropped: ${dropReasons[reason]}${warn ? '; the metrics count on' : ''}`,
+        `${plural(count, 'message')} dropped: ${dropReasons[reason]}${warn ? '; the metrics count on' : ''}`,
       );
     },
     /** Handshakes use the certificates that are on disk now. */
@@ -157,7 +158,7 @@ export function createComponentEvents(
       metrics.acksImpossible.labels(labels).inc(count);
       logger[toldMissingId ? 'debug' : 'warn'](
         { count },
-        `${count} message(s) have nothing at \`ack.id\`, so their senders get no reply${toldMissingId ? '' : '; the metrics count on'}`,
+        `no reply to ${plural(count, 'message')} without a value at \`ack.id\`${toldMissingId ? '' : '; the metrics count on'}`,
       );
       toldMissingId = true;
     },
@@ -351,7 +352,7 @@ export function createStreamEvents(metrics: Metrics, logger: Logger, lines: Repe
             `the log ended in ${cutBytes} bytes that were never committed; they are cut off`,
           );
         }
-        if (messages > 0) logger.info(details, `${messages} message(s) of the log come first`);
+        if (messages > 0) logger.info(details, `delivering ${plural(messages, 'message')} of the log first`);
       },
       blocked(reason: string): void {
         metrics.logBlocked.labels({ stream }).set(1);
@@ -371,7 +372,7 @@ export function createStreamEvents(metrics: Metrics, logger: Logger, lines: Repe
     triedAgain(messages: number): void {
       logger.warn(
         { messages },
-        `the process had not ended in order; ${messages} message(s) that it may have been processing are tried first`,
+        `the process had not ended in order; trying ${plural(messages, 'message')} first that it may have been processing`,
       );
     },
     /** The pipeline is much slower than the input. */

@@ -291,7 +291,7 @@ test('a server that acknowledges: each has to be, and a lost connection is made 
       } else if (lost || id < 5) socket.send(JSON.stringify({ ack: id }));
     },
   );
-  expect(stderr).toMatch(/sending 15 message\(s\) again\n.*\nreplayed 20 of 20\n$|replayed 20 of 20\n$/s);
+  expect(stderr).toMatch(/sending 15 messages again\n.*\nreplayed 20 of 20\n$|replayed 20 of 20\n$/s);
   expect(code).toBe(0);
   expect(new Set(messages.map(String)).size).toBe(20);
 });

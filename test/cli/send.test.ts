@@ -261,7 +261,7 @@ test('--reconnect sends again what was not written', { timeout: 90_000 }, async 
   server.behaviour = (peer) => void peer.accept();
   first.socket.resetAndDestroy();
   const second = await server.peer(1);
-  await run.seen(/connected to ws:\S+\nsending [1-9]\d* message\(s\) again\n/);
+  await run.seen(/connected to ws:\S+\nsending [1-9]\d* messages? again\n/);
   await until('a close frame', () => second.frames.find(({ opcode }) => opcode === opcodes.close));
   second.socket.end(Buffer.from([0x88, 2, 1000 >> 8, 1000 & 0xff]));
   expect(await run.result).toMatchObject({
@@ -320,7 +320,7 @@ test('every message is acknowledged, never more than allowed wait, and a lost co
   // Acknowledgements are not printed.
   expect({ code, stdout }).toEqual({ code: 0, stdout: '' });
   expect(stderr).toMatch(
-    /connected to .*\nsending 10 message\(s\) again\nsent 100 messages.*; 100 acknowledged, the last message 100 \(id "99"\)\n$/,
+    /connected to .*\nsending 10 messages again\nsent 100 messages.*; 100 acknowledged, the last message 100 \(id "99"\)\n$/,
   );
   expect({ most, acknowledged: acknowledged.size, connections: server.connections.length }).toEqual({
     most: limit,

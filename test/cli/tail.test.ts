@@ -366,9 +366,7 @@ test('with --attempts it gives up after so many failures in a row', async () => 
   const never = await cli(['tail', `ws://127.0.0.1:${port}/`, '--reconnect', '--attempts', '2']);
   expect(never.code).toBe(1);
   expect(never.stderr.match(/connecting again in/g)).toHaveLength(1);
-  expect(never.stderr).toMatch(
-    /^MILLRACE_RECONNECT_EXHAUSTED: gave up after 2 attempt\(s\): .*ECONNREFUSED/m,
-  );
+  expect(never.stderr).toMatch(/^MILLRACE_RECONNECT_EXHAUSTED: gave up after 2 attempts: .*ECONNREFUSED/m);
 });
 
 test('also when a connection that there was is lost', async () => {
@@ -378,7 +376,7 @@ test('also when a connection that there was is lost', async () => {
   }).up();
   const { code, stderr } = await cli(['tail', server.url, '--attempts', '3']);
   expect(code).toBe(1);
-  expect(stderr).toMatch(/^MILLRACE_RECONNECT_EXHAUSTED: gave up after 3 attempt\(s\): /m);
+  expect(stderr).toMatch(/^MILLRACE_RECONNECT_EXHAUSTED: gave up after 3 attempts: /m);
 });
 
 test('--attempts without attempts is a mistake', async () => {

@@ -372,7 +372,7 @@ test('one port on two hosts of our own is refused with the reason', async () => 
 });
 
 test.each([
-  ['192.0.2.1', /cannot listen on 192.0.2.1:0: .*none of this machine’s.*EADDRNOTAVAIL/],
+  ['192.0.2.1', /cannot listen on 192.0.2.1:0: .*not one of this machine’s.*EADDRNOTAVAIL/],
   ['no-such-host.invalid', /cannot listen on no-such-host.invalid:0: .*(ENOTFOUND|EAI_AGAIN)/],
 ])('a host that is not of this machine is refused: %s', async (host, message) => {
   const attempt = upgrade(new SharedListeners(), '/', { host });

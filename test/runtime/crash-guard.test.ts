@@ -266,7 +266,10 @@ test(
     let inTrial = 0;
     for (let round = 0; round < 6; round++) {
       const run = guarded.start();
-      await until('the start', () => run.log.includes('are tried first') || run.log.includes('listening on'));
+      await until(
+        'the start',
+        () => run.log.includes('it may have been processing') || run.log.includes('listening on'),
+      );
       await new Promise((resolve) => setTimeout(resolve, Math.random() * 300));
       if (!run.log.includes('listening on')) inTrial++;
       run.cli.child.kill('SIGKILL');

@@ -371,7 +371,7 @@ describe('stop', () => {
     await vi.waitFor(() => expect(writes).toBeGreaterThan(before + 1));
     expect(settled).not.toHaveBeenCalled();
     engine.abort();
-    expect(await ended).toEqual({ failed: ['stream-0'], left: ['stream-0: 3 message(s) not confirmed'] });
+    expect(await ended).toEqual({ failed: ['stream-0'], left: ['stream-0: 3 messages not confirmed'] });
     expect(settled.mock.calls).toEqual([[expect.objectContaining({ code: 'MILLRACE_SHUTDOWN_INCOMPLETE' })]]);
   });
 

@@ -100,7 +100,7 @@ describe('when the server fails', () => {
     );
     await send(await connectClient(await run.url()), 'one');
     const outcome = await run.ended;
-    expect(outcome).toEqual({ failed: ['stream-0'], left: ['stream-0: 1 message(s) not confirmed'] });
+    expect(outcome).toEqual({ failed: ['stream-0'], left: ['stream-0: 1 message not confirmed'] });
     expect(await run.logged(/^stream failed/)).toMatchObject({ code: 'MILLRACE_RECONNECT_EXHAUSTED' });
   });
 });

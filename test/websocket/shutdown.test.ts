@@ -131,7 +131,7 @@ streams:
     await until('both in flight', async () => (await run.inFlight()).messages === 2);
     const { ended } = run;
     await run.abort({ release: false });
-    expect(await ended).toEqual({ failed: ['stream-0'], left: ['stream-0: 2 message(s) not confirmed'] });
+    expect(await ended).toEqual({ failed: ['stream-0'], left: ['stream-0: 2 messages not confirmed'] });
   });
 });
 

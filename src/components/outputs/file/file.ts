@@ -58,7 +58,7 @@ const schema = z
     rotate: rotate
       .optional()
       .describe(
-        'Finish the file now and then: it gets the time into its name, as in `orders~20261130T000000000Z.jsonl`, and a new one begins.',
+        'Finish the file by size or time: it is renamed, with the time in its name, as in `orders~20261130T000000000Z.jsonl`, and a new one begins.',
       ),
   })
   .superRefine(({ path, append }, context) => {
@@ -76,11 +76,11 @@ export const fileOutput = defineOutput({
   summary: 'Appends each message as a line to a file.',
   status: 'stable',
   description: [
-    'A batch is confirmed once the operating system has it, which outlives a crash of Millrace but not a loss of power, unless `sync` is set. If an earlier run was killed in the middle of a line, the file gets a line feed first, so that the torn line spoils none after it. After a write that failed half-way (a full disk), the file is cut back to its last whole line before the batch is written again.',
-    'Line breaks at the end of a message are the end of its line. JSON over several lines is written as one, without the whitespace between its tokens. Any other message that has a line break inside goes to `error_output`, unless the output has a `json` codec.',
-    'A file that somebody moves or removes (`mv`, logrotate) is made anew with the next batch, and at SIGHUP at once; what comes in the first 10 milliseconds may still go to the old one. The file is always appended to, so `copytruncate` works as well.',
-    'A value that is filled in is part of one name: what is no letter, no digit and none of `. _ @ + = , -` is percent-encoded, and so is a dot or a hyphen at its beginning, so that no value can leave its folder. The rows of a query have the metadata that it selects: for `{{meta:…}}` behind SQL, select `__meta_ext`, and `__meta_ingest_time` for the exact time. A message without a value, or with one that is longer than 128 bytes, goes to `error_output`. Of many files the 64 that were written last are open. Each value makes a file: use one that you know, such as `subject`, rather than one that strangers can choose.',
-    'Finished files are compressed in the background, and what a stop has interrupted is taken up at the next start. A file whose period ended while Millrace was not running is finished when it is opened.',
+    'A batch is confirmed once the operating system has it. That survives a crash of Millrace, but not a loss of power; for that, set `sync`. If an earlier run was killed in the middle of a line, Millrace adds a line feed first, so that the torn line spoils no other. After a write that failed half-way (a full disk), it cuts the file back to its last whole line before it writes the batch again.',
+    'A line break at the end of a message ends its line. JSON over several lines becomes one line, without the whitespace between its tokens. Any other message with a line break inside goes to `error_output`, unless the output has a `json` codec.',
+    'When somebody moves or removes the file (`mv`, logrotate), the next batch creates it again; SIGHUP does so at once. What comes in the first 10 milliseconds may still go to the old file. Millrace always appends, so `copytruncate` works as well.',
+    'A value that is filled in cannot leave its folder: Millrace percent-encodes everything in it but letters, digits and `. _ @ + = , -`, and also a dot or a hyphen at its start. Behind SQL, a row has only the metadata that the query selects: select `__meta_ext` for `{{meta:…}}`, and `__meta_ingest_time` for the exact time. A message without a value, or with one longer than 128 bytes, goes to `error_output`. The 64 files that were written last stay open. Each value creates a file, so use one that you control, such as `subject`, and not one that strangers can choose.',
+    'Finished files are compressed in the background; if Millrace stops meanwhile, the next start goes on with it. A file whose period ended while Millrace was not running is finished when it is opened.',
   ].join('\n\n'),
   schema,
   examples: [
@@ -90,7 +90,7 @@ export const fileOutput = defineOutput({
       yaml: "type: file\npath: './data/{{meta:param.device}}/{{date}}.jsonl'\n",
     },
     {
-      title: 'Files of a day or of 1 GB, compressed, for a month',
+      title: 'A new file each day or at 1 GB; the last 31 are kept, compressed',
       yaml: 'type: file\npath: ./data/readings.jsonl\nrotate: { every: 24h, size: 1GB, keep: 31, compression: zstd }\n',
     },
   ],
