@@ -1,3 +1,4 @@
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import { errorMessage, MillraceError } from '../errors.ts';
 
@@ -47,7 +48,8 @@ export function failed(path: string, doing: string, cause: unknown): MillraceErr
 
 /** True for an error that says the disk, or the share of it that this user has, is full. */
 export function isNoSpace(error: unknown): boolean {
-  return ['ENOSPC', 'EDQUOT'].includes(errorCode(error) ?? '');
+  // That of a quota has no name in Node: its code is `Unknown system error -122`.
+  return errorCode(error) === 'ENOSPC' || errorNumber(error) === -constants.errno.EDQUOT;
 }
 
 /** True for an error that says the process, or the system, has as many open files and sockets as it may. */
@@ -67,4 +69,8 @@ export function isShortage(error: unknown): boolean {
 
 export function errorCode(error: unknown): string | undefined {
   return error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
+}
+
+function errorNumber(error: unknown): number | undefined {
+  return error instanceof Error ? (error as NodeJS.ErrnoException).errno : undefined;
 }
