@@ -19,7 +19,7 @@ const layers = [
   ['sql'],
   ['telemetry'],
   ['message'],
-  ['errors.ts', 'folders.ts'],
+  ['errors.ts', 'folders.ts', 'plural.ts'],
 ];
 
 /** What a layer may not import although it is below: these are handed a registry value instead. */
