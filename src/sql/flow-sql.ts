@@ -30,6 +30,8 @@ export function flowSql(
      * and `__fault__`: what is wrong with a value of the message, or null.
      */
     probe?: boolean;
+    /** Whether rows carry the number of their message, whatever becomes of its metadata. */
+    numbered?: boolean;
   },
 ): string {
   const { format, metadata, missing, nullOf, probe = false } = options;
@@ -58,7 +60,7 @@ export function flowSql(
     selected.push('m.s AS __meta_source', 'make_timestamp(m.t) AS __meta_ingest_time', 'm.e AS __meta_ext');
   }
   if (probe) selected.push(`coalesce(${[...faults, 'NULL'].join(', ')}) AS __fault__`);
-  const numbered = probe || metadata === 'row';
+  const numbered = probe || metadata === 'row' || options.numbered === true;
   if (numbered) selected.push(`i AS ${ROW}`);
   if (selected.length === 0) selected.push('NULL AS "__no_column__"');
   const array = `from_json(decode($1::BLOB), ${literal(JSON.stringify([structure]))})`;

@@ -45,10 +45,12 @@ export async function prepare(
     return temporal.has(fold(name)) ? 'NULL::TIMESTAMP' : 'NULL';
   };
   for (;;) {
-    const numbered = traced && metadata === 'none' ? analysis.numbered : undefined;
+    // With a `*` the number would be a field of the row.
+    const numbered = traced && metadata !== 'row' && !analysis.star ? analysis.numbered : undefined;
     const flow = flowSql(schema.columns, {
       format,
-      metadata: numbered === undefined ? metadata : 'row',
+      metadata,
+      numbered: numbered !== undefined,
       missing: missing.values(),
       nullOf,
     });
@@ -72,10 +74,11 @@ export async function prepare(
       const probe = (): Promise<DuckDBPreparedStatement | undefined> =>
         (found ??= prepareProbe(connection, analysis, tableName, probed()));
       const plain = { schema, statement, result, linesBefore, probe };
-      if (numbered === undefined || result !== 'rows') return plain;
-      const select = selectResult([...columns, { name: ROW, isBlob: false }], 'rows and messages');
+      if (numbered === undefined || (result !== 'rows' && result !== 'rows and metadata')) return plain;
+      const traces = `${result} and messages` as const;
+      const select = selectResult([...columns, { name: ROW, isBlob: false }], traces);
       const tracing = await connection.prepare(`${before} ${select} FROM (\n${numbered}\n)`);
-      return { ...plain, statement: tracing, result: 'rows and messages', plain };
+      return { ...plain, statement: tracing, result: traces, plain };
     } catch (error) {
       const message = errorMessage(error);
       const [, shared] = /^Binder Error: Ambiguous reference to column name "(.*?)"/.exec(message) ?? [];

@@ -27,9 +27,16 @@ export interface ResultColumn {
  * - `rows and metadata`: the rows, and their metadata columns apart from them
  * - `rows and numbers`: the rows, and the numbers of their messages, whose metadata is theirs
  * - `rows and messages`: the same, for what their senders sent; of the metadata they keep what all share
+ * - `rows and metadata and messages`: the rows, their metadata columns, and the numbers for what their senders sent
  * - `numbers`: the numbers of the messages that are the rows
  */
-export type Result = 'rows' | 'rows and metadata' | 'rows and numbers' | 'rows and messages' | 'numbers';
+export type Result =
+  | 'rows'
+  | 'rows and metadata'
+  | 'rows and numbers'
+  | 'rows and messages'
+  | 'rows and metadata and messages'
+  | 'numbers';
 
 /** The result for a query with these columns, unless it is `numbers`. */
 export function resultFor(columns: readonly ResultColumn[]): Result {
@@ -55,8 +62,8 @@ export function selectResult(columns: readonly ResultColumn[], result: Result): 
     `e := ${has('__meta_ext', 'CAST(__meta_ext AS MAP(VARCHAR, VARCHAR))')}`,
   ];
   const results = ['count(*)', lines(fields.length === 0 ? 'MAP {}' : `struct_pack(${fields.join(', ')})`)];
-  if (result === 'rows and metadata') results.push(lines(`struct_pack(${lifted.join(', ')})`));
-  if (result === 'rows and numbers' || result === 'rows and messages') results.push(numbers);
+  if (result.startsWith('rows and metadata')) results.push(lines(`struct_pack(${lifted.join(', ')})`));
+  if (result === 'rows and numbers' || result.endsWith('messages')) results.push(numbers);
   return results.join(', ');
 }
 
@@ -89,8 +96,10 @@ export function readResult(
   let runs: Run[];
   let sent: Uint8Array[] | undefined;
   if (result === 'rows') runs = [commonRun(batch)];
-  else if (result === 'rows and metadata') runs = liftedRuns(bytesAt(chunk, 2), commonRun(batch));
-  else {
+  else if (result === 'rows and metadata' || result === 'rows and metadata and messages') {
+    runs = liftedRuns(bytesAt(chunk, 2), commonRun(batch));
+    if (result !== 'rows and metadata') sent = sentOf(batch, numbersIn(bytesAt(chunk, 3)));
+  } else {
     const numbers = numbersIn(bytesAt(chunk, 2));
     runs = result === 'rows and numbers' ? runsOf(batch, numbers) : [commonRun(batch)];
     sent = sentOf(batch, numbers);

@@ -51,6 +51,22 @@ test('also where the first had left the message’s other fields out', async () 
   expect(letters).toMatchObject([{ payload: sent[1], processed: { payload: '{"b":"X","n":2}' } }]);
 });
 
+test('also where the first has the metadata in its rows', async () => {
+  const first =
+    '{ type: sql, query: "SELECT upper(a) AS b, __meta_ext, __meta_ingest_time AS at FROM flow WHERE id > 1" }';
+  const convert = '{ type: sql, query: "SELECT b::INT AS b FROM flow" }';
+  const sent = ['{"id":1,"a":"7"}', '{"id":2,"a":"x", "more":[1]}', '{"id":3,"a":"8"}', '{"id":4,"a":"y"}'];
+  const letters = await lettersOf(`${first}, ${convert}`, sent, 2, codec);
+  expect(letters).toMatchObject([
+    { payload: sent[1], metadata: { __meta_ext: { sequence: '2' } } },
+    { payload: sent[3], metadata: { __meta_ext: { sequence: '4' } } },
+  ]);
+  expect(letters.map(({ processed }) => JSON.stringify(processed))).toEqual([
+    expect.stringContaining('X'),
+    expect.stringContaining('Y'),
+  ]);
+});
+
 test('so does one of a third, behind processors that put batches together and leave fields out', async () => {
   const processors = `${project}, { type: batch, count: 2, timeout_ms: 50 }, { type: arrow_to_json, fields_to_include: [b] }, ${convert}`;
   const sent = ['{"id":2,"a":"x"}', '{"id":3,"a":"8"}'];

@@ -28,7 +28,7 @@ const schema = z.strictObject({
   memory_limit: size({ min: 32 * MIB })
     .optional()
     .describe(
-      'What the query may hold in memory, for all batches that run at the same time. Four times the stream’s `in_flight.bytes` unless set, and 256 MiB at least. A query whose rows are each made of one message is run on smaller parts of the batch when it does not fit; with another, the batch is rejected.',
+      'What the query may hold in memory, for all batches that run at the same time. A value that a function makes, such as `repeat`, is not counted while it is made. Four times the stream’s `in_flight.bytes` unless set, and 256 MiB at least. A query whose rows are each made of one message is run on smaller parts of the batch when it does not fit; with another, the batch is rejected.',
     ),
   max_result_bytes: size({ min: 1 })
     .optional()
