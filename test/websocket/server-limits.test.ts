@@ -329,7 +329,9 @@ test('values that make no sense are told at load', () => {
   const mistakes = (limits: string): string[] => configMistakes(server(limits));
   expect(mistakes('connections: 0')).toEqual([expect.stringMatching(/limits\.connections: /)]);
   expect(mistakes('in_flight_share: 2')).toEqual([expect.stringMatching(/limits\.in_flight_share: /)]);
-  expect(mistakes('header_size: 100')).toEqual([expect.stringMatching(/limits\.header_size: .*at least 1KiB/)]);
+  expect(mistakes('header_size: 100')).toEqual([
+    expect.stringMatching(/limits\.header_size: .*at least 1KiB/),
+  ]);
   expect(mistakes('over_rate: drop')).toEqual([expect.stringMatching(/limits\.over_rate: .*pause/)]);
   expect(mistakes('conections: 1')).toEqual([expect.stringMatching(/conections.*connections/)]);
 });
