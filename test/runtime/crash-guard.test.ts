@@ -186,7 +186,8 @@ test(
       '{"ack":"2"}',
       '{"nack":"poison","code":"MILLRACE_PROCESSOR_CRASHED"}',
     ]);
-    expect(guarded.ids).toEqual(['1', '2']);
+    // What was written right before the process died may be there twice; what is sent again is not.
+    expect(['1,2', '1,1,2']).toContain(String(guarded.ids));
   },
   LONG,
 );
