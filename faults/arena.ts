@@ -11,7 +11,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { segmentName, segmentNumber } from '../src/wal/format.ts';
+import { segmentName, segmentNumber } from '../src/delivery/log/format.ts';
 import { check, type Ledger, type Verdict } from './checker.ts';
 import { EngineProcess, type EngineOptions } from './engine.ts';
 import type { ArenaOptions, Effort, FaultContext, Mode } from './fault.ts';

@@ -1,6 +1,6 @@
 import { cpSync, readFileSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Log } from '../src/wal/log.ts';
+import { Log } from '../src/delivery/log/log.ts';
 
 /** What somebody does to one file of a log. */
 export interface Damage {

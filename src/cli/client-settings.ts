@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { duration } from '../component/fields.ts';
 import { errorMessage } from '../errors.ts';
-import { auth } from '../websocket/auth-fields.ts';
+import { auth } from '../net/auth/fields.ts';
 import { checkClientConfig } from '../websocket/client/check.ts';
 import { clientFields, subprotocols, websocketUrl } from '../websocket/client/fields.ts';
 import { commonFields } from '../websocket/common-fields.ts';

@@ -4,8 +4,8 @@ import { describeMessage, microsToIso } from '../message/described.ts';
 import { asLine } from '../message/lines.ts';
 import { textOf } from '../message/text.ts';
 import { plural } from '../plural.ts';
-import type { StoredEntry } from '../wal/entry.ts';
-import { inspect, type Inspection } from '../wal/inspect.ts';
+import type { StoredEntry } from '../delivery/log/entry.ts';
+import { inspect, type Inspection } from '../delivery/log/inspect.ts';
 import { type Shell, UsageError } from './shell.ts';
 
 export interface WalOptions {

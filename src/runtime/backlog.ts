@@ -2,8 +2,8 @@ import { Budget } from '../component/budget.ts';
 import { createAck, joinAcks, type Ack } from '../message/ack.ts';
 import { concatBatches, type Batch } from '../message/batch.ts';
 import type { StreamEvents } from '../telemetry/events.ts';
-import type { Entry } from '../wal/entry.ts';
-import type { Log, LogReader } from '../wal/log.ts';
+import type { Entry } from '../delivery/log/entry.ts';
+import type { Log, LogReader } from '../delivery/log/log.ts';
 import type { Culprits } from './culprits.ts';
 import { tellRejected, type DeadLetters } from './dead-letters.ts';
 

@@ -26,7 +26,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { RepeatedLines } from '../telemetry/repeated-lines.ts';
 import { version } from '../telemetry/version.ts';
-import type { LogOptions } from '../wal/log.ts';
+import type { LogOptions } from '../delivery/log/log.ts';
 import { DeadLetters } from './dead-letters.ts';
 import { shareOfPipeline } from './backlog.ts';
 import { DurableSource } from './durable-source.ts';

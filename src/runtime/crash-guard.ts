@@ -1,7 +1,7 @@
 import { noAck } from '../message/ack.ts';
 import { concatBatches, type Batch } from '../message/batch.ts';
-import type { CrashState, Position } from '../wal/crash-record.ts';
-import type { Log } from '../wal/log.ts';
+import type { CrashState, Position } from '../delivery/log/crash-record.ts';
+import type { Log } from '../delivery/log/log.ts';
 import { CRASHES, Culprits, fingerprint, MAX_CULPRITS } from './culprits.ts';
 import type { Pipeline } from './pipeline.ts';
 

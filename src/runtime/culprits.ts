@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { MillraceError, type Rejection } from '../errors.ts';
 import type { Batch } from '../message/batch.ts';
-import type { Position } from '../wal/crash-record.ts';
+import type { Position } from '../delivery/log/crash-record.ts';
 
 /** Of more, the oldest are forgotten. */
 export const MAX_CULPRITS = 64;

@@ -4,7 +4,7 @@ import { Waker } from '../component/waker.ts';
 import { EndOfInputError, type MillraceError } from '../errors.ts';
 import type { Batch, Keys } from '../message/batch.ts';
 import type { StreamEvents } from '../telemetry/events.ts';
-import type { Log, LogEvents, LogOptions } from '../wal/log.ts';
+import type { Log, LogEvents, LogOptions } from '../delivery/log/log.ts';
 import { Backlog, mostOf } from './backlog.ts';
 import { CrashGuard, type CrashGuardOptions } from './crash-guard.ts';
 import type { DeadLetters } from './dead-letters.ts';
@@ -76,7 +76,7 @@ export class DurableSource implements Source, Durability {
   }
 
   async dialLog(): Promise<void> {
-    const { probeLog } = await import('../wal/probe.ts');
+    const { probeLog } = await import('../delivery/log/probe.ts');
     await probeLog(this.#options.path);
   }
 
@@ -111,8 +111,8 @@ export class DurableSource implements Source, Durability {
   async recover(signal: AbortSignal): Promise<void> {
     try {
       const [{ Log }, { hasCrashed }] = await Promise.all([
-        import('../wal/log.ts'),
-        import('../wal/crash-record.ts'),
+        import('../delivery/log/log.ts'),
+        import('../delivery/log/crash-record.ts'),
       ]);
       if (!(await hasCrashed(this.#options.path))) return;
       this.#trying = true;
@@ -188,7 +188,7 @@ export class DurableSource implements Source, Durability {
   /** Opens the log, and waits while the process has no file descriptors for it. */
   async #openLog(signal: AbortSignal): Promise<Log> {
     // Loaded by streams that have a log only.
-    const { Log, waitsForDescriptor, isNoDescriptor } = await import('../wal/log.ts');
+    const { Log, waitsForDescriptor, isNoDescriptor } = await import('../delivery/log/log.ts');
     const { path, events } = this.#options;
     for (;;) {
       try {

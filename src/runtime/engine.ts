@@ -1,8 +1,8 @@
 import type { Environment } from '../component/contracts.ts';
 import type { Registry } from '../component/registry.ts';
 import { MillraceError, errorMessage } from '../errors.ts';
-import type { StreamHealth } from '../http/health.ts';
-import { SharedListeners } from '../http/listeners.ts';
+import type { StreamHealth } from '../control/health.ts';
+import { SharedListeners } from '../control/listeners.ts';
 import { plural } from '../plural.ts';
 import { createListenerEvents } from '../telemetry/events.ts';
 import type { Logger } from '../telemetry/logger.ts';

@@ -2,7 +2,7 @@ import { formatAddress, parseAddress } from '../component/address.ts';
 import { defaultBackoff } from '../component/backoff.ts';
 import type { Endpoint } from '../component/listeners.ts';
 import { MillraceError, errorMessage } from '../errors.ts';
-import { serveHealth, type HealthOptions } from '../http/health-server.ts';
+import { serveHealth, type HealthOptions } from '../control/health-server.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { HealthCheckPlan } from './plan.ts';
 import { Retry, pause } from './retry.ts';

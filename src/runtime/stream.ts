@@ -1,7 +1,7 @@
 import type { Budget } from '../component/budget.ts';
 import type { Buffer, Source } from '../component/contracts.ts';
 import { EndOfInputError } from '../errors.ts';
-import type { StreamHealth } from '../http/health.ts';
+import type { StreamHealth } from '../control/health.ts';
 import { nowMicros, type Batch } from '../message/batch.ts';
 import type { StreamEvents } from '../telemetry/events.ts';
 import type { DeadLetters } from './dead-letters.ts';

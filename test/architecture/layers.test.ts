@@ -11,12 +11,13 @@ const layers = [
   ['cli'],
   ['config'],
   ['runtime'],
-  ['http'],
+  ['control'],
   ['components'],
   ['websocket'],
-  ['component'],
-  ['wal'],
+  ['net'],
+  ['delivery'],
   ['sql'],
+  ['component'],
   ['telemetry'],
   ['message'],
   ['errors.ts', 'folders.ts', 'plural.ts'],
@@ -25,7 +26,7 @@ const layers = [
 /** What a layer may not import although it is below: these are handed a registry value instead. */
 const never: Readonly<Record<string, readonly string[]>> = {
   runtime: ['components'],
-  http: ['components'],
+  control: ['components'],
   config: ['components'],
 };
 
@@ -61,7 +62,7 @@ test('no import points up', () => {
   expect(up).toEqual([]);
 });
 
-test('runtime, http and config are handed the components, and import none', () => {
+test('runtime, control and config are handed the components, and import none', () => {
   const wrong = imports().filter(({ from, to }) => never[layerOf(from)]?.includes(layerOf(to)));
   expect(wrong).toEqual([]);
 });

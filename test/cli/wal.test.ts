@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { MillraceError } from '../../src/errors.ts';
 import { Batch } from '../../src/message/batch.ts';
 import { cli } from '../support/cli.ts';
-import { batchOf, logFolder, openLog } from '../wal/support.ts';
+import { batchOf, logFolder, openLog } from '../delivery/log/support.ts';
 
 const time = Date.UTC(2026, 0, 2, 3, 4, 5) * 1000 + 678_901;
 const origin = { source: 'ws://127.0.0.1:8080/in', ext: { session_id: 's1' } };

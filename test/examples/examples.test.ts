@@ -169,7 +169,7 @@ test('spec/websocket-client.yaml: what the server sends comes out on stdout', as
 });
 
 test('spec/secure-websocket.yaml: TLS, and the header with the token from the environment', async () => {
-  const fixtures = join(root, 'test/http/fixtures');
+  const fixtures = join(root, 'test/control/fixtures');
   const https = createServer({
     cert: readFileSync(join(fixtures, 'server.pem')),
     key: readFileSync(join(fixtures, 'server-key.pem')),

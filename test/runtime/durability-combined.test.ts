@@ -7,7 +7,7 @@ import { Backlog, shareOfPipeline } from '../../src/runtime/backlog.ts';
 import { Culprits } from '../../src/runtime/culprits.ts';
 import type { DeadLetters } from '../../src/runtime/dead-letters.ts';
 import type { StreamEvents } from '../../src/telemetry/events.ts';
-import { batchOf, openLog } from '../wal/support.ts';
+import { batchOf, openLog } from '../delivery/log/support.ts';
 import { cli } from '../support/cli.ts';
 import { startEngine, type Run } from '../support/engine.ts';
 import { connectClient, send } from '../support/peers.ts';

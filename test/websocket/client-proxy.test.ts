@@ -221,7 +221,7 @@ describe('TLS', () => {
     new WebSocketServer({ server: secure }).on('connection', (socket) => socket.send('secure'));
     const target = await listen(secure);
     const proxy = await new ConnectProxy().up();
-    const ca = new URL('../http/fixtures/ca.pem', import.meta.url).pathname;
+    const ca = new URL('../control/fixtures/ca.pem', import.meta.url).pathname;
     for (const through of [`http://127.0.0.1:${proxy.port}`, `socks5h://127.0.0.1:${await microsocks()}`]) {
       const url = `url: "wss://localhost:${target}/", proxy: "${through}", tls: { ca_file: "${ca}" }`;
       const run = await startEngine(input(url));

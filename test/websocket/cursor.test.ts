@@ -5,7 +5,7 @@ import { createAck } from '../../src/message/ack.ts';
 import { Batch } from '../../src/message/batch.ts';
 import { parseJsonPath } from '../../src/message/json-path.ts';
 import type { ComponentEvents } from '../../src/telemetry/events.ts';
-import { Cursor } from '../../src/websocket/client/resume.ts';
+import { Cursor } from '../../src/delivery/resume.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 const dir = tempDir();

@@ -5,12 +5,12 @@ import { expect, onTestFinished, test } from 'vitest';
 import { createAck } from '../../src/message/ack.ts';
 import { Batch, type Origin } from '../../src/message/batch.ts';
 import { parseJsonPath } from '../../src/message/json-path.ts';
-import { Dedupe } from '../../src/websocket/dedupe.ts';
+import { Dedupe } from '../../src/delivery/dedupe.ts';
 import { startEngine, type Run } from '../support/engine.ts';
 import { basic } from '../support/handshakes.ts';
 import { send } from '../support/peers.ts';
 import { sender, type Sender } from '../support/senders.ts';
-import { openLog } from '../wal/support.ts';
+import { openLog } from '../delivery/log/support.ts';
 
 function logPath(): string {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-dedupe-'));

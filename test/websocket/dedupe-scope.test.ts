@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { createAck } from '../../src/message/ack.ts';
 import { Batch } from '../../src/message/batch.ts';
 import { parseJsonPath } from '../../src/message/json-path.ts';
-import { Dedupe } from '../../src/websocket/dedupe.ts';
+import { Dedupe } from '../../src/delivery/dedupe.ts';
 import { configMistakes, startEngine } from '../support/engine.ts';
 import { basic } from '../support/handshakes.ts';
 import { send } from '../support/peers.ts';

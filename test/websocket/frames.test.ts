@@ -205,7 +205,7 @@ test('data in the very packet of the request is not lost', async () => {
   const { run, peer } = await asServer();
   peer.socket.destroy();
   const { port } = new URL(await run.url());
-  const { rawClient, upgradeRequest } = await import('../http/raw.ts');
+  const { rawClient, upgradeRequest } = await import('../control/raw.ts');
   const client = await rawClient(Number(port));
   client.socket.write(
     Buffer.concat([Buffer.from(upgradeRequest('/')), frame('text', 'early', { mask: true })]),

@@ -4,7 +4,7 @@ import { readdirSync } from 'node:fs';
 import { connect } from 'node:net';
 import * as fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { exchange, rawClient } from '../http/raw.ts';
+import { exchange, rawClient } from '../control/raw.ts';
 import { requireTool } from '../support/tools.ts';
 import { until } from '../support/until.ts';
 import { MIB, serverYaml, victims, whileOthersWork, type Victim } from '../support/victim.ts';

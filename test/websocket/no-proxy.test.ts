@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { bypassesProxy, isLoopback } from '../../src/websocket/client/no-proxy.ts';
+import { bypassesProxy, isLoopback } from '../../src/net/proxy/no-proxy.ts';
 
 test.each<[string, string, number, boolean]>([
   ['', 'h.example', 80, false],

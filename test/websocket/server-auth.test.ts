@@ -329,7 +329,7 @@ describe('`limits.failed_logins`', () => {
   });
 
   test('the table of addresses is bounded: the oldest is forgotten', async () => {
-    const { FailedLogins } = await import('../../src/websocket/server/failed-logins.ts');
+    const { FailedLogins } = await import('../../src/net/auth/failed-logins.ts');
     const table = new FailedLogins(1);
     for (let host = 0; host < 25_000; host++)
       table.add(`10.${host >> 16}.${(host >> 8) & 255}.${host & 255}`);

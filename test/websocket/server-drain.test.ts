@@ -4,7 +4,7 @@ import { closeFrame, frame, opcodes } from '../support/frames.ts';
 import { afterTest, connectClient, rawUpgrade, send } from '../support/peers.ts';
 import { python } from '../support/tools.ts';
 import { until } from '../support/until.ts';
-import { exchange, rawClient, upgradeRequest } from '../http/raw.ts';
+import { exchange, rawClient, upgradeRequest } from '../control/raw.ts';
 
 const server = (drain: string, more = ''): string => `
   - input: { type: websocket, mode: server, host: 127.0.0.1, port: 0, ${drain} }

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { connect, createServer, type AddressInfo } from 'node:net';
 import { hostname } from 'node:os';
 import { expect, test } from 'vitest';
-import { exchange } from '../http/raw.ts';
+import { exchange } from '../control/raw.ts';
 import { configMistakes, startEngine } from '../support/engine.ts';
 import { startServer, statusOf } from '../support/handshakes.ts';
 import { connectPage, openPage } from '../support/pages.ts';

@@ -6,7 +6,7 @@ import { closeFrame, frame, opcodes } from '../support/frames.ts';
 import { afterTest, connectClient, rawUpgrade, send } from '../support/peers.ts';
 import { python } from '../support/tools.ts';
 import { until } from '../support/until.ts';
-import { exchange, rawClient, upgradeRequest } from '../http/raw.ts';
+import { exchange, rawClient, upgradeRequest } from '../control/raw.ts';
 
 const server = (limits: string, fields = ''): string => `
 streams:

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { startEngine } from '../support/engine.ts';
 import { afterTest, connectClient, freePort, rawUpgrade, send } from '../support/peers.ts';
 import { until } from '../support/until.ts';
-import { exchange, rawClient, upgradeRequest } from '../http/raw.ts';
+import { exchange, rawClient, upgradeRequest } from '../control/raw.ts';
 
 const server = (fields: string): string => `
 streams:

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { rawClient } from '../http/raw.ts';
+import { rawClient } from '../control/raw.ts';
 import { configMistakes } from '../support/engine.ts';
 import { handshake, startServer, statusOf } from '../support/handshakes.ts';
 import { startNginx } from '../support/nginx.ts';

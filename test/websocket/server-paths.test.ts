@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { configMistakes, startEngine } from '../support/engine.ts';
 import { connectClient, freePort, send } from '../support/peers.ts';
-import { exchange, upgradeRequest } from '../http/raw.ts';
+import { exchange, upgradeRequest } from '../control/raw.ts';
 
 const input = (port: number, path: string, more = ''): string => `
   - input: { type: websocket, mode: server, host: 127.0.0.1, port: ${port}, path: "${path}" ${more} }

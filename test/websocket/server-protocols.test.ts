@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { configMistakes, startEngine } from '../support/engine.ts';
 import { connectClient, rawUpgrade, send } from '../support/peers.ts';
 import { python } from '../support/tools.ts';
-import { exchange, upgradeRequest } from '../http/raw.ts';
+import { exchange, upgradeRequest } from '../control/raw.ts';
 
 const server = (fields: string): string => `
 streams:

@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
 import { once } from 'node:events';
 import { expect, test } from 'vitest';
-import { exchange, upgradeRequest } from '../http/raw.ts';
+import { exchange, upgradeRequest } from '../control/raw.ts';
 import { startServer } from '../support/handshakes.ts';
 import { startEngine } from '../support/engine.ts';
 import { freePort } from '../support/peers.ts';

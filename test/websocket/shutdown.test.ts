@@ -14,7 +14,7 @@ import {
   type Client,
 } from '../support/peers.ts';
 import { until } from '../support/until.ts';
-import { exchange, upgradeRequest } from '../http/raw.ts';
+import { exchange, upgradeRequest } from '../control/raw.ts';
 
 const server = (more = '', fields = ''): string => `
   - input: { type: websocket, mode: server, host: 127.0.0.1, port: 0, ${fields} }

@@ -9,7 +9,7 @@ import { WebSocketServer } from 'ws';
 import { startEngine, type Run } from '../support/engine.ts';
 import { afterTest, connectClient, send } from '../support/peers.ts';
 import { until } from '../support/until.ts';
-import { rawClient } from '../http/raw.ts';
+import { rawClient } from '../control/raw.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 const fixture = (name: string): string =>

@@ -1,7 +1,7 @@
 import type { ReconnectConfig } from '../../component/fields.ts';
 import { isSecretName } from '../../component/mask.ts';
 import { Template } from '../../component/template.ts';
-import type { AuthConfig } from '../auth-fields.ts';
+import type { AuthConfig } from '../../net/auth/fields.ts';
 import { walkStrings } from '../messages.ts';
 import { answerNames } from './answer.ts';
 import { isBareScheme } from './request.ts';

@@ -5,12 +5,12 @@ import type { TlsFiles } from '../../component/fields.ts';
 import { MillraceError, errorMessage } from '../../errors.ts';
 import { compressAsConfigured, socketOptions, type CompressionConfig } from '../compression.ts';
 import { answerPings } from '../control-frames.ts';
-import { loadTls } from '../tls.ts';
-import { attemptError, type Deadline } from './deadline.ts';
-import { throughProxy } from './http-post.ts';
-import { readExplanation } from './explanation.ts';
+import { loadTls } from '../../net/tls.ts';
+import { attemptError, type Deadline } from '../../net/deadline.ts';
+import { throughProxy } from '../../net/http-post.ts';
+import { readExplanation } from '../../net/explanation.ts';
 import type { Refusal } from './policy.ts';
-import { openTunnel, overTunnel } from './tunnel.ts';
+import { openTunnel, overTunnel } from '../../net/proxy/tunnel.ts';
 
 export interface DialOptions {
   readonly url: URL;

@@ -1,11 +1,11 @@
 import { z } from 'zod';
 import { duration, headers, reconnect, secret } from '../../component/fields.ts';
 import { checkTemplate, template } from '../../component/template.ts';
-import type { AuthConfig } from '../auth-fields.ts';
+import type { AuthConfig } from '../../net/auth/fields.ts';
 import type { commonFields } from '../common-fields.ts';
 import { matcher, outgoing } from '../messages.ts';
 import { answer } from './answer.ts';
-import { parseProxy } from './proxy.ts';
+import { parseProxy } from '../../net/proxy/proxy.ts';
 import { attemptNames } from './values.ts';
 
 /** A token, as the names of subprotocols are (RFC 6455 section 4.1). */

@@ -5,7 +5,7 @@ import { compileMatcher, compileOutgoing, type Match, type Outgoing } from '../m
 import type { Session } from '../session.ts';
 import type { ClientConfig } from './fields.ts';
 import { endingError } from './policy.ts';
-import type { Secrets } from './secrets.ts';
+import type { Secrets } from '../../net/attempt-secrets.ts';
 import { attemptNames } from './values.ts';
 
 /** How long an `expect` waits, in milliseconds. */

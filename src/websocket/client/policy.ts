@@ -1,11 +1,9 @@
 import { MillraceError, NotConnectedError } from '../../errors.ts';
 import type { ReconnectConfig } from '../../component/fields.ts';
+import { readRetryAfter } from '../../net/retry-after.ts';
 import { describeEnding, type Ending } from '../ending.ts';
 
 type Policy = Pick<ReconnectConfig, 'stop_on' | 'end_on'> | undefined;
-
-/** The longest that a server may make us wait, in milliseconds. */
-const LONGEST_RETRY_AFTER = 3_600_000;
 
 /** Thrown when a server asks to be left alone for a while. */
 export class ServerBusyError extends NotConnectedError {}
@@ -63,14 +61,6 @@ export function refusalError(message: string, refusal: Refusal, reconnect: Polic
   // Other statuses have a Retry-After too, but these two ask for patience (RFC 6585 section 4, RFC 9110 section 15.6.4).
   const wait = status === 429 || status === 503 ? readRetryAfter(retryAfter) : 0;
   return wait > 0 ? new ServerBusyError(message, undefined, wait) : new NotConnectedError(message);
-}
-
-/** Seconds or an HTTP date (RFC 9110 section 10.2.3), in milliseconds from now; 0 for anything else. */
-export function readRetryAfter(value: string | undefined): number {
-  if (value === undefined) return 0;
-  const text = value.trim();
-  const wait = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now();
-  return Number.isNaN(wait) ? 0 : Math.min(Math.max(wait, 0), LONGEST_RETRY_AFTER);
 }
 
 function stopped(message: string): MillraceError {

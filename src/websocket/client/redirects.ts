@@ -1,4 +1,4 @@
-import { redirectTarget } from './request-target.ts';
+import { redirectTarget } from '../../net/request-target.ts';
 
 const STATUSES = new Set([301, 302, 303, 307, 308]);
 

@@ -1,7 +1,7 @@
 import { Template, type TemplateValues } from '../../component/template.ts';
 import { NotConnectedError, errorMessage } from '../../errors.ts';
 import { SUBPROTOCOL, WEBSOCKET_URL, type ClientConfig } from './fields.ts';
-import { requestTarget } from './request-target.ts';
+import { requestTarget } from '../../net/request-target.ts';
 import { attemptNames } from './values.ts';
 
 /** What a handshake asks for, with every template filled in. */

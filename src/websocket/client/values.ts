@@ -3,9 +3,9 @@ import type { Environment } from '../../component/contracts.ts';
 import { errorMessage } from '../../errors.ts';
 import type { TemplateNames, TemplateValues } from '../../component/template.ts';
 import { LONGEST_SECRET, readWholeFileSync } from '../../component/whole-file.ts';
-import { timeNames, timeValue } from '../time-values.ts';
-import { utf8Text } from '../secret-text.ts';
-import type { Secrets } from './secrets.ts';
+import { timeNames, timeValue } from '../../component/time-values.ts';
+import { utf8Text, withoutLineBreak } from '../../net/secret-text.ts';
+import type { Secrets } from '../../net/attempt-secrets.ts';
 
 /** What `{{…}}` may name in what a client sends to open a connection; filled in afresh at every attempt. */
 export const attemptNames: TemplateNames = {
@@ -51,9 +51,4 @@ function textOf(path: string): string {
       ? new Error(`${path}: ${errorMessage(error)}`)
       : error;
   }
-}
-
-/** A file's text without the line break that editors leave at its end. */
-export function withoutLineBreak(text: string): string {
-  return text.replace(/\r?\n$/, '');
 }

@@ -10,12 +10,12 @@ import { pathOf, refuseUpgrade } from '../../component/requests.ts';
 import { acceptableOffers, compressAsConfigured, socketOptions } from '../compression.ts';
 import { answerPings } from '../control-frames.ts';
 import { NO_TIMEOUT } from '../timeouts.ts';
-import { loadTls } from '../tls.ts';
+import { loadTls } from '../../net/tls.ts';
 import { Admission, type Admitted, type Refused } from './admission.ts';
 import { bindAddress, limitsOf, type Limits, type ServerConfig } from './fields.ts';
-import { queryOf } from './request.ts';
-import { Slots, type Slot } from './slots.ts';
-import { TlsReload, versions } from './tls-reload.ts';
+import { queryOf } from '../../net/auth/request.ts';
+import { Slots, type Slot } from '../../net/slots.ts';
+import { TlsReload, versions } from '../../net/tls-reload.ts';
 
 /** How long a peer has to take the answer to a handshake that was refused, in milliseconds. */
 const REFUSAL_GRACE = 2_000;

@@ -3,14 +3,14 @@ import type { TLSSocket } from 'node:tls';
 import { HostPolicy, isFromHere } from '../../component/host-policy.ts';
 import { errorMessage } from '../../errors.ts';
 import type { ComponentEvents } from '../../telemetry/events.ts';
-import type { Authenticator, Verdict } from './auth/authenticator.ts';
-import { createAuthenticator } from './auth/create.ts';
-import { RETRY_AFTER } from './auth/keys.ts';
-import { FailedLogins } from './failed-logins.ts';
+import type { Authenticator, Verdict } from '../../net/auth/authenticator.ts';
+import { createAuthenticator } from '../../net/auth/create.ts';
+import { RETRY_AFTER } from '../../net/auth/keys.ts';
+import { FailedLogins } from '../../net/auth/failed-logins.ts';
 import { limitsOf, type ServerConfig } from './fields.ts';
-import { OriginPolicy } from './origins.ts';
-import { addressGroup, TrustedProxies } from './proxies.ts';
-import { offeredProtocols } from './request.ts';
+import { OriginPolicy } from '../../net/origins.ts';
+import { addressGroup, TrustedProxies } from '../../net/proxies.ts';
+import { offeredProtocols } from '../../net/auth/request.ts';
 
 /** A client that may connect. */
 export interface Admitted {

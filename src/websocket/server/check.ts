@@ -1,10 +1,10 @@
 import { parseAddress } from '../../component/address.ts';
 import { refuseOtherMode, tls } from '../../component/fields.ts';
-import { checkSecretsKept } from './auth/check.ts';
+import { checkSecretsKept } from '../../net/auth/check.ts';
 import { compileOutgoing } from '../messages.ts';
-import { isSessionEntry, missingInSessions } from './entries.ts';
+import { isSessionEntry, missingInSessions } from './session-entries.ts';
 import { path, type ServerConfig } from './fields.ts';
-import { sessionNames } from './values.ts';
+import { sessionNames } from './session-names.ts';
 
 /** A server's settings before anything of them is known to fit together. */
 export type UncheckedServer = {

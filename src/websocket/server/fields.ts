@@ -3,11 +3,11 @@ import { z } from 'zod';
 import { parseAddress } from '../../component/address.ts';
 import { allowedHosts } from '../../component/host-policy.ts';
 import { duration, forMode, headerName, port, refuseOtherMode, size } from '../../component/fields.ts';
-import type { AuthConfig } from '../auth-fields.ts';
+import type { AuthConfig } from '../../net/auth/fields.ts';
 import type { commonFields } from '../common-fields.ts';
 import { outgoing } from '../messages.ts';
-import { isOriginWord, parseOrigin } from './origins.ts';
-import { sessionNames } from './values.ts';
+import { isOriginWord, parseOrigin } from '../../net/origins.ts';
+import { sessionNames } from './session-names.ts';
 
 const addressRange = z.string().refine((value) => {
   const [address = '', bits, ...rest] = value.split('/');

@@ -1,4 +1,4 @@
-import { addressGroup } from './proxies.ts';
+import { addressGroup } from '../../net/proxies.ts';
 
 /** Whom limits that are shared by connections count for: the subject that they authenticated as, else their address. */
 export function ownerOf(ext: Readonly<Record<string, string>>): string {

@@ -4,8 +4,8 @@ import { errorMessage } from '../../errors.ts';
 import type { ComponentEvents } from '../../telemetry/events.ts';
 import { compileOutgoing, type OutgoingConfig } from '../messages.ts';
 import type { Session } from '../session.ts';
-import { timeValue } from '../time-values.ts';
-import { sessionNames } from './values.ts';
+import { timeValue } from '../../component/time-values.ts';
+import { sessionNames } from './session-names.ts';
 
 /** Makes a function that sends a session the message of `welcome`, filled in for it. */
 export function compileWelcome(

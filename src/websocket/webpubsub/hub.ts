@@ -5,7 +5,7 @@ import { createAck } from '../../message/ack.ts';
 import type { Batch } from '../../message/batch.ts';
 import type { Incoming } from '../dialect.ts';
 import { ownerOf } from '../server/owner.ts';
-import { queryOf } from '../server/request.ts';
+import { queryOf } from '../../net/auth/request.ts';
 import { Patience } from '../patience.ts';
 import type { Session } from '../session.ts';
 import { CLOSE_TIMEOUT } from '../timeouts.ts';

@@ -7,7 +7,7 @@ import type { Batch } from '../../../message/batch.ts';
 import { Connector, type Opened } from '../../../websocket/client/connector.ts';
 import { Heartbeats, type Heartbeat } from '../../../websocket/client/heartbeat.ts';
 import { endingError, endsOn } from '../../../websocket/client/policy.ts';
-import type { CursorSlot } from '../../../websocket/client/resume.ts';
+import type { CursorSlot } from '../../../delivery/resume.ts';
 import type { Ending } from '../../../websocket/ending.ts';
 import { compileMatcher, type Match } from '../../../websocket/messages.ts';
 import { holds, type Session } from '../../../websocket/session.ts';

@@ -3,12 +3,12 @@ import { duration, forMode, refuseOtherMode, secret } from '../../../component/f
 import { urlKey } from '../../../component/mask.ts';
 import { jsonPath } from '../../../message/json-path.ts';
 import { ack } from '../../../websocket/ack/fields.ts';
-import { auth, checkAuth } from '../../../websocket/auth-fields.ts';
+import { auth, checkAuth } from '../../../net/auth/fields.ts';
 import { checkClientConfig } from '../../../websocket/client/check.ts';
 import { clientFields, incoming, subprotocols, websocketUrl } from '../../../websocket/client/fields.ts';
 import { commonFields } from '../../../websocket/common-fields.ts';
 import { checkServer } from '../../../websocket/server/check.ts';
-import type { Scope } from '../../../websocket/dedupe.ts';
+import type { Scope } from '../../../delivery/dedupe.ts';
 import { checkClientLimits, limitsField, serverFields } from '../../../websocket/server/fields.ts';
 import { checkWebPubSub, webPubSub } from '../../../websocket/webpubsub/fields.ts';
 

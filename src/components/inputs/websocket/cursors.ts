@@ -1,7 +1,7 @@
 import { maskUrlAsWritten, urlKey } from '../../../component/mask.ts';
 import { parseJsonPath } from '../../../message/json-path.ts';
 import type { ComponentEvents } from '../../../telemetry/events.ts';
-import { Cursor } from '../../../websocket/client/resume.ts';
+import { Cursor } from '../../../delivery/resume.ts';
 import type { ConnectionConfig } from './connections.ts';
 
 /** The cursor of what comes from `urls`, if `resume` asks for one; connections to one URL share theirs. */

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { duration, forMode, refuseOtherMode, secret, size } from '../../../component/fields.ts';
 import { checkTemplate } from '../../../component/template.ts';
-import { auth, checkAuth } from '../../../websocket/auth-fields.ts';
+import { auth, checkAuth } from '../../../net/auth/fields.ts';
 import { checkClientConfig } from '../../../websocket/client/check.ts';
 import {
   clientFields,
@@ -11,7 +11,7 @@ import {
 } from '../../../websocket/client/fields.ts';
 import { commonFields } from '../../../websocket/common-fields.ts';
 import { checkServer } from '../../../websocket/server/check.ts';
-import { isSessionEntry } from '../../../websocket/server/entries.ts';
+import { isSessionEntry } from '../../../websocket/server/session-entries.ts';
 import {
   checkClientLimits,
   limitsField,

@@ -1,4 +1,4 @@
-import { missingInSessions, missingOnPath } from '../../../websocket/server/entries.ts';
+import { missingInSessions, missingOnPath } from '../../../websocket/server/session-entries.ts';
 import { bindAddress } from '../../../websocket/server/fields.ts';
 import type { WebSocketOutputConfig } from './config.ts';
 

@@ -1,0 +1,114 @@
+import { closeSync, constants, openSync } from 'node:fs';
+import { access } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { DatabaseSync } from 'node:sqlite';
+import { MillraceError } from '../../errors.ts';
+import { errorCode, failed } from './faults.ts';
+import { FILE_MODE, fileExists } from './files.ts';
+
+export const LOCK_FILE = 'lock';
+const SQLITE_BUSY = 5;
+const SQLITE_CANNOT_OPEN = 14;
+const SQLITE_NOT_A_DATABASE = 26;
+/** Who only looks whether a log is in use holds the lock for a moment. */
+const TRIES = 5;
+const PAUSE = 40;
+
+/**
+ * Holds the folder of a log for one process. Node has no file locks of its own; SQLite's are the kernel's, so they end
+ * with the process however it ends, and hold between containers. The file is an empty database.
+ */
+export class FolderLock {
+  readonly #database: DatabaseSync;
+
+  private constructor(database: DatabaseSync) {
+    this.#database = database;
+  }
+
+  /** @throws MillraceError MILLRACE_WAL_LOCKED when another has it, in this process or in any other */
+  static async acquire(path: string): Promise<FolderLock> {
+    const file = join(path, LOCK_FILE);
+    try {
+      // SQLite follows links, lets others read what it makes, and has names of its own for errors of the disk.
+      await fileExists(`${file}-journal`);
+      if (await fileExists(file)) await access(file, constants.R_OK | constants.W_OK);
+      else make(file);
+    } catch (error) {
+      throw failed(path, 'locked', error);
+    }
+    const { DatabaseSync } = await import('node:sqlite');
+    for (let tries = 1; ; tries++) {
+      let database: DatabaseSync | undefined;
+      try {
+        database = new DatabaseSync(file, { timeout: 0 });
+        database.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
+        return new FolderLock(database);
+      } catch (error) {
+        database?.close();
+        const code = sqliteCode(error);
+        if (code === SQLITE_NOT_A_DATABASE) {
+          throw failed(path, 'locked', new Error(`${file} is not a file of Millrace's; remove it`));
+        }
+        if (code === SQLITE_CANNOT_OPEN) throw failed(path, 'locked', whyNot(path) ?? error);
+        if (code !== SQLITE_BUSY) throw failed(path, 'locked', error);
+        if (tries >= TRIES) throw locked(path);
+      }
+      await delay(PAUSE);
+    }
+  }
+
+  release(): void {
+    this.#database.close();
+  }
+}
+
+/** True while a process has the log open. */
+export async function isLocked(path: string): Promise<boolean> {
+  const file = join(path, LOCK_FILE);
+  if (!(await fileExists(file))) return false;
+  const { DatabaseSync } = await import('node:sqlite');
+  const database = new DatabaseSync(file, { readOnly: true, timeout: 0 });
+  try {
+    database.exec('SELECT * FROM sqlite_schema');
+    return false;
+  } catch (error) {
+    return sqliteCode(error) === SQLITE_BUSY;
+  } finally {
+    database.close();
+  }
+}
+
+/**
+ * At once, and only where there is none: the kernel ends the locks that a process has on a file when it closes the file,
+ * whoever in the process has taken them.
+ */
+function make(file: string): void {
+  try {
+    closeSync(openSync(file, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, FILE_MODE));
+  } catch (error) {
+    if (errorCode(error) !== 'EEXIST') throw error;
+  }
+}
+
+/** The system's own error, where nothing can be opened at all. */
+function whyNot(path: string): unknown {
+  try {
+    closeSync(openSync(path, constants.O_RDONLY));
+    return undefined;
+  } catch (error) {
+    return error;
+  }
+}
+
+function locked(path: string): MillraceError {
+  return new MillraceError(
+    'MILLRACE_WAL_LOCKED',
+    `the log in ${path} is open in another process or stream; a path can be one stream's at a time`,
+    { fatal: true },
+  );
+}
+
+function sqliteCode(error: unknown): number | undefined {
+  return error instanceof Error && 'errcode' in error ? Number(error.errcode) : undefined;
+}

@@ -1,0 +1,37 @@
+import type { AuthConfig } from './fields.ts';
+
+/** What of a server's settings could carry a client's secret further. */
+interface Settings {
+  readonly auth?: AuthConfig | undefined;
+  readonly protocols?: readonly string[] | undefined;
+  readonly metadata?:
+    | { readonly headers?: readonly string[] | undefined; readonly query?: readonly string[] | undefined }
+    | undefined;
+}
+
+/** Reports what would put the clients' secrets into the metadata of their messages, or answer them. */
+export function checkSecretsKept(
+  { auth, protocols = [], metadata }: Settings,
+  fail: (path: (string | number)[], message: string) => void,
+): void {
+  if (auth === undefined || auth.type === 'mtls') return;
+  const { headers, query } = placesOf(auth);
+  const message = 'holds the credentials, which are not kept; remove it';
+  for (const [index, name] of (metadata?.headers ?? []).entries())
+    if (headers.includes(name)) fail(['metadata', 'headers', index], message);
+  for (const [index, name] of (metadata?.query ?? []).entries())
+    if (name === query) fail(['metadata', 'query', index], message);
+  const prefix = auth.type === 'api_key' ? auth.subprotocol : undefined;
+  if (prefix === undefined) return;
+  for (const [index, name] of protocols.entries())
+    if (name.startsWith(prefix))
+      fail(['protocols', index], 'begins as a key does (`auth.subprotocol`); it would never be answered');
+}
+
+/** Where a client may put its secret. */
+function placesOf(auth: AuthConfig): { headers: readonly string[]; query?: string | undefined } {
+  if (auth.type === 'bearer' || auth.type === 'jwt') return { headers: ['authorization'], query: auth.query };
+  if (auth.type !== 'api_key') return { headers: ['authorization'] };
+  const protocols = auth.subprotocol === undefined ? [] : ['sec-websocket-protocol'];
+  return { headers: [auth.header ?? 'x-api-key', ...protocols], query: auth.query };
+}

@@ -1,0 +1,80 @@
+import { addressGroup } from '../proxies.ts';
+
+const WINDOW = 60_000;
+
+/** So many addresses are remembered; then the oldest is forgotten. */
+const MAX_ADDRESSES = 10_000;
+
+/** So many more failures and an address is believed to guess, and not to be that of a device with an old token. */
+const MAX_GUESSES = 1_000;
+
+/** Tokens of one address whose signatures are looked at at the same time, while it has failed too often. */
+const MAX_LOOKS = 16;
+
+/** What is known of an address for a minute from its first failure. */
+interface Entry {
+  readonly end: number;
+  failures: number;
+  looks: number;
+}
+
+/**
+ * Counts failures to authenticate by address. One that has had too many is told so when it fails again, and a right
+ * credential gets in all the same, for others may be behind the address. What that costs is bounded.
+ */
+export class FailedLogins {
+  readonly #limit: number;
+  /** In the order in which their minutes end. */
+  readonly #addresses = new Map<string, Entry>();
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  get size(): number {
+    return this.#addresses.size;
+  }
+
+  /** Seconds until a failure of the address is an ordinary one again; 0 when it is one now. */
+  retryAfter(address: string): number {
+    const entry = this.#locked(address);
+    return entry === undefined ? 0 : Math.ceil((entry.end - performance.now()) / 1000);
+  }
+
+  /** Whether a right secret that has not been shown from the address before may rather have been guessed. */
+  guesses(address: string): boolean {
+    return (this.#locked(address)?.failures ?? 0) >= this.#limit + MAX_GUESSES;
+  }
+
+  /** Begins to look at a token, which takes time; undefined when too many of the address are being looked at. */
+  look(address: string): { end(): void } | undefined {
+    const entry = this.#locked(address);
+    if (entry === undefined) return { end: () => {} };
+    if (entry.looks >= MAX_LOOKS) return undefined;
+    entry.looks++;
+    return { end: () => void entry.looks-- };
+  }
+
+  add(address: string): void {
+    this.#forgetOld();
+    const group = addressGroup(address);
+    const entry = this.#addresses.get(group);
+    if (entry !== undefined) entry.failures++;
+    else this.#addresses.set(group, { failures: 1, looks: 0, end: performance.now() + WINDOW });
+  }
+
+  #locked(address: string): Entry | undefined {
+    const entry = this.#addresses.get(addressGroup(address));
+    return entry !== undefined && entry.failures >= this.#limit && entry.end > performance.now()
+      ? entry
+      : undefined;
+  }
+
+  #forgetOld(): void {
+    const now = performance.now();
+    for (const [group, { end }] of this.#addresses) {
+      if (end > now && this.#addresses.size < MAX_ADDRESSES) break;
+      this.#addresses.delete(group);
+    }
+  }
+}

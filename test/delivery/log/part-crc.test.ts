@@ -1,0 +1,33 @@
+import { crc32 } from 'node:zlib';
+import * as fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { findRecord } from '../../../src/delivery/log/scanner.ts';
+import { PartCrcs } from '../../../src/delivery/log/part-crc.ts';
+
+test('is what zlib says of each part, in any order', () => {
+  const bytes = Buffer.from(Array.from({ length: 9000 }, (_, index) => (index * index * 7) >>> 3));
+  const place = fc.integer({ min: 0, max: bytes.length });
+  const seed = fc.integer({ min: 0, max: 2 ** 32 - 1 });
+  fc.assert(
+    fc.property(place, fc.array(fc.tuple(place, place, seed), { maxLength: 20 }), (from, parts) => {
+      const crcs = new PartCrcs(bytes, from);
+      for (const [one, other, value] of parts) {
+        const start = Math.max(from, Math.min(one, other));
+        const end = Math.max(start, one, other);
+        expect(crcs.of(start, end, value)).toBe(crc32(bytes.subarray(start, end), value));
+      }
+    }),
+  );
+});
+
+test('a payload full of what looks like long records is looked through in seconds', () => {
+  // A CRC of each would read a terabyte.
+  const bytes = Buffer.alloc(4 * 1024 * 1024);
+  for (let at = 0; at + 19 <= bytes.length; at += 19) {
+    bytes.writeUInt32LE((bytes.length - at) >> 1, at + 4);
+    bytes.writeUIntLE(1000, at + 8, 6);
+  }
+  const start = performance.now();
+  expect(findRecord(bytes, 1, [123], 900)).toBeUndefined();
+  expect(performance.now() - start).toBeLessThan(20_000);
+});
