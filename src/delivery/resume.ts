@@ -1,5 +1,6 @@
 import { createAck } from '../message/ack.ts';
 import type { Batch } from '../message/batch.ts';
+import { Fifo } from '../message/fifo.ts';
 import { textAt, type JsonPath } from '../message/json-path.ts';
 import type { ComponentEvents } from '../telemetry/events.ts';
 import { CursorFile } from './cursor-file.ts';
@@ -109,7 +110,10 @@ interface Reached {
 
 /** A batch that has been read. */
 interface Entry {
-  readonly order: number;
+  /** The order of its first message. */
+  readonly first: number;
+  /** The order of its last message. */
+  readonly last: number;
   confirmed: boolean;
   cursor: string | undefined;
 }
@@ -127,35 +131,30 @@ export class CursorSlot {
   /** From the oldest that is not confirmed. */
   #entries: Entry[] = [];
   #compactAt = 64;
-  /** Since when something waits to be read. */
-  #unread: number | undefined;
+  /** The order of each message that waits to be read. */
+  readonly #unread = new Fifo<number>();
   reached: Reached | undefined;
 
   constructor(options: SlotOptions) {
     this.#options = options;
   }
 
-  /** Whether `arrived` must be called: the order of arrival matters where there are several. */
-  get counted(): boolean {
-    return !this.#options.alone();
-  }
-
-  /** A message has come in and waits to be read. */
+  /** A numbered message has come in and waits to be read. */
   arrived(): void {
-    this.#unread ??= this.#options.nextOrder();
+    // On one connection messages come in the order in which they are read.
+    if (!this.#options.alone()) this.#unread.push(this.#options.nextOrder());
   }
 
   /** The order of the oldest message that is not confirmed. */
   get oldest(): number {
-    return this.#entries[0]?.order ?? this.#unread ?? Infinity;
+    return this.#entries[0]?.first ?? this.#unread.first ?? Infinity;
   }
 
-  /** A batch has been read; `more` says that messages are left which had arrived by then. */
-  track(batch: Batch, more: boolean): Batch {
-    // What is left may be as old as what was read, so it counts as that: rather too old than too young.
-    const order = this.#unread ?? this.#options.nextOrder();
-    this.#unread = more ? order : undefined;
-    const entry: Entry = { order, confirmed: false, cursor: undefined };
+  /** A batch has been read. */
+  track(batch: Batch): Batch {
+    const messages = numbered(batch);
+    if (messages === 0) return batch;
+    const entry: Entry = { ...this.#take(messages), confirmed: false, cursor: undefined };
     this.#entries.push(entry);
     if (this.#entries.length >= this.#compactAt) this.#compact();
     return batch.withAck(
@@ -169,6 +168,17 @@ export class CursorSlot {
     );
   }
 
+  /** The orders of the next messages. */
+  #take(messages: number): { first: number; last: number } {
+    const first = this.#unread.first ?? this.#options.nextOrder();
+    let last = first;
+    for (let left = messages; left > 0 && this.#unread.first !== undefined; left--) {
+      last = this.#unread.first;
+      this.#unread.shift();
+    }
+    return { first, last };
+  }
+
   forget(order: number): void {
     if (this.reached !== undefined && this.reached.order <= order) this.reached = undefined;
   }
@@ -177,8 +187,8 @@ export class CursorSlot {
     let count = 0;
     let { reached } = this;
     for (; this.#entries[count]?.confirmed === true; count++) {
-      const { order, cursor } = this.#entries[count]!;
-      reached = { order, cursor: cursor ?? reached?.cursor };
+      const { last, cursor } = this.#entries[count]!;
+      reached = { order: last, cursor: cursor ?? reached?.cursor };
     }
     this.#entries.splice(0, count);
     this.reached = reached;
@@ -199,10 +209,18 @@ export class CursorSlot {
   }
 }
 
+/** How many of the messages are of the feed: what tells of sessions is not numbered. */
+function numbered(batch: Batch): number {
+  let count = 0;
+  for (const [index, { start, sequence }] of batch.runs.entries()) {
+    if (sequence !== undefined) count += (batch.runs[index + 1]?.start ?? batch.length) - start;
+  }
+  return count;
+}
+
 /** The cursor of the last message that has one. */
 function lastCursor(batch: Batch, path: JsonPath): string | undefined {
   for (let index = batch.length - 1; index >= 0; index--) {
-    // What tells of sessions is not numbered, and is not of the feed.
     if (batch.runAt(index).sequence === undefined) continue;
     const cursor = textAt(batch.payloads[index]!, path);
     if (cursor !== undefined) return cursor;

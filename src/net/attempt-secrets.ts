@@ -19,7 +19,11 @@ export class Secrets {
   }
 
   /** Adds what a handshake says of us, wherever the configuration has it from: servers quote that, too. */
-  addRequest({ url, headers, protocols }: {
+  addRequest({
+    url,
+    headers,
+    protocols,
+  }: {
     url: URL;
     headers: Readonly<Record<string, string>>;
     protocols: readonly string[];

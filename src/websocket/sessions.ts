@@ -44,6 +44,8 @@ export interface SessionsOptions {
   readonly welcome?: ((session: Session) => void) | undefined;
   /** Sees every message that a session sends; `size` in bytes. */
   readonly received?: (session: Session, size: number) => void;
+  /** Called for each numbered message once it waits to be read. */
+  readonly arrived?: (() => void) | undefined;
   /** Called after each connection's end. */
   readonly closed: (session: Session, ending: Ending) => void;
 }
@@ -163,6 +165,7 @@ export class Sessions {
     session.sequence = sequence;
     if (!this.#others.has(origin)) this.#others.set(origin, session);
     const held = this.inbox.push(payload, origin, sequence, messageType);
+    this.#options.arrived?.();
     this.#taken(session, held);
   }
 
@@ -325,6 +328,7 @@ export class Sessions {
       session.sequence++;
       const held = this.inbox.push(payload, session.origin, session.sequence, binary ? 'binary' : 'text');
       session.ledger?.arrived();
+      this.#options.arrived?.();
       this.#taken(session, held);
     },
     failed: (session) => session.expectClose(CLOSE_TIMEOUT),

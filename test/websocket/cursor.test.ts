@@ -48,7 +48,7 @@ test('in whichever order batches of several connections are read and confirmed, 
         const read = (index: number): void => {
           const seq = unread[index]!.shift();
           if (seq === undefined) return;
-          inFlight.push({ seq, batch: slots[index]!.track(batch(seq), unread[index]!.length > 0) });
+          inFlight.push({ seq, batch: slots[index]!.track(batch(seq)) });
         };
         const confirm = (pick: number): void => {
           const [one] = inFlight.splice(pick % Math.max(1, inFlight.length), 1);
@@ -81,14 +81,31 @@ test('in whichever order batches of several connections are read and confirmed, 
         for (const _ of slots) await cursor.close();
       },
     ),
-    { numRuns: 60 },
+    {
+      numRuns: 300,
+      examples: [
+        // One connection is read in two goes, the other not at all.
+        [
+          2,
+          [
+            ['arrive', 1],
+            ['arrive', 0],
+            ['arrive', 1],
+            ['read', 1],
+            ['confirm', 0],
+            ['read', 1],
+            ['confirm', 0],
+          ],
+        ],
+      ],
+    },
   );
 });
 
 test('what is refused holds it back for good', async () => {
   const cursor = await opened();
   const slot = cursor.slot();
-  const [one, two, three] = [1, 2, 3].map((seq) => slot.track(batch(seq), false));
+  const [one, two, three] = [1, 2, 3].map((seq) => slot.track(batch(seq)));
   one!.ack.ack();
   two!.ack.nack(new Error('no'));
   three!.ack.ack();

@@ -95,6 +95,7 @@ export class WebSocketClientInput implements Input {
       share: undefined,
       lifecycleEvents: config.lifecycle_events,
       acknowledger: acknowledgerOf(config, context),
+      arrived: this.#slot && (() => this.#slot!.arrived()),
       closed: (session, ending) => this.#ended(session, ending),
     });
   }
@@ -155,7 +156,7 @@ export class WebSocketClientInput implements Input {
 
   async read(signal: AbortSignal): Promise<Batch> {
     const batch = await this.#sessions.read(signal);
-    return this.#slot === undefined ? batch : this.#slot.track(batch, !this.#sessions.inbox.empty);
+    return this.#slot === undefined ? batch : this.#slot.track(batch);
   }
 
   drain(): void {
@@ -198,13 +199,6 @@ export class WebSocketClientInput implements Input {
     }
     const heartbeat = this.#heartbeats?.attach(session, values);
     this.#connections.set(session, { shown, heartbeat, end: undefined, asked: false });
-    const slot = this.#slot;
-    if (slot?.counted === true) {
-      intercepts.push(() => {
-        slot.arrived();
-        return false;
-      });
-    }
     return session;
   };
 
