@@ -1,7 +1,7 @@
-import * as ws from 'ws';
 import type { WebSocket } from 'ws';
 import { z } from 'zod';
 import { size } from '../component/fields.ts';
+import { DEFLATE, deflateOf, extensions } from './ws-internals.ts';
 
 const how = z.strictObject({
   threshold: size().default(1024).describe('Shorter messages are sent as they are.'),
@@ -14,9 +14,6 @@ const how = z.strictObject({
 });
 
 const defaults = how.parse({});
-
-/** Its types don't know of it yet. */
-const { extension: extensions } = ws as unknown as { readonly extension: Extensions };
 
 export const compression = z
   .union([z.boolean(), how])
@@ -53,11 +50,6 @@ function perMessageDeflate(config: CompressionConfig) {
   return { threshold, ...(!takeover && { serverNoContextTakeover: true, clientNoContextTakeover: true }) };
 }
 
-/** A socket's extensions, of which `ws` has no public notion. */
-interface WithExtensions {
-  readonly _extensions?: { 'permessage-deflate'?: { params: { client_no_context_takeover?: boolean } } };
-}
-
 type Send = (data: Uint8Array | string, options: object, written?: (error?: Error | null) => void) => void;
 
 /**
@@ -65,11 +57,11 @@ type Send = (data: Uint8Array | string, options: object, written?: (error?: Erro
  * client may do without context all the same (RFC 7692 section 7.1.1.2), and with context there may be a threshold too.
  */
 export function compressAsConfigured(socket: WebSocket, config: CompressionConfig, client: boolean): void {
-  const extension = (socket as WebSocket & WithExtensions)._extensions?.['permessage-deflate'];
-  if (config === false || extension === undefined) return;
+  const deflate = deflateOf(socket);
+  if (config === false || deflate === undefined) return;
   const { threshold, context_takeover: takeover } = howOf(config);
   if (!takeover) {
-    if (client) extension.params.client_no_context_takeover = true;
+    if (client) deflate.params.client_no_context_takeover = true;
     return;
   }
   const send = socket.send.bind(socket) as Send;
@@ -88,18 +80,13 @@ const PARAMETERS: Readonly<Record<string, RegExp | true>> = {
   client_max_window_bits: /^(?:[89]|1[0-5])$/,
 };
 
-interface Extensions {
-  parse(header: string): Record<string, Record<string, (string | true)[]>[]>;
-  format(extensions: Record<string, Record<string, (string | true)[]>[]>): string;
-}
-
 /**
  * The offers in a `Sec-WebSocket-Extensions` that may be accepted, or undefined when there is none. One that asks for what
  * there is not is declined, and the connection goes on without compression (RFC 7692 section 7); `ws` would refuse it.
  * @throws SyntaxError when it is no such header
  */
 export function acceptableOffers(header: string): string | undefined {
-  const { 'permessage-deflate': offers = [] } = extensions.parse(header);
+  const { [DEFLATE]: offers = [] } = extensions.parse(header);
   const known = offers.filter((offer) =>
     Object.entries(offer).every(([name, values]) => {
       const allowed = Object.hasOwn(PARAMETERS, name) ? PARAMETERS[name] : undefined;
@@ -109,7 +96,7 @@ export function acceptableOffers(header: string): string | undefined {
       return allowed !== true && allowed.test(value!);
     }),
   );
-  return known.length === 0 ? undefined : extensions.format({ 'permessage-deflate': known });
+  return known.length === 0 ? undefined : extensions.format({ [DEFLATE]: known });
 }
 
 function howOf(config: Exclude<CompressionConfig, false>) {

@@ -1,16 +1,5 @@
-import type { WebSocket } from 'ws';
 import type { Session } from './session.ts';
-
-type Decompress = (
-  data: Buffer,
-  fin: boolean,
-  callback: (error: Error | null, result?: Buffer) => void,
-) => void;
-
-/** A socket's extensions, of which `ws` has no public notion. */
-interface WithExtensions {
-  readonly _extensions?: { 'permessage-deflate'?: { decompress: Decompress } };
-}
+import { deflateOf } from './ws-internals.ts';
 
 /** Messages that are inflated at the same time. */
 const CONCURRENCY = 10;
@@ -26,10 +15,10 @@ export class Inflation {
 
   /** From now on, for a session that has just opened. */
   guard(session: Session): void {
-    const extension = (session.socket as WebSocket & WithExtensions)._extensions?.['permessage-deflate'];
-    if (extension === undefined) return;
-    const decompress = extension.decompress.bind(extension);
-    extension.decompress = (data, fin, callback) =>
+    const deflate = deflateOf(session.socket);
+    if (deflate === undefined) return;
+    const decompress = deflate.decompress.bind(deflate);
+    deflate.decompress = (data, fin, callback) =>
       this.#start(session, () =>
         decompress(data, fin, (error, result) => {
           this.#running--;
