@@ -66,7 +66,13 @@ export async function generatePages(): Promise<Map<string, string>> {
     faults: faultsTable,
     exports: exportsTable,
   };
-  for (const path of ['README.md', 'docs/monitoring.md', 'docs/delivery.md', 'docs/writing-a-component.md']) {
+  for (const path of [
+    'README.md',
+    'docs/websocket-input.md',
+    'docs/monitoring.md',
+    'docs/delivery.md',
+    'docs/writing-a-component.md',
+  ]) {
     pages.set(path, await fillRegions(readFileSync(join(root, path), 'utf8'), regions));
   }
   const formatted = [...pages].map(async ([path, text]) => [path, await pretty(path, text)] as const);

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { expect, test } from 'vitest';
 import { parse, stringify } from 'yaml';
@@ -58,6 +58,18 @@ test.each(
     codec: { input: { ...input, codec: component } },
   };
   expect(mistakes(stringify([streams[kind]]), 'example', environment(yaml))).toBe('');
+});
+
+test('the README begins with the stream that `npm start` runs, in twelve lines', () => {
+  const [block] = blocks('README.md');
+  expect(block?.text.trimEnd().split('\n').length).toBe(12);
+  const example = readFileSync(join(root, 'examples/quickstart.yaml'), 'utf8');
+  /** The first stream, with the line breaks of its query as spaces. */
+  const first = (text: string): string => {
+    const { streams } = parse(text) as { streams: unknown[] };
+    return JSON.stringify(streams[0]).replaceAll('\\n', ' ').replaceAll(/ +/g, ' ');
+  };
+  expect(JSON.parse(first(block!.text))).toEqual(JSON.parse(first(example)));
 });
 
 /** As GitHub makes the anchor of a heading. */
