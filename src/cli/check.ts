@@ -1,7 +1,8 @@
 import { duration } from '../component/fields.ts';
 import { openConfig } from '../config/load.ts';
 import { errorMessage } from '../errors.ts';
-import type { DialReport, Engine } from '../runtime/engine.ts';
+import type { DialReport } from '../runtime/dial.ts';
+import type { Engine } from '../runtime/engine.ts';
 import { plural } from '../plural.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { prepareEngine } from './engine.ts';

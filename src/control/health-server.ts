@@ -8,7 +8,7 @@ import { maskSecrets } from '../telemetry/secrets.ts';
 import type { StreamHealth } from './health.ts';
 
 export interface HealthOptions {
-  readonly listeners: Listeners;
+  readonly listeners: Pick<Listeners, 'http'>;
   readonly plan: {
     /** `host:port`; IPv6 hosts in brackets. */
     readonly address: string;

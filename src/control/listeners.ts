@@ -45,14 +45,15 @@ interface Claim {
 }
 
 /** The process's HTTP servers, one for each host and port. A server lives from its first path to its last. */
-export class SharedListeners implements Listeners {
+export class SharedListeners implements Omit<Listeners, 'reserve'> {
   readonly #timeouts: ListenerTimeouts;
   readonly #onError: (error: unknown) => void;
   readonly #onRefused: (refusal: UnservedRequest) => void;
   readonly #onTlsFailed: (error: Error, remoteAddress: string | undefined) => void;
   readonly #onFull: (limits: { limit: number; allowed: number }) => void;
   readonly #descriptors = new Descriptors();
-  readonly #reserved = new Map<string, Routes<true>>();
+  /** By address and by who has reserved. */
+  readonly #reserved = new Map<string, Map<object, Routes<true>>>();
   readonly #listeners = new Map<string, { listener: Listener; listening: Promise<number> }>();
 
   /** Timeouts in milliseconds. `onError` is told of what no request is to blame for; without it, it is a warning. */
@@ -78,13 +79,24 @@ export class SharedListeners implements Listeners {
     return this.#descriptors.allowed;
   }
 
-  reserve({ host, port, path }: { host: string; port: number; path: string }): void {
-    if (port === 0) return;
+  /** As `Listeners.reserve`, for `owner`; paths of `replaced` count as free. @returns gives the path back */
+  reserve(
+    { host, port, path }: { host: string; port: number; path: string },
+    owner: object,
+    replaced?: object,
+  ): () => void {
+    if (port === 0) return () => {};
     const address = formatAddress(host, port);
-    const reserved = this.#reserved.get(address) ?? new Routes<true>();
-    this.#reserved.set(address, reserved);
-    refuseTaken(address, [path], reserved);
-    reserved.add(path, true);
+    const owners = this.#reserved.get(address) ?? new Map<object, Routes<true>>();
+    for (const [other, routes] of owners) if (other !== replaced) refuseTaken(address, [path], routes);
+    const own = owners.get(owner) ?? new Routes<true>();
+    own.add(path, true);
+    this.#reserved.set(address, owners.set(owner, own));
+    return () => {
+      own.delete(path);
+      if (own.size === 0) owners.delete(owner);
+      if (owners.size === 0) this.#reserved.delete(address);
+    };
   }
 
   upgrade(

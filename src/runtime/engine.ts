@@ -1,38 +1,31 @@
 import type { Environment } from '../component/contracts.ts';
 import type { Registry } from '../component/registry.ts';
-import { MillraceError, errorMessage } from '../errors.ts';
 import type { StreamHealth } from '../control/health.ts';
 import { SharedListeners } from '../control/listeners.ts';
-import { plural } from '../plural.ts';
 import { createListenerEvents } from '../telemetry/events.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
 import { RepeatedLines } from '../telemetry/repeated-lines.ts';
 import { Directory } from '../websocket/session-directory.ts';
 import { buildStream } from './build-stream.ts';
+import { dialStreams, type DialReport } from './dial.ts';
 import { HealthPort } from './health-port.ts';
-import type { EnginePlan } from './plan.ts';
+import {
+  discard,
+  drained,
+  incomplete,
+  leftBy,
+  prepareStream,
+  recover,
+  type Member,
+  type PrepareProblem,
+} from './member.ts';
+import type { EnginePlan, StreamPlan } from './plan.ts';
 import { StartGate } from './start-gate.ts';
-import type { Stream } from './stream.ts';
+import { StreamScope, type Shared } from './stream-scope.ts';
 
 /** How long streams that others may feed wait for the other streams to drain first. Milliseconds. */
 const FEEDERS_FIRST = 5_000;
-
-/** What `millrace check --dial` says of one component. */
-export interface DialReport {
-  readonly stream: string;
-  readonly stage: 'input' | 'output' | 'error_output' | 'durability';
-  /** Of the component; of a log its path. */
-  readonly type: string;
-  /** Undefined when it connected, or the log can be opened. */
-  readonly error?: Error;
-}
-
-/** A mistake that only a component itself can see. */
-export interface PrepareProblem {
-  readonly path: readonly (string | number)[];
-  readonly message: string;
-}
 
 /** How a run ended. */
 export interface Outcome {
@@ -42,45 +35,50 @@ export interface Outcome {
   readonly left: readonly string[];
 }
 
-/** Runs the streams of one file in this process. */
+/** Runs streams in this process: those of a file, and those that come and go while it runs. */
 export class Engine {
   readonly metrics: Metrics = createMetrics();
   readonly #plan: EnginePlan;
+  readonly #registry: Registry;
   readonly #logger: Logger;
+  readonly #env: Environment;
   readonly #lines = new RepeatedLines();
-  readonly #listeners: SharedListeners;
-  readonly #streams: readonly Stream[];
-  /** How each stream ends, once it runs. */
-  readonly #ends = new Map<Stream, Promise<'ended' | 'failed'>>();
+  readonly #shared: Shared;
+  /** In the order of the file; those that came later behind them. */
+  #members: Member[];
+  readonly #keepRunning: boolean;
+  #running = false;
   #stopping = false;
+  #ended = false;
+  /** Streams that run, and changes under way. At none, `run` resolves. */
+  #busy = 0;
+  readonly #idle = Promise.withResolvers<void>();
 
   /**
    * Makes every component; throws what a component says of its configuration. `env` is the environment for what is
-   * filled in at run time; without it, that of the process.
+   * filled in at run time; without it, that of the process. With `keepRunning`, `run` does not end with the last stream
+   * but with `stop` or `abort`.
    */
-  constructor(plan: EnginePlan, options: { registry: Registry; logger: Logger; env?: Environment }) {
+  constructor(
+    plan: EnginePlan,
+    options: { registry: Registry; logger: Logger; env?: Environment; keepRunning?: boolean },
+  ) {
+    const { registry, logger, env = process.env, keepRunning = false } = options;
     this.#plan = plan;
-    this.#logger = options.logger;
-    const events = createListenerEvents(this.metrics, options.logger, this.#lines);
-    this.#listeners = new SharedListeners({
+    this.#registry = registry;
+    this.#logger = logger;
+    this.#env = env;
+    this.#keepRunning = keepRunning;
+    const events = createListenerEvents(this.metrics, logger, this.#lines);
+    const listeners = new SharedListeners({
       onError: (error) => events.listenerFailed(error),
       onRefused: (refusal) => events.requestRefused(refusal),
       onFull: (limits) => events.outOfFiles(limits),
       onTlsFailed: (error, remoteAddress) => events.tlsFailed(error, remoteAddress),
     });
-    const { registry, logger, env = process.env } = options;
-    const sessions = new Directory();
-    const surroundings = {
-      registry,
-      logger,
-      env,
-      metrics: this.metrics,
-      lines: this.#lines,
-      listeners: this.#listeners,
-      sessions,
-      gate: new StartGate(),
-    };
-    this.#streams = plan.streams.map((stream) => buildStream(stream, surroundings));
+    this.#shared = { listeners, sessions: new Directory(), metrics: this.metrics };
+    const gate = new StartGate();
+    this.#members = plan.streams.map((stream) => this.#make(stream, gate));
   }
 
   /**
@@ -89,33 +87,24 @@ export class Engine {
    */
   async prepare(): Promise<PrepareProblem[]> {
     const problems: PrepareProblem[] = [];
-    for (const [index, stream] of this.#streams.entries()) {
-      const { source, pipeline, sink, errorSink } = stream.parts;
-      const report = (place: readonly (string | number)[], error: unknown): void => {
-        const field = error instanceof MillraceError ? (error.field?.split('.') ?? []) : [];
-        const parts = field.map((part) => (/^\d+$/.test(part) ? Number(part) : part));
-        problems.push({ path: ['streams', index, ...place, ...parts], message: errorMessage(error) });
-      };
-      await source.prepare().catch((error: unknown) => report(['input'], error));
-      for (const { index: place, error } of await pipeline.prepare()) {
-        report(['pipeline', 'processors', place], error);
+    for (const [index, { stream }] of this.#members.entries()) {
+      for (const { path, message } of await prepareStream(stream)) {
+        problems.push({ path: ['streams', index, ...path], message });
       }
-      await sink.prepare().catch((error: unknown) => report(['output'], error));
-      await errorSink?.prepare().catch((error: unknown) => report(['error_output'], error));
     }
     return problems;
   }
 
   /** Frees what `prepare` made, where `run` is not called. */
   async close(): Promise<void> {
-    await Promise.all(this.#streams.map((stream) => stream.parts.pipeline.close()));
+    await Promise.all(this.#members.map((member) => discard(member)));
   }
 
   /** Resolves when every stream has ended. Rejects when it cannot start at all: the health address is none of this machine's. */
   async run(): Promise<Outcome> {
     const { health_check: plan } = this.#plan;
     const options = {
-      listeners: this.#listeners,
+      listeners: this.#shared.listeners,
       plan,
       health: () => this.health(),
       metrics: this.metrics.registry,
@@ -123,24 +112,103 @@ export class Engine {
     const health = plan.enabled ? new HealthPort(options, this.#logger) : undefined;
     await health?.open();
     try {
-      // One after the other, so that what ends the process is what was being tried.
-      for (const { parts } of this.#streams) await parts.source.recover?.(parts.abort.signal);
-      for (const stream of this.#streams) this.#ends.set(stream, stream.run());
-      const states = await Promise.all(this.#ends.values());
-      const failed = this.#streams.filter((_, index) => states[index] === 'failed');
-      return {
-        failed: failed.map((stream) => stream.parts.id),
-        left: failed
-          .filter((stream) => stream.parts.budget.messages > 0)
-          .map(({ parts: { id, budget, durable } }) => {
-            const kept = durable ? '; what the log has of them comes first at the next start' : '';
-            return `${id}: ${plural(budget.messages, 'message')} not confirmed${kept}`;
-          }),
-      };
+      await this.#during(async () => {
+        const members = this.#members;
+        this.#running = true;
+        if (this.#keepRunning && !this.#stopping) this.#busy++;
+        // One after the other, so that what ends the process is what was being tried.
+        for (const member of members) await recover(member);
+        for (const member of members) this.#start(member);
+      });
+      await this.#idle.promise;
+      this.#ended = true;
+      const left = this.#members.map((member) => leftBy(member)).filter((each) => each !== undefined);
+      const failed: string[] = [];
+      for (const {
+        plan: { id },
+        end,
+      } of this.#members)
+        if ((await end) === 'failed') failed.push(id);
+      return { failed, left };
     } finally {
       await health?.close();
+      for (const { scope } of this.#members) scope.lines.flush();
       this.#lines.flush();
     }
+  }
+
+  /**
+   * Starts another stream, at once if the engine runs.
+   * @returns the mistakes in it, each with its place in the stream; with any, nothing has changed
+   * @throws MillraceError what a component says of its configuration; Error when the engine is stopping
+   */
+  async add(plan: StreamPlan): Promise<PrepareProblem[]> {
+    this.#refuseStopping();
+    if (this.#member(plan.id) !== undefined) {
+      return [{ path: ['id'], message: `a stream is called ${plan.id} already; give each an id of its own` }];
+    }
+    return await this.#during(async () => {
+      const member = this.#make(plan, new StartGate());
+      // At once, so that nobody else takes the id meanwhile.
+      this.#members = [...this.#members, member];
+      const problems = await prepareStream(member.stream);
+      if (problems.length === 0 && !this.#stopping) {
+        await this.#launch(member);
+        return problems;
+      }
+      await this.#drop(member);
+      return problems;
+    });
+  }
+
+  /**
+   * Puts another stream in the place of the one with its id: that one drains and ends, then the new one starts. A log goes
+   * over to the new one. `signal` ends the drain at once.
+   * @returns the mistakes in the new one, each with its place in the stream; with any, the old one goes on
+   * @throws MillraceError as `add`; Error when there is no such stream, or it is being changed already
+   */
+  async replace(plan: StreamPlan, { signal }: { signal?: AbortSignal } = {}): Promise<PrepareProblem[]> {
+    const old = this.#claim(plan.id);
+    return await this.#during(async () => {
+      let member: Member;
+      try {
+        member = this.#make(plan, new StartGate(), old.scope);
+      } catch (error) {
+        old.leaving = false;
+        throw error;
+      }
+      const problems = await prepareStream(member.stream);
+      if (problems.length > 0) {
+        await discard(member);
+        old.leaving = false;
+        return problems;
+      }
+      await drained(old, signal);
+      await old.scope.release({ series: false });
+      if (this.#stopping) {
+        await discard(member);
+        return [];
+      }
+      this.#members = this.#members.map((each) => (each === old ? member : each));
+      await this.#launch(member);
+      return [];
+    });
+  }
+
+  /**
+   * Drains a stream and takes it out, with everything that it has registered: its paths, sessions, metrics, and the lock
+   * of its log. `signal` ends the drain at once.
+   * @returns what was left unconfirmed, a sentence; undefined when that is nothing
+   * @throws Error when there is no such stream, or it is being changed already
+   */
+  async remove(id: string, { signal }: { signal?: AbortSignal } = {}): Promise<string | undefined> {
+    const member = this.#claim(id);
+    return await this.#during(async () => {
+      await drained(member, signal);
+      const left = leftBy(member);
+      await this.#drop(member);
+      return left;
+    });
   }
 
   /**
@@ -149,97 +217,118 @@ export class Engine {
    */
   stop(): void {
     if (this.#stopping) return;
-    this.#stopping = true;
-    const listening = this.#streams.filter((stream) => stream.parts.source.listens);
-    const others = this.#streams.filter((stream) => !stream.parts.source.listens);
-    for (const stream of others) stream.drain();
+    this.#stop();
+    const listening = this.#members.filter(({ stream }) => stream.parts.source.listens);
+    const others = this.#members.filter(({ stream }) => !stream.parts.source.listens);
+    for (const { stream } of others) stream.drain();
     let timer: NodeJS.Timeout | undefined;
     const patience = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, FEEDERS_FIRST);
     });
-    void Promise.race([
-      Promise.all(others.map(async (stream) => await this.#ends.get(stream))),
-      patience,
-    ]).then(() => {
+    void Promise.race([Promise.all(others.map(async ({ end }) => await end)), patience]).then(() => {
       clearTimeout(timer);
-      for (const stream of listening) stream.drain();
+      for (const { stream } of listening) stream.drain();
     });
   }
 
   /** Has every output close its files and open them again, because somebody may have moved them. */
   reopen(): void {
-    for (const { parts } of this.#streams) {
-      parts.sink.reopen();
-      parts.errorSink?.reopen();
+    for (const { stream } of this.#members) {
+      stream.parts.sink.reopen();
+      stream.parts.errorSink?.reopen();
     }
   }
 
   /** Ends at once; `run` resolves, and says what was left. */
   abort(): void {
-    for (const stream of this.#streams) {
-      stream.parts.abort.abort(
-        new MillraceError('MILLRACE_SHUTDOWN_INCOMPLETE', 'stopped before it had drained'),
-      );
-    }
+    this.#stop();
+    for (const { stream } of this.#members) stream.parts.abort.abort(incomplete());
   }
 
   health(): StreamHealth[] {
-    const { allowed } = this.#listeners;
+    const { allowed } = this.#shared.listeners;
     this.metrics.connectionsAllowed.set(Number.isFinite(allowed) ? allowed : 0);
-    return this.#streams.map((stream) => stream.health());
+    return this.#members.map(({ stream }) => stream.health());
   }
 
   /** Connects every input and output once, without retrying, and closes them again; and looks at every log's path. */
   async dial(signal: AbortSignal): Promise<DialReport[]> {
-    const parts = this.#streams.flatMap((stream, index) => {
-      const plan = this.#plan.streams[index]!;
-      const { id, source, sink, errorSink } = stream.parts;
-      return [
-        { stream: id, stage: 'input', part: source, type: plan.input.type },
-        { stream: id, stage: 'output', part: sink, type: plan.output.type },
-        { stream: id, stage: 'error_output', part: errorSink, type: plan.error_output?.type ?? '' },
-      ] as const;
-    });
-    const dialAll = async (inputs: boolean): Promise<DialReport[]> => {
-      const dialed = parts
-        .filter(({ stage, part }) => (stage === 'input') === inputs && part !== undefined)
-        .map(({ part, ...component }) => reportOf(component, () => part!.dial(signal)));
-      return await Promise.all(dialed);
-    };
+    return await dialStreams(this.#members, signal);
+  }
+
+  #make(plan: StreamPlan, gate: StartGate, replaced?: StreamScope): Member {
+    const scope = new StreamScope(plan.id, this.#shared, replaced);
     try {
-      const logs = await this.#dialLogs();
-      // Inputs first, and nothing closes before the end: an output may write to an input of the same file.
-      return [...logs, ...(await dialAll(true)), ...(await dialAll(false))];
+      const { listeners, sessions, lines } = scope;
+      const stream = buildStream(plan, {
+        registry: this.#registry,
+        logger: this.#logger,
+        env: this.#env,
+        metrics: this.metrics,
+        lines,
+        listeners,
+        sessions,
+        gate,
+      });
+      return { plan, stream, scope, end: undefined, leaving: false };
+    } catch (error) {
+      scope.detach();
+      throw error;
+    }
+  }
+
+  async #launch(member: Member): Promise<void> {
+    if (!this.#running) return;
+    await recover(member);
+    this.#start(member);
+  }
+
+  #start(member: Member): void {
+    this.#busy++;
+    member.end = member.stream.run().finally(() => this.#less());
+    if (this.#stopping) member.stream.drain();
+  }
+
+  async #drop(member: Member): Promise<void> {
+    this.#members = this.#members.filter((each) => each !== member);
+    if (member.end === undefined) await discard(member);
+    await member.scope.release();
+  }
+
+  #member(id: string): Member | undefined {
+    return this.#members.find(({ plan }) => plan.id === id);
+  }
+
+  /** The stream, which nobody else may change until it is gone. */
+  #claim(id: string): Member {
+    this.#refuseStopping();
+    const member = this.#member(id);
+    if (member === undefined) throw new Error(`no stream is called ${id}`);
+    if (member.leaving) throw new Error(`the stream ${id} is being changed already`);
+    member.leaving = true;
+    return member;
+  }
+
+  #refuseStopping(): void {
+    if (this.#ended) throw new Error('the engine has ended');
+    if (this.#stopping) throw new Error('the engine is stopping');
+  }
+
+  #stop(): void {
+    if (this.#keepRunning && this.#running && !this.#stopping) this.#less();
+    this.#stopping = true;
+  }
+
+  async #during<T>(change: () => Promise<T>): Promise<T> {
+    this.#busy++;
+    try {
+      return await change();
     } finally {
-      // Outputs first: they take their leave of inputs of the same file.
-      const inputs = parts.filter(({ stage }) => stage === 'input');
-      const outputs = parts.filter(({ stage }) => stage !== 'input');
-      for (const some of [outputs, inputs])
-        await Promise.all(some.map(async ({ part }) => await part?.close()));
+      this.#less();
     }
   }
 
-  async #dialLogs(): Promise<DialReport[]> {
-    const reports: DialReport[] = [];
-    for (const [index, { parts }] of this.#streams.entries()) {
-      const { id, source } = parts;
-      if (source.dialLog === undefined) continue;
-      const log = {
-        stream: id,
-        stage: 'durability',
-        type: this.#plan.streams[index]!.durability!.path,
-      } as const;
-      reports.push(await reportOf(log, () => source.dialLog!()));
-    }
-    return reports;
-  }
-}
-
-async function reportOf(component: DialReport, dial: () => Promise<void>): Promise<DialReport> {
-  try {
-    await dial();
-    return component;
-  } catch (error) {
-    return { ...component, error: error instanceof Error ? error : new Error(errorMessage(error)) };
+  #less(): void {
+    if (--this.#busy === 0 && this.#running) this.#idle.resolve();
   }
 }

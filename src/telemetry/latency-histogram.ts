@@ -32,6 +32,10 @@ export class LatencyHistogram {
     series.count += times;
   }
 
+  forget(stream: string): void {
+    this.#series.delete(stream);
+  }
+
   /** What prom-client's registry reads. */
   metric(): Metric {
     const metric = {

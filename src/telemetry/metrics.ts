@@ -1,4 +1,4 @@
-import { Counter, Gauge, Registry } from 'prom-client';
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { LatencyHistogram } from './latency-histogram.ts';
 import { version } from './version.ts';
 
@@ -117,3 +117,14 @@ export function createMetrics() {
 }
 
 export type Metrics = ReturnType<typeof createMetrics>;
+
+/** Takes out every series of a stream that is no more. */
+export async function forgetStream(metrics: Metrics, stream: string): Promise<void> {
+  metrics.latency.forget(stream);
+  metrics.queries.forget(stream);
+  for (const metric of metrics.registry.getMetricsAsArray()) {
+    if (!(metric instanceof Counter || metric instanceof Gauge || metric instanceof Histogram)) continue;
+    const { values } = await metric.get();
+    for (const { labels } of values) if (labels['stream'] === stream) metric.remove(labels);
+  }
+}

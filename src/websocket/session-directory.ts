@@ -6,18 +6,19 @@ interface Place {
 }
 
 /** The open sessions of one engine, by id and by the path that they came to. */
-export class Directory implements SessionDirectory {
+export class Directory implements Omit<SessionDirectory, 'declare' | 'attach'> {
   readonly #byId = new Map<string, OpenSession>();
   readonly #byPath = new Map<string, Place>();
-  readonly #served = new Set<string>();
-  readonly #attached = new Set<string | undefined>();
+  readonly #served = new Tally<string>();
+  readonly #attached = new Tally<string | undefined>();
 
-  declare(path: string): void {
-    this.#served.add(path);
+  /** As `SessionDirectory.declare`. @returns takes it back */
+  declare(path: string): () => void {
+    return this.#served.add(path);
   }
 
   get paths(): readonly string[] {
-    return [...this.#served];
+    return this.#served.all;
   }
 
   add(path: string, session: OpenSession): void {
@@ -46,8 +47,9 @@ export class Directory implements SessionDirectory {
     return () => void watchers.delete(watcher);
   }
 
-  attach(path: string | undefined): void {
-    this.#attached.add(path);
+  /** As `SessionDirectory.attach`. @returns takes it back */
+  attach(path: string | undefined): () => void {
+    return this.#attached.add(path);
   }
 
   attached(path: string): boolean {
@@ -61,5 +63,27 @@ export class Directory implements SessionDirectory {
       this.#byPath.set(path, place);
     }
     return place;
+  }
+}
+
+/** Values, each there for as long as somebody has added it and not taken it back. */
+class Tally<T> {
+  readonly #counts = new Map<T, number>();
+
+  add(value: T): () => void {
+    this.#counts.set(value, (this.#counts.get(value) ?? 0) + 1);
+    return () => {
+      const left = this.#counts.get(value)! - 1;
+      if (left > 0) this.#counts.set(value, left);
+      else this.#counts.delete(value);
+    };
+  }
+
+  has(value: T): boolean {
+    return this.#counts.has(value);
+  }
+
+  get all(): T[] {
+    return [...this.#counts.keys()];
   }
 }

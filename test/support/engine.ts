@@ -5,6 +5,8 @@ import { components } from '../../src/components/index.ts';
 import { parseConfig } from '../../src/config/load.ts';
 import { ConfigError } from '../../src/config/problem.ts';
 import { Engine, type Outcome } from '../../src/runtime/engine.ts';
+import type { PrepareProblem } from '../../src/runtime/member.ts';
+import type { StreamPlan } from '../../src/runtime/plan.ts';
 import { Collector, collectOutput } from './collect-output.ts';
 import { until } from './until.ts';
 
@@ -36,8 +38,12 @@ export function configMistakes(yaml: string): string[] {
 }
 
 /** Runs the text of a file, as `millrace run` does. It is stopped after the test, if the test does not. */
-export async function startEngine(yaml: string, env: Record<string, string> = {}): Promise<Run> {
-  const run = new Run(yaml, env);
+export async function startEngine(
+  yaml: string,
+  env: Record<string, string> = {},
+  { keepRunning = false } = {},
+): Promise<Run> {
+  const run = new Run(yaml, env, keepRunning);
   running.add(run);
   await run.start();
   return run;
@@ -49,15 +55,17 @@ export class Run {
   /** Resolves when every stream has ended. */
   ended: Promise<Outcome> = Promise.resolve({ failed: [], left: [] });
   readonly #engine: Engine;
+  readonly #env: Record<string, string>;
   readonly #collectors = new Map<string, Collector>();
 
-  constructor(yaml: string, env: Record<string, string>) {
+  constructor(yaml: string, env: Record<string, string>, keepRunning: boolean) {
+    this.#env = env;
     const { plan, registry } = parse(yaml, env, (name) => this.output(name));
     const logger = pino(
       { level: 'trace', base: null },
       { write: (line: string) => void this.log.push(JSON.parse(line) as LogLine) },
     );
-    this.#engine = new Engine(plan, { registry, logger, env });
+    this.#engine = new Engine(plan, { registry, logger, env, keepRunning });
   }
 
   async start(): Promise<void> {
@@ -151,6 +159,25 @@ export class Run {
     this.#engine.stop();
   }
 
+  /** Adds a stream, given as the text of a file with that one. @returns the mistakes, each as `path: message` */
+  async add(yaml: string): Promise<string[]> {
+    return told(await this.#engine.add(this.#stream(yaml)));
+  }
+
+  /** Puts it in the place of the one of its id. */
+  async replace(yaml: string, signal?: AbortSignal): Promise<string[]> {
+    return told(await this.#engine.replace(this.#stream(yaml), { ...(signal && { signal }) }));
+  }
+
+  /** @returns what was left */
+  async remove(id: string, signal?: AbortSignal): Promise<string | undefined> {
+    return await this.#engine.remove(id, { ...(signal && { signal }) });
+  }
+
+  #stream(yaml: string): StreamPlan {
+    return parse(yaml, this.#env, (name) => this.output(name)).plan.streams[0]!;
+  }
+
   /** Opens files again, as SIGHUP does. */
   reopen(): void {
     this.#engine.reopen();
@@ -178,6 +205,10 @@ export class Run {
       .map(({ msg }) => msg)
       .join(' | ');
   }
+}
+
+function told(problems: readonly PrepareProblem[]): string[] {
+  return problems.map(({ path, message }) => `${path.join('.')}: ${message}`);
 }
 
 function metricIn(text: string, name: string, labels: readonly string[]): number {

@@ -1,0 +1,71 @@
+import { MillraceError, errorMessage } from '../errors.ts';
+import { plural } from '../plural.ts';
+import type { StreamPlan } from './plan.ts';
+import type { StreamScope } from './stream-scope.ts';
+import type { Stream } from './stream.ts';
+
+/** A mistake that only a component itself can see. */
+export interface PrepareProblem {
+  readonly path: readonly (string | number)[];
+  readonly message: string;
+}
+
+/** A stream with its place in the shared parts of the process. */
+export interface Member {
+  readonly plan: StreamPlan;
+  readonly stream: Stream;
+  readonly scope: StreamScope;
+  /** How it ends, once it runs. */
+  end: Promise<'ended' | 'failed'> | undefined;
+  /** It is being removed or replaced. */
+  leaving: boolean;
+}
+
+export async function prepareStream({ parts }: Stream): Promise<PrepareProblem[]> {
+  const problems: PrepareProblem[] = [];
+  const { source, pipeline, sink, errorSink } = parts;
+  const report = (place: readonly (string | number)[], error: unknown): void => {
+    const field = error instanceof MillraceError ? (error.field?.split('.') ?? []) : [];
+    const names = field.map((part) => (/^\d+$/.test(part) ? Number(part) : part));
+    problems.push({ path: [...place, ...names], message: errorMessage(error) });
+  };
+  await source.prepare().catch((error: unknown) => report(['input'], error));
+  for (const { index: place, error } of await pipeline.prepare()) {
+    report(['pipeline', 'processors', place], error);
+  }
+  await sink.prepare().catch((error: unknown) => report(['output'], error));
+  await errorSink?.prepare().catch((error: unknown) => report(['error_output'], error));
+  return problems;
+}
+
+export async function recover({ stream: { parts } }: Member): Promise<void> {
+  await parts.source.recover?.(parts.abort.signal);
+}
+
+/** Frees a stream that does not run. */
+export async function discard({ stream, scope }: Member): Promise<void> {
+  scope.detach();
+  await stream.parts.pipeline.close();
+}
+
+/** Drains a stream, if it runs, and resolves at its end. */
+export async function drained({ stream, end }: Member, signal: AbortSignal | undefined): Promise<void> {
+  const abort = (): void => stream.parts.abort.abort(incomplete());
+  stream.drain();
+  if (signal?.aborted === true) abort();
+  signal?.addEventListener('abort', abort, { once: true });
+  await end;
+  signal?.removeEventListener('abort', abort);
+}
+
+/** That a stream has ended before everything that it took in was confirmed. */
+export function leftBy({ stream: { parts } }: Member): string | undefined {
+  const { id, budget, durable } = parts;
+  if (budget.messages === 0) return undefined;
+  const kept = durable ? '; what the log has of them comes first at the next start' : '';
+  return `${id}: ${plural(budget.messages, 'message')} not confirmed${kept}`;
+}
+
+export function incomplete(): MillraceError {
+  return new MillraceError('MILLRACE_SHUTDOWN_INCOMPLETE', 'stopped before it had drained');
+}

@@ -1,0 +1,80 @@
+import type { Endpoint, Listeners, UpgradeEndpoint } from '../component/listeners.ts';
+import type { SessionDirectory } from '../component/sessions.ts';
+import type { SharedListeners } from '../control/listeners.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { forgetStream } from '../telemetry/metrics.ts';
+import { RepeatedLines } from '../telemetry/repeated-lines.ts';
+import type { Directory } from '../websocket/session-directory.ts';
+
+/** What all streams of a process share. */
+export interface Shared {
+  readonly listeners: SharedListeners;
+  readonly sessions: Directory;
+  readonly metrics: Metrics;
+}
+
+/** One stream's part of what all streams share: the stream registers there through its scope, and leaves no trace. */
+export class StreamScope {
+  readonly listeners: Listeners;
+  readonly sessions: SessionDirectory;
+  readonly lines = new RepeatedLines();
+  readonly #id: string;
+  readonly #shared: Shared;
+  readonly #endpoints = new Set<Endpoint>();
+  readonly #undo: (() => void)[] = [];
+
+  /** `replaced` is the scope of the stream that ends before this one begins: its paths are free for this one. */
+  constructor(id: string, shared: Shared, replaced?: StreamScope) {
+    this.#id = id;
+    this.#shared = shared;
+    const { listeners, sessions } = shared;
+    this.listeners = {
+      reserve: (options) => {
+        this.#undo.push(listeners.reserve(options, this, replaced));
+      },
+      upgrade: async (options): Promise<UpgradeEndpoint> => this.#held(await listeners.upgrade(options)),
+      http: async (options): Promise<Endpoint> => this.#held(await listeners.http(options)),
+    };
+    this.sessions = {
+      declare: (path) => void this.#undo.push(sessions.declare(path)),
+      attach: (path) => void this.#undo.push(sessions.attach(path)),
+      watch: (path, watcher) => {
+        const unwatch = sessions.watch(path, watcher);
+        this.#undo.push(unwatch);
+        return unwatch;
+      },
+      get paths() {
+        return sessions.paths;
+      },
+      add: (path, session) => sessions.add(path, session),
+      remove: (path, session) => sessions.remove(path, session),
+      get: (id) => sessions.get(id),
+      attached: (path) => sessions.attached(path),
+    };
+  }
+
+  /** The stream has ended: its outputs write to no session any more. */
+  detach(): void {
+    for (const undo of this.#undo.splice(0)) undo();
+  }
+
+  /** Takes back everything that the stream has registered. With `series: false` its metrics stay, for its successor. */
+  async release({ series = true } = {}): Promise<void> {
+    this.detach();
+    this.lines.flush();
+    await Promise.all([...this.#endpoints].map((endpoint) => endpoint.close()));
+    if (series) await forgetStream(this.#shared.metrics, this.#id);
+  }
+
+  #held<E extends Endpoint>(endpoint: E): E {
+    const held: E = {
+      ...endpoint,
+      close: async () => {
+        this.#endpoints.delete(held);
+        await endpoint.close();
+      },
+    };
+    this.#endpoints.add(held);
+    return held;
+  }
+}
