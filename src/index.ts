@@ -1,21 +1,16 @@
 /** Millrace as a library: run an engine, define a component. */
 
 export type {
-  Buffer,
-  BufferContext,
-  Codec,
-  CodecContext,
   ComponentConfig,
-  ComponentContext,
-  Input,
-  InputContext,
-  Output,
-  OutputContext,
-  Processor,
-  ProcessorContext,
-  Reject,
+  Context,
+  Destination,
+  Durability,
+  Environment,
+  Opened,
   Source,
-} from './component/contracts.ts';
+  StreamFacts,
+} from './component/context.ts';
+export type { Buffer, Codec, Input, Output, Processor, Reject } from './component/contracts.ts';
 export type { Backoff } from './component/backoff.ts';
 export type { Definition, Kind } from './component/define.ts';
 export { defineBuffer, defineCodec, defineInput, defineOutput, defineProcessor } from './component/define.ts';
@@ -48,6 +43,15 @@ export { Engine } from './runtime/engine.ts';
 export type { EnginePlan, StreamPlan } from './runtime/plan.ts';
 export type { Logger, LoggingConfig } from './telemetry/logger.ts';
 export { createLogger } from './telemetry/logger.ts';
+export type {
+  ComponentMetrics,
+  LabelValues,
+  MetricOptions,
+  OwnCounter,
+  OwnGauge,
+  OwnHistogram,
+} from './telemetry/component-metrics.ts';
+export type { SecretKeeper } from './telemetry/secrets.ts';
 
 /** The zod that schemas of components are written in; another copy's schemas are not the same. */
 export { z } from 'zod';

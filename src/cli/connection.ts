@@ -1,5 +1,5 @@
 import { defaultBackoff } from '../component/backoff.ts';
-import type { Environment } from '../component/contracts.ts';
+import type { Environment } from '../component/context.ts';
 import { maskUrl } from '../component/mask.ts';
 import { NotConnectedError } from '../errors.ts';
 import { Retry, pause } from '../runtime/retry.ts';

@@ -1,4 +1,4 @@
-import type { Environment } from '../component/contracts.ts';
+import type { Environment } from '../component/context.ts';
 import type { Registry } from '../component/registry.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import type { Engine } from '../runtime/engine.ts';

@@ -1,7 +1,7 @@
 import { fstatSync, statSync, type BigIntStats } from 'node:fs';
 import { resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import type { ComponentConfig } from '../component/contracts.ts';
+import type { ComponentConfig } from '../component/context.ts';
 import { Registry } from '../component/registry.ts';
 import { pathPattern } from '../components/outputs/file/path.ts';
 import { openConfig, type LoadedConfig } from '../config/load.ts';

@@ -1,11 +1,6 @@
-import type { Logger } from '../telemetry/logger.ts';
-import type { ComponentEvents } from '../telemetry/events.ts';
-import type { Batch, Keys } from '../message/batch.ts';
-import type { MillraceError, Rejection } from '../errors.ts';
+import type { Rejection } from '../errors.ts';
+import type { Batch } from '../message/batch.ts';
 import type { Backoff } from './backoff.ts';
-import type { Budget, BudgetLimits } from './budget.ts';
-import type { Listeners } from './listeners.ts';
-import type { SessionDirectory } from './sessions.ts';
 
 /**
  * Where messages come from. The engine calls `connect`, then `read` again and again (one call at a time), and at last
@@ -51,8 +46,11 @@ export interface Input {
 export interface Output {
   /** Called once before anything starts; what it throws is a mistake in the configuration. */
   prepare?(): Promise<void>;
-  /** Resolves when `write` can be called. Any error is retried with backoff, unless it is fatal. */
-  connect(signal: AbortSignal): Promise<void>;
+  /**
+   * Resolves when `write` can be called. Any error is retried with backoff, unless it is fatal. `lost` tells the engine
+   * that this connection is gone, so that it connects again though nothing is being written.
+   */
+  connect(signal: AbortSignal, lost: (error: Error) => void): Promise<void>;
   /**
    * Resolves when the sink has every message.
    * @throws NotConnectedError when the connection is gone: the engine connects and writes the batch again
@@ -117,92 +115,3 @@ export interface Codec {
   /** Messages as the pipeline left them in, messages as the output shall write them out; never throws. */
   encode(batch: Batch, reject: Reject): Batch;
 }
-
-/** An input, with the engine's care: connected, retried and decoded. What `multiple_inputs` gets for its children. */
-export interface Source {
-  /** As `Input.prepare`. */
-  prepare(): Promise<void>;
-  /**
-   * Looks after what is left of a process that died. Called before any stream of this process runs: what is tried here
-   * is all that is processed. Never throws; what is wrong is told by `read`.
-   */
-  recover?(signal: AbortSignal): Promise<void>;
-  /** Connects as often as it takes; then as `Input.read`, but it throws only at the end of input or a fatal error. */
-  read(signal: AbortSignal): Promise<Batch>;
-  /** Connects once, without trying again. */
-  dial(signal: AbortSignal): Promise<void>;
-  /** Sees whether the stream's log could be opened, where there is one. */
-  dialLog?(): Promise<void>;
-  readonly listens: boolean;
-  drain(): void;
-  close(): Promise<void>;
-  /** Why it is not ready, or undefined. */
-  notReady(): string | undefined;
-  /** Updates what metrics show of it and nobody counts as it happens. */
-  measure?(): void;
-}
-
-/** A component as the file configures it: `type`, and the fields that its schema parsed. */
-export interface ComponentConfig {
-  readonly type: string;
-  readonly [field: string]: unknown;
-}
-
-export type Environment = Readonly<Record<string, string | undefined>>;
-
-/** What every component gets. */
-export interface ComponentContext {
-  readonly streamId: string;
-  readonly logger: Logger;
-  readonly events: ComponentEvents;
-}
-
-/** What inputs and outputs get besides. */
-export interface EndpointContext extends ComponentContext {
-  readonly listeners: Listeners;
-  /** The open sessions of the process. */
-  readonly sessions: SessionDirectory;
-  /** The environment, for what is filled in at run time; everything else of it is in the configuration already. */
-  readonly env: Environment;
-}
-
-/** What an input may know of the stream's log, once it is asked to connect. */
-export interface Durability {
-  /** Keys of a space that were remembered before the start, oldest first, each with the log's number of its entry. */
-  recoveredKeys(space: string): readonly (Keys & { readonly entry: number })[];
-  /** Calls `act` when an entry of before the start has been delivered, or at once if it has. */
-  whenDelivered(entry: number, act: () => void): void;
-  /** Why a message is not processed, whoever sends it: it has ended the process before. */
-  refusal(payload: Uint8Array): MillraceError | undefined;
-}
-
-/** What an input gets. */
-export interface InputContext extends EndpointContext {
-  /** `__meta_source` where the file names the input, else undefined: the component takes its address. */
-  readonly name: string | undefined;
-  readonly budget: Budget;
-  /** Undefined in a stream without a log. */
-  readonly durability: Durability | undefined;
-  /** Opens another input of the file as part of this one. */
-  openSource(config: ComponentConfig, name: string | undefined): Source;
-}
-
-/** What an output gets. */
-export interface OutputContext extends EndpointContext {
-  /** Tells the engine that the connection is gone, so that it connects again though nothing is being written. */
-  lost(error: Error): void;
-}
-/** What a processor gets. */
-export interface ProcessorContext extends ComponentContext {
-  /** What the stream may hold in flight: what a processor holds should follow from it. */
-  readonly inFlight: BudgetLimits;
-  /** True when another processor comes after it, which may reject what it gives. */
-  readonly followed: boolean;
-}
-
-/** What a buffer gets. */
-export interface BufferContext extends ComponentContext {
-  readonly budget: Budget;
-}
-/** What a codec gets. */
-export type CodecContext = ComponentContext;

@@ -1,25 +1,24 @@
 import type { z } from 'zod';
-import type {
-  Buffer,
-  BufferContext,
-  Codec,
-  CodecContext,
-  Input,
-  InputContext,
-  Output,
-  OutputContext,
-  Processor,
-  ProcessorContext,
-} from './contracts.ts';
+import type { Context } from './context.ts';
+import type { Buffer, Codec, Input, Output, Processor } from './contracts.ts';
 
 /** What a component is in a stream. */
 export type Kind = 'input' | 'buffer' | 'processor' | 'output' | 'codec';
+
+/** What a definition of each kind makes. */
+export interface Instances {
+  readonly input: Input;
+  readonly buffer: Buffer;
+  readonly processor: Processor;
+  readonly output: Output;
+  readonly codec: Codec;
+}
 
 /** Schemas of other components, for a schema that nests them (`multiple_inputs`). */
 export type ComponentSchemas = { readonly [K in Kind]: z.ZodType };
 
 /** A component as it is declared. `schema` has all its fields but `type`, and an input's and output's `codec`. */
-export interface Definition<S extends z.ZodObject, Instance, Context> {
+export interface Definition<S extends z.ZodObject, Instance> {
   /** Its name in the file, snake_case. */
   readonly type: string;
   /** One sentence, for `millrace list` and the reference page. */
@@ -34,7 +33,7 @@ export interface Definition<S extends z.ZodObject, Instance, Context> {
 }
 
 /** A definition whose config type is not known here. */
-export interface AnyDefinition<Instance = unknown, Context = never> {
+export interface AnyDefinition<Instance = unknown> {
   readonly kind: Kind;
   readonly type: string;
   readonly summary: string;
@@ -45,35 +44,29 @@ export interface AnyDefinition<Instance = unknown, Context = never> {
   create(config: never, context: Context): Instance;
 }
 
-export type InputDefinition = AnyDefinition<Input, InputContext> & { readonly kind: 'input' };
-export type OutputDefinition = AnyDefinition<Output, OutputContext> & { readonly kind: 'output' };
-export type ProcessorDefinition = AnyDefinition<Processor, ProcessorContext> & { readonly kind: 'processor' };
-export type BufferDefinition = AnyDefinition<Buffer, BufferContext> & { readonly kind: 'buffer' };
-export type CodecDefinition = AnyDefinition<Codec, CodecContext> & { readonly kind: 'codec' };
+export type InputDefinition = AnyDefinition<Input> & { readonly kind: 'input' };
+export type OutputDefinition = AnyDefinition<Output> & { readonly kind: 'output' };
+export type ProcessorDefinition = AnyDefinition<Processor> & { readonly kind: 'processor' };
+export type BufferDefinition = AnyDefinition<Buffer> & { readonly kind: 'buffer' };
+export type CodecDefinition = AnyDefinition<Codec> & { readonly kind: 'codec' };
 
-/** Declares an input: where messages come from. `create` gets the checked fields and an `InputContext`. */
-export function defineInput<S extends z.ZodObject>(d: Definition<S, Input, InputContext>): InputDefinition {
+/** Declares an input: where messages come from. `create` gets the checked fields and a `Context`. */
+export function defineInput<S extends z.ZodObject>(d: Definition<S, Input>): InputDefinition {
   return { kind: 'input', ...d };
 }
-/** Declares an output: where messages go. `create` gets the checked fields and an `OutputContext`. */
-export function defineOutput<S extends z.ZodObject>(
-  d: Definition<S, Output, OutputContext>,
-): OutputDefinition {
+/** Declares an output: where messages go. `create` gets the checked fields and a `Context`. */
+export function defineOutput<S extends z.ZodObject>(d: Definition<S, Output>): OutputDefinition {
   return { kind: 'output', ...d };
 }
-/** Declares a processor: a batch in, batches out. `create` gets the checked fields and a `ProcessorContext`. */
-export function defineProcessor<S extends z.ZodObject>(
-  d: Definition<S, Processor, ProcessorContext>,
-): ProcessorDefinition {
+/** Declares a processor: a batch in, batches out. `create` gets the checked fields and a `Context`. */
+export function defineProcessor<S extends z.ZodObject>(d: Definition<S, Processor>): ProcessorDefinition {
   return { kind: 'processor', ...d };
 }
-/** Declares a buffer between input and pipeline. `create` gets the checked fields and a `BufferContext`. */
-export function defineBuffer<S extends z.ZodObject>(
-  d: Definition<S, Buffer, BufferContext>,
-): BufferDefinition {
+/** Declares a buffer between input and pipeline. `create` gets the checked fields and a `Context`. */
+export function defineBuffer<S extends z.ZodObject>(d: Definition<S, Buffer>): BufferDefinition {
   return { kind: 'buffer', ...d };
 }
-/** Declares a codec: it checks what an input receives, and writes what an output sends. `create` gets the checked fields and a `CodecContext`. */
-export function defineCodec<S extends z.ZodObject>(d: Definition<S, Codec, CodecContext>): CodecDefinition {
+/** Declares a codec: it checks what an input receives, and writes what an output sends. `create` gets the checked fields and a `Context`. */
+export function defineCodec<S extends z.ZodObject>(d: Definition<S, Codec>): CodecDefinition {
   return { kind: 'codec', ...d };
 }

@@ -1,6 +1,7 @@
 import { EndOfInputError, MillraceError } from '../errors.ts';
 import type { Batch } from '../message/batch.ts';
-import type { Input, Source } from './contracts.ts';
+import type { Source } from './context.ts';
+import type { Input } from './contracts.ts';
 import { Waker } from './waker.ts';
 
 export interface JoinedOptions {

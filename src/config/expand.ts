@@ -1,4 +1,4 @@
-import type { Environment } from '../component/contracts.ts';
+import type { Environment } from '../component/context.ts';
 import { LONGEST_SECRET, readWholeFileSync } from '../component/whole-file.ts';
 import { isSecretName } from '../component/mask.ts';
 import { errorMessage } from '../errors.ts';

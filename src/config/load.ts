@@ -6,7 +6,7 @@ import { readWholeFile } from '../component/whole-file.ts';
 import { errorMessage, MillraceError } from '../errors.ts';
 import type { EnginePlan, StreamPlan } from '../runtime/plan.ts';
 import { Places, type Position, type SourceDocument } from './document.ts';
-import type { Environment } from '../component/contracts.ts';
+import type { Environment } from '../component/context.ts';
 import { expand, type Expansion } from './expand.ts';
 import type { Explanation } from './explain.ts';
 import { keepFilled } from './filled.ts';

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import type { Durability } from '../component/contracts.ts';
+import type { Durability } from '../component/context.ts';
 import type { MillraceError } from '../errors.ts';
 import { createAck, noAck, type Ack } from '../message/ack.ts';
 import type { Batch, Origin, Run } from '../message/batch.ts';

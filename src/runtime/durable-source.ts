@@ -1,5 +1,5 @@
 import type { Budget } from '../component/budget.ts';
-import type { Durability, Source } from '../component/contracts.ts';
+import type { Durability, Source } from '../component/context.ts';
 import { Waker } from '../component/waker.ts';
 import { EndOfInputError, type MillraceError } from '../errors.ts';
 import type { Batch, Keys } from '../message/batch.ts';

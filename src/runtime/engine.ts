@@ -1,4 +1,4 @@
-import type { Environment } from '../component/contracts.ts';
+import type { Environment } from '../component/context.ts';
 import type { Registry } from '../component/registry.ts';
 import type { StreamHealth } from '../control/health.ts';
 import { SharedListeners } from '../control/listeners.ts';

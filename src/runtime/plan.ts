@@ -1,4 +1,4 @@
-import type { ComponentConfig } from '../component/contracts.ts';
+import type { ComponentConfig } from '../component/context.ts';
 import type { LoggingConfig } from '../telemetry/logger.ts';
 
 /** What an engine runs: a validated file, with every default filled in. */

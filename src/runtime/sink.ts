@@ -1,4 +1,5 @@
 import { defaultBackoff } from '../component/backoff.ts';
+import type { Destination } from '../component/context.ts';
 import type { Codec, Output } from '../component/contracts.ts';
 import { MessagesRefusedError, NotConnectedError, type Rejection } from '../errors.ts';
 import type { Batch } from '../message/batch.ts';
@@ -11,7 +12,7 @@ import type { StartGate } from './start-gate.ts';
 export type RefusedHandler = (stage: Stage, batch: Batch, rejections: readonly Rejection[]) => void;
 
 /** An output with the engine's care: encoded, connected, and retried until it has every message. */
-export class Sink {
+export class Sink implements Destination {
   readonly #output: Output;
   readonly #codec: Codec | undefined;
   readonly #type: string;
@@ -81,15 +82,21 @@ export class Sink {
     return this.#reconnect(signal, 0).finally(() => this.#attempted.resolve());
   }
 
+  start(signal: AbortSignal): void {
+    this.connect(signal).catch((error: unknown) => {
+      if (!signal.aborted) this.#failed(error);
+    });
+  }
+
   /** Resolves when `connect` has been called and has succeeded, or has failed once. */
   get attempted(): Promise<void> {
     return this.#attempted.promise;
   }
 
   /** The output says that its connection is gone: it is made again at once, not only when there is something to write. */
-  lost(error: unknown): void {
+  #lost(error: unknown, connection: number): void {
     const signal = this.#signal;
-    if (!this.#connected || signal === undefined || signal.aborted) return;
+    if (!this.#connected || connection !== this.#connection || signal === undefined || signal.aborted) return;
     this.#connected = false;
     this.#outage.failed(error);
     try {
@@ -105,7 +112,7 @@ export class Sink {
 
   /** Connects once, without trying again. */
   async dial(signal: AbortSignal): Promise<void> {
-    await (this.#output.dial?.(signal) ?? this.#output.connect(signal));
+    await (this.#output.dial?.(signal) ?? this.#output.connect(signal, () => {}));
   }
 
   /** Resolves when the sink has every message that it can take. @throws a fatal error, or the signal's reason */
@@ -166,7 +173,8 @@ export class Sink {
     while (!this.#connected) {
       signal.throwIfAborted();
       try {
-        await this.#output.connect(signal);
+        const connection = this.#connection + 1;
+        await this.#output.connect(signal, (error) => this.#lost(error, connection));
         this.#connected = true;
         // One that takes connections and no writes is not well before a write has succeeded.
         if (!this.#rewriting) this.#outage.over();

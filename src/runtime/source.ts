@@ -1,6 +1,7 @@
 import { defaultBackoff } from '../component/backoff.ts';
 import type { Budget } from '../component/budget.ts';
-import type { Codec, Input, Source } from '../component/contracts.ts';
+import type { Source } from '../component/context.ts';
+import type { Codec, Input } from '../component/contracts.ts';
 import { EndOfInputError, NotConnectedError, type Rejection } from '../errors.ts';
 import { createAck } from '../message/ack.ts';
 import type { Batch } from '../message/batch.ts';

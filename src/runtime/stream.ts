@@ -1,5 +1,6 @@
 import type { Budget } from '../component/budget.ts';
-import type { Buffer, Source } from '../component/contracts.ts';
+import type { Source } from '../component/context.ts';
+import type { Buffer } from '../component/contracts.ts';
 import { EndOfInputError } from '../errors.ts';
 import type { StreamHealth } from '../control/health.ts';
 import { nowMicros, type Batch } from '../message/batch.ts';

@@ -66,6 +66,8 @@ function isTelling(text: string): boolean {
 
 /** What was filled in for `${…}` in this process. It only grows: what was a secret stays one. */
 const kept = new Set<string>();
+/** Those of run time, by who knows them. */
+const learnt = new Set<readonly string[]>();
 let masker: Masker | undefined;
 
 /** From now on `maskSecrets` takes these out. */
@@ -75,18 +77,49 @@ export function keepSecrets(texts: Iterable<string>): void {
   if (kept.size > before) masker = undefined;
 }
 
+/** How many secrets of one keeper stay masked: a token and those before it, which logs may still quote. */
+const LEARNT = 16;
+
+/** Secrets that a component learns at run time: a token that it fetched, a key out of a message. */
+export interface SecretKeeper {
+  /** From now on the text is masked wherever it leaves the process. Of one component the newest 16 are. */
+  add(text: string): void;
+  /** A text without secrets, for what leaves the process in a way of the component's own. */
+  mask(text: string): string;
+}
+
+/** `release` forgets what the keeper was told. */
+export function createSecretKeeper(): SecretKeeper & { release(): void } {
+  const texts: string[] = [];
+  return {
+    add(text) {
+      if (texts.at(-1) === text) return;
+      const at = texts.indexOf(text);
+      if (at >= 0) texts.splice(at, 1);
+      texts.push(text);
+      if (texts.length > LEARNT) texts.shift();
+      learnt.add(texts);
+      masker = undefined;
+    },
+    mask: maskSecrets,
+    release() {
+      if (learnt.delete(texts)) masker = undefined;
+    },
+  };
+}
+
 /**
  * A text without what came from `${…}`. Every way out of the process goes through this: the log, health, what a command
  * says, dead letters' errors, metadata. Messages do not.
  */
 export function maskSecrets(text: string): string {
-  masker ??= createMasker(kept);
+  masker ??= createMasker([...kept, ...[...learnt].flat()]);
   return masker(text);
 }
 
 /** A value for JSON with `maskSecrets` done to its strings, and not to the names of its fields. */
 export function withoutSecrets<T>(value: T): T {
-  if (kept.size === 0) return value;
+  if (kept.size === 0 && learnt.size === 0) return value;
   return masked(value) as T;
 }
 

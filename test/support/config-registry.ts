@@ -12,7 +12,7 @@ import { Registry } from '../../src/component/registry.ts';
 
 /** A registry of components that have a schema and do nothing, for the tests of config and command line. */
 
-type Rest<S extends z.ZodObject> = Omit<Definition<S, never, never>, 'status' | 'examples' | 'create'>;
+type Rest<S extends z.ZodObject> = Omit<Definition<S, never>, 'status' | 'examples' | 'create'>;
 
 function stub<S extends z.ZodObject>(definition: Rest<S>) {
   return { status: 'stable' as const, examples: [], create: neverCreated, ...definition };

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import type { BufferContext } from '../../component/contracts.ts';
+import type { Budget } from '../../component/budget.ts';
+import type { Context } from '../../component/context.ts';
 import { defineBuffer } from '../../component/define.ts';
 import { duration } from '../../component/fields.ts';
 import { HoldingBuffer } from '../../component/holding-buffer.ts';
@@ -34,20 +35,20 @@ class MemoryBuffer extends HoldingBuffer {
   readonly #capacity: number;
   readonly #timeout: number;
   readonly #unsubscribe: () => void;
-  readonly #context: BufferContext;
+  readonly #budget: Budget;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor({ capacity, timeout }: z.output<typeof schema>, context: BufferContext) {
+  constructor({ capacity, timeout }: z.output<typeof schema>, context: Context) {
     super();
     this.#capacity = capacity;
     this.#timeout = timeout;
-    this.#context = context;
-    this.#unsubscribe = context.budget.onChange({ full: () => this.#give(), room: () => {} });
+    this.#budget = context.stream.budget;
+    this.#unsubscribe = this.#budget.onChange({ full: () => this.#give(), room: () => {} });
   }
 
   override write(batch: Batch): void {
     this.hold(batch);
-    if (this.heldMessages >= this.#capacity || this.#context.budget.full) this.#give();
+    if (this.heldMessages >= this.#capacity || this.#budget.full) this.#give();
     else this.#timer ??= setTimeout(() => this.#give(), this.#timeout);
   }
 

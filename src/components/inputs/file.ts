@@ -1,6 +1,7 @@
 import { open, type FileHandle } from 'node:fs/promises';
 import { z } from 'zod';
-import type { Input, InputContext } from '../../component/contracts.ts';
+import type { Context } from '../../component/context.ts';
+import type { Input } from '../../component/contracts.ts';
 import { defineInput } from '../../component/define.ts';
 import { fixedPath, size } from '../../component/fields.ts';
 import { EndOfInputError, MillraceError, errorMessage } from '../../errors.ts';
@@ -41,7 +42,7 @@ class FileInput implements Input {
   #rest: Buffer = Buffer.alloc(0);
   #line = 0;
 
-  constructor(config: z.output<typeof schema>, context: InputContext) {
+  constructor(config: z.output<typeof schema>, context: Context) {
     this.#config = config;
     this.#origin = { source: context.name ?? config.path, ext: {} };
   }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { ComponentConfig } from '../../component/contracts.ts';
+import type { ComponentConfig } from '../../component/context.ts';
 import { defineInput } from '../../component/define.ts';
 import { JoinedSources } from '../../component/joined-sources.ts';
 
@@ -25,9 +25,7 @@ export const multipleInputsInput = defineInput({
   ],
   create: ({ inputs }, context) =>
     new JoinedSources(
-      (inputs as ComponentConfig[]).map((input) =>
-        context.openSource(input, (input['name'] as string | undefined) ?? context.name),
-      ),
+      (inputs as ComponentConfig[]).map((input) => context.open('input', input)),
       { ready: 'every', list: 'inputs' },
     ),
 });

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import type { Processor, ProcessorContext, Reject } from '../../component/contracts.ts';
+import type { Context } from '../../component/context.ts';
+import type { Processor, Reject } from '../../component/contracts.ts';
 import { defineProcessor } from '../../component/define.ts';
 import { duration, size } from '../../component/fields.ts';
 import type { Batch } from '../../message/batch.ts';
@@ -67,11 +68,11 @@ export const sqlProcessor = defineProcessor({
 
 class SqlProcessor implements Processor {
   readonly #config: z.output<typeof schema>;
-  readonly #context: ProcessorContext;
+  readonly #context: Context;
   #query: Promise<Query> | undefined;
   #opened: Query | undefined;
 
-  constructor(config: z.output<typeof schema>, context: ProcessorContext) {
+  constructor(config: z.output<typeof schema>, context: Context) {
     this.#config = config;
     this.#context = context;
   }
@@ -102,7 +103,7 @@ class SqlProcessor implements Processor {
   }
 
   async #create(): Promise<Query> {
-    const { events, inFlight, followed } = this.#context;
+    const { events, stream } = this.#context;
     const config = this.#config;
     this.#opened = await Query.open({
       query: config.query,
@@ -110,10 +111,10 @@ class SqlProcessor implements Processor {
       schema: config.schema,
       allowExternalAccess: config.allow_external_access,
       // Who comes after it may reject a row, and the dead letter is of the message.
-      traced: followed,
+      traced: stream.followed,
       timeout: config.timeout,
-      memoryLimit: config.memory_limit ?? Math.max(LEAST_MEMORY, 4 * inFlight.bytes),
-      maxResultBytes: config.max_result_bytes ?? Math.max(LEAST_RESULT, inFlight.bytes),
+      memoryLimit: config.memory_limit ?? Math.max(LEAST_MEMORY, 4 * stream.limits.bytes),
+      maxResultBytes: config.max_result_bytes ?? Math.max(LEAST_RESULT, stream.limits.bytes),
       started: () => events.queryStarted(),
       ended: (seconds) => events.queryEnded(seconds),
       widened: ({ name, from, to }) =>

@@ -1,4 +1,4 @@
-import type { Environment } from '../../component/contracts.ts';
+import type { Environment } from '../../component/context.ts';
 import { maskUrl } from '../../component/mask.ts';
 import { NotConnectedError } from '../../errors.ts';
 import { bypassesProxy, isLoopback } from './no-proxy.ts';

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
-import type { Environment } from '../../component/contracts.ts';
+import type { Environment } from '../../component/context.ts';
 import { maskUrl } from '../../component/mask.ts';
 import type { TemplateValues } from '../../component/template.ts';
 import { NotConnectedError } from '../../errors.ts';

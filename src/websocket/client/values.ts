@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { Environment } from '../../component/contracts.ts';
+import type { Environment } from '../../component/context.ts';
 import { errorMessage } from '../../errors.ts';
 import type { TemplateNames, TemplateValues } from '../../component/template.ts';
 import { LONGEST_SECRET, readWholeFileSync } from '../../component/whole-file.ts';

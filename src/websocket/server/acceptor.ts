@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { formatAddress } from '../../component/address.ts';
-import type { EndpointContext } from '../../component/contracts.ts';
+import type { Context } from '../../component/context.ts';
 import type { ListenerTls, PathParameters, UpgradeEndpoint } from '../../component/listeners.ts';
 import { maskPath } from '../../component/mask.ts';
 import { pathOf, refuseUpgrade } from '../../component/requests.ts';
@@ -43,7 +43,7 @@ export class Acceptor {
   readonly #limits: Limits;
   readonly #address: ReturnType<typeof bindAddress>;
   readonly #config: ServerConfig;
-  readonly #context: EndpointContext;
+  readonly #context: Context;
   readonly #opened: SessionOpened;
   readonly #busy: () => string | undefined;
   readonly #admission: Admission;
@@ -56,7 +56,7 @@ export class Acceptor {
   /** `opened` is called in the turn in which the handshake ends; `busy` says why nobody can be let in for now. */
   constructor(
     config: ServerConfig,
-    context: EndpointContext,
+    context: Context,
     opened: SessionOpened,
     busy: () => string | undefined = () => undefined,
   ) {

@@ -1,4 +1,4 @@
-import type { InputContext } from '../../../component/contracts.ts';
+import type { Context } from '../../../component/context.ts';
 import { MillraceError } from '../../../errors.ts';
 import { Acknowledger } from '../../../websocket/ack/acknowledger.ts';
 import type { WebSocketInputConfig } from './config.ts';
@@ -6,12 +6,12 @@ import type { WebSocketInputConfig } from './config.ts';
 type Config = Pick<WebSocketInputConfig, 'ack' | 'mode'>;
 
 /** What confirms messages to their senders, if `ack` asks for it. */
-export function acknowledgerOf({ ack, mode }: Config, { events }: InputContext): Acknowledger | undefined {
+export function acknowledgerOf({ ack, mode }: Config, { events }: Context): Acknowledger | undefined {
   return ack && new Acknowledger(ack, mode, events);
 }
 
 /** @throws MillraceError when the stream has no log that a message could be stored in */
-export function checkAck({ ack }: Config, { durability }: InputContext): void {
+export function checkAck({ ack }: Config, { stream: { durability } }: Context): void {
   if (ack?.when !== 'stored' || durability !== undefined) return;
   throw new MillraceError(
     'MILLRACE_CONFIG_INVALID',

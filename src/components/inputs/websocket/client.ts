@@ -1,5 +1,6 @@
 import type { Backoff } from '../../../component/backoff.ts';
-import type { Input, InputContext } from '../../../component/contracts.ts';
+import type { Context } from '../../../component/context.ts';
+import type { Input } from '../../../component/contracts.ts';
 import { backoffOf } from '../../../component/fields.ts';
 import { maskUrl } from '../../../component/mask.ts';
 import { EndOfInputError, MillraceError, NotConnectedError } from '../../../errors.ts';
@@ -41,7 +42,7 @@ export class WebSocketClientInput implements Input {
   readonly budgeted = true;
   readonly backoff: Backoff;
   readonly #config: ConnectionConfig;
-  readonly #context: InputContext;
+  readonly #context: Context;
   readonly #urls: readonly string[];
   readonly #connectors: readonly Connector[];
   readonly #turns: Turns;
@@ -60,8 +61,8 @@ export class WebSocketClientInput implements Input {
   #draining = false;
   #closed = false;
 
-  constructor(config: ConnectionConfig, context: InputContext) {
-    const { env, events, budget } = context;
+  constructor(config: ConnectionConfig, context: Context) {
+    const { env, events, stream } = context;
     const { heartbeat, renew } = config;
     this.#config = config;
     this.#context = context;
@@ -86,7 +87,7 @@ export class WebSocketClientInput implements Input {
         renewed: (session, reason) => this.#renewed(session, reason),
       });
     this.#sessions = new Sessions({
-      budget,
+      budget: stream.budget,
       events,
       directory: context.sessions,
       path: this.#urls.join(' '),
@@ -109,7 +110,7 @@ export class WebSocketClientInput implements Input {
   async connect(signal: AbortSignal): Promise<void> {
     await this.#cursor?.open();
     // A server that lets nobody stay must not fill the memory with the news of it.
-    if (this.#sessions.tooMuchToTell) await this.#context.budget.room(signal);
+    if (this.#sessions.tooMuchToTell) await this.#context.stream.budget.room(signal);
     if (this.#current === undefined) {
       let session: Session;
       try {

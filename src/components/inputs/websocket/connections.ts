@@ -1,4 +1,5 @@
-import type { Durability, Input, InputContext } from '../../../component/contracts.ts';
+import type { Context, Durability } from '../../../component/context.ts';
+import type { Input } from '../../../component/contracts.ts';
 import { JoinedSources } from '../../../component/joined-sources.ts';
 import { maskUrlAsWritten, urlKey } from '../../../component/mask.ts';
 import { MillraceError } from '../../../errors.ts';
@@ -19,7 +20,7 @@ export type ConnectionConfig = WebSocketInputConfig & {
  * The parts of an input that is made of several, joined: one for each URL, and of each as many as `redundancy` says.
  * Undefined for an input that is one connection. Parts have no codec and no `dedupe`: those are for all together.
  */
-export function joinedConnections(config: ConnectionConfig, context: InputContext): Input | undefined {
+export function joinedConnections(config: ConnectionConfig, context: Context): Input | undefined {
   const { dedupe, redundancy = 1, strategy = 'all' } = config;
   const urls = strategy === 'all' && Array.isArray(config.url) ? config.url : [config.url];
   const part: ConnectionConfig = { ...config, dedupe: undefined, strategy: undefined };
@@ -31,9 +32,8 @@ export function joinedConnections(config: ConnectionConfig, context: InputContex
     parts = Array.from({ length: redundancy }, () => ({ ...part, url, redundancy: 1, sharedCursor }));
   } else if (dedupe !== undefined) parts = [{ ...part, strategy: config.strategy }];
   else return undefined;
-  const { name } = context;
   const sources = parts.map((each) =>
-    context.openSource({ ...each, type: 'websocket', codec: undefined }, name),
+    context.open('input', { ...each, type: 'websocket', codec: undefined }),
   );
   return new JoinedSources(sources, {
     ready: urls.length > 1 ? 'every' : 'some',
@@ -41,7 +41,7 @@ export function joinedConnections(config: ConnectionConfig, context: InputContex
   });
 }
 
-function filterOf(config: ConnectionConfig, { events, durability }: InputContext) {
+function filterOf(config: ConnectionConfig, { events, stream: { durability } }: Context) {
   if (config.dedupe === undefined) return undefined;
   const {
     key,

@@ -1,4 +1,5 @@
-import type { Input, InputContext } from '../../../component/contracts.ts';
+import type { Context } from '../../../component/context.ts';
+import type { Input } from '../../../component/contracts.ts';
 import { EndOfInputError } from '../../../errors.ts';
 import type { Batch } from '../../../message/batch.ts';
 import { Acceptor } from '../../../websocket/server/acceptor.ts';
@@ -15,7 +16,7 @@ export class WebSocketServerInput implements Input {
   readonly budgeted = true;
   readonly listens = true;
   readonly #config: WebSocketInputConfig;
-  readonly #context: InputContext;
+  readonly #context: Context;
   readonly #sessions: Sessions;
   readonly #acceptor: Acceptor;
   /** Where clients may speak Azure Web PubSub's protocol. */
@@ -24,7 +25,7 @@ export class WebSocketServerInput implements Input {
   #source = '';
   #closing = false;
 
-  constructor(config: WebSocketInputConfig, context: InputContext) {
+  constructor(config: WebSocketInputConfig, context: Context) {
     this.#config = config;
     this.#context = context;
     const server = config as ServerConfig;
@@ -53,7 +54,7 @@ export class WebSocketServerInput implements Input {
     }
     this.#sessions = new Sessions({
       ...sessionOptions(server, context.events),
-      budget: context.budget,
+      budget: context.stream.budget,
       events: context.events,
       directory: context.sessions,
       path,

@@ -2,7 +2,8 @@ import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
-import type { ComponentContext, Output } from '../../../component/contracts.ts';
+import type { Context } from '../../../component/context.ts';
+import type { Output } from '../../../component/contracts.ts';
 import { defineOutput } from '../../../component/define.ts';
 import { duration, size } from '../../../component/fields.ts';
 import { errorMessage, MessagesRefusedError, MillraceError, type Rejection } from '../../../errors.ts';
@@ -118,7 +119,7 @@ class FileOutput implements Output {
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor(config: z.output<typeof schema>, context: ComponentContext) {
+  constructor(config: z.output<typeof schema>, context: Context) {
     const { size = Infinity, every = Infinity, keep = Infinity, compression } = config.rotate ?? {};
     this.#path = new FilePath(config.path);
     this.#truncate = !config.append;

@@ -1,5 +1,6 @@
 import type { Backoff } from '../../../component/backoff.ts';
-import type { Output, OutputContext } from '../../../component/contracts.ts';
+import type { Context } from '../../../component/context.ts';
+import type { Output } from '../../../component/contracts.ts';
 import { backoffOf } from '../../../component/fields.ts';
 import { maskUrl } from '../../../component/mask.ts';
 import { NotConnectedError } from '../../../errors.ts';
@@ -21,7 +22,7 @@ export class WebSocketClientOutput implements Output {
   readonly #config: ClientConfig;
   /** As it may be shown. */
   readonly #url: string;
-  readonly #context: OutputContext;
+  readonly #context: Context;
   readonly #connector: Connector;
   readonly #keepalive: Keepalive;
   readonly #heartbeats: Heartbeats | undefined;
@@ -29,7 +30,7 @@ export class WebSocketClientOutput implements Output {
   /** Why the connection is gone, or undefined while it is open. */
   #lost: Error | undefined = new NotConnectedError('not connected');
 
-  constructor(config: WebSocketOutputConfig, context: OutputContext) {
+  constructor(config: WebSocketOutputConfig, context: Context) {
     const settings = clientConfig(config);
     const { url } = settings;
     this.#config = settings;
@@ -49,7 +50,7 @@ export class WebSocketClientOutput implements Output {
     });
   }
 
-  async connect(signal: AbortSignal): Promise<void> {
+  async connect(signal: AbortSignal, lost: (error: Error) => void): Promise<void> {
     let heartbeat: Heartbeat | undefined;
     await this.#connector.open(signal, (socket, connection, url, values) => {
       const session = new Session(socket, connection, url, {});
@@ -63,7 +64,7 @@ export class WebSocketClientOutput implements Output {
           // The end of an attempt that failed is what `connect` has thrown.
           if (session !== this.#session || !session.established) return;
           this.#lost = endingError(url, ending, session.ours !== undefined, this.#config.reconnect);
-          this.#context.lost(this.#lost);
+          lost(this.#lost);
         },
       });
       this.#keepalive.add(session);

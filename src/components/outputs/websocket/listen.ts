@@ -1,5 +1,6 @@
 import { Budget } from '../../../component/budget.ts';
-import type { Output, OutputContext } from '../../../component/contracts.ts';
+import type { Context } from '../../../component/context.ts';
+import type { Output } from '../../../component/contracts.ts';
 import type { Batch } from '../../../message/batch.ts';
 import { Acceptor } from '../../../websocket/server/acceptor.ts';
 import { drainOf, type ServerConfig } from '../../../websocket/server/fields.ts';
@@ -21,7 +22,7 @@ export class WebSocketListenOutput implements Output {
   /** Set once it closes: called when the last session has. */
   #emptied: (() => void) | undefined;
 
-  constructor(config: WebSocketOutputConfig, context: OutputContext) {
+  constructor(config: WebSocketOutputConfig, context: Context) {
     this.#config = serverConfig(config);
     this.#audience = new Audience(config.match);
     this.#broadcast = new Broadcast({

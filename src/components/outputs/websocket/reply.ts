@@ -1,4 +1,5 @@
-import type { Output, OutputContext } from '../../../component/contracts.ts';
+import type { Context } from '../../../component/context.ts';
+import type { Output } from '../../../component/contracts.ts';
 import type { OpenSession, SessionDirectory } from '../../../component/sessions.ts';
 import { MessagesRefusedError, MillraceError, type Rejection } from '../../../errors.ts';
 import type { Batch, Run } from '../../../message/batch.ts';
@@ -24,7 +25,7 @@ export class WebSocketReplyOutput implements Output {
   readonly #events: ComponentEvents;
   readonly #room: Room;
 
-  constructor(config: WebSocketOutputConfig, context: OutputContext) {
+  constructor(config: WebSocketOutputConfig, context: Context) {
     this.#sessions = context.sessions;
     this.#events = context.events;
     const {

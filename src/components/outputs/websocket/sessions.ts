@@ -1,4 +1,5 @@
-import type { Output, OutputContext } from '../../../component/contracts.ts';
+import type { Context } from '../../../component/context.ts';
+import type { Output } from '../../../component/contracts.ts';
 import { MillraceError } from '../../../errors.ts';
 import type { Batch } from '../../../message/batch.ts';
 import { Audience } from './audience.ts';
@@ -9,12 +10,12 @@ import type { WebSocketOutputConfig } from './config.ts';
 export class WebSocketSessionsOutput implements Output {
   readonly toClients = true;
   readonly #path: string;
-  readonly #context: OutputContext;
+  readonly #context: Context;
   readonly #audience: Audience;
   readonly #broadcast: Broadcast;
   #unwatch: (() => void) | undefined;
 
-  constructor(config: WebSocketOutputConfig, context: OutputContext) {
+  constructor(config: WebSocketOutputConfig, context: Context) {
     this.#path = config.path!;
     this.#context = context;
     this.#audience = new Audience(config.match);

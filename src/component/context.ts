@@ -1,0 +1,125 @@
+import type { MillraceError } from '../errors.ts';
+import type { Batch, Keys } from '../message/batch.ts';
+import type { ComponentEvents } from '../telemetry/events.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import type { ComponentMetrics } from '../telemetry/component-metrics.ts';
+import type { SecretKeeper } from '../telemetry/secrets.ts';
+import type { Budget, BudgetLimits } from './budget.ts';
+import type { Codec } from './contracts.ts';
+import type { Listeners } from './listeners.ts';
+import type { SessionDirectory } from './sessions.ts';
+
+/** A component as the file configures it: `type`, and the fields that its schema parsed. */
+export interface ComponentConfig {
+  readonly type: string;
+  readonly [field: string]: unknown;
+}
+
+/** Names and values of environment variables. */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Everything that a component gets besides its fields, whatever its kind. */
+export interface Context {
+  /** What the file calls it, or what it is a part of; an input's is its `__meta_source`. Undefined where it has no name. */
+  readonly name: string | undefined;
+  readonly stream: StreamFacts;
+  /** For lines of its own. Every line names the stream; secrets are masked. */
+  readonly logger: Logger;
+  /** Log lines and metrics that components share: connections, dropped messages, credentials. */
+  readonly events: ComponentEvents;
+  /** Metrics of its own. */
+  readonly metrics: ComponentMetrics;
+  /** The HTTP servers of the process. */
+  readonly listeners: Listeners;
+  /** The open WebSocket sessions of the process. */
+  readonly sessions: SessionDirectory;
+  /** Secrets that it learns at run time. */
+  readonly secrets: SecretKeeper;
+  /** For values that are looked up at run time; every `${…}` of the file is filled in already. */
+  readonly env: Environment;
+  /**
+   * Makes another component a part of this one, which calls its methods, `prepare` and `close` among them. `config` comes
+   * from a field with that kind's schema. `name` is the part's, where its configuration has none.
+   */
+  open<K extends keyof Opened>(
+    kind: K,
+    config: ComponentConfig,
+    options?: { readonly name?: string | undefined },
+  ): Opened[K];
+}
+
+/** The stream that a component is a part of. */
+export interface StreamFacts {
+  readonly id: string;
+  /** `in_flight` of the stream. */
+  readonly limits: BudgetLimits;
+  /** What counts where the component is: all of `in_flight`, or behind a log the part that has left it. */
+  readonly budget: Budget;
+  /** Undefined in a stream without a log. */
+  readonly durability: Durability | undefined;
+  /** True when a processor comes after the component, which may reject what it gives. */
+  readonly followed: boolean;
+}
+
+/** What a component may know of the stream's log, once it is asked to connect. */
+export interface Durability {
+  /** Keys of a space that were remembered before the start, oldest first, each with the log's number of its entry. */
+  recoveredKeys(space: string): readonly (Keys & { readonly entry: number })[];
+  /** Calls `act` when an entry of before the start has been delivered, or at once if it has. */
+  whenDelivered(entry: number, act: () => void): void;
+  /** Why a message is not processed, whoever sends it: it has ended the process before. */
+  refusal(payload: Uint8Array): MillraceError | undefined;
+}
+
+/** A component that another one has opened, with the engine's care. */
+export interface Opened {
+  readonly input: Source;
+  readonly output: Destination;
+  readonly codec: Codec;
+}
+
+/** An input, with the engine's care: connected, retried and decoded. */
+export interface Source {
+  /** As `Input.prepare`. */
+  prepare(): Promise<void>;
+  /**
+   * Looks after what is left of a process that died. Called before any stream of this process runs: what is tried here
+   * is all that is processed. Never throws; what is wrong is told by `read`.
+   */
+  recover?(signal: AbortSignal): Promise<void>;
+  /** Connects as often as it takes; then as `Input.read`, but it throws only at the end of input or a fatal error. */
+  read(signal: AbortSignal): Promise<Batch>;
+  /** Connects once, without trying again. */
+  dial(signal: AbortSignal): Promise<void>;
+  /** Sees whether the stream's log could be opened, where there is one. */
+  dialLog?(): Promise<void>;
+  readonly listens: boolean;
+  drain(): void;
+  close(): Promise<void>;
+  /** Why it is not ready, or undefined. */
+  notReady(): string | undefined;
+  /** Updates what metrics show of it and nobody counts as it happens. */
+  measure?(): void;
+}
+
+/** An output, with the engine's care: encoded, connected and retried. */
+export interface Destination {
+  /** As `Output.prepare`. */
+  prepare(): Promise<void>;
+  /** Begins to connect, and connects again whenever the connection is lost; a fatal error fails the stream. */
+  start(signal: AbortSignal): void;
+  /** Connects once, without trying again. */
+  dial(signal: AbortSignal): Promise<void>;
+  /**
+   * Resolves when it has every message that it can take; one that it can never take goes to `error_output`.
+   * @throws a fatal error, or the signal's reason
+   */
+  write(batch: Batch, signal: AbortSignal): Promise<void>;
+  /** As `Output.toClients`. */
+  readonly toClients: boolean;
+  /** As `Output.reopen`. */
+  reopen(): void;
+  /** Why it is not ready, or undefined. */
+  notReady(): string | undefined;
+  close(): Promise<void>;
+}

@@ -1,0 +1,175 @@
+import type { Budget } from '../component/budget.ts';
+import type { ComponentConfig, Context, Durability, Environment, Opened } from '../component/context.ts';
+import type { Codec } from '../component/contracts.ts';
+import type { Instances, Kind } from '../component/define.ts';
+import type { Listeners } from '../component/listeners.ts';
+import type { Registry } from '../component/registry.ts';
+import type { SessionDirectory } from '../component/sessions.ts';
+import { createComponentMetrics } from '../telemetry/component-metrics.ts';
+import { createComponentEvents, type Stage, type StreamEvents } from '../telemetry/events.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import type { RepeatedLines } from '../telemetry/repeated-lines.ts';
+import { createSecretKeeper } from '../telemetry/secrets.ts';
+import type { DeadLetters } from './dead-letters.ts';
+import type { StreamPlan } from './plan.ts';
+import { Sink, type RefusedHandler } from './sink.ts';
+import { SupervisedInput } from './source.ts';
+import type { StartGate } from './start-gate.ts';
+
+/** What the components of all streams share. */
+export interface Surroundings {
+  readonly registry: Registry;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly lines: RepeatedLines;
+  readonly listeners: Listeners;
+  readonly sessions: SessionDirectory;
+  readonly env: Environment;
+  readonly gate: StartGate;
+}
+
+/** Of one stream. `logger` names it. */
+interface Parts {
+  readonly plan: StreamPlan;
+  readonly logger: Logger;
+  readonly events: StreamEvents;
+  readonly budget: Budget;
+  /** Of `budget`, for what is behind the log. */
+  readonly share: Budget;
+  readonly durability: () => Durability | undefined;
+  readonly deadLetters: () => DeadLetters;
+  /** What an output can never take. */
+  readonly refused: RefusedHandler;
+  /** Called when a part has failed for good while nobody was waiting for it. */
+  readonly failed: (error: unknown) => void;
+}
+
+/** Where a component stands in its stream. */
+export interface Place {
+  readonly stage: Stage;
+  /** Tells it from others of the stage: its name or type, with what it is a part of. */
+  readonly component: string;
+  readonly name?: string | undefined;
+  /** True when a processor comes after it. */
+  readonly followed: boolean;
+}
+
+/** Makes the components of one stream, each with its context, and those that they open. */
+export class ComponentFactory {
+  readonly #surroundings: Surroundings;
+  readonly #parts: Parts;
+  readonly #events = new Map<Stage, Context['events']>();
+
+  constructor(surroundings: Surroundings, parts: Parts) {
+    this.#surroundings = surroundings;
+    this.#parts = parts;
+  }
+
+  create<K extends Kind>(kind: K, config: ComponentConfig, place: Place): Instances[K] {
+    const definition = this.#surroundings.registry.get(kind, config.type);
+    return definition.create(config as never, this.#context(config.type, place)) as Instances[K];
+  }
+
+  input(config: ComponentConfig, place: Place): SupervisedInput {
+    const { events, budget, deadLetters, durability } = this.#parts;
+    const named = { ...place, name: nameOf(config) ?? place.name };
+    return new SupervisedInput({
+      input: this.create('input', config, named),
+      codec: this.#codecOf(config, named),
+      type: config.type,
+      events,
+      budget,
+      deadLetters: deadLetters(),
+      gate: this.#surroundings.gate,
+      durable: durability() !== undefined,
+    });
+  }
+
+  output(config: ComponentConfig, place: Place & { readonly stage: 'output' | 'error_output' }): Sink {
+    const { events, refused, failed } = this.#parts;
+    return new Sink({
+      output: this.create('output', config, place),
+      codec: this.#codecOf(config, place),
+      type: config.type,
+      stage: place.stage,
+      events,
+      refused,
+      failed,
+      gate: this.#surroundings.gate,
+    });
+  }
+
+  #codecOf({ codec }: ComponentConfig, place: Place): Codec | undefined {
+    if (codec === undefined) return undefined;
+    return this.create('codec', codec as ComponentConfig, { ...place, stage: 'codec' });
+  }
+
+  #context(type: string, place: Place): Context {
+    const { stage, component, name } = place;
+    const { metrics, listeners, sessions, env } = this.#surroundings;
+    const { plan, logger, budget, share, durability } = this.#parts;
+    const opened = new Set<string>();
+    return {
+      name,
+      stream: {
+        id: plan.id,
+        limits: plan.in_flight,
+        budget: stage === 'input' ? budget : share,
+        get durability() {
+          return durability();
+        },
+        followed: place.followed,
+      },
+      logger: logger.child({ stage }),
+      events: this.#eventsOf(stage),
+      metrics: createComponentMetrics(metrics.registry, {
+        type,
+        labels: { stream: plan.id, stage, component },
+      }),
+      listeners,
+      sessions,
+      secrets: createSecretKeeper(),
+      env,
+      open: (kind, config, options = {}) => {
+        const own = nameOf(config) ?? options.name;
+        const part = `${component}.${distinct(own ?? config.type, opened)}`;
+        return this.#open(kind, config, { ...place, component: part, name: own ?? name });
+      },
+    };
+  }
+
+  #open<K extends keyof Opened>(kind: K, config: ComponentConfig, place: Place): Opened[K] {
+    const open: { readonly [E in keyof Opened]: () => Opened[E] } = {
+      input: () => this.input(config, { ...place, stage: 'input' }),
+      output: () =>
+        this.output(config, { ...place, stage: place.stage === 'error_output' ? 'error_output' : 'output' }),
+      codec: () => this.create('codec', config, { ...place, stage: 'codec' }),
+    };
+    return open[kind]();
+  }
+
+  /** One for each stage, which says some things only once. */
+  #eventsOf(stage: Stage): Context['events'] {
+    let events = this.#events.get(stage);
+    if (events === undefined) {
+      const { metrics, lines } = this.#surroundings;
+      const { plan, logger } = this.#parts;
+      events = createComponentEvents(metrics, logger, lines, plan.id, stage);
+      this.#events.set(stage, events);
+    }
+    return events;
+  }
+}
+
+/** `wanted`, or with a number behind it when it is taken; from now on it is. */
+export function distinct(wanted: string, taken: Set<string>): string {
+  let free = wanted;
+  for (let number = 2; taken.has(free); number++) free = `${wanted}-${number}`;
+  taken.add(free);
+  return free;
+}
+
+function nameOf(config: ComponentConfig): string | undefined {
+  return config['name'] as string | undefined;
+}

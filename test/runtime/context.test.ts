@@ -1,0 +1,253 @@
+import { pino } from 'pino';
+import { expect, test } from 'vitest';
+import { z } from 'zod';
+import type { ComponentConfig, Context } from '../../src/component/context.ts';
+import type { Output } from '../../src/component/contracts.ts';
+import { defineOutput, defineProcessor, type AnyDefinition } from '../../src/component/define.ts';
+import { Registry } from '../../src/component/registry.ts';
+import { components } from '../../src/components/index.ts';
+import { parseConfig } from '../../src/config/load.ts';
+import { MessagesRefusedError, MillraceError, NotConnectedError } from '../../src/errors.ts';
+import { Engine } from '../../src/runtime/engine.ts';
+import { engineFor, testOutput, textsOf } from './harness.ts';
+
+const meta = { summary: 'For tests.', status: 'stable', examples: [] } as const;
+const messages = (...texts: string[]): string =>
+  `input: { type: memory, messages: ${JSON.stringify(texts)} }`;
+
+/** A processor that passes everything on, and does something with its context first. */
+function using(act: (context: Context, texts: readonly string[]) => void, type = 'using'): AnyDefinition {
+  return defineProcessor({
+    ...meta,
+    type,
+    schema: z.strictObject({}),
+    create: (_, context) => ({
+      process: (batch) => {
+        act(context, textsOf(batch));
+        return [batch];
+      },
+    }),
+  });
+}
+
+const lines = async (engine: Engine, name: string): Promise<string[]> => {
+  const text = await engine.metrics.registry.metrics();
+  return text.split('\n').filter((line) => line.startsWith(name));
+};
+
+test('a component has counters, gauges and histograms of its own, which name its stream and its place', async () => {
+  const own = using(({ metrics }, texts) => {
+    const seen = metrics.counter({ name: 'seen_total', help: 'Messages seen.', labels: ['first'] });
+    seen.add(texts.length, { first: texts[0]! });
+    metrics.counter({ name: 'never_total', help: 'Never.' });
+    metrics.gauge({ name: 'size_messages', help: 'The last batch.' }).set(texts.length);
+    metrics.histogram({ name: 'batch_messages', help: 'Batches.', buckets: [1, 10] }).observe(texts.length);
+  });
+  const engine = engineFor(
+    `streams: [{ id: s, ${messages('a', 'b')}, pipeline: { processors: [{ type: using }, { type: using }] }, output: { type: drop } }]`,
+    [own],
+  );
+  await engine.run();
+  const of = 'stream="s",stage="processor"';
+  expect(await lines(engine, 'millrace_using_')).toEqual([
+    `millrace_using_seen_total{${of},component="using",first="a"} 2`,
+    `millrace_using_seen_total{${of},component="using-2",first="a"} 2`,
+    `millrace_using_never_total{${of},component="using"} 0`,
+    `millrace_using_never_total{${of},component="using-2"} 0`,
+    `millrace_using_size_messages{${of},component="using"} 2`,
+    `millrace_using_size_messages{${of},component="using-2"} 2`,
+    ...['using', 'using-2'].flatMap((component) => [
+      `millrace_using_batch_messages_bucket{le="1",${of},component="${component}"} 0`,
+      `millrace_using_batch_messages_bucket{le="10",${of},component="${component}"} 1`,
+      `millrace_using_batch_messages_bucket{le="+Inf",${of},component="${component}"} 1`,
+      `millrace_using_batch_messages_sum{${of},component="${component}"} 2`,
+      `millrace_using_batch_messages_count{${of},component="${component}"} 1`,
+    ]),
+  ]);
+});
+
+test('label values that a peer chooses cannot fill the memory: what is over a hundred counts as other', async () => {
+  const own = using(({ metrics }) => {
+    const counter = metrics.counter({ name: 'rooms_total', help: 'Rooms.', labels: ['room'] });
+    for (let room = 0; room < 1_000; room++) counter.add(1, { room: String(room) });
+  });
+  const engine = engineFor(
+    `streams: [{ ${messages('a')}, pipeline: { processors: [{ type: using }] }, output: { type: drop } }]`,
+    [own],
+  );
+  await engine.run();
+  const rooms = await lines(engine, 'millrace_using_rooms_total{');
+  expect(rooms).toHaveLength(101);
+  expect(rooms.at(-1)).toMatch(/room="other"\} 900$/);
+});
+
+test.each([
+  [
+    'a counter without _total',
+    (c: Context) => c.metrics.counter({ name: 'seen', help: 'x' }),
+    'ends in _total',
+  ],
+  ['a gauge with _total', (c: Context) => c.metrics.gauge({ name: 'x_total', help: 'x' }), 'ends in _total'],
+  ['a name that is none', (c: Context) => c.metrics.gauge({ name: 'Größe', help: 'x' }), 'in snake_case'],
+  [
+    'a label that is ours',
+    (c: Context) => c.metrics.counter({ name: 'x_total', help: 'x', labels: ['stream'] }),
+    'stream cannot be a label',
+  ],
+  [
+    'a metric that is another one already',
+    (c: Context) => {
+      c.metrics.gauge({ name: 'x', help: 'x' });
+      c.metrics.gauge({ name: 'x', help: 'another' });
+    },
+    'there is another metric of this name',
+  ],
+])('%s is refused', async (_, act, message) => {
+  let thrown: unknown;
+  const own = using((context) => {
+    try {
+      act(context);
+    } catch (error) {
+      thrown = error;
+    }
+  });
+  await engineFor(
+    `streams: [{ ${messages('a')}, pipeline: { processors: [{ type: using }] }, output: { type: drop } }]`,
+    [own],
+  ).run();
+  expect(String(thrown)).toContain(message);
+});
+
+test('a secret that a component learns is masked from then on; of one component the newest sixteen are', async () => {
+  const logged: string[] = [];
+  const own = using(({ secrets, logger }) => {
+    for (let token = 0; token < 20; token++) secrets.add(`token-number-${token}-of-many`);
+    logged.push(secrets.mask('x token-number-19-of-many'), secrets.mask('x token-number-0-of-many'));
+    logger.warn({ stage: 'processor' }, 'told');
+  });
+  const engine = engineFor(
+    `streams: [{ ${messages('a')}, pipeline: { processors: [{ type: using }] }, output: { type: drop } }]`,
+    [own],
+  );
+  await engine.run();
+  expect(logged).toEqual(['x ***', 'x token-number-0-of-many']);
+});
+
+/** An output over several others: each gets every message. */
+const fanOut = defineOutput({
+  ...meta,
+  type: 'to_all',
+  schema: (schemas) => z.strictObject({ outputs: z.array(schemas.output) }),
+  create({ outputs }, context): Output {
+    const parts = (outputs as ComponentConfig[]).map((config) => context.open('output', config));
+    return {
+      prepare: async () => {
+        for (const part of parts) await part.prepare();
+      },
+      connect: (signal) => {
+        for (const part of parts) part.start(signal);
+        return Promise.resolve();
+      },
+      write: async (batch, signal) => {
+        await Promise.all(parts.map((part) => part.write(batch, signal)));
+      },
+      notReady: () => parts.map((part) => part.notReady()).find((reason) => reason !== undefined),
+      close: async () => {
+        await Promise.all(parts.map((part) => part.close()));
+      },
+    };
+  },
+});
+
+test('an output opens others, each with its own codec, reconnects and refusals', async () => {
+  const written: Record<string, string[]> = { steady: [], shaky: [], dead: [] };
+  let attempts = 0;
+  let writes = 0;
+  const steady = testOutput('steady', {
+    write: (batch) => {
+      written['steady']!.push(...textsOf(batch));
+      return Promise.resolve();
+    },
+  });
+  const shaky = testOutput('shaky', {
+    backoff: { initial: 1, max: 1, attempts: Infinity },
+    connect: () => (attempts++ === 0 ? Promise.reject(new Error('not yet')) : Promise.resolve()),
+    write: (batch) => {
+      if (writes++ === 0) return Promise.reject(new NotConnectedError('gone'));
+      const texts = textsOf(batch);
+      const bad = texts.indexOf('{"__value__":"bad"}');
+      written['shaky']!.push(...texts.filter((_, index) => index !== bad));
+      if (bad < 0) return Promise.resolve();
+      const error = new MillraceError('MILLRACE_OUTPUT_REFUSED', 'too bad');
+      return Promise.reject(new MessagesRefusedError([{ index: bad, error }]));
+    },
+  });
+  const dead = testOutput('dead', {
+    write: (batch) => {
+      written['dead']!.push(...textsOf(batch));
+      return Promise.resolve();
+    },
+  });
+  const engine = engineFor(
+    `streams:
+      - id: s
+        ${messages('good', 'bad')}
+        output:
+          type: to_all
+          outputs: [{ type: steady }, { type: shaky, codec: { type: json } }]
+        error_output: { type: dead }`,
+    [fanOut, steady, shaky, dead],
+  );
+  expect(await engine.prepare()).toEqual([]);
+  expect(await engine.run()).toEqual({ failed: [], left: [] });
+  expect(written['steady']).toEqual(['good', 'bad']);
+  expect(written['shaky']).toEqual(['{"__value__":"good"}']);
+  expect(written['dead']!.map((letter): unknown => JSON.parse(letter))).toMatchObject([
+    { payload: 'bad', error: { code: 'MILLRACE_OUTPUT_REFUSED', stage: 'output', message: 'too bad' } },
+  ]);
+  expect(attempts).toBe(3);
+});
+
+test('a processor opens a codec', async () => {
+  const checked = defineProcessor({
+    ...meta,
+    type: 'checked',
+    schema: (schemas) => z.strictObject({ as: schemas.codec }),
+    create({ as }, context) {
+      const codec = context.open('codec', as as ComponentConfig);
+      return { process: (batch, reject) => [codec.decode(batch, reject)] };
+    },
+  });
+  const written: string[] = [];
+  const kept = testOutput('kept', {
+    write: (batch) => {
+      written.push(...textsOf(batch));
+      return Promise.resolve();
+    },
+  });
+  const engine = engineFor(
+    `streams: [{ ${messages('1', '{')}, pipeline: { processors: [{ type: checked, as: { type: json } }] }, output: { type: kept } }]`,
+    [checked, kept],
+  );
+  await engine.run();
+  expect(written).toEqual(['1']);
+});
+
+test('a line that a component logs names its stream and stage', async () => {
+  const logged: Record<string, unknown>[] = [];
+  const registry = new Registry([...components, using(({ logger }) => logger.info({ room: 7 }, 'hello'))]);
+  const plan = parseConfig(
+    `{ health_check: { enabled: false }, streams: [{ id: s, ${messages('a')}, pipeline: { processors: [{ type: using }] }, output: { type: drop } }] }`,
+    { registry, env: {} },
+  );
+  const logger = pino(
+    { base: null },
+    { write: (line: string) => void logged.push(JSON.parse(line) as never) },
+  );
+  await new Engine(plan, { registry, logger, env: {} }).run();
+  expect(logged.find(({ msg }) => msg === 'hello')).toMatchObject({
+    stream: 's',
+    stage: 'processor',
+    room: 7,
+  });
+});
