@@ -1,33 +1,58 @@
-/** Before so many are gone from the front, the space that they take is not worth the work. */
-const WORTHWHILE = 1024;
+const SMALLEST = 16;
 
-/** A queue whose ends are reached in the same time however long it is. */
+/** A queue: both ends are reached in the same time however long it is, and an item that is gone is not held. */
 export class Fifo<T> {
-  #items: T[] = [];
-  #head = 0;
+  /** A ring, whose length is a power of two. */
+  #ring: (T | undefined)[] = [];
+  #start = 0;
+  #length = 0;
 
   get length(): number {
-    return this.#items.length - this.#head;
+    return this.#length;
   }
 
   get first(): T | undefined {
-    return this.#items[this.#head];
+    return this.at(0);
   }
 
   get last(): T | undefined {
-    return this.length === 0 ? undefined : this.#items.at(-1);
+    return this.at(this.#length - 1);
+  }
+
+  /** The item at `index` from the first; undefined where there is none. */
+  at(index: number): T | undefined {
+    if (index < 0 || index >= this.#length) return undefined;
+    return this.#ring[(this.#start + index) & (this.#ring.length - 1)];
   }
 
   push(item: T): void {
-    this.#items.push(item);
+    if (this.#length === this.#ring.length) this.#resize(Math.max(SMALLEST, this.#length * 2));
+    this.#ring[(this.#start + this.#length) & (this.#ring.length - 1)] = item;
+    this.#length++;
   }
 
   /** Takes the first away. */
-  shift(): void {
-    this.#head++;
-    if (this.#head < WORTHWHILE && this.#head < this.#items.length) return;
-    if (this.#head * 2 < this.#items.length) return;
-    this.#items = this.#items.slice(this.#head);
-    this.#head = 0;
+  shift(): T | undefined {
+    if (this.#length === 0) return undefined;
+    const item = this.#ring[this.#start];
+    this.#ring[this.#start] = undefined;
+    this.#start = (this.#start + 1) & (this.#ring.length - 1);
+    this.#length--;
+    if (this.#length * 8 < this.#ring.length && this.#ring.length > SMALLEST)
+      this.#resize(this.#ring.length / 2);
+    return item;
+  }
+
+  clear(): void {
+    this.#ring = [];
+    this.#start = 0;
+    this.#length = 0;
+  }
+
+  #resize(size: number): void {
+    const ring: (T | undefined)[] = Array.from({ length: size });
+    for (let index = 0; index < this.#length; index++) ring[index] = this.at(index);
+    this.#ring = ring;
+    this.#start = 0;
   }
 }

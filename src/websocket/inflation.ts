@@ -1,3 +1,4 @@
+import { Fifo } from '../message/fifo.ts';
 import type { Session } from './session.ts';
 import { deflateOf } from './ws-internals.ts';
 
@@ -11,7 +12,7 @@ const CONCURRENCY = 10;
  */
 export class Inflation {
   #running = 0;
-  readonly #queue: (() => void)[] = [];
+  readonly #queue = new Fifo<() => void>();
 
   /** From now on, for a session that has just opened. */
   guard(session: Session): void {

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import type { Outgoing } from '../component/sessions.ts';
+import { Fifo } from '../message/fifo.ts';
 import { tickTime } from './tick-time.ts';
 import { Watchers } from './watchers.ts';
 
@@ -34,9 +35,8 @@ export class Outbox implements Outgoing {
   progressed: (() => void) | undefined;
   readonly #socket: WebSocket;
   readonly #connection: Socket;
-  /** What the socket does not have yet, from `#head` on. */
-  #queue: Waiting[] = [];
-  #head = 0;
+  /** Messages that the socket does not have yet. */
+  readonly #queue = new Fifo<Waiting>();
   #queuedBytes = 0;
   /** Up to how many bytes the socket is given what is in the queue. */
   #share = HANDED_OVER;
@@ -108,7 +108,7 @@ export class Outbox implements Outgoing {
     this.#queuedBytes += costOf(payload);
     let dropped = 0;
     // The newest stays, however long it is.
-    while (this.waiting > limit && this.#head < this.#queue.length - 1) {
+    while (this.waiting > limit && this.#queue.length > 1) {
       this.#shift();
       dropped++;
     }
@@ -136,8 +136,7 @@ export class Outbox implements Outgoing {
 
   /** Forgets what the socket does not have. */
   clear(): void {
-    this.#queue = [];
-    this.#head = 0;
+    this.#queue.clear();
     this.#queuedBytes = 0;
   }
 
@@ -157,25 +156,19 @@ export class Outbox implements Outgoing {
   #pump(): void {
     if (this.#queue.length === 0 || this.#handed >= this.#share) return;
     this.cork();
-    while (this.#head < this.#queue.length && this.#handed < this.#share) {
+    while (this.#queue.length > 0 && this.#handed < this.#share) {
       const { payload, binary } = this.#shift();
       this.send(payload, binary);
     }
     this.uncork();
-    if (this.#head < this.#queue.length) return;
-    this.clear();
+    if (this.#queue.length > 0) return;
     this.slow = false;
     this.#emptied?.();
   }
 
   #shift(): Waiting {
-    const first = this.#queue[this.#head++]!;
+    const first = this.#queue.shift()!;
     this.#queuedBytes -= costOf(first.payload);
-    // Now and then, so that taking one out does not move all the others.
-    if (this.#head > 1024 && this.#head * 2 > this.#queue.length) {
-      this.#queue = this.#queue.slice(this.#head);
-      this.#head = 0;
-    }
     return first;
   }
 

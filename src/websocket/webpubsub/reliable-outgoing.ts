@@ -1,4 +1,5 @@
 import type { Outgoing } from '../../component/sessions.ts';
+import { Fifo } from '../../message/fifo.ts';
 import type { Outbox } from '../outbox.ts';
 import { tickTime } from '../tick-time.ts';
 import { Watchers } from '../watchers.ts';
@@ -45,11 +46,10 @@ export class ReliableOutgoing implements Outgoing {
   readonly patience = PATIENCE;
   readonly confirmed = true;
   readonly #messages: ServerMessages;
-  /** From `#head` on, oldest first. */
-  #kept: Kept[] = [];
-  #head = 0;
-  /** The first that the socket does not have. */
-  #next = 0;
+  /** Oldest first. */
+  readonly #kept = new Fifo<Kept>();
+  /** How many of them the socket has. */
+  #handed = 0;
   #bytes = 0;
   #lastId = 0;
   #outbox: Outbox | undefined;
@@ -65,7 +65,7 @@ export class ReliableOutgoing implements Outgoing {
 
   /** Messages that the client has not confirmed. */
   get unacknowledged(): number {
-    return this.#kept.length - this.#head;
+    return this.#kept.length;
   }
 
   get waiting(): number {
@@ -106,7 +106,7 @@ export class ReliableOutgoing implements Outgoing {
     let dropped = 0;
     while (!this.hasRoom(frame.length, limit)) {
       // Who has been sent it may have it.
-      if (this.#head >= this.#next) dropped++;
+      if (this.#handed === 0) dropped++;
       this.#shift();
     }
     this.sendFrame(frame);
@@ -129,7 +129,7 @@ export class ReliableOutgoing implements Outgoing {
   acknowledge(sequenceId: number): void {
     const before = this.#bytes;
     // What it cannot have it has not got.
-    while (this.#head < this.#next && this.#kept[this.#head]!.sequenceId <= sequenceId) this.#shift();
+    while (this.#handed > 0 && this.#kept.first!.sequenceId <= sequenceId) this.#shift();
     if (this.#bytes < before) {
       this.taken += before - this.#bytes;
       this.#progressAt = tickTime();
@@ -145,7 +145,7 @@ export class ReliableOutgoing implements Outgoing {
     this.#outbox = outbox;
     this.#progressAt = tickTime();
     outbox.progressed = () => this.#pump();
-    this.#next = this.#head;
+    this.#handed = 0;
     this.#pump();
   }
 
@@ -158,8 +158,8 @@ export class ReliableOutgoing implements Outgoing {
 
   /** From now on `frames` counts what is kept. */
   keepIn(frames: KeptFrames | undefined): void {
-    for (let at = this.#head; at < this.#kept.length; at++) {
-      const { frame } = this.#kept[at]!;
+    for (let at = 0; at < this.#kept.length; at++) {
+      const { frame } = this.#kept.at(at)!;
       this.#frames?.delete(frame);
       frames?.add(frame);
     }
@@ -177,20 +177,19 @@ export class ReliableOutgoing implements Outgoing {
     this.pause();
     this.keepIn(undefined);
     this.#ended = true;
-    this.#kept = [];
-    this.#head = 0;
-    this.#next = 0;
+    this.#kept.clear();
+    this.#handed = 0;
     this.#bytes = 0;
     this.#watchers.look();
   }
 
   #pump(most = HANDED_OVER): void {
     const outbox = this.#outbox;
-    if (outbox === undefined || this.#next === this.#kept.length) return;
-    const several = this.#next + 1 < this.#kept.length;
+    if (outbox === undefined || this.#handed === this.#kept.length) return;
+    const several = this.#handed + 1 < this.#kept.length;
     if (several) outbox.cork();
-    while (this.#next < this.#kept.length && outbox.waiting < most) {
-      const { frame, sequenceId } = this.#kept[this.#next++]!;
+    while (this.#handed < this.#kept.length && outbox.waiting < most) {
+      const { frame, sequenceId } = this.#kept.at(this.#handed++)!;
       const [start, rest] = numbered(frame, sequenceId);
       if (rest.length < WORTH_SHARING) outbox.send(Buffer.concat([start, rest]), false);
       else outbox.sendText(start, rest);
@@ -199,16 +198,10 @@ export class ReliableOutgoing implements Outgoing {
   }
 
   #shift(): void {
-    const { frame } = this.#kept[this.#head++]!;
+    const { frame } = this.#kept.shift()!;
     this.#bytes -= costOf(frame);
     this.#frames?.delete(frame);
-    this.#next = Math.max(this.#next, this.#head);
-    if (this.#head < 1024 && this.#head < this.#kept.length) return;
-    if (this.#head * 2 < this.#kept.length) return;
-    // Now and then, so that taking one out does not move all the others.
-    this.#kept = this.#kept.slice(this.#head);
-    this.#next -= this.#head;
-    this.#head = 0;
+    this.#handed = Math.max(0, this.#handed - 1);
   }
 }
 
