@@ -12,7 +12,7 @@ import { format, resolveConfig } from 'prettier';
 import { Registry as MetricsRegistry } from 'prom-client';
 import type { z } from 'zod';
 import { markdown, type Results } from '../faults/report.ts';
-import type { AnyDefinition, Kind } from '../src/component/define.ts';
+import { kinds, type AnyDefinition, type Kind } from '../src/component/define.ts';
 import { registry } from '../src/components/index.ts';
 import { describeFields, type FieldDescription } from '../src/config/describe-fields.ts';
 import { defOf, unwrap } from '../src/config/schema-walk.ts';
@@ -23,12 +23,12 @@ import { collectProcessMetrics } from '../src/telemetry/process-metrics.ts';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const NOTE = '<!-- Generated from the source by `npm run docs`; do not edit by hand. -->';
 
-const kinds: readonly Kind[] = ['input', 'buffer', 'processor', 'output', 'codec'];
 const plurals: Readonly<Record<Kind, string>> = {
   input: 'inputs',
   buffer: 'buffers',
   processor: 'processors',
   output: 'outputs',
+  framing: 'framing',
   codec: 'codecs',
 };
 
@@ -38,6 +38,7 @@ const places: Readonly<Record<Kind, string>> = {
   buffer: '`streams[].buffer`',
   processor: '`streams[].pipeline.processors[]`',
   output: '`streams[].output` and `streams[].error_output`',
+  framing: '`framing` of an input or an output',
   codec: '`codec` of an input or an output',
 };
 

@@ -36,6 +36,8 @@ export const errorCodes = {
   MILLRACE_TLS_INVALID: 'A certificate or key file cannot be read or used.',
   MILLRACE_AUTH_UNAVAILABLE:
     'A server cannot check the credentials of clients: a file of users, tokens or keys cannot be read or has a mistake, or the issuer’s keys cannot be fetched. The message says which and why. What was read before stays in force.',
+  MILLRACE_FRAMING_INVALID:
+    'Bytes are not framed as `framing` says: they do not inflate, a length is wrong, an array is none, a message has no end or is too long. The frame, or the part of it that is wrong, went to `error_output` as it came. A file that is not framed so fails the stream.',
   MILLRACE_CODEC_INVALID_JSON:
     'A message is not one JSON value (RFC 8259). It went to `error_output`; its neighbours were not touched.',
   MILLRACE_CODEC_INVALID_UTF8:
@@ -78,6 +80,7 @@ export type ErrorCode = keyof typeof errorCodes;
  * what others have sent, and what the file or the query says, so it is for the log and the dead letter alone.
  */
 export const toldOf: { readonly [C in ErrorCode]?: string } = {
+  MILLRACE_FRAMING_INVALID: 'the frame, or a part of it, is not framed as it should be',
   MILLRACE_CODEC_INVALID_JSON: 'the message is not one JSON value',
   MILLRACE_CODEC_INVALID_UTF8: 'the message is not valid UTF-8',
   MILLRACE_PROCESSOR_FAILED: 'the message could not be processed',

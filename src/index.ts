@@ -13,7 +13,17 @@ export type {
 export type { Buffer, Codec, Input, Output, Processor, Reject } from './component/contracts.ts';
 export type { Backoff } from './component/backoff.ts';
 export type { Definition, Kind } from './component/define.ts';
-export { defineBuffer, defineCodec, defineInput, defineOutput, defineProcessor } from './component/define.ts';
+export {
+  defineBuffer,
+  defineCodec,
+  defineFraming,
+  defineInput,
+  defineOutput,
+  defineProcessor,
+} from './component/define.ts';
+export type { FrameDecoder, Framing } from './component/framing/framing.ts';
+export { Unframed } from './component/framing/framing.ts';
+export { RecordDecoder } from './component/framing/records.ts';
 export { duration, secret, size } from './component/fields.ts';
 export type { Listeners } from './component/listeners.ts';
 export type { OpenSession, SessionDirectory } from './component/sessions.ts';

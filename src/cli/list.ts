@@ -1,10 +1,9 @@
-import type { AnyDefinition, Kind } from '../component/define.ts';
+import { kinds, type AnyDefinition } from '../component/define.ts';
 import type { Registry } from '../component/registry.ts';
 import { describeFields, type FieldDescription } from '../config/describe-fields.ts';
 import { nearest } from '../config/nearest.ts';
 import { type Shell, UsageError } from './shell.ts';
 
-const kinds: readonly Kind[] = ['input', 'buffer', 'processor', 'output', 'codec'];
 const WIDTH = 100;
 
 /** `millrace list`: every component; `millrace list NAME`: the fields of those called so, of each kind. */
@@ -22,7 +21,7 @@ function overview(registry: Registry): string {
     const lines = definitions.map(
       ({ type, status, summary }) => `  ${type.padEnd(width)}  ${status.padEnd(6)}  ${summary}\n`,
     );
-    return `${kind}s\n${lines.join('')}\n`;
+    return `${kind === 'framing' ? kind : `${kind}s`}\n${lines.join('')}\n`;
   });
   return `${sections.join('')}\`millrace list NAME\` shows the fields of one.\n`;
 }

@@ -2,6 +2,7 @@ import { fstatSync, statSync, type BigIntStats } from 'node:fs';
 import { resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { ComponentConfig } from '../component/context.ts';
+import { kinds, type AnyDefinition } from '../component/define.ts';
 import { Registry } from '../component/registry.ts';
 import { pathPattern } from '../components/outputs/file/path.ts';
 import { openConfig, type LoadedConfig } from '../config/load.ts';
@@ -16,8 +17,6 @@ import type { Letters } from './replay-letters.ts';
 import type { Replayed } from './replay-summary.ts';
 import { handleSignals } from './run.ts';
 import { type Shell, UsageError } from './shell.ts';
-
-const kinds = ['input', 'buffer', 'processor', 'output', 'codec'] as const;
 
 /** Has dead letters go through a stream of a file: its pipeline, output and error_output, in this process. */
 export async function configReplay(
@@ -34,7 +33,7 @@ export async function configReplay(
 
   return async (letters: Letters): Promise<Replayed> => {
     const input = new ReplayInput(letters);
-    const definitions = kinds.flatMap((kind) => registry.list(kind));
+    const definitions = kinds.flatMap((kind): readonly AnyDefinition[] => registry.list(kind));
     const engine = await prepareEngine(
       replaced(loaded, index),
       new Registry([...definitions, input.definition]),

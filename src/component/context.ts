@@ -6,6 +6,7 @@ import type { ComponentMetrics } from '../telemetry/component-metrics.ts';
 import type { SecretKeeper } from '../telemetry/secrets.ts';
 import type { Budget, BudgetLimits } from './budget.ts';
 import type { Codec } from './contracts.ts';
+import type { Framing } from './framing/framing.ts';
 import type { Listeners } from './listeners.ts';
 import type { SessionDirectory } from './sessions.ts';
 
@@ -75,6 +76,7 @@ export interface Durability {
 export interface Opened {
   readonly input: Source;
   readonly output: Destination;
+  readonly framing: Framing;
   readonly codec: Codec;
 }
 

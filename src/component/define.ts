@@ -1,9 +1,13 @@
 import type { z } from 'zod';
 import type { Context } from './context.ts';
 import type { Buffer, Codec, Input, Output, Processor } from './contracts.ts';
+import type { Framing } from './framing/framing.ts';
 
 /** What a component is in a stream. */
-export type Kind = 'input' | 'buffer' | 'processor' | 'output' | 'codec';
+export type Kind = 'input' | 'buffer' | 'processor' | 'output' | 'framing' | 'codec';
+
+/** Every kind, in the order in which people are told of them. */
+export const kinds: readonly Kind[] = ['input', 'buffer', 'processor', 'output', 'framing', 'codec'];
 
 /** What a definition of each kind makes. */
 export interface Instances {
@@ -11,6 +15,7 @@ export interface Instances {
   readonly buffer: Buffer;
   readonly processor: Processor;
   readonly output: Output;
+  readonly framing: Framing;
   readonly codec: Codec;
 }
 
@@ -48,6 +53,7 @@ export type InputDefinition = AnyDefinition<Input> & { readonly kind: 'input' };
 export type OutputDefinition = AnyDefinition<Output> & { readonly kind: 'output' };
 export type ProcessorDefinition = AnyDefinition<Processor> & { readonly kind: 'processor' };
 export type BufferDefinition = AnyDefinition<Buffer> & { readonly kind: 'buffer' };
+export type FramingDefinition = AnyDefinition<Framing> & { readonly kind: 'framing' };
 export type CodecDefinition = AnyDefinition<Codec> & { readonly kind: 'codec' };
 
 /** Declares an input: where messages come from. `create` gets the checked fields and a `Context`. */
@@ -65,6 +71,10 @@ export function defineProcessor<S extends z.ZodObject>(d: Definition<S, Processo
 /** Declares a buffer between input and pipeline. `create` gets the checked fields and a `Context`. */
 export function defineBuffer<S extends z.ZodObject>(d: Definition<S, Buffer>): BufferDefinition {
   return { kind: 'buffer', ...d };
+}
+/** Declares a framing: how messages lie in bytes. `create` gets the checked fields and a `Context`. */
+export function defineFraming<S extends z.ZodObject>(d: Definition<S, Framing>): FramingDefinition {
+  return { kind: 'framing', ...d };
 }
 /** Declares a codec: it checks what an input receives, and writes what an output sends. `create` gets the checked fields and a `Context`. */
 export function defineCodec<S extends z.ZodObject>(d: Definition<S, Codec>): CodecDefinition {

@@ -4,17 +4,20 @@ import type {
   BufferDefinition,
   CodecDefinition,
   ComponentSchemas,
+  FramingDefinition,
   InputDefinition,
   Kind,
   OutputDefinition,
   ProcessorDefinition,
 } from './define.ts';
+import { framingFields } from './framing/framing-fields.ts';
 
 interface DefinitionOf {
   input: InputDefinition;
   output: OutputDefinition;
   processor: ProcessorDefinition;
   buffer: BufferDefinition;
+  framing: FramingDefinition;
   codec: CodecDefinition;
 }
 
@@ -39,6 +42,7 @@ export class Registry {
       buffer: kind('buffer'),
       processor: kind('processor'),
       output: kind('output'),
+      framing: kind('framing'),
       codec: kind('codec'),
     };
   }
@@ -70,6 +74,11 @@ export class Registry {
       shape['codec'] = this.schemas.codec
         .optional()
         .describe('How payloads are read or written. With none they are passed as they are.');
+    }
+    if (definition.kind === 'framing') {
+      // Compression alone needs no other word.
+      if (definition.type === 'none') shape['type'] = z.literal('none').optional();
+      Object.assign(shape, framingFields);
     }
     return own.safeExtend(shape).strict();
   }

@@ -4,6 +4,11 @@ import { tumblingWindowBuffer } from './buffers/tumbling-window.ts';
 import { binaryCodec } from './codecs/binary.ts';
 import { jsonCodec } from './codecs/json.ts';
 import { textCodec } from './codecs/text.ts';
+import { delimiterFraming } from './framing/delimiter.ts';
+import { jsonArrayFraming } from './framing/json-array.ts';
+import { lengthDelimitedFraming } from './framing/length-delimited.ts';
+import { linesFraming } from './framing/lines.ts';
+import { noneFraming } from './framing/none.ts';
 import { fileInput } from './inputs/file.ts';
 import { generateInput } from './inputs/generate.ts';
 import { memoryInput } from './inputs/memory.ts';
@@ -35,6 +40,11 @@ export const components = [
   fileOutput,
   dropOutput,
   websocketOutput,
+  noneFraming,
+  linesFraming,
+  delimiterFraming,
+  jsonArrayFraming,
+  lengthDelimitedFraming,
   jsonCodec,
   textCodec,
   binaryCodec,

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import type { Kind } from '../component/define.ts';
+import { kinds, type Kind } from '../component/define.ts';
 import type { Registry } from '../component/registry.ts';
 import { maskUrl } from '../component/mask.ts';
 import { nearest } from './nearest.ts';
@@ -36,7 +36,6 @@ export interface Subject {
   mask(message: string, path: Path): string;
 }
 
-const kinds: readonly Kind[] = ['input', 'buffer', 'processor', 'output', 'codec'];
 const MAX_SHOWN = 60;
 
 export function explain(issue: Issue, subject: Subject): Explanation[] {

@@ -1,7 +1,6 @@
 import type { z } from 'zod';
+import { kinds } from '../component/define.ts';
 import { defOf, unwrap } from './schema-walk.ts';
-
-const kinds = new Set(['input', 'buffer', 'processor', 'output', 'codec']);
 
 /** The type of a field as its reference says it: `string`, `list of string`, `client | server`, `codec`. */
 export function typeName(schema: z.core.$ZodType): string {
@@ -36,7 +35,7 @@ export function expectation(schema: z.core.$ZodType): string {
     return id === undefined ? 'a list' : `a list of ${id}s`;
   }
   if (def.type !== 'lazy') return 'another value';
-  return meta.id !== undefined && kinds.has(meta.id)
+  return meta.id !== undefined && kinds.some((kind) => kind === meta.id)
     ? `${article(meta.id)}: an object with a type`
     : expectation(def.getter());
 }

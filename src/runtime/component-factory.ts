@@ -144,6 +144,7 @@ export class ComponentFactory {
       input: () => this.input(config, { ...place, stage: 'input' }),
       output: () =>
         this.output(config, { ...place, stage: place.stage === 'error_output' ? 'error_output' : 'output' }),
+      framing: () => this.create('framing', config, { ...place, stage: 'codec' }),
       codec: () => this.create('codec', config, { ...place, stage: 'codec' }),
     };
     return open[kind]();

@@ -1,6 +1,7 @@
 import { Ajv } from 'ajv';
 import { parse } from 'yaml';
 import { expect, test } from 'vitest';
+import { kinds } from '../../src/component/define.ts';
 import { registry as allComponents } from '../../src/components/index.ts';
 import { describeFields } from '../../src/config/describe-fields.ts';
 import { configJsonSchema } from '../../src/config/json-schema.ts';
@@ -59,7 +60,6 @@ test('the fields of a component, as its reference tells them', () => {
 });
 
 test('every field of every component says what it is', () => {
-  const kinds = ['input', 'buffer', 'processor', 'output', 'codec'] as const;
   const fields = kinds.flatMap((kind) =>
     allComponents.list(kind).flatMap((definition) =>
       describeFields(allComponents.schemaOf(definition)).map((row) => ({

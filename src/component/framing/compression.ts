@@ -1,0 +1,82 @@
+import type { Transform } from 'node:stream';
+import {
+  brotliCompressSync,
+  brotliDecompressSync,
+  constants,
+  createBrotliDecompress,
+  createGunzip,
+  createGzip,
+  createInflate,
+  createInflateRaw,
+  createZstdCompress,
+  createZstdDecompress,
+  deflateRawSync,
+  deflateSync,
+  gunzipSync,
+  gzipSync,
+  inflateRawSync,
+  inflateSync,
+  zstdCompressSync,
+  zstdDecompressSync,
+} from 'node:zlib';
+import { errorMessage, type MillraceError } from '../../errors.ts';
+import { framingError } from './records.ts';
+
+/** `deflate` is that of HTTP, in zlib's format (RFC 1950); `deflate_raw` has nothing around it (RFC 1951). */
+export const compressions = ['gzip', 'deflate', 'deflate_raw', 'zstd', 'br'] as const;
+
+export type Compression = (typeof compressions)[number];
+
+// At its default, the slowest there is, brotli takes a hundred times as long.
+const brotli = { params: { [constants.BROTLI_PARAM_QUALITY]: 5 } };
+
+const algorithms = {
+  gzip: { compress: gzipSync, inflate: gunzipSync, inflater: createGunzip },
+  deflate: { compress: deflateSync, inflate: inflateSync, inflater: createInflate },
+  deflate_raw: { compress: deflateRawSync, inflate: inflateRawSync, inflater: createInflateRaw },
+  zstd: { compress: zstdCompressSync, inflate: zstdDecompressSync, inflater: createZstdDecompress },
+  br: {
+    compress: (bytes: Uint8Array) => brotliCompressSync(bytes, brotli),
+    inflate: brotliDecompressSync,
+    inflater: createBrotliDecompress,
+  },
+} as const;
+
+export function compress(compression: Compression, bytes: Uint8Array): Uint8Array {
+  return algorithms[compression].compress(bytes);
+}
+
+/** Those that files are compressed with, and the endings of their names. */
+export const fileCompressions = {
+  gzip: { ending: '.gz', compressor: createGzip },
+  zstd: { ending: '.zst', compressor: createZstdCompress },
+} as const;
+
+export type FileCompression = keyof typeof fileCompressions;
+
+/** For bytes that come in pieces. */
+export function inflater(compression: Compression): Transform {
+  return algorithms[compression].inflater();
+}
+
+/** What was compressed; why that cannot be told where it is no such thing, or is longer than `max` bytes. */
+export function inflate(
+  compression: Compression,
+  bytes: Uint8Array,
+  max: number,
+): Uint8Array | MillraceError {
+  try {
+    // `info` gives how much of it there was to read: what stands behind the end would be lost.
+    const { buffer, engine } = algorithms[compression].inflate(bytes, {
+      maxOutputLength: max,
+      info: true,
+    }) as unknown as { buffer: Buffer; engine: { bytesWritten: number } };
+    const left = bytes.length - engine.bytesWritten;
+    return left === 0 ? buffer : framingError(`not ${compression}: ${left} bytes stand behind its end`);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') {
+      return framingError(`the frame inflates to more than \`max_frame_size\` (${max} bytes)`);
+    }
+    return framingError(`not ${compression}: ${errorMessage(error)}`);
+  }
+}

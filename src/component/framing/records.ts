@@ -1,0 +1,94 @@
+import { MillraceError } from '../../errors.ts';
+import type { FrameDecoder, Unframed } from './framing.ts';
+import { Pending } from './pending.ts';
+
+/** An error of bytes that are not framed as they should be. */
+export function framingError(message: string): MillraceError {
+  return new MillraceError('MILLRACE_FRAMING_INVALID', message);
+}
+
+export function tooLong(maxMessageSize: number): MillraceError {
+  return framingError(`the message is longer than \`max_message_size\` (${maxMessageSize} bytes)`);
+}
+
+export interface RecordOptions {
+  readonly delimiter: Uint8Array;
+  readonly maxMessageSize: number;
+  /** What is the message of a record; undefined where it is none. */
+  readonly message: (record: Uint8Array) => Uint8Array | undefined;
+  /** Why a rest without a delimiter behind it is no record; undefined where it is one. */
+  readonly unterminated: MillraceError | undefined;
+  /** A record is there also where nothing stands behind the last delimiter. */
+  readonly separates: boolean;
+}
+
+/** Reads records with a delimiter between them or at the end of each. */
+export class RecordDecoder implements FrameDecoder {
+  readonly #options: RecordOptions;
+  readonly #pending = new Pending();
+  /** Up to here in what waits there is no delimiter. */
+  #searched = 0;
+  /** In a record that is too long, of which a part has been rejected. */
+  #skipping = false;
+  /** Something has come since the last flush. */
+  #begun = false;
+
+  constructor(options: RecordOptions) {
+    this.#options = options;
+  }
+
+  push(bytes: Uint8Array, out: Unframed): void {
+    const { delimiter, maxMessageSize } = this.#options;
+    this.#begun ||= bytes.length > 0;
+    const data = asBuffer(this.#pending.take(bytes));
+    let start = 0;
+    for (
+      let end = indexOf(data, delimiter, this.#searched);
+      end >= 0;
+      end = indexOf(data, delimiter, start)
+    ) {
+      if (this.#skipping) this.#skipping = false;
+      else this.#record(data.subarray(start, end), out);
+      start = end + delimiter.length;
+    }
+    this.#pending.skip(start);
+    const left = this.#pending.length;
+    // The carriage return of a line, or a part of the delimiter, may have come already.
+    if (this.#skipping || left > maxMessageSize + delimiter.length) {
+      const kept = Math.min(left, delimiter.length - 1);
+      if (!this.#skipping) out.reject(data.subarray(start), tooLong(maxMessageSize));
+      this.#skipping = true;
+      this.#pending.skip(left - kept);
+    }
+    this.#searched = Math.max(0, this.#pending.length - delimiter.length + 1);
+  }
+
+  flush(out: Unframed): void {
+    const { unterminated, separates } = this.#options;
+    const rest = this.#pending.drain();
+    const isRecord = rest.length > 0 || (separates && this.#begun);
+    if (!this.#skipping && isRecord) {
+      if (unterminated === undefined) this.#record(rest, out);
+      else out.reject(rest, unterminated);
+    }
+    this.#skipping = false;
+    this.#begun = false;
+    this.#searched = 0;
+  }
+
+  #record(record: Uint8Array, out: Unframed): void {
+    const { message: messageOf, maxMessageSize } = this.#options;
+    const message = messageOf(record);
+    if (message === undefined) return;
+    if (message.length > maxMessageSize) out.reject(record, tooLong(maxMessageSize));
+    else out.add(message);
+  }
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+}
+
+function indexOf(data: Buffer, delimiter: Uint8Array, start: number): number {
+  return delimiter.length === 1 ? data.indexOf(delimiter[0]!, start) : data.indexOf(delimiter, start);
+}

@@ -1,0 +1,72 @@
+import type { Transform } from 'node:stream';
+import { inflate, inflater } from './compression.ts';
+import { Unframed, type FrameDecoder, type Framing } from './framing.ts';
+import type { FramingBounds } from './framing-fields.ts';
+import { framingError } from './records.ts';
+
+/** Finds the messages of an input in its frames. */
+export class Unframer {
+  readonly #framing: Framing;
+  readonly #bounds: FramingBounds;
+  readonly #decoder: FrameDecoder;
+
+  constructor(framing: Framing, bounds: FramingBounds) {
+    this.#framing = framing;
+    this.#bounds = bounds;
+    this.#decoder = framing.decoder(bounds.max_message_size);
+  }
+
+  /** True where frames are compressed; those that are known to be text are not. */
+  get inflates(): boolean {
+    return this.#bounds.compression !== undefined;
+  }
+
+  /** True where the bytes of messages are no text. */
+  get binary(): boolean {
+    return this.#framing.binary;
+  }
+
+  /** The messages of one frame, as views of it or of what it inflates to. Never throws. */
+  split(frame: Uint8Array, text: boolean): Unframed {
+    const { compression, max_frame_size, max_message_size, max_messages } = this.#bounds;
+    const out = new Unframed(max_messages);
+    let bytes = frame;
+    if (compression !== undefined && !text) {
+      const inflated = inflate(compression, frame, max_frame_size);
+      if (inflated instanceof Error) {
+        out.reject(frame, inflated);
+        return out;
+      }
+      bytes = inflated;
+    }
+    if (this.#framing.split !== undefined) this.#framing.split(bytes, max_message_size, out);
+    else {
+      this.#decoder.push(bytes, out);
+      this.#decoder.flush(out);
+    }
+    if (out.surplus !== undefined) {
+      const rest = bytes.subarray(this.#startOf(out.surplus, out.messages.at(-1)!) - bytes.byteOffset);
+      out.rejectSurplus(
+        rest,
+        framingError(`the frame has more than \`max_messages\` (${max_messages}) messages`),
+      );
+    }
+    return out;
+  }
+
+  /** Where the rest begins, in the memory: with the length of its first message, where that has one before it. */
+  #startOf(surplus: Uint8Array, last: Uint8Array): number {
+    return this.#framing.binary ? last.byteOffset + last.length : surplus.byteOffset;
+  }
+
+  /** Reads what comes in pieces, such as a file; inflated already. */
+  stream(): FrameDecoder {
+    return this.#framing.decoder(this.#bounds.max_message_size);
+  }
+
+  /** What inflates that; undefined where nothing is compressed. */
+  inflater(): Transform | undefined {
+    const { compression } = this.#bounds;
+    return compression === undefined ? undefined : inflater(compression);
+  }
+}
