@@ -1,4 +1,4 @@
-import { processShell } from './cli/shell.ts';
+import { processShell, type Shell } from './cli/shell.ts';
 import { runProgram } from './cli/program.ts';
 import type { Registry } from './component/registry.ts';
 import { ConfigError } from './config/problem.ts';
@@ -8,14 +8,8 @@ import { sizeThreadPool } from './sql/threads.ts';
 /** How long what a command left open may keep the process, once the command is done. Milliseconds. */
 const LINGER = 5_000;
 
-/**
- * The command line: argv (without node and script) in, exit code out. Data goes to stdout, everything else to
- * stderr. `registry` stands in for the components that come with Millrace.
- */
-export async function main(argv: readonly string[], options: { registry?: Registry } = {}): Promise<number> {
-  const registry = async (): Promise<Registry> =>
-    options.registry ?? (await import('./components/index.ts')).registry;
-  const shell = processShell(registry);
+/** The command line: argv (without node and script) in, exit code out. Data goes to stdout, everything else to stderr. */
+export async function main(argv: readonly string[], shell: Shell): Promise<number> {
   try {
     return await runProgram(argv, shell);
   } catch (error) {
@@ -30,7 +24,10 @@ export async function main(argv: readonly string[], options: { registry?: Regist
   }
 }
 
-/** `main` as a process of its own: what `bin/millrace.js` calls. */
+/**
+ * `main` as a process of its own: what `bin/millrace.js` calls. `registry` stands in for the components that come with
+ * Millrace.
+ */
 export async function runProcess(options: { registry?: Registry } = {}): Promise<void> {
   sizeThreadPool();
   hideExperimentalWarnings();
@@ -38,7 +35,9 @@ export async function runProcess(options: { registry?: Registry } = {}): Promise
   for (const signal of ['SIGUSR1', 'SIGUSR2']) process.on(signal, () => {});
   // Where nobody can read it (a terminal that is gone), what was to be said is no reason to end in the middle.
   process.stderr.on('error', () => {});
-  const code = await main(process.argv.slice(2), options);
+  const registry = async (): Promise<Registry> =>
+    options.registry ?? (await import('./components/index.ts')).registry;
+  const code = await main(process.argv.slice(2), processShell(registry));
   process.exitCode = code;
   // The command is done; a handle that was forgotten must not keep the process.
   setTimeout(() => process.exit(code), LINGER).unref();

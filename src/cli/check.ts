@@ -4,7 +4,6 @@ import { errorMessage } from '../errors.ts';
 import type { DialReport } from '../runtime/dial.ts';
 import type { Engine } from '../runtime/engine.ts';
 import { plural } from '../plural.ts';
-import { createLogger } from '../telemetry/logger.ts';
 import { prepareEngine } from './engine.ts';
 import { type Shell, UsageError } from './shell.ts';
 
@@ -25,7 +24,7 @@ export async function checkCommand(shell: Shell, file: string, options: CheckOpt
   const registry = await shell.registry();
   const config = await openConfig(file, { registry, env: shell.env });
   // What is logged here are warnings that the run would log too.
-  const logger = createLogger({ level: 'warn', format: config.plan.logging.format });
+  const logger = shell.logger({ level: 'warn', format: config.plan.logging.format });
   const engine = await prepareEngine(config, registry, logger, shell.env);
   try {
     const count = config.plan.streams.length;

@@ -1,3 +1,4 @@
+import type { Writable } from 'node:stream';
 import { MillraceError, errorMessage } from '../errors.ts';
 import { Waker } from '../component/waker.ts';
 
@@ -13,7 +14,7 @@ export interface PrinterEvents {
 
 /** Prints to stdout what comes on a connection. What has come together is written together. */
 export class Printer {
-  readonly #stdout: NodeJS.WriteStream;
+  readonly #stdout: Writable;
   readonly #events: PrinterEvents;
   readonly #waker = new Waker();
   #queue: Uint8Array[] = [];
@@ -23,7 +24,7 @@ export class Printer {
   #gone = false;
   #failure: MillraceError | undefined;
 
-  constructor(stdout: NodeJS.WriteStream, events: PrinterEvents) {
+  constructor(stdout: Writable, events: PrinterEvents) {
     this.#stdout = stdout;
     this.#events = events;
     // Each write has its own answer; without a listener the same error would end the process.

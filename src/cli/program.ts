@@ -3,7 +3,7 @@ import { nearest } from '../config/nearest.ts';
 import { addClientCommands } from './client-commands.ts';
 import { version } from '../telemetry/version.ts';
 import { addReplayCommand } from './replay.ts';
-import { type Shell, UsageError } from './shell.ts';
+import { type Printable, type Shell, UsageError } from './shell.ts';
 
 const examples = `
 Examples:
@@ -42,6 +42,8 @@ export async function runProgram(argv: readonly string[], shell: Shell): Promise
         output = output.then(() => shell.out(text));
       },
       writeErr: (text) => shell.err(text),
+      getOutHelpWidth: () => helpWidth(shell.stdio.stdout),
+      getErrHelpWidth: () => helpWidth(shell.stdio.stderr),
     })
     .action(async ({ config }: { config?: string }) => {
       const [word] = program.args;
@@ -123,6 +125,11 @@ export async function runProgram(argv: readonly string[], shell: Shell): Promise
   }
   await output;
   return code;
+}
+
+/** A terminal has its own; elsewhere it is 80. */
+function helpWidth(stream: Printable): number {
+  return (stream.isTTY === true ? stream.columns : undefined) ?? 80;
 }
 
 function unknownCommand(word: string, program: Command): string {

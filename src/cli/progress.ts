@@ -1,15 +1,17 @@
+import type { Printable } from './shell.ts';
+
 /** How often the line is drawn, in milliseconds. */
 const PERIOD = 200;
 const CLEAR = '\r\u001b[2K';
 
 /** A line on the terminal that says how far a command is. `stop` must be called. */
 export class Progress {
-  readonly #terminal: NodeJS.WriteStream;
+  readonly #terminal: Printable;
   readonly #line: () => string;
   #timer: NodeJS.Timeout | undefined;
 
   /** `shown` is false where there is no terminal, or something else is on it: then it does nothing. */
-  constructor(terminal: NodeJS.WriteStream, shown: boolean, line: () => string) {
+  constructor(terminal: Printable, shown: boolean, line: () => string) {
     this.#terminal = terminal;
     this.#line = line;
     if (shown) this.#timer = setInterval(this.#draw, PERIOD);

@@ -9,7 +9,7 @@ import { openConfig, type LoadedConfig } from '../config/load.ts';
 import { nearest } from '../config/nearest.ts';
 import type { Engine } from '../runtime/engine.ts';
 import type { StreamPlan } from '../runtime/plan.ts';
-import { createLogger, type Logger } from '../telemetry/logger.ts';
+import type { Logger } from '../telemetry/logger.ts';
 import { prepareEngine } from './engine.ts';
 import { Progress } from './progress.ts';
 import { REPLAY, ReplayInput } from './replay-input.ts';
@@ -38,20 +38,20 @@ export async function configReplay(
       replaced(loaded, index),
       new Registry([...definitions, input.definition]),
       // To stderr, and not to the file that a running engine may be writing.
-      createLogger({ level: 'warn', format: logging.format }),
+      shell.logger({ level: 'warn', format: logging.format }),
       shell.env,
     );
-    const { stderr } = shell.stdio;
+    const { stdout, stderr } = shell.stdio;
     const progress = new Progress(
       stderr,
-      stderr.isTTY && !process.stdout.isTTY,
+      stderr.isTTY === true && stdout.isTTY !== true,
       () => `${input.confirmed} of ${letters.total} replayed`,
     );
     const failure = await run(
       engine,
       input,
       letters,
-      createLogger({ level: 'info', format: logging.format }),
+      shell.logger({ level: 'info', format: logging.format }),
     );
     progress.stop();
     const again = await rejected(engine);
@@ -167,7 +167,7 @@ function refuseItself(stream: StreamPlan, file: string | undefined, shell: Shell
     const path = String(output['path']);
     const same =
       file === undefined
-        ? sameFile(statOf(path), statOf((shell.stdio.stdin as { fd?: number }).fd))
+        ? sameFile(statOf(path), statOf(shell.stdio.stdin.fd))
         : pathPattern(path).test(resolve(file)) || sameFile(statOf(path), statOf(file));
     if (!same) continue;
     throw new UsageError(

@@ -47,7 +47,7 @@ export function urlReplay(shell: Shell, url: string, options: ClientOptions & Se
     const confirmed = (): number => acknowledgements?.count ?? sender.written;
     const progress = new Progress(
       stderr,
-      stderr.isTTY,
+      stderr.isTTY === true,
       () => `${confirmed()} of ${letters.total} replayed, ${rate.next(sender.sent)}/s`,
     );
     let failure: unknown;

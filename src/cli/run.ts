@@ -3,7 +3,7 @@ import { openConfig } from '../config/load.ts';
 import { errorMessage } from '../errors.ts';
 import type { Engine, Outcome } from '../runtime/engine.ts';
 import { errorCode } from '../telemetry/events.ts';
-import { createLogger, reopenLog, type Logger } from '../telemetry/logger.ts';
+import { reopenLog, type Logger } from '../telemetry/logger.ts';
 import { collectProcessMetrics } from '../telemetry/process-metrics.ts';
 import { prepareEngine } from './engine.ts';
 import type { Shell } from './shell.ts';
@@ -23,7 +23,7 @@ const KEEP_ALIVE = 3_600_000;
 export async function runCommand(shell: Shell, file: string): Promise<number> {
   const registry = await shell.registry();
   const config = await openConfig(file, { registry, env: shell.env });
-  const logger = createLogger(config.plan.logging);
+  const logger = shell.logger(config.plan.logging);
   const engine = await prepareEngine(config, registry, logger, shell.env);
   collectProcessMetrics(engine.metrics.registry);
   const signals = handleSignals(engine, logger, () => reopenFiles(engine, logger));
@@ -111,16 +111,17 @@ export function handleSignals(engine: Engine, logger: Logger, reopen?: () => voi
       clearInterval(alive);
       clearTimeout(deadline);
       clearTimeout(grace);
+      if (deadline !== undefined) {
+        // The same signal may still come twice, and is no reason to die of it on the way out: not for a moment either.
+        const late = (): void => {
+          if (performance.now() - first >= SAME_SIGNAL) process.exit(1);
+        };
+        for (const signal of DRAINING) process.on(signal, late);
+        process.on('SIGHUP', () => {});
+      }
       for (const signal of DRAINING) process.off(signal, onDraining);
       for (const signal of IGNORED) process.off(signal, onIgnored);
       process.off('SIGHUP', onHangUp);
-      if (deadline === undefined) return;
-      // The same signal may still come twice, and is no reason to die of it on the way out.
-      const late = (): void => {
-        if (performance.now() - first >= SAME_SIGNAL) process.exit(1);
-      };
-      for (const signal of DRAINING) process.on(signal, late);
-      process.on('SIGHUP', () => {});
     },
   };
 }

@@ -58,10 +58,10 @@ export async function sendCommand(
     maxMessageSize: settings.config.max_message_size,
     count: options.count,
   });
-  const typed = messages.length === 0 && (file ?? '-') === '-' && shell.stdio.stdin.isTTY;
+  const typed = messages.length === 0 && (file ?? '-') === '-' && shell.stdio.stdin.isTTY === true;
   if (typed) shell.err('reading messages from the terminal, a line each; Ctrl-D ends\n');
   const printer = new Printer(stdout, { hold: (held) => connection.hold(held), gone: () => {} });
-  const format = formatOf('auto', false, stdout.isTTY);
+  const format = formatOf('auto', false, stdout.isTTY === true);
   const notice = (text: string): void => progress.aside(`${text}\n`);
   const connection = new Connection({
     settings,
@@ -85,8 +85,8 @@ export async function sendCommand(
     notice,
   });
   const rate = new Rate();
-  const onTerminal = typed || (wait !== undefined && stdout.isTTY);
-  const progress = new Progress(stderr, stderr.isTTY && !onTerminal, () => {
+  const onTerminal = typed || (wait !== undefined && stdout.isTTY === true);
+  const progress = new Progress(stderr, stderr.isTTY === true && !onTerminal, () => {
     const { sent } = sender;
     const of = options.count === undefined ? '' : ` of ${options.count}`;
     const acked = acknowledgements === undefined ? '' : `, ${acknowledgements.count} acknowledged`;

@@ -1,18 +1,33 @@
+import type { Readable, Writable } from 'node:stream';
+import type { Environment } from '../component/context.ts';
 import type { Registry } from '../component/registry.ts';
 import { visible } from '../errors.ts';
+import { createLogger, type Logger, type LoggingConfig } from '../telemetry/logger.ts';
 import { maskSecrets } from '../telemetry/secrets.ts';
+
+/** Where a command reads and writes: the streams of a process, or others in their place. */
+export interface Stdio {
+  readonly stdin: Readable & { readonly isTTY?: boolean; readonly fd?: number };
+  readonly stdout: Printable;
+  readonly stderr: Printable;
+}
+
+/** A stream that may be a terminal. */
+export type Printable = Writable & { readonly isTTY?: boolean; readonly columns?: number };
 
 /** What a command works with, so that no command reaches for the process itself. */
 export interface Shell {
   /** The components; loaded by the commands that need them. */
   readonly registry: () => Promise<Registry>;
-  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly env: Environment;
   /** Data. Resolves when it is written, or when nobody reads it any more (`millrace list | head`). */
   out(text: string): Promise<void>;
   /** Everything else. */
   err(text: string): void;
   /** For commands whose data is bytes, or waits. */
-  readonly stdio: Pick<NodeJS.Process, 'stdin' | 'stdout' | 'stderr'>;
+  readonly stdio: Stdio;
+  /** A logger to stderr, or to the file that `logging` names. */
+  logger(logging: LoggingConfig): Logger;
 }
 
 /** A command that was called in a wrong way; exits with 2. */
@@ -22,12 +37,16 @@ export class UsageError extends Error {
 
 /** The shell of this process. */
 export function processShell(registry: () => Promise<Registry>): Shell {
+  return shellOf({ registry, env: process.env, stdio: process, logger: createLogger });
+}
+
+/** A shell on these streams. */
+export function shellOf(parts: Pick<Shell, 'registry' | 'env' | 'stdio' | 'logger'>): Shell {
+  const { stdio } = parts;
   return {
-    registry,
-    env: process.env,
-    out: (text) => write(process.stdout, process.stdout.isTTY ? visible(text) : text),
-    err: (text) => void process.stderr.write(visible(maskSecrets(text))),
-    stdio: process,
+    ...parts,
+    out: (text) => write(stdio.stdout, stdio.stdout.isTTY === true ? visible(text) : text),
+    err: (text) => void stdio.stderr.write(visible(maskSecrets(text))),
   };
 }
 
@@ -35,9 +54,9 @@ function ignoreClosed(error: NodeJS.ErrnoException): void {
   if (error.code !== 'EPIPE') throw error;
 }
 
-const guarded = new WeakSet<NodeJS.WriteStream>();
+const guarded = new WeakSet<Writable>();
 
-async function write(stream: NodeJS.WriteStream, text: string): Promise<void> {
+async function write(stream: Writable, text: string): Promise<void> {
   // The error is emitted as well as given to the callback, and would end the process.
   if (!guarded.has(stream)) stream.on('error', ignoreClosed);
   guarded.add(stream);

@@ -37,7 +37,7 @@ export async function tailCommand(shell: Shell, url: string, options: TailOption
     throw new UsageError('--attempts has no effect with --no-reconnect');
   const lineEnd = options.codec === 'raw' ? [] : [LINE_END];
   const { stdout, stderr } = shell.stdio;
-  const format = formatOf(options.codec, options.metadata === true, stdout.isTTY);
+  const format = formatOf(options.codec, options.metadata === true, stdout.isTTY === true);
   const interrupt = new Interrupt();
   /** Aborts when there is nothing more to print. */
   const done = new AbortController();
@@ -51,7 +51,7 @@ export async function tailCommand(shell: Shell, url: string, options: TailOption
   });
   const rate = new Rate();
   // What is printed on the terminal itself shows that it goes on.
-  const progress = new Progress(stderr, stderr.isTTY && !stdout.isTTY, () => {
+  const progress = new Progress(stderr, stderr.isTTY === true && stdout.isTTY !== true, () => {
     return `${received} received, ${rate.next(received)}/s`;
   });
   const connection = new Connection({

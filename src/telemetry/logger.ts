@@ -18,8 +18,16 @@ const MAX_WAITING = 1024 * 1024;
 
 const destinations = new WeakMap<Logger, ReturnType<typeof destination>>();
 
-/** A logger to stderr, or to `file_path`. */
-export function createLogger(config: LoggingConfig): Logger {
+/** What takes the lines of a logger. */
+export interface LogSink {
+  write(line: string): unknown;
+  readonly isTTY?: boolean;
+}
+
+/** A logger to `file_path`, or to `stderr` where there is none: that of the process, unless given. */
+export function createLogger(config: LoggingConfig, stderr?: LogSink): Logger {
+  const colorize = config.file_path === undefined && (stderr ?? process.stderr).isTTY === true;
+  if (config.file_path === undefined && stderr !== undefined) return loggerTo(config, stderr, colorize);
   const sink = destination({
     dest: config.file_path ?? 2,
     sync: true,
@@ -29,7 +37,7 @@ export function createLogger(config: LoggingConfig): Logger {
   });
   // A log that cannot be written is no reason to die, and there is nowhere to say it; the next line tries again.
   sink.on('error', () => {});
-  const logger = loggerTo(config, sink);
+  const logger = loggerTo(config, sink, colorize);
   if (config.file_path !== undefined) destinations.set(logger, sink);
   return logger;
 }
@@ -47,13 +55,12 @@ export function reopenLog(logger: Logger): unknown {
   }
 }
 
-function loggerTo(config: LoggingConfig, sink: { write(line: string): unknown }): Logger {
+function loggerTo(config: LoggingConfig, sink: LogSink, colorize: boolean): Logger {
   const options = { level: config.level, base: null };
   // Whatever a detail holds: it may be a peer's.
   const print = (line: string): void => void sink.write(visible(line));
   if (config.format === 'json')
     return pino(options, { write: (line) => print(`${JSON.stringify(shownLine(line))}\n`) });
-  const colorize = config.file_path === undefined && process.stderr.isTTY;
   const pretty = prettyFactory({
     colorize,
     singleLine: true,

@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { cli } from '../support/cli.ts';
+import { cliProcess } from '../support/cli.ts';
 
 const entry = fileURLToPath(new URL('../../bin/millrace.js', import.meta.url));
 
@@ -11,7 +11,10 @@ function nodeVersion(version: string): string[] {
 }
 
 test.each(['20.19.4', '22.17.1', '18.0.0'])('Node %s is told what to do', async (version) => {
-  const { code, stdout, stderr } = await cli(['--version'], { entry, nodeOptions: nodeVersion(version) });
+  const { code, stdout, stderr } = await cliProcess(['--version'], {
+    entry,
+    nodeOptions: nodeVersion(version),
+  });
   expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
   expect(stderr).toMatch(
     new RegExp(`^millrace needs Node\\.js 22\\.18 or newer, and this is ${version}\\.\n`),
@@ -19,6 +22,6 @@ test.each(['20.19.4', '22.17.1', '18.0.0'])('Node %s is told what to do', async 
 });
 
 test.each(['22.18.0', '23.0.0', '100.1.0'])('Node %s is not turned away', async (version) => {
-  const { stderr } = await cli(['--version'], { entry, nodeOptions: nodeVersion(version) });
+  const { stderr } = await cliProcess(['--version'], { entry, nodeOptions: nodeVersion(version) });
   expect(stderr).not.toContain('needs Node.js');
 });

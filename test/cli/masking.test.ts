@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { WebSocket } from 'ws';
-import { cli, startCli } from '../support/cli.ts';
+import { cliProcess, startCli } from '../support/cli.ts';
 import { closeFrame, frame } from '../support/frames.ts';
 import { FaultServer, freePort } from '../support/peers.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -167,12 +167,15 @@ test('`check --dial` and a mistake do not show it', async () => {
   const closed = await freePort();
   const text = (more = ''): string =>
     `health_check: { enabled: false }\nstreams: [{ input: { type: websocket, url: "ws://127.0.0.1:${closed}/\${KEY}/\${PLAIN}"${more} } }]\n`;
-  const dialled = await cli(['check', '--dial', dir.file('dial.yaml', text())], { env });
+  const dialled = await cliProcess(['check', '--dial', dir.file('dial.yaml', text())], { env });
   expect(dialled.code).toBe(1);
   expect(dialled.stderr).toMatch(/cannot connect to ws:\/\/127\.0\.0\.1:\d+\/\*\*\*\/\*\*\*: /);
-  const wrong = await cli(['check', dir.file('wrong.yaml', text(', timeout: "${PLAIN}", mode: "x${KEY}"'))], {
-    env,
-  });
+  const wrong = await cliProcess(
+    ['check', dir.file('wrong.yaml', text(', timeout: "${PLAIN}", mode: "x${KEY}"'))],
+    {
+      env,
+    },
+  );
   expect(wrong.code).toBe(1);
   expect(found(dialled.stderr + dialled.stdout + wrong.stderr + wrong.stdout)).toEqual([]);
 });

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { copyFileSync, createWriteStream, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { cli, startCli } from '../support/cli.ts';
+import { cli, cliProcess, startCli } from '../support/cli.ts';
 import { startEngine } from '../support/engine.ts';
 import { connectClient, freePort, send } from '../support/peers.ts';
 import { peakMemory } from '../support/process-memory.ts';
@@ -364,7 +364,7 @@ test('SIGTERM before anything was read is an interruption, and no mistake of the
 test('a stream that would write to the file that is replayed is refused', async () => {
   const file = write(letter('a'));
   for (const own of [config({ error: file }), config({ output: file })]) {
-    const { code, stderr } = await cli(['replay', file, '--to', own.file], { cwd: dir.path });
+    const { code, stderr } = await cliProcess(['replay', file, '--to', own.file], { cwd: dir.path });
     expect(code).toBe(2);
     expect(stderr).toMatch(/^error: .* is the (error_)?output of stream orders, which would write/);
   }

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { WebSocketServer } from 'ws';
-import { cli, startCli } from '../support/cli.ts';
+import { cli, cliProcess, startCli } from '../support/cli.ts';
 import { FaultServer, afterTest } from '../support/peers.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { until } from '../support/until.ts';
@@ -101,7 +101,7 @@ test('a stream that fails makes the exit code 1 and leaves the others running', 
   await run.seen(/SIGTERM: draining/);
   await signalAgain(run);
   expect((await run.result).code).toBe(1);
-  const alone = await cli(
+  const alone = await cliProcess(
     ['run', streams('alone.yaml', '  - input: { type: once }\n    output: { type: broken }\n')],
     {
       entry: stubEntry,
@@ -155,7 +155,7 @@ test('the log is JSON where the configuration says so', async () => {
 });
 
 test('warnings of experimental features are not shown, others are', async () => {
-  const { stderr } = await cli(['list'], { entry: stubEntry });
+  const { stderr } = await cliProcess(['list'], { entry: stubEntry });
   expect(stderr).toContain('OtherWarning: something else');
   expect(stderr).not.toContain('ExperimentalWarning');
 });
@@ -249,7 +249,9 @@ test('check --dial does not wait for ever', async () => {
     'silent.yaml',
     '  - id: a\n    input: { type: silent }\n    output: { type: stuck }\n',
   );
-  const { code, stderr } = await cli(['check', '--dial', '--timeout', '300ms', file], { entry: stubEntry });
+  const { code, stderr } = await cliProcess(['check', '--dial', '--timeout', '300ms', file], {
+    entry: stubEntry,
+  });
   expect(code).toBe(1);
   expect(stderr).toContain('a: input silent: no answer within 300ms');
 });
@@ -291,6 +293,6 @@ streams:
 `,
   );
   // 2025-11-30T15:53:20Z
-  expect((await cli(['run', file], { env: { TZ: 'UTC' } })).stdout).toBe('{"hour":15}\n');
-  expect((await cli(['run', file], { env: { TZ: 'Asia/Tokyo' } })).stdout).toBe('{"hour":0}\n');
+  expect((await cliProcess(['run', file], { env: { TZ: 'UTC' } })).stdout).toBe('{"hour":15}\n');
+  expect((await cliProcess(['run', file], { env: { TZ: 'Asia/Tokyo' } })).stdout).toBe('{"hour":0}\n');
 });

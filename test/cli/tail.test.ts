@@ -13,7 +13,7 @@ import { standstill, until } from '../support/until.ts';
 import { wsServer } from '../support/ws-server.ts';
 
 const entry = join(import.meta.dirname, '../support/cli-entry.ts');
-const fixture = (name: string): string => join(import.meta.dirname, '../http/fixtures', name);
+const fixture = (name: string): string => join(import.meta.dirname, '../control/fixtures', name);
 
 /** A server that sends these messages to whoever sends it one. */
 function feed(messages: readonly (string | Buffer)[]) {

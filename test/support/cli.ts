@@ -1,5 +1,10 @@
 import { spawn } from 'node:child_process';
+import { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { shellOf } from '../../src/cli/shell.ts';
+import { Registry } from '../../src/component/registry.ts';
+import { main } from '../../src/main.ts';
+import { createLogger } from '../../src/telemetry/logger.ts';
 
 const defaultEntry = fileURLToPath(new URL('cli-entry.ts', import.meta.url));
 
@@ -81,7 +86,47 @@ export function startCli(args: readonly string[], options: CliOptions = {}) {
   };
 }
 
-/** Runs `millrace` to its end. */
-export function cli(args: readonly string[], options?: CliOptions): Promise<CliResult> {
+/** Runs `millrace` as a process, to its end. */
+export function cliProcess(args: readonly string[], options?: CliOptions): Promise<CliResult> {
   return startCli(args, options).result;
+}
+
+/**
+ * Runs one command line in this process, to its end: the program that a process of its own would run, on other streams.
+ * For what a process adds (signals, its end, pipes, a folder or a time zone of its own), there is `cliProcess`.
+ */
+export async function cli(
+  args: readonly string[],
+  { env = {}, stdin = '' }: Pick<CliOptions, 'env' | 'stdin'> = {},
+): Promise<CliResult> {
+  // A command line without components, such as `tail`, need not load them.
+  const { components } = await import('../../src/components/index.ts');
+  const { stdoutTo } = await import('../../src/components/outputs/stdout.ts');
+  const stdio = { stdin: Readable.from([Buffer.from(stdin)]), stdout: new Kept(), stderr: new Kept() };
+  const output = stdoutTo(stdio.stdout);
+  const ownStdout = components.map((each) => (each.type === output.type ? output : each));
+  const code = await main(
+    args,
+    shellOf({
+      registry: () => Promise.resolve(new Registry(ownStdout)),
+      env: { PATH: process.env['PATH'], ...env },
+      stdio,
+      logger: (logging) => createLogger(logging, stdio.stderr),
+    }),
+  );
+  return { code, stdout: stdio.stdout.text, stderr: stdio.stderr.text };
+}
+
+/** Keeps what is written to it. */
+class Kept extends Writable {
+  readonly #chunks: Buffer[] = [];
+
+  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
+    this.#chunks.push(chunk);
+    done();
+  }
+
+  get text(): string {
+    return Buffer.concat(this.#chunks).toString();
+  }
 }

@@ -1,5 +1,6 @@
+import type { Writable } from 'node:stream';
 import { z } from 'zod';
-import { defineOutput } from '../../component/define.ts';
+import { defineOutput, type OutputDefinition } from '../../component/define.ts';
 import type { Output } from '../../component/contracts.ts';
 import { MessagesRefusedError, MillraceError, errorMessage, printable } from '../../errors.ts';
 import type { Batch } from '../../message/batch.ts';
@@ -21,19 +22,33 @@ export const stdoutOutput = defineOutput({
       ),
   }),
   examples: [{ title: 'A message a line', yaml: 'type: stdout\n' }],
-  create: ({ append_newline }) => new StdoutOutput(append_newline),
+  create: ({ append_newline }) => new StdoutOutput(append_newline, process),
 });
+
+/** The same output to a stream in place of that of the process. */
+export function stdoutTo(stdout: Stdio['stdout']): OutputDefinition {
+  const create = ({ append_newline }: { append_newline: boolean }): Output =>
+    new StdoutOutput(append_newline, { stdout });
+  return { ...stdoutOutput, create };
+}
+
+interface Stdio {
+  readonly stdout: Writable & { readonly isTTY?: boolean };
+}
 
 class StdoutOutput implements Output {
   readonly #appendNewline: boolean;
+  readonly #stdio: Stdio;
 
-  constructor(appendNewline: boolean) {
+  constructor(appendNewline: boolean, stdio: Stdio) {
     this.#appendNewline = appendNewline;
+    this.#stdio = stdio;
   }
 
   connect(): Promise<void> {
     // Each write has its own answer; without a listener the same error would end the process.
-    if (!process.stdout.listeners('error').includes(ignore)) process.stdout.on('error', ignore);
+    const { stdout } = this.#stdio;
+    if (!stdout.listeners('error').includes(ignore)) stdout.on('error', ignore);
     return Promise.resolve();
   }
 
@@ -41,9 +56,10 @@ class StdoutOutput implements Output {
     const { lines, refusals } = this.#appendNewline
       ? toLines(batch)
       : { lines: Buffer.concat(batch.payloads), refusals: [] };
+    const { stdout } = this.#stdio;
     await new Promise<void>((resolve, reject) => {
       // What would steer a terminal is shown there; into a file or a pipe goes every byte as it is.
-      process.stdout.write(process.stdout.isTTY ? printable(lines.toString()) : lines, (error) => {
+      stdout.write(stdout.isTTY === true ? printable(lines.toString()) : lines, (error) => {
         if (error === null || error === undefined) return resolve();
         // Nobody reads any more (a closed pipe); that does not come back.
         const message = `nobody reads standard output any more (${errorMessage(error)})`;
