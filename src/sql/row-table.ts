@@ -1,0 +1,80 @@
+import { BIGINT, DuckDBTableFunction, type DuckDBConnection } from '@duckdb/node-api';
+import duckdb from '@duckdb/node-bindings';
+import type { Rows, StructField } from '../message/rows.ts';
+import { duckTypeOf } from './row-types.ts';
+import { writeVector } from './row-vectors.ts';
+
+/** Rows that DuckDB takes at a time. */
+const CHUNK = duckdb.vector_size();
+
+let tables = 0;
+
+/**
+ * The rows of a batch as a table for one connection, which runs one statement at a time. DuckDB asks for the columns that
+ * the query needs and no others, and takes them as they are: no text is made of them, nor read.
+ */
+export class RowTable {
+  /** How SQL calls it, as a function without arguments. */
+  readonly name = `__millrace_rows_${tables++}__`;
+  /** What statements that are being prepared find in it. */
+  #columns: readonly StructField[] = [];
+  #rows: Rows = { length: 0, columns: [] };
+
+  constructor(connection: DuckDBConnection) {
+    // The places of the columns that a run has asked for, and how many rows it has had.
+    let asked: readonly number[] = [];
+    let done = 0;
+    connection.registerTableFunction(
+      DuckDBTableFunction.create({
+        name: this.name,
+        supportsProjectionPushdown: true,
+        bindFunction: (info) => {
+          for (const [index, { type }] of this.#columns.entries())
+            info.addResultColumn(columnName(index), duckTypeOf(type));
+          info.addResultColumn(ROW_NUMBER, BIGINT);
+        },
+        initFunction: (info) => {
+          asked = info.getColumnIndexes();
+          done = 0;
+        },
+        mainFunction: (_info, { chunk }) => {
+          const { columns, length } = this.#rows;
+          const count = Math.min(CHUNK, length - done);
+          duckdb.data_chunk_set_size(chunk, count);
+          if (count === 0) return;
+          for (const [place, index] of asked.entries()) {
+            const vector = duckdb.data_chunk_get_vector(chunk, place);
+            const column = columns[index];
+            if (column !== undefined) writeVector(vector, column.type, column.values, done, count);
+            else if (index === columns.length) writeNumbers(vector, done, count);
+          }
+          done += count;
+        },
+      }),
+    );
+  }
+
+  /** The columns of the rows that statements are to be prepared for. */
+  expect(columns: readonly StructField[]): void {
+    this.#columns = columns;
+  }
+
+  /** What the next run is of; the columns must be those that its statement was prepared for. */
+  set(rows: Rows): void {
+    this.#rows = rows;
+    this.#columns = rows.columns;
+  }
+}
+
+/** How SQL calls a column of the table; names that rows have are given in the query. */
+export function columnName(index: number): string {
+  return `c${index}`;
+}
+
+/** And the column that numbers the rows, from 0. */
+export const ROW_NUMBER = 'i';
+
+function writeNumbers(vector: duckdb.Vector, start: number, count: number): void {
+  const numbers = BigInt64Array.from({ length: count }, (_, at) => BigInt(start + at));
+  duckdb.copy_data_to_vector(vector, 0, numbers.buffer, 0, numbers.byteLength);
+}

@@ -1,0 +1,155 @@
+import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { concatRows, selectRows, type Rows, type StructField } from '../../src/message/rows.ts';
+import { rowsToLines } from '../../src/message/rows-json.ts';
+import { decodeRows, encodeRows } from '../../src/message/rows-wire.ts';
+import { fetchChunks, readRows } from '../../src/sql/row-chunks.ts';
+import { RowTable, columnName } from '../../src/sql/row-table.ts';
+import { columnTypeOf } from '../../src/sql/row-types.ts';
+
+/** Every type that rows have, at its limits, and in lists, structs and maps. DuckDB's own table of them, and more. */
+const EVERY_TYPE = `
+  SELECT * EXCLUDE (bignum, bit, geometry, "union"),
+    (0.1 * i)::DECIMAL(38, 38) AS fraction, (i * 1.5)::DECIMAL(5, 3) AS small,
+    ['-Infinity'::DOUBLE, 'NaN', '-0', 5e-324, 1e21, 1e-7, 0.1] AS doubles,
+    MAP {i::DECIMAL(4, 2): 'x', 9.5: NULL} AS by_decimal, MAP {'a'::BLOB: [1.10::DECIMAL(5, 2)]} AS by_blob,
+    {'j': '{"a":[1,2.5]}'::JSON, 's': {'t': TIMESTAMPTZ '1969-12-31 23:59:59.999999+00', 'b': '\\xFF'::BLOB}} AS nested,
+    [[INTERVAL '1 month -3 days 1.5 seconds' * i], NULL, []] AS intervals,
+    [NULL, {'u': uuid '00000000-0000-0000-0000-0000000000ff', 'e': 'b'::ENUM('a', 'b')}] AS structs,
+    [TIME_NS '12:34:56.123456789', NULL] AS nanoseconds,
+    [[1, NULL], NULL]::INTEGER[2][2] AS arrays
+  FROM (SELECT *, row_number() OVER () AS i FROM test_all_types())`;
+
+async function connect(): Promise<DuckDBConnection> {
+  const instance = await DuckDBInstance.create(':memory:', { threads: '1' });
+  onTestFinished(() => instance.closeSync());
+  const connection = await instance.connect();
+  await connection.run(`SET GLOBAL TimeZone = 'UTC'`);
+  return connection;
+}
+
+async function rowsOf(connection: DuckDBConnection, query: string): Promise<Rows> {
+  const result = await connection.run(query);
+  const columns = result.columnNames().map((name, index): StructField => {
+    const type = columnTypeOf(result.columnType(index));
+    if (type === undefined) throw new Error(`${name}: ${result.columnType(index).toString()}`);
+    return { name, type };
+  });
+  return readRows(await fetchChunks(result), columns);
+}
+
+/** `SELECT` with the rows’ own names from the table. */
+function selectAll(table: RowTable, rows: Rows): string {
+  const columns = rows.columns.map(({ name }, index) => `${columnName(index)} AS "${name}"`);
+  return `SELECT ${columns.join(', ')} FROM ${table.name}()`;
+}
+
+async function textsOf(connection: DuckDBConnection, query: string): Promise<string[]> {
+  const result = await connection.runAndReadAll(`SELECT to_json(r)::VARCHAR FROM (${query}) AS r`);
+  return result.getRows().map(([text]) => String(text));
+}
+
+async function typesOf(connection: DuckDBConnection, query: string): Promise<unknown[]> {
+  return (await connection.runAndReadAll(`DESCRIBE ${query}`)).getRows().map((row) => row.slice(0, 2));
+}
+
+describe('values out of DuckDB, as rows, and back into it', () => {
+  test('keep their types and are the same to DuckDB', async () => {
+    const connection = await connect();
+    const rows = await rowsOf(connection, EVERY_TYPE);
+    const table = new RowTable(connection);
+    table.set(rows);
+    const back = selectAll(table, rows);
+    expect(await typesOf(connection, back)).toEqual(await typesOf(connection, EVERY_TYPE));
+    expect(await textsOf(connection, back)).toEqual(await textsOf(connection, EVERY_TYPE));
+    // Infinity and NaN are no JSON, and NULL and a missing value would be the same there.
+    const difference = `(${EVERY_TYPE}) EXCEPT ALL (${back})`;
+    expect((await connection.runAndReadAll(difference)).getRows()).toEqual([]);
+  });
+
+  test('are those of many chunks, with NULL and lists that lie in them as DuckDB likes', async () => {
+    const connection = await connect();
+    const query = `SELECT i, CASE WHEN i % 3 = 0 THEN NULL ELSE repeat('ä', (i % 20)::INTEGER) END AS text,
+      CASE WHEN i % 7 = 0 THEN NULL ELSE range(i % 5) END AS list,
+      {'a': CASE WHEN i % 2 = 0 THEN NULL ELSE i END, 'l': [[i::VARCHAR], NULL]} AS struct
+      FROM range(10_000) AS r(i) ORDER BY hash(i)`;
+    const rows = await rowsOf(connection, query);
+    expect(rows.length).toBe(10_000);
+    const table = new RowTable(connection);
+    table.set(rows);
+    const back = selectAll(table, rows);
+    expect(await textsOf(connection, back)).toEqual(await textsOf(connection, query));
+    // Only some of the columns, and the rows of another run.
+    table.set(selectRows(rows, [9, 5000, 9]));
+    const some = await connection.runAndReadAll(`SELECT c3, i FROM ${table.name}()`);
+    const texts = await textsOf(connection, `SELECT struct FROM (${query})`);
+    expect(some.getRows().map(([, number]) => number)).toEqual([0n, 1n, 2n]);
+    expect(await textsOf(connection, `SELECT c3 AS struct FROM ${table.name}()`)).toEqual(
+      [9, 5000, 9].map((index) => texts[index]),
+    );
+  });
+
+  test('are the same after they were written and read, cloned, selected and joined', async () => {
+    const connection = await connect();
+    const rows = await rowsOf(connection, EVERY_TYPE);
+    const expected = rowsToLines(rows).toString();
+    expect(rowsToLines(decodeRows(encodeRows(rows))).toString()).toBe(expected);
+    expect(rowsToLines(structuredClone(rows)).toString()).toBe(expected);
+    const parts = [0, 1, 2].map((index) => selectRows(rows, [index]));
+    expect(rowsToLines(concatRows(parts)!).toString()).toBe(expected);
+  });
+});
+
+describe('rows as JSON', () => {
+  /** NaN and infinities are null. */
+  const withoutNaN = (text: string): string =>
+    text.replaceAll(/(?<=[:[,])(?:NaN|-?Infinity)(?=[,\]}])/g, 'null');
+
+  test('are spelled as DuckDB spells them', async () => {
+    const connection = await connect();
+    // DuckDB writes the last moment of all a millisecond late.
+    const query = `SELECT * EXCLUDE (blob, fraction)
+      REPLACE (CASE WHEN isfinite(timestamp_tz) AND timestamp_tz < '9999-01-01' THEN timestamp_tz END AS timestamp_tz)
+      FROM (${EVERY_TYPE})`;
+    const lines = rowsToLines(await rowsOf(connection, query))
+      .toString()
+      .trimEnd()
+      .split('\n');
+    expect(lines).toEqual((await textsOf(connection, query)).map(withoutNaN));
+    for (const line of lines) expect(() => JSON.parse(line) as unknown).not.toThrow();
+  });
+
+  test('are so for values of all sizes', async () => {
+    const connection = await connect();
+    const query = `
+      SELECT n / 1e19 * pow(10, i % 620 - 310) AS double, (n / 1e19 * pow(10, i % 78 - 40))::FLOAT AS float,
+        (n / 1e4)::DOUBLE AS large, (h % 100_000) / 8.0 AS small, (h % 10 - 5)::DOUBLE * pow(10, i % 30) AS power,
+        MAP {h: i} AS by_integer, MAP {(h % 1000)::DECIMAL(5, 2): i} AS by_decimal,
+        make_timestamp(h) AS timestamp, (make_timestamp(h // 100) || '+00')::TIMESTAMPTZ AS timestamp_tz,
+        make_timestamp_ns(h) AS timestamp_ns, ('0001-01-01'::DATE + (h % 2_000_000)::INTEGER) AS date,
+        '00:00:00'::TIME + to_microseconds(h % 86_400_000_000) AS time,
+        ('12:00:00' || CASE WHEN i % 2 = 0 THEN '+' ELSE '-' END || '0' || i % 10 || ':' || 10 + i % 50)::TIMETZ AS time_tz,
+        to_months((h % 100)::INTEGER) + to_days((h % 50)::INTEGER) + to_microseconds(h % 10_000_000_000) AS interval,
+        chr((i % 1500)::INTEGER) || '"\\' || chr((i % 32)::INTEGER) AS text,
+        (h / 1e3)::DECIMAL(38, 3) AS wide, ((h % 100_000) / 1e3)::DECIMAL(9, 3) AS narrow, (h::HUGEINT * h) AS huge,
+        md5(i::VARCHAR)::UUID AS uuid
+      FROM (SELECT i, hash(i) AS n, (hash(i) % 4_000_000_000_000_000_000)::BIGINT - 2_000_000_000_000_000_000 AS h
+        FROM range(3000) AS r(i))`;
+    const lines = rowsToLines(await rowsOf(connection, query))
+      .toString()
+      .trimEnd()
+      .split('\n');
+    expect(lines).toEqual((await textsOf(connection, query)).map(withoutNaN));
+  });
+
+  test('have a BLOB as base64, as a query that gives lines writes it, and JSON as it is spelled', async () => {
+    const connection = await connect();
+    const rows = await rowsOf(
+      connection,
+      `SELECT 'a\\x00\\xFF'::BLOB AS bytes, 0.5::DECIMAL(20, 20) AS fraction, '{ "price": 1.10, "big": 12345678901234567890.0 }'::JSON AS raw`,
+    );
+    expect(rowsToLines(rows).toString()).toBe(
+      '{"bytes":"YQD/","fraction":0.50000000000000000000,"raw":{"price":1.10,"big":12345678901234567890.0}}\n',
+    );
+  });
+});
