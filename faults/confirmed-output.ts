@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { WebSocket } from 'ws';
-import { defineOutput, NotConnectedError, z, type Batch, type Output } from '../src/index.ts';
+import { defineOutput, NotConnectedError, z, type Batch, type Output, type WriteCall } from '../src/index.ts';
 
 /**
  * An output to the campaign's sink that is confirmed by the sink itself. None of Millrace's own outputs has a sink that
@@ -37,7 +37,7 @@ class ConfirmedOutput implements Output {
     }
   }
 
-  async write(batch: Batch, signal: AbortSignal): Promise<void> {
+  async write(batch: Batch, { signal }: WriteCall): Promise<void> {
     const socket = this.#socket;
     if (socket?.readyState !== WebSocket.OPEN) throw new NotConnectedError('not connected');
     const answered = new Promise<string>((resolve, reject) => {

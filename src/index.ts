@@ -10,7 +10,17 @@ export type {
   Source,
   StreamFacts,
 } from './component/context.ts';
-export type { Buffer, Codec, Input, Output, Processor, Reject } from './component/contracts.ts';
+export type {
+  Buffer,
+  Codec,
+  Input,
+  Keep,
+  Output,
+  ProcessCall,
+  Processor,
+  Reject,
+  WriteCall,
+} from './component/contracts.ts';
 export type { Backoff } from './component/backoff.ts';
 export type { Definition, Kind } from './component/define.ts';
 export {
@@ -45,10 +55,12 @@ export {
   MillraceError,
   NotConnectedError,
 } from './errors.ts';
-export type { Ack } from './message/ack.ts';
-export { createAck, joinAcks, noAck } from './message/ack.ts';
 export type { Format, Metadata, Origin, Run } from './message/batch.ts';
 export { Batch, concatBatches, nowMicros } from './message/batch.ts';
+export type { Delivery, InputDelivery } from './message/delivery.ts';
+export { joinDeliveries } from './message/delivery.ts';
+export type { Receipt, ReceiptEvents } from './message/receipt.ts';
+export { createReceipt, noReceipt, relayReceipt } from './message/receipt.ts';
 export { Engine } from './runtime/engine.ts';
 export type { EnginePlan, StreamPlan } from './runtime/plan.ts';
 export type { Logger, LoggingConfig } from './telemetry/logger.ts';

@@ -2,8 +2,9 @@ import { z } from 'zod';
 import type { Input } from '../component/contracts.ts';
 import { defineInput } from '../component/define.ts';
 import { EndOfInputError } from '../errors.ts';
-import { createAck } from '../message/ack.ts';
 import { Batch, type Origin, type Run } from '../message/batch.ts';
+import type { Delivery } from '../message/delivery.ts';
+import { createReceipt } from '../message/receipt.ts';
 import type { Letters, NumberedLetter } from './replay-letters.ts';
 
 /** The type of the input, in a plan that no file can write. */
@@ -48,14 +49,14 @@ export class ReplayInput implements Input {
     return Promise.resolve();
   }
 
-  async read(signal: AbortSignal): Promise<Batch> {
+  async read(signal: AbortSignal): Promise<Delivery> {
     // Stdin may never give anything: then who waits for it has to be let go.
     const stop = (): void => this.#letters.close();
     signal.addEventListener('abort', stop);
     try {
       const { value: letters, done } = await this.#blocks.next();
       if (done === true) throw new EndOfInputError();
-      return this.#batch(letters);
+      return this.#delivery(letters);
     } finally {
       signal.removeEventListener('abort', stop);
     }
@@ -66,24 +67,24 @@ export class ReplayInput implements Input {
     return Promise.resolve();
   }
 
-  #batch(letters: readonly NumberedLetter[]): Batch {
+  #delivery(letters: readonly NumberedLetter[]): Delivery {
     const before = this.#read;
     this.#read += letters.length;
     this.#pending.add(before);
-    const ack = createAck((error) => {
-      if (error !== undefined) return;
-      this.#pending.delete(before);
-      this.#confirmed += letters.length;
+    const receipt = createReceipt({
+      settled: (error) => {
+        if (error !== undefined) return;
+        this.#pending.delete(before);
+        this.#confirmed += letters.length;
+      },
     });
     const runs = letters.map(({ metadata }, start): Run => ({
       start,
       time: metadata.ingestTime,
       ...this.#origins.of(metadata),
     }));
-    return new Batch(
-      letters.map(({ payload }) => payload),
-      { runs, ack },
-    );
+    const payloads = letters.map(({ payload }) => payload);
+    return { batch: new Batch(payloads, { runs }), receipt };
   }
 }
 

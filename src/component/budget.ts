@@ -83,6 +83,16 @@ export class Budget {
     }
   }
 
+  /** Gives back so much that was added; when called again it does nothing. */
+  releaser(messages: number, bytes: number): () => void {
+    let held = true;
+    return () => {
+      if (!held) return;
+      held = false;
+      this.release(messages, bytes);
+    };
+  }
+
   #isExhausted(): boolean {
     const { messages, bytes } = this.limits;
     return (

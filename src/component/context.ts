@@ -1,11 +1,12 @@
 import type { MillraceError } from '../errors.ts';
-import type { Batch, Keys } from '../message/batch.ts';
+import type { Batch } from '../message/batch.ts';
+import type { InputDelivery, Keys } from '../message/delivery.ts';
 import type { ComponentEvents } from '../telemetry/events.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { ComponentMetrics } from '../telemetry/component-metrics.ts';
 import type { SecretKeeper } from '../telemetry/secrets.ts';
 import type { Budget, BudgetLimits } from './budget.ts';
-import type { Codec } from './contracts.ts';
+import type { Codec, WriteCall } from './contracts.ts';
 import type { Framing } from './framing/framing.ts';
 import type { Listeners } from './listeners.ts';
 import type { SessionDirectory } from './sessions.ts';
@@ -90,7 +91,7 @@ export interface Source {
    */
   recover?(signal: AbortSignal): Promise<void>;
   /** Connects as often as it takes; then as `Input.read`, but it throws only at the end of input or a fatal error. */
-  read(signal: AbortSignal): Promise<Batch>;
+  read(signal: AbortSignal): Promise<InputDelivery>;
   /** Connects once, without trying again. */
   dial(signal: AbortSignal): Promise<void>;
   /** Sees whether the stream's log could be opened, where there is one. */
@@ -116,7 +117,7 @@ export interface Destination {
    * Resolves when it has every message that it can take; one that it can never take goes to `error_output`.
    * @throws a fatal error, or the signal's reason
    */
-  write(batch: Batch, signal: AbortSignal): Promise<void>;
+  write(batch: Batch, call: WriteCall): Promise<void>;
   /** As `Output.toClients`. */
   readonly toClients: boolean;
   /** As `Output.reopen`. */

@@ -1,5 +1,7 @@
 import type { Rejection } from '../errors.ts';
 import type { Batch } from '../message/batch.ts';
+import type { Delivery, InputDelivery } from '../message/delivery.ts';
+import type { Receipt } from '../message/receipt.ts';
 import type { Backoff } from './backoff.ts';
 
 /**
@@ -15,11 +17,12 @@ export interface Input {
    */
   connect(signal: AbortSignal): Promise<void>;
   /**
-   * Resolves with what has arrived, at least one message; waits if that is nothing.
+   * Resolves with what has arrived, at least one message; waits if that is nothing. The receipt is for the input to hear
+   * when everything that came of the messages is confirmed, and which of them were rejected.
    * @throws NotConnectedError when the connection is gone: the engine calls `connect` again
    * @throws EndOfInputError when there is nothing more
    */
-  read(signal: AbortSignal): Promise<Batch>;
+  read(signal: AbortSignal): Promise<InputDelivery>;
   /**
    * The stream is to end: take in nothing new, and let `read` give what has been taken in already and then throw
    * EndOfInputError. Without this method the engine just stops reading.
@@ -28,7 +31,7 @@ export interface Input {
   close(): Promise<void>;
   /** How the engine connects this input again, where its configuration says so. */
   readonly backoff?: Backoff;
-  /** True when the input counts its messages in the budget itself, from arrival to ack (an `Inbox` does). */
+  /** True when the input counts its messages in the budget itself, from arrival to receipt (an `Inbox` does). */
   readonly budgeted?: boolean;
   /** True when its batches come from sources that the engine counts already. */
   readonly composite?: boolean;
@@ -56,7 +59,7 @@ export interface Output {
    * @throws NotConnectedError when the connection is gone: the engine connects and writes the batch again
    * @throws MessagesRefusedError when some can never be written; the others must have been
    */
-  write(batch: Batch, signal: AbortSignal): Promise<void>;
+  write(batch: Batch, call: WriteCall): Promise<void>;
   close(): Promise<void>;
   readonly backoff?: Backoff;
   /** True when it writes to clients: dead letters then say of an error only what a sender may know (`told`). */
@@ -72,24 +75,44 @@ export interface Output {
   dial?(signal: AbortSignal): Promise<void>;
 }
 
+/** What a write is called with besides its batch. */
+export interface WriteCall {
+  /** Aborts when the stream ends at once. */
+  readonly signal: AbortSignal;
+  /** The receipt for messages of the batch that are on their way elsewhere when the write resolves, as dead letters are. */
+  readonly keep: Keep;
+}
+
+/** Takes a fork of the receipt at hand: nothing of it counts as seen to before that is settled. */
+export type Keep = () => Receipt;
+
 /** Reports that one message of the batch at hand is wrong; it goes to `error_output`, the others go on. */
 export type Reject = (rejection: Rejection) => void;
+
+/** What a processor is called with besides its batch. */
+export interface ProcessCall {
+  readonly reject: Reject;
+  /** Aborts when the stream ends at once. */
+  readonly signal: AbortSignal;
+  /** The receipt for messages of the batch that are kept for later. */
+  readonly keep: Keep;
+}
 
 /** Makes other messages of a batch. The engine calls `process` for `thread_num` batches at a time, unless it is `ordered`. */
 export interface Processor {
   /** Called once before anything is read; what it throws is a mistake in the configuration (a query that is not SQL). */
   prepare?(): Promise<void>;
   /**
-   * Gives the batches that go on; none drops the messages on purpose. The engine acknowledges the input batch when
-   * everything that came of it is; who keeps messages for later keeps `batch.ack.fork()` with them, and gives what it
-   * returns an ack of its own (`joinAcks`).
+   * Gives the batches that go on; none drops the messages on purpose. The input's batch is seen to when everything that
+   * came of it is. Whoever keeps messages for later keeps `call.keep()` with them, and gives them on with it, as a
+   * delivery: of one batch, or of several (`joinDeliveries`).
    * Throws only for what it cannot split: then the whole batch goes to `error_output`.
    */
-  process(batch: Batch, reject: Reject, signal: AbortSignal): Promise<Batch[]> | Batch[];
+  process(batch: Batch, call: ProcessCall): Promise<(Batch | Delivery)[]> | (Batch | Delivery)[];
   /** True when batches must enter one at a time in input order, because the processor keeps state between them. */
   readonly ordered?: boolean;
   /** Gives what has been kept. Called at `flushAt`, and at the end of the stream. */
-  flush?(): Promise<Batch[]> | Batch[];
+  flush?(): Promise<Delivery[]> | Delivery[];
   /** When what is kept must go on though no more arrives, in milliseconds of `performance.now()`. */
   readonly flushAt?: number | undefined;
   /** Why messages do not get through it as they should, or undefined; readiness says it. */
@@ -97,11 +120,11 @@ export interface Processor {
   close?(): Promise<void> | void;
 }
 
-/** Keeps messages between input and pipeline, with their acks. */
+/** Keeps messages between input and pipeline, with their receipts. */
 export interface Buffer {
-  write(batch: Batch): void;
+  write(delivery: Delivery): void;
   /** Resolves with the next batch that is due. @throws EndOfInputError after `flush`, when it is empty */
-  read(signal: AbortSignal): Promise<Batch>;
+  read(signal: AbortSignal): Promise<Delivery>;
   /** No more will be written: give what is left. */
   flush(): void;
   /** Why messages do not get through it as they should, or undefined; readiness says it. */

@@ -1,18 +1,17 @@
 import { EndOfInputError } from '../errors.ts';
-import { joinAcks } from '../message/ack.ts';
-import { concatBatches, type Batch } from '../message/batch.ts';
+import { joinDeliveries, type Delivery } from '../message/delivery.ts';
 import type { Buffer } from './contracts.ts';
 import { Waker } from './waker.ts';
 
 /** A buffer that collects batches and gives them on as one, when whoever extends it says so. */
 export abstract class HoldingBuffer implements Buffer {
-  #held: Batch[] = [];
+  #held: Delivery[] = [];
   #heldMessages = 0;
-  readonly #due: Batch[] = [];
+  readonly #due: Delivery[] = [];
   #flushed = false;
   readonly #waker = new Waker();
 
-  abstract write(batch: Batch): void;
+  abstract write(delivery: Delivery): void;
   /** Called at the end: clear timers. */
   protected abstract ended(): void;
 
@@ -20,15 +19,15 @@ export abstract class HoldingBuffer implements Buffer {
     return this.#heldMessages;
   }
 
-  protected hold(batch: Batch): void {
-    this.#held.push(batch);
-    this.#heldMessages += batch.length;
+  protected hold(delivery: Delivery): void {
+    this.#held.push(delivery);
+    this.#heldMessages += delivery.batch.length;
   }
 
-  async read(signal: AbortSignal): Promise<Batch> {
+  async read(signal: AbortSignal): Promise<Delivery> {
     for (;;) {
-      const batch = this.#due.shift();
-      if (batch !== undefined) return batch;
+      const due = this.#due.shift();
+      if (due !== undefined) return due;
       if (this.#flushed) throw new EndOfInputError();
       if (signal.aborted) this.ended();
       signal.throwIfAborted();
@@ -49,7 +48,7 @@ export abstract class HoldingBuffer implements Buffer {
     const held = this.#held;
     this.#held = [];
     this.#heldMessages = 0;
-    this.#due.push(held.length === 1 ? held[0]! : concatBatches(held, joinAcks(held.map(({ ack }) => ack))));
+    this.#due.push(joinDeliveries(held));
     this.#waker.wake();
   }
 }

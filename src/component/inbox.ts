@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { Batch, nowMicros, type Origin, type Run } from '../message/batch.ts';
-import { createAck } from '../message/ack.ts';
+import type { Delivery } from '../message/delivery.ts';
+import { createReceipt } from '../message/receipt.ts';
 import type { Budget } from './budget.ts';
 import { Waker } from './waker.ts';
 
@@ -32,7 +33,7 @@ interface Filling {
 
 /**
  * What has arrived and has not been read yet, for inputs that are pushed to (sockets). It counts everything in the
- * stream's budget from arrival to ack; the input pauses its sockets when the budget is full. A read takes all that
+ * stream's budget from arrival to receipt; the input pauses its sockets when the budget is full. A read takes all that
  * is there: one message when the stream is quiet, thousands when it is busy.
  */
 export class Inbox {
@@ -78,7 +79,8 @@ export class Inbox {
       run.messageType !== messageType ||
       sequence !== nextSequence(run, filling.payloads.length)
     ) {
-      this.#run = { start: filling.payloads.length, origin, time: this.#time, sequence, messageType };
+      const start = filling.payloads.length;
+      this.#run = { start, origin, time: this.#time, sequence, messageType, position: start };
       filling.runs.push(this.#run);
       held += origin.size ?? 0;
     }
@@ -111,7 +113,7 @@ export class Inbox {
     this.#end = undefined;
   }
 
-  async read(signal: AbortSignal): Promise<Batch> {
+  async read(signal: AbortSignal): Promise<Delivery> {
     while (this.#batches.length === 0) {
       signal.throwIfAborted();
       if (this.#end !== undefined) throw this.#end.error;
@@ -127,11 +129,12 @@ export class Inbox {
     }
     if (filling.kept > MAX_READ_BYTES) this.#copySparse(filling);
     const { payloads, runs, held } = filling;
-    // What was refused is still not confirmed: it stays counted, and the stream says so when it ends.
-    const ack = createAck((error) => {
-      if (error === undefined) this.#budget.release(payloads.length, held);
-    });
-    return new Batch(payloads, { runs, ack });
+    const parked = this.#budget.releaser(payloads.length, held);
+    // What failed is still not confirmed: it stays counted, and the stream says so when it ends.
+    const settled = (error: unknown): void => {
+      if (error === undefined) parked();
+    };
+    return { batch: new Batch(payloads, { runs }), receipt: createReceipt({ settled, parked }) };
   }
 
   /**

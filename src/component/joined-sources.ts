@@ -1,5 +1,5 @@
 import { EndOfInputError, MillraceError } from '../errors.ts';
-import type { Batch } from '../message/batch.ts';
+import type { InputDelivery } from '../message/delivery.ts';
 import type { Source } from './context.ts';
 import type { Input } from './contracts.ts';
 import { Waker } from './waker.ts';
@@ -7,8 +7,8 @@ import { Waker } from './waker.ts';
 export interface JoinedOptions {
   /** How many of them must be ready: `every` one, or at least `some`. */
   readonly ready: 'every' | 'some';
-  /** Gives the part of a batch that goes on, and undefined when that is nothing; whoever drops sees to the ack. */
-  readonly filter?: ((batch: Batch) => Batch | undefined) | undefined;
+  /** Gives the part of a delivery that goes on, and undefined when that is nothing; whoever drops sees to the receipt. */
+  readonly filter?: ((delivery: InputDelivery) => InputDelivery | undefined) | undefined;
   /** @throws MillraceError for what is wrong with what they have in common, before anything connects */
   readonly check?: () => void;
   /** The field of the configuration that lists them, if each has a configuration of its own there. */
@@ -23,7 +23,7 @@ export class JoinedSources implements Input {
   readonly #options: JoinedOptions;
   /** Sources that are waiting for data or have ended. */
   readonly #reading = new Set<Source>();
-  readonly #ready: { source: Source; batch: Batch }[] = [];
+  readonly #ready: { source: Source; delivery: InputDelivery }[] = [];
   readonly #ended = new Set<Source>();
   #failure: { error: unknown } | undefined;
   readonly #waker = new Waker();
@@ -70,7 +70,7 @@ export class JoinedSources implements Input {
     return enough || reasons.length === 0 ? undefined : reasons.join('; ');
   }
 
-  async read(signal: AbortSignal): Promise<Batch> {
+  async read(signal: AbortSignal): Promise<InputDelivery> {
     for (const source of this.#sources) this.#start(source, signal);
     for (;;) {
       signal.throwIfAborted();
@@ -79,9 +79,9 @@ export class JoinedSources implements Input {
         this.#reading.delete(next.source);
         this.#start(next.source, signal);
         const { filter } = this.#options;
-        const batch = filter === undefined ? next.batch : filter(next.batch);
-        if (batch === undefined) continue;
-        return batch;
+        const delivery = filter === undefined ? next.delivery : filter(next.delivery);
+        if (delivery === undefined) continue;
+        return delivery;
       }
       if (this.#failure !== undefined) throw this.#failure.error;
       if (this.#ended.size === this.#sources.length) throw new EndOfInputError();
@@ -102,8 +102,8 @@ export class JoinedSources implements Input {
     if (this.#reading.has(source)) return;
     this.#reading.add(source);
     void source.read(signal).then(
-      (batch) => {
-        this.#ready.push({ source, batch });
+      (delivery) => {
+        this.#ready.push({ source, delivery });
         this.#waker.wake();
       },
       (error: unknown) => {

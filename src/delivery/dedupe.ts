@@ -1,11 +1,12 @@
 import { hash } from 'node:crypto';
 import type { Durability } from '../component/context.ts';
-import type { MillraceError } from '../errors.ts';
-import { createAck, noAck, type Ack } from '../message/ack.ts';
+import type { MillraceError, Rejection } from '../errors.ts';
 import type { Batch, Origin, Run } from '../message/batch.ts';
+import { positioned, type InputDelivery } from '../message/delivery.ts';
 import { Fifo } from '../message/fifo.ts';
 import { keyAt, type JsonPath } from '../message/json-path.ts';
 import { ownerOf } from '../message/owned-key.ts';
+import { relayReceipt, type Receipt } from '../message/receipt.ts';
 import { Shares } from '../message/shares.ts';
 
 /** A key longer than this is remembered by its hash, so that memory is bounded by the number of keys. In characters. */
@@ -30,9 +31,8 @@ export interface DedupeOptions {
   readonly dropped: (count: number) => void;
 }
 
-/** Messages of a batch that were dropped. */
-interface Copies {
-  readonly batch: Batch;
+/** Messages of a delivery that were dropped. */
+interface Copies extends InputDelivery {
   readonly indices: readonly number[];
 }
 
@@ -42,8 +42,10 @@ interface First {
   readonly groups: Group[];
   /** When they were confirmed, in milliseconds of `performance.now()`; undefined while they are in flight. */
   confirmedAt: number | undefined;
-  /** Copies wait for these, those of the same batch without an ack of their own. */
-  waiting: { readonly ack: Ack; readonly copies: Copies }[];
+  /** Copies that wait for these, each with a fork of its delivery's receipt. */
+  waiting: { readonly fork: Receipt; readonly copies: Copies }[];
+  /** These are kept as state somewhere, and so are their copies. */
+  parked: boolean;
   /** The number of their entry in the log, when it is of before the start and may not have been delivered yet. */
   entry: number | undefined;
   /** Why messages with these keys were rejected. */
@@ -97,8 +99,9 @@ export class Dedupe {
     return this.#size;
   }
 
-  /** The batch without what was there before; undefined, and its ack seen to, when nothing is left. */
-  filter(batch: Batch): Batch | undefined {
+  /** The delivery without what was there before; undefined, and its receipt seen to, when nothing is left. */
+  filter(delivery: InputDelivery): InputDelivery | undefined {
+    const { batch, receipt } = delivery;
     this.#recover();
     this.#forgetOld();
     const first = fresh(undefined);
@@ -132,52 +135,54 @@ export class Dedupe {
       }
     }
     if (first.groups.length > 0) this.#firsts.push(first);
-    const copies = { batch, indices: dropped };
-    for (const other of others) this.#follow(other, copies, other === first ? noAck : batch.ack);
+    const copies = { ...delivery, indices: dropped };
+    for (const other of others) this.#follow(other, copies);
     if (dropped.length > 0) this.#options.dropped(dropped.length);
     if (dropped.length === batch.length) {
-      batch.ack.ack();
+      receipt.done();
       return undefined;
     }
-    const rest = batch.without(dropped);
+    const rest = { ...delivery, batch: batch.without(dropped) };
     if (first.groups.length === 0) return rest;
-    const ack = createAck((error) => {
-      this.#settle(first, rest, error);
-      if (error === undefined) batch.ack.ack();
-      else batch.ack.nack(error);
-    });
-    return this.#remembered(rest.withAck(ack), lasting);
+    const own = relayReceipt(
+      receipt,
+      (error, rejected) => this.#settle(first, batch, error, rejected),
+      () => {
+        first.parked = true;
+        for (const { fork } of first.waiting) fork.park();
+      },
+    );
+    return this.#remembered({ ...rest, receipt: own }, lasting);
   }
 
   /** Copies are confirmed when the first is, and told that they are rejected where it is. */
-  #follow(first: First, copies: Copies, ack: Ack): void {
+  #follow(first: First, copies: Copies): void {
+    const fork = copies.receipt.fork();
     if (first.confirmedAt === undefined) {
-      first.waiting.push({ ack: ack.fork(), copies });
+      first.waiting.push({ fork, copies });
+      if (first.parked) fork.park();
       return;
     }
-    this.#tell(first, copies);
+    const rejected = this.#rejectedOf(first, copies);
     const { entry } = first;
     // What is stored is safe; who wants more waits until the log's entry has been delivered.
-    if (entry === undefined || copies.batch.intake?.when !== 'delivered') return;
-    const fork = ack.fork();
+    if (entry === undefined || copies.confirm !== 'delivered') return fork.done(rejected);
     this.#options.durability!.whenDelivered(entry, () => {
       first.entry = undefined;
-      fork.ack();
+      fork.done(rejected);
     });
   }
 
-  #settle(first: First, batch: Batch, error: unknown): void {
+  #settle(first: First, batch: Batch, error: unknown, rejected: readonly Rejection[]): void {
     if (error === undefined) {
       first.confirmedAt = performance.now();
-      first.rejections = this.#rejectionsOf(batch);
+      first.rejections = this.#rejectionsOf(batch, rejected);
     } else this.#fail(first);
     const { waiting } = first;
     first.waiting = [];
-    for (const { ack, copies } of waiting) {
-      if (error === undefined) {
-        this.#tell(first, copies);
-        ack.ack();
-      } else ack.nack(error);
+    for (const { fork, copies } of waiting) {
+      if (error === undefined) fork.done(this.#rejectedOf(first, copies));
+      else fork.failed(error);
     }
   }
 
@@ -188,32 +193,37 @@ export class Dedupe {
     first.confirmedAt = -Infinity;
   }
 
-  /** Why messages of the batch were rejected, by their keys; undefined when none was. */
-  #rejectionsOf({ payloads, runs }: Batch): ReadonlyMap<string, MillraceError> | undefined {
-    let found: Map<string, MillraceError> | undefined;
-    for (const [at, run] of runs.entries()) {
-      const { origin, sequence } = run;
-      if (sequence === undefined || origin.rejection === undefined) continue;
-      const end = runs[at + 1]?.start ?? payloads.length;
-      for (let index = run.start; index < end; index++) {
-        const error = origin.rejection(sequence + index - run.start);
-        const key = error && this.#keyOf(payloads[index]!, run);
-        if (key !== undefined) (found ??= new Map()).set(this.#senderOf(origin) + key, error!);
-      }
+  /** Why messages of a batch were rejected, by their keys; undefined when none was. */
+  #rejectionsOf(
+    batch: Batch,
+    rejected: readonly Rejection[],
+  ): ReadonlyMap<string, MillraceError> | undefined {
+    if (rejected.length === 0) return undefined;
+    const errors = new Map(rejected.map(({ index, error }) => [index, error]));
+    const found = new Map<string, MillraceError>();
+    for (let index = 0; index < batch.length; index++) {
+      const error = errors.get(batch.positionAt(index) ?? -1);
+      if (error === undefined) continue;
+      const run = batch.runAt(index);
+      const key = run.sequence === undefined ? undefined : this.#keyOf(batch.payloads[index]!, run);
+      if (key !== undefined) found.set(this.#senderOf(run.origin) + key, error);
     }
     return found;
   }
 
-  #tell({ rejections, recovered }: First, { batch, indices }: Copies): void {
-    if (rejections === undefined && !recovered) return;
+  /** Which of the copies are rejected as the first was, by their positions. */
+  #rejectedOf({ rejections, recovered }: First, { batch, indices }: Copies): Rejection[] {
+    if (rejections === undefined && !recovered) return [];
+    const found: Rejection[] = [];
     for (const index of indices) {
       const run = batch.runAt(index);
       const payload = batch.payloads[index]!;
       const error = recovered
         ? this.#options.durability?.refusal(payload)
         : rejections?.get(this.#senderOf(run.origin) + this.#keyOf(payload, run)!);
-      if (error !== undefined) run.origin.rejected?.(run.sequence! + index - run.start, error);
+      if (error !== undefined) found.push({ index, error });
     }
+    return positioned(batch, found);
   }
 
   #senderOf({ ext }: Origin): string {
@@ -228,11 +238,11 @@ export class Dedupe {
     return key === undefined || key.length <= LONGEST_KEY ? key : `#${hash('sha256', key, 'base64')}`;
   }
 
-  /** The batch, with the keys for the log to keep. */
-  #remembered(batch: Batch, keys: readonly string[]): Batch {
+  /** The delivery, with the keys for the log to keep. */
+  #remembered(delivery: InputDelivery, keys: readonly string[]): InputDelivery {
     const { durability, space, window, maxKeys: max } = this.#options;
-    if (durability === undefined || keys.length === 0) return batch;
-    return batch.withIntake({ keys: { space, keys, expires: Date.now() + window, max } });
+    if (durability === undefined || keys.length === 0) return delivery;
+    return { ...delivery, keys: { space, keys, expires: Date.now() + window, max } };
   }
 
   /** Takes over what the log remembers, once. */
@@ -339,7 +349,15 @@ export class Dedupe {
 const SESSION = '#';
 
 function fresh(confirmedAt: number | undefined): First {
-  return { groups: [], confirmedAt, waiting: [], entry: undefined, rejections: undefined, recovered: false };
+  return {
+    groups: [],
+    confirmedAt,
+    waiting: [],
+    parked: false,
+    entry: undefined,
+    rejections: undefined,
+    recovered: false,
+  };
 }
 
 /** What a key that a log has from a version which did not tell `1` from `"1"` may be now; it had the hash of a long one. */

@@ -1,7 +1,8 @@
-import { createAck } from '../message/ack.ts';
 import type { Batch } from '../message/batch.ts';
+import type { InputDelivery } from '../message/delivery.ts';
 import { Fifo } from '../message/fifo.ts';
 import { textAt, type JsonPath } from '../message/json-path.ts';
+import { relayReceipt } from '../message/receipt.ts';
 import type { ComponentEvents } from '../telemetry/events.ts';
 import { CursorFile } from './cursor-file.ts';
 import { rewound, type Rewind } from './rewind.ts';
@@ -151,21 +152,20 @@ export class CursorSlot {
   }
 
   /** A batch has been read. */
-  track(batch: Batch): Batch {
+  track(delivery: InputDelivery): InputDelivery {
+    const { batch } = delivery;
     const messages = numbered(batch);
-    if (messages === 0) return batch;
+    if (messages === 0) return delivery;
     const entry: Entry = { ...this.#take(messages), confirmed: false, cursor: undefined };
     this.#entries.push(entry);
     if (this.#entries.length >= this.#compactAt) this.#compact();
-    return batch.withAck(
-      createAck((error) => {
-        if (error !== undefined) return batch.ack.nack(error);
-        entry.cursor = lastCursor(batch, this.#options.path);
-        entry.confirmed = true;
-        if (entry === this.#entries[0]) this.#settle();
-        batch.ack.ack();
-      }),
-    );
+    const receipt = relayReceipt(delivery.receipt, (error) => {
+      if (error !== undefined) return;
+      entry.cursor = lastCursor(batch, this.#options.path);
+      entry.confirmed = true;
+      if (entry === this.#entries[0]) this.#settle();
+    });
+    return { ...delivery, receipt };
   }
 
   /** The orders of the next messages. */

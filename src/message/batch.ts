@@ -1,6 +1,3 @@
-import type { MillraceError, Rejection } from '../errors.ts';
-import { noAck, type Ack } from './ack.ts';
-
 /**
  * What is known of a batch's payloads:
  * - `bytes`: nothing; they are as received
@@ -17,31 +14,6 @@ export interface Origin {
   readonly ext: Readonly<Record<string, string>>;
   /** Bytes of memory that it holds for few messages, which a budget counts with each run: none where it is a whole session's. */
   readonly size?: number | undefined;
-  /** Told of a message that was rejected for good, by its number in the session, before the batch is confirmed. */
-  readonly rejected?: ((sequence: number, error: MillraceError) => void) | undefined;
-  /** Why a message was rejected that is about to be confirmed. */
-  readonly rejection?: ((sequence: number) => MillraceError | undefined) | undefined;
-}
-
-/** Keys by which an input knows messages that come again. They are remembered with the messages that brought them. */
-export interface Keys {
-  /** Whose keys they are: inputs of one stream don't share theirs. */
-  readonly space: string;
-  /** Each begins with its owner, as `ownerOf` reads it. */
-  readonly keys: readonly string[];
-  /** Until when, in milliseconds since the epoch. */
-  readonly expires: number;
-  /** How many of the space are remembered; the oldest of who has most are forgotten first. */
-  readonly max: number;
-}
-
-/** What an input hands over with a batch, for the engine. */
-export interface Intake {
-  /** When its ack is to fire, in a stream with a log: `stored` is as soon as the log has it, which is the default. */
-  readonly when?: 'stored' | 'delivered' | undefined;
-  readonly keys?: Keys | undefined;
-  /** Messages that came with it and that its codec has rejected; `batch` holds all that the codec was given. */
-  readonly rejected?: { readonly batch: Batch; readonly rejections: readonly Rejection[] } | undefined;
 }
 
 /**
@@ -57,6 +29,11 @@ export interface Run {
   /** The first message's number in its session; each next one is one higher. */
   readonly sequence?: number | undefined;
   readonly messageType?: 'text' | 'binary' | undefined;
+  /**
+   * The place of the first message in the delivery that it came with; each next one is one higher. Undefined for what was
+   * made of several, of which none can be named.
+   */
+  readonly position?: number | undefined;
 }
 
 /** One message's metadata, as processors and outputs see it. */
@@ -76,12 +53,10 @@ export interface JsonLines {
   readonly length: number;
 }
 
-/** Messages that travel together: their payloads, their metadata in runs, and one ack for all. */
+/** Messages that travel together: their payloads, and their metadata in runs. */
 export class Batch {
   readonly format: Format;
   readonly runs: readonly Run[];
-  readonly ack: Ack;
-  readonly intake: Intake | undefined;
   readonly length: number;
   #payloads: readonly Uint8Array[] | undefined;
   readonly #sent: readonly Uint8Array[] | undefined;
@@ -93,8 +68,6 @@ export class Batch {
     options: {
       runs?: readonly Run[];
       format?: Format;
-      ack?: Ack;
-      intake?: Intake | undefined;
       /** What each message was as its sender sent it, where that is known and is something else. */
       sent?: readonly Uint8Array[] | undefined;
     } = {},
@@ -104,8 +77,6 @@ export class Batch {
     this.length = content.length;
     this.runs = options.runs ?? [{ start: 0, origin: unknownOrigin, time: nowMicros() }];
     this.format = options.format ?? 'bytes';
-    this.ack = options.ack ?? noAck;
-    this.intake = options.intake;
     this.#sent = options.sent;
   }
 
@@ -142,31 +113,25 @@ export class Batch {
     return this.#lines?.data;
   }
 
-  /** The same messages with another ack. */
-  withAck(ack: Ack): Batch {
-    const { runs, format, intake } = this;
-    return new Batch(this.#lines ?? this.payloads, { runs, format, ack, intake, sent: this.#sent });
-  }
-
-  /** The same messages, with more for the engine to know. */
-  withIntake(more: Intake): Batch {
-    const { runs, format, ack, intake } = this;
-    const options = { runs, format, ack, intake: { ...intake, ...more }, sent: this.#sent };
-    return new Batch(this.#lines ?? this.payloads, options);
-  }
-
-  /** The same messages (same number, same order) with other payloads or another format; the ack stays. */
+  /** The same messages (same number, same order) with other payloads or another format. */
   withPayloads(payloads: readonly Uint8Array[], format: Format): Batch {
-    const { runs, ack, intake } = this;
+    const { runs } = this;
     const sent = this.#sent ?? (payloads === this.#payloads ? undefined : this.payloads);
-    return new Batch(payloads, { runs, format, ack, intake, sent });
+    return new Batch(payloads, { runs, format, sent });
   }
 
   withFormat(format: Format): Batch {
     return format === this.format ? this : this.withPayloads(this.payloads, format);
   }
 
-  /** The messages at `indices` (ascending). The ack stays the whole batch's. */
+  /** The same messages, each with its place here as its position. */
+  withPositions(): Batch {
+    if (this.runs.every(({ position, start }) => position === start)) return this;
+    const runs = this.runs.map((run) => ({ ...run, position: run.start }));
+    return new Batch(this.#lines ?? this.payloads, { runs, format: this.format, sent: this.#sent });
+  }
+
+  /** The messages at `indices` (ascending). */
   select(indices: readonly number[]): Batch {
     const payloads: Uint8Array[] = [];
     const sent: Uint8Array[] | undefined = this.#sent && [];
@@ -177,17 +142,13 @@ export class Batch {
       const before = at;
       while (at + 1 < this.runs.length && this.runs[at + 1]!.start <= index) at++;
       const run = this.runs[at]!;
-      const contiguous = index === previous + 1 || run.sequence === undefined;
-      if (runs.length === 0 || at !== before || !contiguous) {
-        const sequence = run.sequence === undefined ? undefined : run.sequence + index - run.start;
-        runs.push({ ...run, start: payloads.length, sequence });
-      }
+      const contiguous = index === previous + 1 || (run.sequence === undefined && run.position === undefined);
+      if (runs.length === 0 || at !== before || !contiguous) runs.push(runFrom(run, index, payloads.length));
       payloads.push(this.payloads[index]!);
       sent?.push(this.#sent![index]!);
       previous = index;
     }
-    const { format, ack, intake } = this;
-    return new Batch(payloads, { runs, format, ack, intake, sent });
+    return new Batch(payloads, { runs, format: this.format, sent });
   }
 
   /** All messages but those at `indices` (ascending). */
@@ -214,6 +175,12 @@ export class Batch {
     return this.runs[low]!;
   }
 
+  /** The place of the message at `index` in the delivery that it came with, where it has one. */
+  positionAt(index: number): number | undefined {
+    const { position, start } = this.runAt(index);
+    return position === undefined ? undefined : position + index - start;
+  }
+
   metadata(index: number): Metadata {
     const run = this.runAt(index);
     const ext = { ...run.origin.ext };
@@ -223,19 +190,30 @@ export class Batch {
   }
 }
 
-/** One batch of all messages in order; its ack settles all of theirs. All formats must be the same, or it is bytes. */
-export function concatBatches(batches: readonly Batch[], ack: Ack): Batch {
+/** The part of a run that begins at `index` of its batch, as the run that begins at `start` of another. */
+export function runFrom(run: Run, index: number, start: number): Run {
+  const offset = index - run.start;
+  const sequence = run.sequence === undefined ? undefined : run.sequence + offset;
+  const position = run.position === undefined ? undefined : run.position + offset;
+  return { ...run, start, sequence, position };
+}
+
+/** One batch of all messages in order, with new positions. All formats must be the same, or it is bytes. */
+export function concatBatches(batches: readonly Batch[]): Batch {
   const payloads: Uint8Array[] = [];
   const runs: Run[] = [];
   let format = batches[0]?.format ?? 'bytes';
   for (const batch of batches) {
     if (batch.format !== format) format = 'bytes';
-    for (const run of batch.runs) runs.push({ ...run, start: payloads.length + run.start });
+    for (const run of batch.runs) {
+      const start = payloads.length + run.start;
+      runs.push({ ...run, start, position: start });
+    }
     for (const payload of batch.payloads) payloads.push(payload);
   }
   const changed = batches.some((batch) => batch.sent !== batch.payloads);
   const sent = changed ? batches.flatMap((batch) => batch.sent) : undefined;
-  return new Batch(payloads, { runs, format, ack, sent });
+  return new Batch(payloads, { runs, format, sent });
 }
 
 /** Microseconds since the epoch, UTC; follows the system clock, and is finer than its milliseconds between steps. */

@@ -1,11 +1,17 @@
 import { Budget } from '../component/budget.ts';
-import { createAck, joinAcks, type Ack } from '../message/ack.ts';
-import { concatBatches, type Batch } from '../message/batch.ts';
+import type { Batch } from '../message/batch.ts';
+import {
+  joinDeliveries,
+  positioned,
+  type Delivery,
+  type InputDelivery,
+  type Rejected,
+} from '../message/delivery.ts';
+import { createReceipt, relayReceipt, type Receipt } from '../message/receipt.ts';
 import type { StreamEvents } from '../telemetry/events.ts';
-import type { Entry } from '../delivery/log/entry.ts';
 import type { Log, LogReader } from '../delivery/log/log.ts';
 import type { Culprits } from './culprits.ts';
-import { tellRejected, type DeadLetters } from './dead-letters.ts';
+import type { DeadLetters } from './dead-letters.ts';
 
 /** How much of the stream's budget may be with the pipeline; the rest is for what has been received. */
 const PIPELINE_SHARE = 0.45;
@@ -31,11 +37,9 @@ const MAX_BATCH_BYTES = 4 * 1024 * 1024;
 type Size = Pick<Batch, 'length' | 'held'>;
 
 /** One entry of the log on its way to the pipeline. */
-interface Item {
+interface Item extends Delivery {
   readonly number: number;
-  /** Its ack is the entry's. */
-  readonly batch: Batch;
-  readonly rejected: Entry['rejected'];
+  readonly rejected: Rejected | undefined;
   /** Whoever sent it waits until it is delivered, so it cannot be left to the log alone. */
   readonly awaited: boolean;
 }
@@ -118,12 +122,12 @@ export class Backlog {
    * no more than somebody waits for.
    * @throws MillraceError MILLRACE_WAL_DAMAGED, MILLRACE_WAL_FAILED; the signal's reason when it aborts
    */
-  async take(draining: boolean, signal: AbortSignal): Promise<Batch | undefined> {
+  async take(draining: boolean, signal: AbortSignal): Promise<Delivery | undefined> {
     while (this.#hasRoom) {
       const items = this.#takeReady();
       if (items.length > 0) {
-        const batch = this.#give(items);
-        if (batch !== undefined) return batch;
+        const delivery = this.#give(items);
+        if (delivery !== undefined) return delivery;
       } else if (this.behind && (!draining || this.#kept.size > 0)) await this.#readBack(signal);
       else return undefined;
     }
@@ -141,53 +145,48 @@ export class Backlog {
     await this.#reader?.close();
   }
 
-  /** The log has a batch: it is the last so far. Its own ack fires now, unless its sender waits until it is delivered. */
-  committed(batch: Batch, number: number): void {
+  /** The log has a batch: it is the last so far. It is done now, unless its sender waits until it is delivered. */
+  committed({ batch, receipt, confirm, rejected }: InputDelivery, number: number): void {
     const behind = this.behind || this.#spilling;
     this.#spilling = false;
     this.#committed = number;
-    const { when, rejected } = batch.intake ?? {};
-    const awaited = when === 'delivered';
-    if (behind && !awaited) {
-      tellRejected(rejected);
-      return batch.ack.ack();
-    }
-    const item = {
-      number,
-      batch: batch.withAck(
-        awaited ? this.#awaitedAck(number, batch.ack) : this.#countedAck(number, rejected?.batch ?? batch),
-      ),
-      rejected,
-      awaited,
-    };
+    const awaited = confirm === 'delivered';
+    const stored = (): void => receipt.done(rejected && positioned(rejected.batch, rejected.rejections));
+    if (behind && !awaited) return stored();
+    const own = awaited
+      ? this.#awaitedReceipt(number, receipt)
+      : this.#countedReceipt(number, rejected?.batch ?? batch);
+    const item = { number, batch, receipt: own, rejected, awaited };
     if (behind) this.#kept.set(number, item);
     else {
       this.#ready.push(item);
       this.#next = number + 1;
     }
-    if (awaited) return;
-    tellRejected(rejected);
     // Counted already as the log's, so that the budget does not seem to have room for a moment.
-    batch.ack.ack();
+    if (!awaited) stored();
   }
 
-  /** The ack of an entry whose sender waits for it, and whose input counts it. */
-  #awaitedAck(number: number, input: Ack): Ack {
-    return createAck((error) => {
-      if (error !== undefined) return input.nack(error);
-      this.#delivered(number);
-      input.ack();
+  /** The receipt of an entry whose sender waits for it, and whose input counts it. */
+  #awaitedReceipt(number: number, input: Receipt): Receipt {
+    return relayReceipt(input, (error) => {
+      if (error === undefined) this.#delivered(number);
     });
   }
 
-  /** The ack of an entry that its input does not count any more; this does, until the pipeline stands still. */
-  #countedAck(number: number, { length, held }: Size): Ack {
+  /** The receipt of an entry that its input does not count any more; this does, until the pipeline stands still. */
+  #countedReceipt(number: number, { length, held }: Size): Receipt {
     const size = { length, held };
     this.#counted.add(size);
     this.#budget.add(length, held);
-    return createAck((error) => {
+    const parked = (): void => {
       if (this.#counted.delete(size)) this.#budget.release(length, held);
-      if (error === undefined) this.#delivered(number);
+    };
+    return createReceipt({
+      settled: (error) => {
+        parked();
+        if (error === undefined) this.#delivered(number);
+      },
+      parked,
     });
   }
 
@@ -222,39 +221,37 @@ export class Backlog {
   }
 
   /** @returns what the pipeline gets of them; undefined when that is nothing */
-  #give(items: readonly Item[]): Batch | undefined {
-    const batches: Batch[] = [];
-    for (const item of items) {
-      const { rejected } = item;
-      const ack = this.#handedAck(item.batch.ack, rejected?.batch ?? item.batch);
+  #give(items: readonly Item[]): Delivery | undefined {
+    const deliveries: Delivery[] = [];
+    for (const { number, batch, receipt: own, rejected } of items) {
+      const receipt = this.#handedReceipt(own, rejected?.batch ?? batch);
       if (rejected !== undefined) {
-        this.#deadLetters.reject('codec', rejected.batch.withAck(ack), rejected.rejections);
+        this.#deadLetters.reject('codec', rejected.batch, rejected.rejections, () => receipt.fork());
       }
-      const batch = this.#withoutCulprits(item, ack);
-      if (batch.length > 0) batches.push(batch);
-      else ack.ack();
+      const delivery = this.#withoutCulprits(number, { batch, receipt });
+      if (delivery.batch.length > 0) deliveries.push(delivery);
+      else receipt.done();
     }
-    if (batches.length < 2) return batches[0];
-    return concatBatches(batches, joinAcks(batches.map(({ ack }) => ack)));
+    return deliveries.length === 0 ? undefined : joinDeliveries(deliveries);
   }
 
-  /** What the pipeline gets of an item: not what has ended the process again and again. */
-  #withoutCulprits(item: Item, ack: Ack): Batch {
-    const batch = item.batch.withAck(ack);
-    const rejections = this.#culprits.of(item.number, batch);
-    if (rejections.length === 0) return batch;
-    this.#deadLetters.reject('processor', batch, rejections);
-    return batch.without(rejections.map(({ index }) => index));
+  /** What the pipeline gets of an entry: not what has ended the process again and again. */
+  #withoutCulprits(number: number, delivery: Delivery): Delivery {
+    const { batch, receipt } = delivery;
+    const rejections = this.#culprits.of(number, batch);
+    if (rejections.length === 0) return delivery;
+    this.#deadLetters.reject('processor', batch, rejections, () => receipt.fork());
+    return { batch: batch.without(rejections.map(({ index }) => index)), receipt };
   }
 
-  #handedAck(ack: Ack, { length, held }: Size): Ack {
+  #handedReceipt(receipt: Receipt, { length, held }: Size): Receipt {
     this.#handed.add(length, held);
-    return createAck((error) => {
-      this.#handed.release(length, held);
+    const release = this.#handed.releaser(length, held);
+    const parked = (): void => {
+      release();
       this.#changed();
-      if (error === undefined) ack.ack();
-      else ack.nack(error);
-    });
+    };
+    return relayReceipt(receipt, parked, parked);
   }
 
   /** Reads the next entries that are not in memory, as many as make a batch. */
@@ -277,10 +274,12 @@ export class Backlog {
       const kept = this.#kept.get(number);
       this.#kept.delete(number);
       // Not counted: this reads no more than the pipeline may have.
-      const ack = createAck((error) => {
-        if (error === undefined) this.#delivered(number);
+      const receipt = createReceipt({
+        settled: (error) => {
+          if (error === undefined) this.#delivered(number);
+        },
       });
-      this.#ready.push(kept ?? { number, batch: batch.withAck(ack), rejected, awaited: false });
+      this.#ready.push(kept ?? { number, batch, receipt, rejected, awaited: false });
       this.#next = number + 1;
     }
     if (this.behind) return;

@@ -34,8 +34,8 @@ export function buildStream(plan: StreamPlan, surroundings: Surroundings): Strea
     share,
     durability: () => durability,
     deadLetters: () => deadLetters,
-    refused: (stage, batch, rejections) =>
-      (stage === 'error_output' ? lastResort : deadLetters).reject(stage, batch, rejections),
+    refused: (stage, batch, rejections, keep) =>
+      (stage === 'error_output' ? lastResort : deadLetters).reject(stage, batch, rejections, keep),
     failed,
   });
   const followed = plan.pipeline.processors.length > 0;

@@ -1,5 +1,5 @@
-import { noAck } from '../message/ack.ts';
 import { concatBatches, type Batch } from '../message/batch.ts';
+import { noReceipt } from '../message/receipt.ts';
 import type { CrashState, Position } from '../delivery/log/crash-record.ts';
 import type { Log } from '../delivery/log/log.ts';
 import { CRASHES, Culprits, fingerprint, MAX_CULPRITS } from './culprits.ts';
@@ -169,7 +169,7 @@ export class CrashGuard {
 
   async #process(pipeline: Pipeline, batch: Batch): Promise<void> {
     try {
-      await pipeline.process(batch);
+      await pipeline.process({ batch, receipt: noReceipt });
       await Promise.all(pipeline.flush(Infinity));
     } catch {
       // Whatever it says, the process is alive.
@@ -196,7 +196,7 @@ export class CrashGuard {
     } finally {
       await reader.close();
     }
-    return { batch: concatBatches(batches, noAck), positions };
+    return { batch: concatBatches(batches), positions };
   }
 
   #note(change: Partial<CrashState>): void {

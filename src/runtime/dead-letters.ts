@@ -1,6 +1,9 @@
 import { isUtf8 } from 'node:buffer';
+import type { Keep } from '../component/contracts.ts';
 import type { Rejection } from '../errors.ts';
-import { Batch, type Intake } from '../message/batch.ts';
+import { Batch } from '../message/batch.ts';
+import { positioned } from '../message/delivery.ts';
+import { noReceipt } from '../message/receipt.ts';
 import { describeMessage, describePayload } from '../message/described.ts';
 import type { Stage, StreamEvents } from '../telemetry/events.ts';
 import { maskSecrets } from '../telemetry/secrets.ts';
@@ -31,18 +34,20 @@ export class DeadLetters {
   }
 
   /**
-   * The batch's ack waits until the rejected messages are written, and so does what their sessions are told. What waits
-   * here is in the stream's budget.
+   * The receipt that `keep` gives waits until the rejected messages are written, and so does what their senders are told. What waits here is
+   * in the stream's budget.
    */
-  reject(stage: Stage, batch: Batch, rejections: readonly Rejection[]): void {
+  reject(stage: Stage, batch: Batch, rejections: readonly Rejection[], keep: Keep): void {
     if (rejections.length === 0) return;
     const sorted = rejections.toSorted((a, b) => a.index - b.index);
     for (const { index, error } of sorted) {
       const payload = this.#sink === undefined ? (): string => printable(batch.sent[index]!) : undefined;
       this.#events.messageRejected(stage, error, batch.runAt(index).origin.ext, payload);
     }
+    const receipt = keep();
+    const outcome = positioned(batch, sorted);
     const sink = this.#sink;
-    if (sink === undefined) return tellRejected({ batch, rejections });
+    if (sink === undefined) return receipt.done(outcome);
     const rejected = batch.select(sorted.map(({ index }) => index));
     const letters = sorted.map((rejection, place) =>
       deadLetter(rejected, place, {
@@ -53,19 +58,13 @@ export class DeadLetters {
           : { message: maskSecrets(rejection.error.message), field: rejection.field }),
       }),
     );
-    const ack = batch.ack.fork();
-    const { runs, intake } = rejected;
-    const letterBatch = new Batch(letters, { runs, format: 'json', ack, intake });
+    const letterBatch = new Batch(letters, { runs: rejected.runs, format: 'json' });
     this.#tail = this.#tail.then(async () => {
       try {
-        await sink.write(letterBatch, this.#signal);
-        tellRejected({
-          batch: letterBatch,
-          rejections: sorted.map(({ error }, index) => ({ index, error })),
-        });
-        ack.ack();
+        await sink.write(letterBatch, { signal: this.#signal, keep: () => noReceipt });
+        receipt.done(outcome);
       } catch (error) {
-        ack.nack(error);
+        receipt.failed(error);
         this.#failed(error);
       }
     });
@@ -74,16 +73,6 @@ export class DeadLetters {
   /** Resolves when everything rejected so far is written. */
   async idle(): Promise<void> {
     await this.#tail;
-  }
-}
-
-/** Tells the sessions that messages of theirs were rejected for good. */
-export function tellRejected(rejected: Intake['rejected']): void {
-  if (rejected === undefined) return;
-  const { batch, rejections } = rejected;
-  for (const { index, error } of rejections) {
-    const { origin, sequence, start } = batch.runAt(index);
-    if (sequence !== undefined) origin.rejected?.(sequence + index - start, error);
   }
 }
 

@@ -2,7 +2,7 @@ import type { Budget } from '../component/budget.ts';
 import type { Durability, Source } from '../component/context.ts';
 import { Waker } from '../component/waker.ts';
 import { EndOfInputError, type MillraceError } from '../errors.ts';
-import type { Batch, Keys } from '../message/batch.ts';
+import type { Delivery, InputDelivery, Keys } from '../message/delivery.ts';
 import type { StreamEvents } from '../telemetry/events.ts';
 import type { Log, LogEvents, LogOptions } from '../delivery/log/log.ts';
 import { Backlog, mostOf } from './backlog.ts';
@@ -127,14 +127,14 @@ export class DurableSource implements Source, Durability {
     }
   }
 
-  async read(signal: AbortSignal): Promise<Batch> {
+  async read(signal: AbortSignal): Promise<Delivery> {
     const backlog = (this.#backlog ??= await this.#open(signal));
     for (;;) {
       signal.throwIfAborted();
       if (this.#failure !== undefined) throw this.#failure.error;
       const changes = this.#changes;
-      const batch = await backlog.take(this.#draining, signal);
-      if (batch !== undefined) return batch;
+      const delivery = await backlog.take(this.#draining, signal);
+      if (delivery !== undefined) return delivery;
       if (this.#ended && this.#appending === 0 && backlog.isDrained(this.#draining)) {
         if (backlog.behind) this.#parts.events.leftInLog(this.#log!.entries);
         throw new EndOfInputError();
@@ -241,17 +241,17 @@ export class DurableSource implements Source, Durability {
     }
   }
 
-  #append(log: Log, backlog: Backlog, batch: Batch): void {
-    const { rejected, keys } = batch.intake ?? {};
+  #append(log: Log, backlog: Backlog, delivery: InputDelivery): void {
+    const { batch, receipt, rejected, keys } = delivery;
     // At least a byte, so that an empty batch counts as well.
     const size = batch.bytes + (rejected?.batch.bytes ?? 0) + 1;
     this.#appending += size;
     log
       .append({ batch, rejected, keys })
       .then(
-        (number) => backlog.committed(batch, number),
+        (number) => backlog.committed(delivery, number),
         (error: unknown) => {
-          batch.ack.nack(error);
+          receipt.failed(error);
           this.#failure ??= { error };
         },
       )

@@ -1,7 +1,8 @@
 import type { Processor } from '../component/contracts.ts';
 import { MillraceError, errorMessage, type Rejection } from '../errors.ts';
-import { noAck } from '../message/ack.ts';
-import type { Batch } from '../message/batch.ts';
+import { Batch } from '../message/batch.ts';
+import type { Delivery } from '../message/delivery.ts';
+import type { Receipt } from '../message/receipt.ts';
 import type { DeadLetters } from './dead-letters.ts';
 import { standstill } from '../component/outage.ts';
 
@@ -48,9 +49,9 @@ export class Pipeline {
   }
 
   /** Call in input order. @returns the batches to write; rejects with a fatal error or when aborted */
-  process(batch: Batch): Promise<Batch[]> {
-    if (this.#steps.length === 0) return Promise.resolve([batch]);
-    return this.#run(0, () => [batch]);
+  process(delivery: Delivery): Promise<Delivery[]> {
+    if (this.#steps.length === 0) return Promise.resolve([delivery]);
+    return this.#run(0, () => [delivery]);
   }
 
   /** When a processor must give what it keeps, in milliseconds of `performance.now()`. */
@@ -64,8 +65,8 @@ export class Pipeline {
   }
 
   /** Call in input order, like `process`: what the processors keep that is due by `now`. */
-  flush(now: number): Promise<Batch[]>[] {
-    const flushed: Promise<Batch[]>[] = [];
+  flush(now: number): Promise<Delivery[]>[] {
+    const flushed: Promise<Delivery[]>[] = [];
     for (const [index, { processor }] of this.#steps.entries()) {
       if (processor.flush === undefined || (now !== Infinity && (processor.flushAt ?? Infinity) > now))
         continue;
@@ -90,11 +91,15 @@ export class Pipeline {
     for (const { processor } of this.#steps) await processor.close?.();
   }
 
-  async #run(first: number, start: () => Promise<Batch[]> | Batch[], skipFirst = false): Promise<Batch[]> {
+  async #run(
+    first: number,
+    start: () => Promise<Delivery[]> | Delivery[],
+    skipFirst = false,
+  ): Promise<Delivery[]> {
     const steps = this.#steps.slice(first);
     const turns = steps.map((step) => takeTurn(step));
     try {
-      let current: Batch[] | undefined;
+      let current: Delivery[] | undefined;
       for (const [index, step] of steps.entries()) {
         await turns[index]?.before;
         current ??= await start();
@@ -107,22 +112,28 @@ export class Pipeline {
     }
   }
 
-  async #apply(step: Step, batches: readonly Batch[]): Promise<Batch[]> {
-    const results: Batch[] = [];
-    for (const batch of batches) results.push(...(await this.#applyToOne(step, batch)));
+  async #apply(step: Step, deliveries: readonly Delivery[]): Promise<Delivery[]> {
+    const results: Delivery[] = [];
+    for (const delivery of deliveries) results.push(...(await this.#applyToOne(step, delivery)));
     return results;
   }
 
-  async #applyToOne(step: Step, batch: Batch): Promise<Batch[]> {
+  async #applyToOne(step: Step, delivery: Delivery): Promise<Delivery[]> {
+    const { batch, receipt } = delivery;
     const rejections: Rejection[] = [];
-    let results: Batch[];
+    const keep = (): Receipt => receipt.fork();
+    let results: (Batch | Delivery)[];
     const work = { since: performance.now() };
     step.working.add(work);
     try {
-      results = await step.processor.process(batch, (rejection) => rejections.push(rejection), this.#signal);
+      results = await step.processor.process(batch, {
+        reject: (rejection) => rejections.push(rejection),
+        signal: this.#signal,
+        keep,
+      });
     } catch (error) {
       if (this.#signal.aborted || (error instanceof MillraceError && error.fatal)) {
-        batch.ack.nack(error);
+        receipt.failed(error);
         throw error;
       }
       results = [];
@@ -137,13 +148,14 @@ export class Pipeline {
     } finally {
       step.working.delete(work);
     }
-    this.#deadLetters.reject('processor', batch, rejections);
-    if (results.length === 1 && results[0]!.ack === batch.ack) return results;
-    const linked = results.map((each) =>
-      each.ack === batch.ack || each.ack === noAck ? each.withAck(batch.ack.fork()) : each,
+    this.#deadLetters.reject('processor', batch, rejections, keep);
+    const [only] = results;
+    if (results.length === 1 && only instanceof Batch) return [{ batch: only, receipt }];
+    const deliveries = results.map((each) =>
+      each instanceof Batch ? { batch: each, receipt: receipt.fork() } : each,
     );
-    batch.ack.ack();
-    return linked;
+    receipt.done();
+    return deliveries;
   }
 }
 

@@ -1,6 +1,6 @@
 import { defaultBackoff } from '../component/backoff.ts';
 import type { Destination } from '../component/context.ts';
-import type { Codec, Output } from '../component/contracts.ts';
+import type { Codec, Keep, Output, WriteCall } from '../component/contracts.ts';
 import { MessagesRefusedError, NotConnectedError, type Rejection } from '../errors.ts';
 import type { Batch } from '../message/batch.ts';
 import type { Stage, StreamEvents } from '../telemetry/events.ts';
@@ -9,7 +9,12 @@ import { Retry, pause } from './retry.ts';
 import type { StartGate } from './start-gate.ts';
 
 /** Called with messages that the output can never take. */
-export type RefusedHandler = (stage: Stage, batch: Batch, rejections: readonly Rejection[]) => void;
+export type RefusedHandler = (
+  stage: Stage,
+  batch: Batch,
+  rejections: readonly Rejection[],
+  keep: Keep,
+) => void;
 
 /** An output with the engine's care: encoded, connected, and retried until it has every message. */
 export class Sink implements Destination {
@@ -116,19 +121,20 @@ export class Sink implements Destination {
   }
 
   /** Resolves when the sink has every message that it can take. @throws a fatal error, or the signal's reason */
-  async write(batch: Batch, signal: AbortSignal): Promise<void> {
-    let pending = this.#codec === undefined ? batch : this.#encode(this.#codec, batch);
+  async write(batch: Batch, call: WriteCall): Promise<void> {
+    const { signal, keep } = call;
+    const pending = this.#codec === undefined ? batch : this.#encode(this.#codec, batch, keep);
     while (pending.length > 0) {
       if (!this.#connected) await this.connect(signal);
       const connection = this.#connection;
       this.#writing = performance.now();
       try {
-        await this.#output.write(pending, signal);
+        await this.#output.write(pending, call);
         break;
       } catch (error) {
         this.#writing = undefined;
         if (error instanceof MessagesRefusedError) {
-          this.#refused(this.#stage, pending, error.refusals);
+          this.#refused(this.#stage, pending, error.refusals, keep);
           break;
         }
         this.#rewriting = true;
@@ -153,10 +159,10 @@ export class Sink implements Destination {
     await this.#output.close();
   }
 
-  #encode(codec: Codec, batch: Batch): Batch {
+  #encode(codec: Codec, batch: Batch, keep: Keep): Batch {
     const rejections: Rejection[] = [];
     const encoded = codec.encode(batch, (rejection) => rejections.push(rejection));
-    if (rejections.length > 0) this.#refused(this.#stage, batch, rejections);
+    if (rejections.length > 0) this.#refused(this.#stage, batch, rejections, keep);
     return encoded;
   }
 

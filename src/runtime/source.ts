@@ -3,8 +3,8 @@ import type { Budget } from '../component/budget.ts';
 import type { Source } from '../component/context.ts';
 import type { Codec, Input } from '../component/contracts.ts';
 import { EndOfInputError, NotConnectedError, type Rejection } from '../errors.ts';
-import { createAck } from '../message/ack.ts';
-import type { Batch } from '../message/batch.ts';
+import type { InputDelivery } from '../message/delivery.ts';
+import { relayReceipt } from '../message/receipt.ts';
 import type { StreamEvents } from '../telemetry/events.ts';
 import type { DeadLetters } from './dead-letters.ts';
 import { Outage } from '../component/outage.ts';
@@ -78,7 +78,7 @@ export class SupervisedInput implements Source {
     await (this.#input.dial?.(signal) ?? this.#input.connect(signal));
   }
 
-  async read(signal: AbortSignal): Promise<Batch> {
+  async read(signal: AbortSignal): Promise<InputDelivery> {
     const drained = this.#draining.signal;
     const either = this.#either(signal);
     for (;;) {
@@ -94,10 +94,10 @@ export class SupervisedInput implements Source {
           if (this.#ready) this.#hasConnected();
         }
         action = 'read';
-        const batch = await this.#next(this.#input.drain === undefined ? either : signal);
+        const delivery = await this.#next(this.#input.drain === undefined ? either : signal);
         if (this.#ready && this.#outage.active) this.#outage.over();
-        if (batch.length > 0 || batch.intake?.rejected !== undefined) return batch;
-        batch.ack.ack();
+        if (delivery.batch.length > 0 || delivery.rejected !== undefined) return delivery;
+        delivery.receipt.done();
       } catch (error) {
         await this.#recover(error, action, signal, either);
       }
@@ -139,34 +139,36 @@ export class SupervisedInput implements Source {
     if (this.#input.composite !== true) this.#events.connected('input', this.#type);
   }
 
-  async #next(signal: AbortSignal): Promise<Batch> {
+  async #next(signal: AbortSignal): Promise<InputDelivery> {
     const budgeted = this.#input.budgeted ?? false;
     if (!budgeted && this.#budget.full) await this.#budget.room(signal);
     signal.throwIfAborted();
-    let batch = await this.#input.read(signal);
-    if (!budgeted) batch = this.#count(batch);
-    if (!(this.#input.composite ?? false)) this.#events.batchRead(batch);
-    return this.#codec === undefined ? batch : this.#decode(this.#codec, batch);
+    let delivery = await this.#input.read(signal);
+    if (this.#input.composite !== true) {
+      delivery = { ...delivery, batch: delivery.batch.withPositions() };
+      this.#events.batchRead(delivery.batch);
+    }
+    if (!budgeted) delivery = this.#count(delivery);
+    return this.#codec === undefined ? delivery : this.#decode(this.#codec, delivery);
   }
 
-  #count(batch: Batch): Batch {
-    const { length, bytes, ack } = batch;
+  #count(delivery: InputDelivery): InputDelivery {
+    const { length, bytes } = delivery.batch;
     this.#budget.add(length, bytes);
-    return batch.withAck(
-      createAck((error) => {
-        if (error !== undefined) return ack.nack(error);
-        this.#budget.release(length, bytes);
-        ack.ack();
-      }),
-    );
+    const release = this.#budget.releaser(length, bytes);
+    const settled = (error: unknown): void => {
+      if (error === undefined) release();
+    };
+    return { ...delivery, receipt: relayReceipt(delivery.receipt, settled, release) };
   }
 
-  #decode(codec: Codec, batch: Batch): Batch {
+  #decode(codec: Codec, delivery: InputDelivery): InputDelivery {
+    const { batch } = delivery;
     const rejections: Rejection[] = [];
-    const decoded = codec.decode(batch, (rejection) => rejections.push(rejection));
+    const decoded = { ...delivery, batch: codec.decode(batch, (rejection) => rejections.push(rejection)) };
     if (rejections.length === 0) return decoded;
-    if (this.#durable) return decoded.withIntake({ rejected: { batch, rejections } });
-    this.#deadLetters.reject('codec', batch, rejections);
+    if (this.#durable) return { ...decoded, rejected: { batch, rejections } };
+    this.#deadLetters.reject('codec', batch, rejections, () => delivery.receipt.fork());
     return decoded;
   }
 

@@ -3,7 +3,8 @@ import type { Source } from '../component/context.ts';
 import type { Buffer } from '../component/contracts.ts';
 import { EndOfInputError } from '../errors.ts';
 import type { StreamHealth } from '../control/health.ts';
-import { nowMicros, type Batch } from '../message/batch.ts';
+import { nowMicros } from '../message/batch.ts';
+import type { Delivery } from '../message/delivery.ts';
 import type { StreamEvents } from '../telemetry/events.ts';
 import type { DeadLetters } from './dead-letters.ts';
 import { Outage } from '../component/outage.ts';
@@ -142,15 +143,15 @@ export class Stream {
   }
 
   async #fill(buffer: Buffer): Promise<void> {
-    for await (const batch of this.#read(this.parts.source)) buffer.write(batch);
+    for await (const delivery of this.#read(this.parts.source)) buffer.write(delivery);
     buffer.flush();
   }
 
   async #process(upstream: Source | Buffer): Promise<void> {
     const { signal } = this.parts.abort;
     await this.#tickets.slot(signal);
-    for await (const batch of this.#read(upstream)) {
-      const result = this.parts.pipeline.process(batch);
+    for await (const delivery of this.#read(upstream)) {
+      const result = this.parts.pipeline.process(delivery);
       this.#tickets.push(result, true);
       void result.then(this.#armFlush, () => {});
       await this.#tickets.slot(signal);
@@ -159,13 +160,13 @@ export class Stream {
     this.#tickets.end();
   }
 
-  async *#read(upstream: Source | Buffer): AsyncGenerator<Batch> {
+  async *#read(upstream: Source | Buffer): AsyncGenerator<Delivery> {
     const { signal } = this.parts.abort;
     try {
       for (;;) {
-        const batch = await upstream.read(signal);
+        const delivery = await upstream.read(signal);
         if (upstream === this.parts.source) this.#lastMessage = performance.now();
-        yield batch;
+        yield delivery;
       }
     } catch (error) {
       if (!(error instanceof EndOfInputError)) throw error;
@@ -175,18 +176,18 @@ export class Stream {
   async #write(): Promise<void> {
     const { sink, events, abort } = this.parts;
     for (;;) {
-      const batches = await this.#tickets.next();
-      if (batches === undefined) return;
-      for (const batch of batches) {
+      const deliveries = await this.#tickets.next();
+      if (deliveries === undefined) return;
+      for (const { batch, receipt } of deliveries) {
         try {
-          await sink.write(batch, abort.signal);
+          await sink.write(batch, { signal: abort.signal, keep: () => receipt.fork() });
         } catch (error) {
-          batch.ack.nack(error);
+          receipt.failed(error);
           throw error;
         }
         events.batchWritten(batch);
         events.batchConfirmed(batch, nowMicros());
-        batch.ack.ack();
+        receipt.done();
       }
     }
   }

@@ -1,12 +1,12 @@
 import { Waker } from '../component/waker.ts';
-import type { Batch } from '../message/batch.ts';
+import type { Delivery } from '../message/delivery.ts';
 
 /**
  * What is being processed, in input order. The reader takes a slot for each batch; the writer takes the oldest ticket,
  * whether or not later ones are done before it.
  */
 export class TicketQueue {
-  readonly #tickets: { result: Promise<Batch[]>; slot: boolean }[] = [];
+  readonly #tickets: { result: Promise<Delivery[]>; slot: boolean }[] = [];
   #free: number;
   #ended = false;
   readonly #reader = new Waker();
@@ -26,7 +26,7 @@ export class TicketQueue {
   }
 
   /** Adds a ticket; `slot` says that it gives a slot back when it is done. */
-  push(result: Promise<Batch[]>, slot: boolean): void {
+  push(result: Promise<Delivery[]>, slot: boolean): void {
     // The writer awaits it later; until then its failure must not count as unhandled.
     result.catch(() => {});
     this.#tickets.push({ result, slot });
@@ -40,17 +40,17 @@ export class TicketQueue {
   }
 
   /** Resolves with the oldest ticket's batches once they are ready, or undefined at the end. */
-  async next(): Promise<Batch[] | undefined> {
+  async next(): Promise<Delivery[] | undefined> {
     while (this.#tickets.length === 0) {
       if (this.#ended) return undefined;
       await this.#writer.wait();
     }
     const { result, slot } = this.#tickets.shift()!;
-    const batches = await result;
+    const deliveries = await result;
     if (slot) {
       this.#free++;
       this.#reader.wake();
     }
-    return batches;
+    return deliveries;
   }
 }

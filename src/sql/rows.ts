@@ -1,5 +1,5 @@
 import type { DuckDBDataChunk } from '@duckdb/node-api';
-import { Batch, type Origin, type Run } from '../message/batch.ts';
+import { Batch, runFrom, type Origin, type Run } from '../message/batch.ts';
 import { fold, identifier } from './database.ts';
 import { asObject } from './encode.ts';
 import { META, ROW } from './flow-schema.ts';
@@ -83,12 +83,11 @@ export function readResult(
 ): Batch | undefined {
   const length = Number(chunk.getColumnVector(0).getItem(0));
   if (length === 0) return undefined;
-  const { ack } = batch;
   if (result === 'numbers') {
     const numbers = numbersIn(bytesAt(chunk, 1));
     const payloads = numbers.map((index) => asObject(batch.payloads[index]!, batch.format));
     const sent = sentOf(batch, numbers);
-    return new Batch(payloads, { runs: runsOf(batch, numbers), format: 'json', ack, sent });
+    return new Batch(payloads, { runs: runsOf(batch, numbers), format: 'json', sent });
   }
   const rows = bytesAt(chunk, 1);
   check(rows.length);
@@ -104,7 +103,7 @@ export function readResult(
     runs = result === 'rows and numbers' ? runsOf(batch, numbers) : [commonRun(batch)];
     sent = sentOf(batch, numbers);
   }
-  return new Batch({ data, length }, { runs, format: 'json', ack, sent });
+  return new Batch({ data, length }, { runs, format: 'json', sent });
 }
 
 /** The text that is the result, as bytes, or nothing where there is none. */
@@ -133,14 +132,8 @@ function runsOf(batch: Batch, numbers: readonly number[]): Run[] {
   let previous = -1;
   for (const [start, index] of numbers.entries()) {
     const run = batch.runAt(index);
-    const { sequence } = run;
-    const continues = run === last && (sequence === undefined || index === previous + 1);
-    if (!continues)
-      runs.push({
-        ...run,
-        start,
-        sequence: sequence === undefined ? undefined : sequence + index - run.start,
-      });
+    const isNumbered = run.sequence !== undefined || run.position !== undefined;
+    if (run !== last || (isNumbered && index !== previous + 1)) runs.push(runFrom(run, index, start));
     last = run;
     previous = index;
   }

@@ -86,7 +86,7 @@ export class Session implements OpenSession {
   readonly id: string;
   readonly socket: WebSocket;
   readonly connection: Socket;
-  readonly origin: { -readonly [F in keyof Origin]: Origin[F] };
+  readonly origin: Origin;
   /** Of its messages, where they are acknowledged. */
   ledger: Ledger | undefined;
   /** What its client speaks over its frames, if that is something of its own. */

@@ -4,8 +4,9 @@ import type { WebSocket } from 'ws';
 import type { Budget } from '../component/budget.ts';
 import { Inbox } from '../component/inbox.ts';
 import type { SessionDirectory } from '../component/sessions.ts';
-import { createAck } from '../message/ack.ts';
-import type { Batch, Origin } from '../message/batch.ts';
+import type { Origin } from '../message/batch.ts';
+import type { Delivery, InputDelivery } from '../message/delivery.ts';
+import { relayReceipt } from '../message/receipt.ts';
 import type { ComponentEvents } from '../telemetry/events.ts';
 import type { Acknowledger } from './ack/acknowledger.ts';
 import { limitControlFrames } from './control-frames.ts';
@@ -170,10 +171,10 @@ export class Sessions {
   }
 
   /** As `Input.read`. */
-  async read(signal: AbortSignal): Promise<Batch> {
+  async read(signal: AbortSignal): Promise<InputDelivery> {
     const { acknowledger, share } = this.#options;
-    const batch = await this.inbox.read(signal);
-    const counted = share === undefined ? batch : this.#counted(batch, share);
+    const delivery = await this.inbox.read(signal);
+    const counted = share === undefined ? delivery : this.#counted(delivery, share);
     // The replies go out before there is room for more, and before a drain finds everything confirmed.
     return acknowledger === undefined ? counted : acknowledger.track(counted);
   }
@@ -293,7 +294,7 @@ export class Sessions {
     if (this.#filled(session) <= share / 2) session.release(holds.share);
   };
 
-  #counted(batch: Batch, share: number): Batch {
+  #counted({ batch, receipt }: Delivery, share: number): Delivery {
     const parts: { origin: Origin; messages: number; bytes: number }[] = [];
     for (const [index, { origin, start }] of batch.runs.entries()) {
       const end = batch.runs[index + 1]?.start ?? batch.length;
@@ -305,16 +306,19 @@ export class Sessions {
         last.bytes += bytes;
       } else parts.push({ origin, messages: end - start, bytes });
     }
-    return batch.withAck(
-      createAck((error) => {
-        if (error !== undefined) return batch.ack.nack(error);
-        for (const { origin, messages, bytes } of parts) {
-          const session = this.#open.get(origin) ?? this.#others.get(origin);
-          if (session !== undefined) this.#count(session, share, -messages, -bytes);
-        }
-        batch.ack.ack();
-      }),
-    );
+    let counts = true;
+    const release = (): void => {
+      if (!counts) return;
+      counts = false;
+      for (const { origin, messages, bytes } of parts) {
+        const session = this.#open.get(origin) ?? this.#others.get(origin);
+        if (session !== undefined) this.#count(session, share, -messages, -bytes);
+      }
+    };
+    const settled = (error: unknown): void => {
+      if (error === undefined) release();
+    };
+    return { batch, receipt: relayReceipt(receipt, settled, release) };
   }
 
   readonly #owner: SessionOwner = {

@@ -27,9 +27,9 @@ test('a quiet stream gives one message at a time, a busy one all that has arrive
   const first = inbox.read(never);
   await turn();
   inbox.push(bytes('1'), a);
-  expect(texts(await first)).toEqual(['1']);
+  expect(texts((await first).batch)).toEqual(['1']);
   for (let each = 2; each <= 1_001; each++) inbox.push(bytes(String(each)), a);
-  const second = await inbox.read(never);
+  const { batch: second } = await inbox.read(never);
   expect(second.length).toBe(1_000);
   expect(texts(second).at(-1)).toBe('1001');
 });
@@ -39,7 +39,7 @@ test('a reader that waits gets all of one socket read', async () => {
   const read = inbox.read(never);
   await turn();
   for (const each of ['1', '2', '3']) inbox.push(bytes(each), a);
-  expect(texts(await read)).toEqual(['1', '2', '3']);
+  expect(texts((await read).batch)).toEqual(['1', '2', '3']);
 });
 
 test('nothing is lost or out of order between reads', async () => {
@@ -49,7 +49,7 @@ test('nothing is lost or out of order between reads', async () => {
   while (seen.length < 500) {
     for (let each = 0; each < sent % 7 && sent < 500; each++) inbox.push(bytes(String(sent++)), a);
     if (sent % 7 === 0 && sent < 500) inbox.push(bytes(String(sent++)), a);
-    seen.push(...texts(await inbox.read(never)));
+    seen.push(...texts((await inbox.read(never)).batch));
   }
   expect(seen).toEqual(Array.from({ length: 500 }, (_, index) => String(index)));
 });
@@ -57,7 +57,7 @@ test('nothing is lost or out of order between reads', async () => {
 test('messages of one session and one read are one run; their numbers go up', async () => {
   const { inbox } = create();
   for (let sequence = 7; sequence < 10; sequence++) inbox.push(bytes('x'), a, sequence, 'text');
-  const batch = await inbox.read(never);
+  const { batch } = await inbox.read(never);
   expect(batch.runs).toHaveLength(1);
   expect(batch.metadata(2).ext).toEqual({ session_id: 'a', message_type: 'text', sequence: '9' });
 });
@@ -71,7 +71,7 @@ test('a new run begins with another session, type, or number out of turn', async
   inbox.push(bytes('x'), a, 5, 'binary');
   inbox.push(bytes('x'), a, undefined, 'binary');
   inbox.push(bytes('x'), a, 6, 'binary');
-  const batch = await inbox.read(never);
+  const { batch } = await inbox.read(never);
   const seen = Array.from({ length: batch.length }, (_, index) => {
     const { ext } = batch.metadata(index);
     return `${ext['session_id']} ${ext['sequence']} ${ext['message_type']}`;
@@ -93,7 +93,7 @@ test('a message that is not numbered takes no number from, and gives none to, it
   inbox.push(bytes('x'), a, 0);
   inbox.push(bytes('x'), a, 1);
   inbox.push(bytes('x'), a);
-  const batch = await inbox.read(never);
+  const { batch } = await inbox.read(never);
   const numbers = [0, 1, 2, 3].map((index) => batch.metadata(index).ext['sequence']);
   expect(numbers).toEqual([undefined, '0', '1', undefined]);
 });
@@ -107,7 +107,7 @@ test('the time is that of arrival: one for what came at once, another for what c
   const start = performance.now();
   while (performance.now() - start < 3) await turn();
   inbox.push(bytes('x'), a);
-  const batch = await inbox.read(never);
+  const { batch } = await inbox.read(never);
   const times = [0, 1, 2].map((index) => batch.metadata(index).ingestTime);
   expect(times[0]).toBe(times[1]);
   // The fine clock may be a millisecond beside the coarse one.
@@ -120,9 +120,9 @@ test('no batch has more than 16,384 messages', async () => {
   const { inbox } = create();
   for (let each = 0; each < 40_000; each++) inbox.push(bytes('x'), a, each);
   const batches = [await inbox.read(never), await inbox.read(never), await inbox.read(never)];
-  expect(batches.map((each) => each.length)).toEqual([16_384, 16_384, 40_000 - 2 * 16_384]);
-  expect(batches[1]!.metadata(0).ext['sequence']).toBe('16384');
-  expect(batches[1]!.metadata(16_383).ext['sequence']).toBe('32767');
+  expect(batches.map(({ batch }) => batch.length)).toEqual([16_384, 16_384, 40_000 - 2 * 16_384]);
+  expect(batches[1]!.batch.metadata(0).ext['sequence']).toBe('16384');
+  expect(batches[1]!.batch.metadata(16_383).ext['sequence']).toBe('32767');
 });
 
 test('no batch goes on once it has 4 MiB', async () => {
@@ -130,7 +130,7 @@ test('no batch goes on once it has 4 MiB', async () => {
   const payload = new Uint8Array(1024 * 1024 + 1);
   for (let each = 0; each < 9; each++) inbox.push(payload, a);
   const lengths = [];
-  for (let each = 0; each < 3; each++) lengths.push((await inbox.read(never)).length);
+  for (let each = 0; each < 3; each++) lengths.push((await inbox.read(never)).batch.length);
   expect(lengths).toEqual([4, 4, 1]);
 });
 
@@ -138,22 +138,22 @@ test('what has arrived counts in the budget until it is confirmed, once', async 
   const { budget, inbox } = create({ messages: 4, bytes: 1_000 });
   for (const each of ['12', '345', '6', '7']) inbox.push(bytes(each), a);
   expect([budget.messages, budget.bytes, budget.full]).toEqual([4, 7, true]);
-  const first = await inbox.read(never);
+  const { receipt } = await inbox.read(never);
   expect(budget.full).toBe(true);
-  const fork = first.ack.fork();
-  first.ack.ack();
-  first.ack.ack();
+  const fork = receipt.fork();
+  receipt.done();
+  receipt.done();
   expect(budget.messages).toBe(4);
-  fork.ack();
-  fork.nack(new Error('too late'));
+  fork.done();
+  fork.failed(new Error('too late'));
   expect([budget.messages, budget.bytes, budget.full]).toEqual([0, 0, false]);
 });
 
 test('what was refused stays counted: it is not confirmed', async () => {
   const { budget, inbox } = create();
   inbox.push(bytes('1'), a);
-  const batch = await inbox.read(never);
-  batch.ack.nack(new Error('refused'));
+  const { receipt } = await inbox.read(never);
+  receipt.failed(new Error('refused'));
   expect(budget.messages).toBe(1);
 });
 
@@ -165,7 +165,7 @@ test('a read that is aborted takes nothing, and throws the reason', async () => 
   await expect(read).rejects.toThrow('shutdown');
   await expect(inbox.read(aborter.signal)).rejects.toThrow('shutdown');
   inbox.push(bytes('x'), a);
-  expect(texts(await inbox.read(never))).toEqual(['x']);
+  expect(texts((await inbox.read(never)).batch)).toEqual(['x']);
 });
 
 test('a message that comes with the abort is not lost', async () => {
@@ -175,7 +175,7 @@ test('a message that comes with the abort is not lost', async () => {
   await turn();
   aborter.abort(new Error('shutdown'));
   inbox.push(bytes('x'), a);
-  expect(texts(await read)).toEqual(['x']);
+  expect(texts((await read).batch)).toEqual(['x']);
 });
 
 test('after the end, what is there is read first, and then the first error thrown each time', async () => {
@@ -183,7 +183,7 @@ test('after the end, what is there is read first, and then the first error throw
   inbox.push(bytes('x'), a);
   inbox.end(new Error('gone'));
   inbox.end(new Error('again'));
-  expect(texts(await inbox.read(never))).toEqual(['x']);
+  expect(texts((await inbox.read(never)).batch)).toEqual(['x']);
   await expect(inbox.read(never)).rejects.toThrow('gone');
   await expect(inbox.read(never)).rejects.toThrow('gone');
 });
@@ -198,7 +198,7 @@ test('the end wakes a reader; reopened, the inbox goes on', async () => {
   const next = inbox.read(never);
   await turn();
   inbox.push(bytes('x'), a);
-  expect(texts(await next)).toEqual(['x']);
+  expect(texts((await next).batch)).toEqual(['x']);
 });
 
 test('small payloads that keep large memory are copied out of it, as they were and in order', async () => {
@@ -210,7 +210,7 @@ test('small payloads that keep large memory are copied out of it, as they were a
   };
   const sent = Array.from({ length: 300 }, (_, index) => (index % 7 === 0 ? '' : `message ${index}`));
   for (const text of sent) inbox.push(chunk(text), a);
-  const batch = await inbox.read(never);
+  const { batch } = await inbox.read(never);
   expect(texts(batch)).toEqual(sent);
   const kept = new Set(batch.payloads.map(({ buffer }) => buffer));
   expect([...kept].reduce((sum, { byteLength }) => sum + byteLength, 0)).toBeLessThan(64 * 1024);
@@ -221,6 +221,6 @@ test('payloads that fill what they are views of stay where they are', async () =
   const { inbox } = create();
   const memory = new Uint8Array(64 * 1024);
   for (let at = 0; at < memory.length; at += 1024) inbox.push(memory.subarray(at, at + 1000), a);
-  const batch = await inbox.read(never);
+  const { batch } = await inbox.read(never);
   expect(batch.payloads.every(({ buffer }) => buffer === memory.buffer)).toBe(true);
 });

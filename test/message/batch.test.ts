@@ -1,15 +1,16 @@
 import * as fc from 'fast-check';
-import { describe, expect, test, vi } from 'vitest';
-import { createAck, noAck } from '../../src/message/ack.ts';
+import { describe, expect, test } from 'vitest';
 import { Batch, concatBatches, nowMicros, type Metadata, type Run } from '../../src/message/batch.ts';
 
 interface Message extends Metadata {
   readonly payload: string;
+  readonly position: number | undefined;
 }
 
 const messagesOf = (batch: Batch): Message[] =>
   batch.payloads.map((payload, index) => ({
     payload: Buffer.from(payload).toString(),
+    position: batch.positionAt(index),
     ...batch.metadata(index),
   }));
 
@@ -26,6 +27,7 @@ const anyBatch = fc
       time: fc.constantFrom(1_000_000, 2_000_001),
       sequence: fc.option(fc.nat({ max: 50 }), { nil: undefined }),
       messageType: fc.constantFrom('text' as const, 'binary' as const, undefined),
+      position: fc.option(fc.nat({ max: 50 }), { nil: undefined }),
       payloads: fc.array(fc.stringMatching(/^[a-z]{0,3}$/), { minLength: 1, maxLength: 4 }),
     }),
     { maxLength: 5 },
@@ -41,10 +43,11 @@ const anyBatch = fc
         const ext: Record<string, string> = { ...run.origin.ext };
         if (run.messageType !== undefined) ext['message_type'] = run.messageType;
         if (run.sequence !== undefined) ext['sequence'] = String(run.sequence + index);
-        messages.push({ payload, source: run.origin.source, ingestTime: run.time, ext });
+        const position = run.position === undefined ? undefined : run.position + index;
+        messages.push({ payload, position, source: run.origin.source, ingestTime: run.time, ext });
       }
     }
-    return { batch: new Batch(payloads, { runs, ack: createAck(() => {}), format: 'text' }), messages };
+    return { batch: new Batch(payloads, { runs, format: 'text' }), messages };
   });
 
 describe('Batch', () => {
@@ -80,7 +83,6 @@ describe('Batch', () => {
             expected = indices.map((index) => expected[index]!);
             expect(messagesOf(kept)).toEqual(expected);
             expect(kept.length).toBe(expected.length);
-            expect(kept.ack).toBe(batch.ack);
             expect(kept.format).toBe('text');
             selected = kept;
           }
@@ -104,16 +106,16 @@ describe('Batch', () => {
   test('has defaults', () => {
     const batch = new Batch([Buffer.from('a')]);
     expect(batch.format).toBe('bytes');
-    expect(batch.ack).toBe(noAck);
+    expect(batch.positionAt(0)).toBeUndefined();
     expect(batch.metadata(0).source).toBe('');
     expect(Math.abs(batch.metadata(0).ingestTime / 1000 - Date.now())).toBeLessThan(5_000);
   });
 
-  test('gives a copy with other payloads, format or ack, and the rest the same', () => {
+  test('gives a copy with other payloads, format or positions, and the rest the same', () => {
     fc.assert(
       fc.property(anyBatch, ({ batch, messages }) => {
         const json = batch.withFormat('json');
-        expect([json.format, json.ack, json.payloads]).toEqual(['json', batch.ack, batch.payloads]);
+        expect([json.format, json.payloads]).toEqual(['json', batch.payloads]);
         expect(messagesOf(json)).toEqual(messages);
         expect(batch.withFormat('text')).toBe(batch);
 
@@ -121,23 +123,14 @@ describe('Batch', () => {
           batch.payloads.map(() => Buffer.from('x')),
           'bytes',
         );
-        expect(other.ack).toBe(batch.ack);
         expect(messagesOf(other)).toEqual(messages.map((message) => ({ ...message, payload: 'x' })));
 
-        const ack = createAck(() => {});
-        expect(batch.withAck(ack).ack).toBe(ack);
-        expect(batch.withAck(ack).format).toBe('text');
-        expect(messagesOf(batch.withAck(ack))).toEqual(messages);
+        const placed = batch.withPositions();
+        expect(placed.format).toBe('text');
+        expect(messagesOf(placed)).toEqual(messages.map((each, position) => ({ ...each, position })));
+        expect(placed.withPositions()).toBe(placed);
       }),
     );
-  });
-
-  test('an ack is shared by what is made of its batch, and fires once', () => {
-    const done = vi.fn();
-    const batch = new Batch([Buffer.from('a'), Buffer.from('b')], { ack: createAck(done) });
-    batch.select([0]).ack.ack();
-    batch.without([0]).ack.nack(new Error('late'));
-    expect(done.mock.calls).toEqual([[undefined]]);
   });
 });
 
@@ -161,27 +154,24 @@ describe('a batch of lines', () => {
     );
   });
 
-  test('stays lines with another ack, and no longer with messages left out', () => {
+  test('stays lines with positions, and no longer with messages left out', () => {
     const lines = linesOf(['1', '2', '3']);
     const batch = new Batch(lines, { format: 'json' });
-    expect(batch.withAck(createAck(() => {})).lines).toBe(lines.data);
+    expect(batch.withPositions().lines).toBe(lines.data);
     expect(batch.select([0, 2]).lines).toBeUndefined();
     expect(messagesOf(batch.without([1])).map((message) => message.payload)).toEqual(['1', '3']);
   });
 });
 
 describe('concatBatches', () => {
-  test('has all messages in order, with their metadata', () => {
+  test('has all messages in order, with their metadata, each with a position of its own', () => {
     fc.assert(
       fc.property(fc.array(anyBatch, { maxLength: 4 }), (parts) => {
-        const ack = createAck(() => {});
-        const joined = concatBatches(
-          parts.map((part) => part.batch),
-          ack,
-        );
-        const expected = parts.flatMap((part) => part.messages);
+        const joined = concatBatches(parts.map((part) => part.batch));
+        const expected = parts
+          .flatMap((part) => part.messages)
+          .map((message, position) => ({ ...message, position }));
         expect(messagesOf(joined)).toEqual(expected);
-        expect(joined.ack).toBe(ack);
         const odd = expected
           .keys()
           .filter((index) => index % 2 === 1)
@@ -199,15 +189,15 @@ describe('concatBatches', () => {
     [[], 'bytes'],
   ] as const)('of formats %j is %s', (formats, expected) => {
     const batches = formats.map((format) => new Batch([Buffer.from('1')], { format }));
-    expect(concatBatches(batches, noAck).format).toBe(expected);
+    expect(concatBatches(batches).format).toBe(expected);
   });
 
   test('takes empty batches', () => {
     const full = new Batch([Buffer.from('a')], {
       runs: [{ start: 0, origin: origins[0]!, time: 5, sequence: 3 }],
     });
-    const joined = concatBatches([new Batch([]), full.select([]), full, new Batch([])], noAck);
-    expect(messagesOf(joined)).toEqual(messagesOf(full));
+    const joined = concatBatches([new Batch([]), full.select([]), full, new Batch([])]);
+    expect(messagesOf(joined)).toEqual(messagesOf(full.withPositions()));
   });
 });
 

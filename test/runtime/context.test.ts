@@ -148,8 +148,8 @@ const fanOut = defineOutput({
         for (const part of parts) part.start(signal);
         return Promise.resolve();
       },
-      write: async (batch, signal) => {
-        await Promise.all(parts.map((part) => part.write(batch, signal)));
+      write: async (batch, call) => {
+        await Promise.all(parts.map((part) => part.write(batch, call)));
       },
       notReady: () => parts.map((part) => part.notReady()).find((reason) => reason !== undefined),
       close: async () => {
@@ -215,7 +215,7 @@ test('a processor opens a codec', async () => {
     schema: (schemas) => z.strictObject({ as: schemas.codec }),
     create({ as }, context) {
       const codec = context.open('codec', as as ComponentConfig);
-      return { process: (batch, reject) => [codec.decode(batch, reject)] };
+      return { process: (batch, { reject }) => [codec.decode(batch, reject)] };
     },
   });
   const written: string[] = [];

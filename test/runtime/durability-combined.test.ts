@@ -2,7 +2,7 @@ import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { Budget } from '../../src/component/budget.ts';
-import { createAck } from '../../src/message/ack.ts';
+import { createReceipt } from '../../src/message/receipt.ts';
 import { Backlog, shareOfPipeline } from '../../src/runtime/backlog.ts';
 import { Culprits } from '../../src/runtime/culprits.ts';
 import type { DeadLetters } from '../../src/runtime/dead-letters.ts';
@@ -184,14 +184,13 @@ test('a log whose disk was slow at first takes what comes in all the same, when 
   budget.add(10, 10);
   // On its way to the disk for longer than an output may stand still.
   await new Promise((resolve) => setTimeout(resolve, 700));
-  const batch = batchOf(...Array.from({ length: 10 }, () => 'x')).withAck(
-    createAck(() => budget.release(10, 10)),
-  );
-  backlog.committed(batch, await log.append({ batch, rejected: undefined, keys: undefined }));
+  const batch = batchOf(...Array.from({ length: 10 }, () => 'x'));
+  const receipt = createReceipt({ settled: () => budget.release(10, 10) });
+  backlog.committed({ batch, receipt }, await log.append({ batch, rejected: undefined, keys: undefined }));
   expect(budget.full).toBe(true);
   await until('room', () => !budget.full);
   expect(spilled).toBe(1);
-  expect((await backlog.take(false, new AbortController().signal))?.length).toBe(10);
+  expect((await backlog.take(false, new AbortController().signal))?.batch.length).toBe(10);
   await backlog.close();
 });
 

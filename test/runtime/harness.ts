@@ -10,7 +10,8 @@ import { Registry } from '../../src/component/registry.ts';
 import { components } from '../../src/components/index.ts';
 import { parseConfig } from '../../src/config/load.ts';
 import { Batch } from '../../src/message/batch.ts';
-import { createAck } from '../../src/message/ack.ts';
+import type { Delivery } from '../../src/message/delivery.ts';
+import { createReceipt } from '../../src/message/receipt.ts';
 import { Engine } from '../../src/runtime/engine.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
 
@@ -46,12 +47,10 @@ export function engineFor(yaml: string, own: readonly AnyDefinition[] = []): Eng
   return new Engine(plan, { registry, logger: createLogger(plan.logging) });
 }
 
-/** A batch of text messages that tells when it is settled. */
-export function settling(texts: readonly string[], settled: (error?: unknown) => void): Batch {
-  return new Batch(
-    texts.map((text) => Buffer.from(text)),
-    { ack: createAck(settled) },
-  );
+/** Text messages, and what tells when they are settled. */
+export function settling(texts: readonly string[], settled: (error?: unknown) => void): Delivery {
+  const batch = new Batch(texts.map((text) => Buffer.from(text)));
+  return { batch, receipt: createReceipt({ settled: (error) => settled(error) }) };
 }
 
 export function textsOf(batch: Batch): string[] {

@@ -2,6 +2,7 @@ import { setTimeout } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import type { AnyDefinition } from '../../src/component/define.ts';
 import { Batch } from '../../src/message/batch.ts';
+import { noReceipt } from '../../src/message/receipt.ts';
 import type { Engine } from '../../src/runtime/engine.ts';
 import { until } from '../support/until.ts';
 import { engineFor, metric, testInput, testOutput, testProcessor } from './harness.ts';
@@ -83,7 +84,7 @@ test('an input whose reads fail though it is connected is a reason until it read
     read: async (signal) => {
       if (down) throw new Error('the disk is gone');
       await setTimeout(5, undefined, { signal });
-      return new Batch([Buffer.from('x')]);
+      return { batch: new Batch([Buffer.from('x')]), receipt: noReceipt };
     },
   });
   const engine = start('input: { type: flaky }, output: { type: drop }', [input]);

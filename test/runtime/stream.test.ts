@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, test, vi } from 'vitest';
 import { EndOfInputError, MessagesRefusedError, MillraceError, NotConnectedError } from '../../src/errors.ts';
 import type { Batch } from '../../src/message/batch.ts';
+import type { Delivery } from '../../src/message/delivery.ts';
 import { engineFor, metric, settling, testInput, testOutput, testProcessor, textsOf } from './harness.ts';
 
 /** An input of numbered one-message batches, and what became of each. */
@@ -187,7 +188,7 @@ describe('rejected messages', () => {
 
   test('go to error_output, their neighbours go on, and neither is acknowledged before it is written', async () => {
     const picky = testProcessor('picky', {
-      process: (batch, reject) => {
+      process: (batch, { reject }) => {
         if (Number(textsOf(batch)[0]) % 2 === 0) return [batch];
         reject({ index: 0, error: new MillraceError('MILLRACE_PROCESSOR_FAILED', 'odd'), field: 'n' });
         return [];
@@ -287,7 +288,7 @@ describe('failure', () => {
 
   test('an input that loses its connection is connected again and goes on', async () => {
     let connects = 0;
-    const batches: (Batch | Error)[] = [
+    const batches: (Delivery | Error)[] = [
       settling(['a'], () => {}),
       new NotConnectedError('cut'),
       settling(['b'], () => {}),

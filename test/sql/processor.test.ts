@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { engineFor, settling, testInput, testOutput, textsOf } from '../runtime/harness.ts';
 import { EndOfInputError } from '../../src/errors.ts';
 import type { Batch } from '../../src/message/batch.ts';
+import type { Delivery } from '../../src/message/delivery.ts';
 import { checkJson } from '../../src/component/payloads.ts';
 
 interface Outcome {
@@ -19,12 +20,12 @@ async function stream(
 ): Promise<Outcome> {
   const outcome: Outcome = { written: [], letters: [], settled: batches.map(() => 'open') };
   let next = 0;
-  const read = (): Promise<Batch> => {
+  const read = (): Promise<Delivery> => {
     const index = next++;
     const texts = batches[index];
     if (texts === undefined) return Promise.reject(new EndOfInputError());
-    const batch = settling(texts, (error) => (outcome.settled[index] = error ?? 'acked'));
-    return Promise.resolve(checkJson(batch, () => {}));
+    const { batch, receipt } = settling(texts, (error) => (outcome.settled[index] = error ?? 'acked'));
+    return Promise.resolve({ batch: checkJson(batch, () => {}), receipt });
   };
   const keep =
     (kept: unknown[], parse: boolean) =>

@@ -71,7 +71,7 @@ export function collectOutput(collectors: (name: string) => Collector) {
     examples: [],
     create: ({ name }): Output => ({
       connect: () => Promise.resolve(),
-      write: (batch, signal) => collectors(name).write(batch, signal),
+      write: (batch, { signal }) => collectors(name).write(batch, signal),
       close: () => Promise.resolve(),
     }),
   });

@@ -1,8 +1,8 @@
-import { vi } from 'vitest';
 import type { AnyDefinition } from '../../src/component/define.ts';
+import type { ProcessCall, Reject } from '../../src/component/contracts.ts';
 import type { Rejection } from '../../src/errors.ts';
-import { createAck } from '../../src/message/ack.ts';
 import { Batch, type Origin } from '../../src/message/batch.ts';
+import { noReceipt } from '../../src/message/receipt.ts';
 
 export const origin: Origin = { source: 'ws://test', ext: { session_id: '1' } };
 
@@ -15,16 +15,15 @@ export function create<T>(
   return Reflect.apply(definition.create, definition, [definition.schema.parse(config), {}]);
 }
 
-/** A batch of one session whose messages are numbered from 100, and the end of its ack. */
+/** A batch of one session whose messages are numbered from 100. */
 export function batchOf(
   payloads: readonly (string | Uint8Array)[],
   options: { messageType?: 'text' | 'binary'; format?: 'bytes' | 'text' | 'json' } = {},
 ) {
   const { messageType, format = 'bytes' } = options;
-  const settled = vi.fn();
   const runs = [{ start: 0, origin, time: 1_700_000_000_000_000, sequence: 100, messageType }];
   const bytes = payloads.map((payload) => (typeof payload === 'string' ? Buffer.from(payload) : payload));
-  return { batch: new Batch(bytes, { runs, format, ack: createAck(settled) }), settled };
+  return new Batch(bytes, { runs, format });
 }
 
 export const textsOf = (batch: Batch): string[] =>
@@ -48,6 +47,13 @@ export function rejections() {
     },
   };
 }
+
+/** What a processor is called with, where nobody waits for its messages. */
+export const callWith = ({ reject }: { readonly reject: Reject }): ProcessCall => ({
+  reject,
+  signal: AbortSignal.timeout(5_000),
+  keep: () => noReceipt,
+});
 
 /** Messages that are wrong, and that joined with others would swallow, forge or break their neighbours. */
 export const hostile: readonly (readonly [title: string, payloads: readonly (string | Uint8Array)[]])[] = [

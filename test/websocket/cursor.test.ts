@@ -1,9 +1,10 @@
 import * as fc from 'fast-check';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { createAck } from '../../src/message/ack.ts';
 import { Batch } from '../../src/message/batch.ts';
+import type { Delivery } from '../../src/message/delivery.ts';
 import { parseJsonPath } from '../../src/message/json-path.ts';
+import { noReceipt, type Receipt } from '../../src/message/receipt.ts';
 import type { ComponentEvents } from '../../src/telemetry/events.ts';
 import { Cursor } from '../../src/delivery/resume.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -26,11 +27,12 @@ async function opened(): Promise<Cursor> {
   return cursor;
 }
 
-const batch = (seq: number): Batch =>
-  new Batch([Buffer.from(`{"seq":${seq}}`)], {
+const delivery = (seq: number): Delivery => ({
+  batch: new Batch([Buffer.from(`{"seq":${seq}}`)], {
     runs: [{ start: 0, origin: { source: '', ext: {} }, time: 0, sequence: seq }],
-    ack: createAck(() => {}),
-  });
+  }),
+  receipt: noReceipt,
+});
 
 test('in whichever order batches of several connections are read and confirmed, it never passes one that is not', async () => {
   await fc.assert(
@@ -42,19 +44,19 @@ test('in whichever order batches of several connections are read and confirmed, 
         const slots = Array.from({ length: connections }, () => cursor.slot());
         /** By connection, in order of arrival over all of them. */
         const unread: number[][] = slots.map(() => []);
-        const inFlight: { seq: number; batch: Batch }[] = [];
+        const inFlight: { seq: number; receipt: Receipt }[] = [];
         const open = new Set<number>();
         let arrived = 0;
         const read = (index: number): void => {
           const seq = unread[index]!.shift();
           if (seq === undefined) return;
-          inFlight.push({ seq, batch: slots[index]!.track(batch(seq)) });
+          inFlight.push({ seq, receipt: slots[index]!.track(delivery(seq)).receipt });
         };
         const confirm = (pick: number): void => {
           const [one] = inFlight.splice(pick % Math.max(1, inFlight.length), 1);
           if (one === undefined) return;
           open.delete(one.seq);
-          one.batch.ack.ack();
+          one.receipt.done();
         };
         const check = (): void => {
           const at = Number(cursor.current() ?? 0);
@@ -105,10 +107,10 @@ test('in whichever order batches of several connections are read and confirmed, 
 test('what is refused holds it back for good', async () => {
   const cursor = await opened();
   const slot = cursor.slot();
-  const [one, two, three] = [1, 2, 3].map((seq) => slot.track(batch(seq)));
-  one!.ack.ack();
-  two!.ack.nack(new Error('no'));
-  three!.ack.ack();
+  const [one, two, three] = [1, 2, 3].map((seq) => slot.track(delivery(seq)).receipt);
+  one!.done();
+  two!.failed(new Error('no'));
+  three!.done();
   expect(cursor.current()).toBe('1');
   await cursor.close();
 });

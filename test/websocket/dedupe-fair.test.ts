@@ -2,9 +2,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { createAck } from '../../src/message/ack.ts';
 import { Batch, type Origin } from '../../src/message/batch.ts';
 import { parseJsonPath } from '../../src/message/json-path.ts';
+import { noReceipt, type Receipt } from '../../src/message/receipt.ts';
 import { Dedupe } from '../../src/delivery/dedupe.ts';
 import { startEngine, type Run } from '../support/engine.ts';
 import { basic } from '../support/handshakes.ts';
@@ -130,7 +130,7 @@ test('whatever comes, memory is bounded, and none who keeps to its share loses a
   });
   const origins: Origin[] = range('subject', 6).map((subject) => ({ source: '', ext: { subject } }));
   const sent = origins.map(() => new Set<number>());
-  const unsettled: Batch[] = [];
+  const unsettled: Receipt[] = [];
   for (let round = 0; round < 3000; round++) {
     const runs: { start: number; origin: Origin; time: number; sequence: number }[] = [];
     const payloads: Buffer[] = [];
@@ -146,14 +146,14 @@ test('whatever comes, memory is bounded, and none who keeps to its share loses a
         payloads.push(Buffer.from(JSON.stringify({ id, index: payloads.length })));
       }
     }
-    const rest = dedupe.filter(new Batch(payloads, { runs, ack: createAck(() => {}) }));
-    const passed = (rest?.payloads ?? []).map(
+    const rest = dedupe.filter({ batch: new Batch(payloads, { runs }), receipt: noReceipt });
+    const passed = (rest?.batch.payloads ?? []).map(
       (payload) => (JSON.parse(payload.toString()) as { index: number }).index,
     );
     expect(passed).toEqual(expected.filter(({ repeat }) => !repeat).map(({ index }) => index));
     expect(dedupe.size).toBeLessThanOrEqual(maxKeys);
-    if (rest !== undefined) unsettled.push(rest);
-    if (unsettled.length > 5) unsettled.splice(next(5), 1)[0]!.ack.ack();
+    if (rest !== undefined) unsettled.push(rest.receipt);
+    if (unsettled.length > 5) unsettled.splice(next(5), 1)[0]!.done();
   }
   expect(dedupe.size).toBe(maxKeys);
 });

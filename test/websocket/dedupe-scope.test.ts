@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { createAck } from '../../src/message/ack.ts';
 import { Batch } from '../../src/message/batch.ts';
+import type { Delivery } from '../../src/message/delivery.ts';
 import { parseJsonPath } from '../../src/message/json-path.ts';
+import { createReceipt } from '../../src/message/receipt.ts';
 import { Dedupe } from '../../src/delivery/dedupe.ts';
 import { configMistakes, startEngine } from '../support/engine.ts';
 import { basic } from '../support/handshakes.ts';
@@ -139,27 +140,26 @@ describe('a message that comes again', () => {
       dropped: () => {},
     });
     const ended: unknown[] = [];
-    const batch = (...ids: string[]): Batch =>
-      new Batch(
+    const delivery = (...ids: string[]): Delivery => ({
+      batch: new Batch(
         ids.map((id) => Buffer.from(`{"id":"${id}"}`)),
-        {
-          runs: [{ start: 0, origin: { source: '', ext: {} }, time: 0, sequence: 1 }],
-          ack: createAck((error) => ended.push(error ?? 'taken')),
-        },
-      );
+        { runs: [{ start: 0, origin: { source: '', ext: {} }, time: 0, sequence: 1 }] },
+      ),
+      receipt: createReceipt({ settled: (error) => ended.push(error ?? 'taken') }),
+    });
     const failed = new Error('disk');
-    const first = dedupe.filter(batch('a', 'b'))!;
-    expect(dedupe.filter(batch('a'))).toBeUndefined();
+    const first = dedupe.filter(delivery('a', 'b'))!;
+    expect(dedupe.filter(delivery('a'))).toBeUndefined();
     expect(ended).toEqual([]);
-    first.ack.nack(failed);
+    first.receipt.failed(failed);
     expect(ended).toEqual([failed, failed]);
     expect(dedupe.size).toBe(0);
-    const again = dedupe.filter(batch('b', 'a', 'c'))!;
-    expect(again.length).toBe(3);
-    again.ack.ack();
-    expect(dedupe.filter(batch('a', 'c'))).toBeUndefined();
+    const again = dedupe.filter(delivery('b', 'a', 'c'))!;
+    expect(again.batch.length).toBe(3);
+    again.receipt.done();
+    expect(dedupe.filter(delivery('a', 'c'))).toBeUndefined();
     // `max_keys` has put the oldest out.
-    expect(dedupe.filter(batch('b'))?.length).toBe(1);
+    expect(dedupe.filter(delivery('b'))?.batch.length).toBe(1);
     expect(dedupe.size).toBe(2);
   });
 });

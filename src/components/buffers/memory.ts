@@ -4,7 +4,7 @@ import type { Context } from '../../component/context.ts';
 import { defineBuffer } from '../../component/define.ts';
 import { duration } from '../../component/fields.ts';
 import { HoldingBuffer } from '../../component/holding-buffer.ts';
-import type { Batch } from '../../message/batch.ts';
+import type { Delivery } from '../../message/delivery.ts';
 
 const schema = z.strictObject({
   capacity: z
@@ -46,8 +46,8 @@ class MemoryBuffer extends HoldingBuffer {
     this.#unsubscribe = this.#budget.onChange({ full: () => this.#give(), room: () => {} });
   }
 
-  override write(batch: Batch): void {
-    this.hold(batch);
+  override write(delivery: Delivery): void {
+    this.hold(delivery);
     if (this.heldMessages >= this.#capacity || this.#budget.full) this.#give();
     else this.#timer ??= setTimeout(() => this.#give(), this.#timeout);
   }

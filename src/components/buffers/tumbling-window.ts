@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { defineBuffer } from '../../component/define.ts';
 import { duration } from '../../component/fields.ts';
 import { HoldingBuffer } from '../../component/holding-buffer.ts';
-import type { Batch } from '../../message/batch.ts';
+import type { Delivery } from '../../message/delivery.ts';
 
 const schema = z.strictObject({
   interval: duration('s', { min: 1 }).describe('The length of a window.'),
@@ -32,19 +32,20 @@ class TumblingWindow extends HoldingBuffer {
   }
 
   /** A timer may be late, so the window of a message is told by its time, not by the timer. */
-  override write(batch: Batch): void {
+  override write(delivery: Delivery): void {
+    const { batch, receipt } = delivery;
     const starts = batch.runs.map(({ time }) => Math.floor(time / 1000 / this.#interval));
     let first = 0;
     for (const [index, window] of starts.entries()) {
       if (window <= this.#window) continue;
       const { start } = batch.runs[index]!;
-      if (start > first) this.#add(batch, first, start);
+      if (start > first) this.#add(delivery, first, start);
       this.#close();
       this.#window = window;
       first = start;
     }
-    this.#add(batch, first, batch.length);
-    batch.ack.ack();
+    this.#add(delivery, first, batch.length);
+    receipt.done();
     this.#timer ??= setTimeout(() => this.#close(), this.#interval - (Date.now() % this.#interval));
   }
 
@@ -52,12 +53,12 @@ class TumblingWindow extends HoldingBuffer {
     clearTimeout(this.#timer);
   }
 
-  #add(batch: Batch, start: number, end: number): void {
+  #add({ batch, receipt }: Delivery, start: number, end: number): void {
     const all = end - start === batch.length;
     const part = all
       ? batch
       : batch.select(Array.from({ length: end - start }, (_, offset) => start + offset));
-    this.hold(part.withAck(batch.ack.fork()));
+    this.hold({ batch: part, receipt: receipt.fork() });
   }
 
   #close(): void {

@@ -6,6 +6,8 @@ import { defineInput } from '../../component/define.ts';
 import { fixedPath, size } from '../../component/fields.ts';
 import { EndOfInputError, MillraceError, errorMessage } from '../../errors.ts';
 import { Batch, nowMicros, type Origin } from '../../message/batch.ts';
+import type { Delivery } from '../../message/delivery.ts';
+import { noReceipt } from '../../message/receipt.ts';
 
 const LF = 10;
 const CR = 13;
@@ -55,7 +57,7 @@ class FileInput implements Input {
     }
   }
 
-  async read(): Promise<Batch> {
+  async read(): Promise<Delivery> {
     for (;;) {
       if (this.#file === undefined) throw new EndOfInputError();
       const chunk = await this.#readChunk(this.#file);
@@ -74,7 +76,8 @@ class FileInput implements Input {
         throw this.#tooLong();
       }
       if (payloads.length > 0) {
-        return new Batch(payloads, { runs: [{ start: 0, origin: this.#origin, time: nowMicros() }] });
+        const runs = [{ start: 0, origin: this.#origin, time: nowMicros() }];
+        return { batch: new Batch(payloads, { runs }), receipt: noReceipt };
       }
     }
   }

@@ -4,6 +4,7 @@ import { defineInput } from '../../component/define.ts';
 import { duration } from '../../component/fields.ts';
 import { EndOfInputError } from '../../errors.ts';
 import { Batch } from '../../message/batch.ts';
+import { noReceipt } from '../../message/receipt.ts';
 
 /** The same message again and again, for trying things out. */
 export const generateInput = defineInput({
@@ -41,10 +42,8 @@ export const generateInput = defineInput({
         const size = Math.min(batch_size, left);
         left -= size;
         const time = Date.now() * 1000;
-        return new Batch(
-          Array.from({ length: size }, () => payload),
-          { runs: [{ start: 0, origin, time }] },
-        );
+        const payloads = Array.from({ length: size }, () => payload);
+        return { batch: new Batch(payloads, { runs: [{ start: 0, origin, time }] }), receipt: noReceipt };
       },
     };
   },

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { defineInput } from '../../component/define.ts';
 import { EndOfInputError } from '../../errors.ts';
 import { Batch, nowMicros } from '../../message/batch.ts';
+import { noReceipt } from '../../message/receipt.ts';
 
 /** Messages written in the file itself. */
 export const memoryInput = defineInput({
@@ -24,7 +25,8 @@ export const memoryInput = defineInput({
         if (given) return Promise.reject(new EndOfInputError());
         given = true;
         const payloads = messages.map((message) => Buffer.from(message));
-        return Promise.resolve(new Batch(payloads, { runs: [{ start: 0, origin, time: nowMicros() }] }));
+        const runs = [{ start: 0, origin, time: nowMicros() }];
+        return Promise.resolve({ batch: new Batch(payloads, { runs }), receipt: noReceipt });
       },
     };
   },

@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import type { Processor } from '../../component/contracts.ts';
+import type { ProcessCall, Processor } from '../../component/contracts.ts';
 import { defineProcessor } from '../../component/define.ts';
-import { joinAcks, type Ack } from '../../message/ack.ts';
-import { concatBatches, type Batch } from '../../message/batch.ts';
+import type { Batch } from '../../message/batch.ts';
+import { joinDeliveries, type Delivery } from '../../message/delivery.ts';
 
 const schema = z.strictObject({
   count: z.int().min(1).describe('How many messages each batch has.'),
@@ -29,8 +29,7 @@ class BatchProcessor implements Processor {
   readonly ordered = true;
   readonly #count: number;
   readonly #timeout: number;
-  #held: Batch[] = [];
-  #acks: Ack[] = [];
+  #held: Delivery[] = [];
   #messages = 0;
   #flushAt: number | undefined;
 
@@ -43,14 +42,14 @@ class BatchProcessor implements Processor {
     return this.#flushAt;
   }
 
-  process(batch: Batch): Batch[] {
-    const full: Batch[] = [];
+  process(batch: Batch, { keep }: ProcessCall): Delivery[] {
+    const full: Delivery[] = [];
     for (let start = 0; start < batch.length;) {
       const taken = Math.min(this.#count - this.#messages, batch.length - start);
       if (this.#messages === 0) this.#flushAt = performance.now() + this.#timeout;
       const indices = Array.from({ length: taken }, (_, offset) => start + offset);
-      this.#held.push(taken === batch.length ? batch : batch.select(indices));
-      this.#acks.push(batch.ack.fork());
+      const part = taken === batch.length ? batch : batch.select(indices);
+      this.#held.push({ batch: part, receipt: keep() });
       this.#messages += taken;
       start += taken;
       if (this.#messages === this.#count) full.push(...this.flush());
@@ -58,11 +57,10 @@ class BatchProcessor implements Processor {
     return full;
   }
 
-  flush(): Batch[] {
+  flush(): Delivery[] {
     if (this.#messages === 0) return [];
-    const joined = concatBatches(this.#held, joinAcks(this.#acks));
+    const joined = joinDeliveries(this.#held);
     this.#held = [];
-    this.#acks = [];
     this.#messages = 0;
     this.#flushAt = undefined;
     return [joined];

@@ -42,7 +42,7 @@ if the field is missing, is not a string or does not hold JSON, the message is r
   create({ value_field, fields_to_include }) {
     const names = fields_to_include === undefined ? undefined : new Set(fields_to_include);
     return {
-      process(batch, reject) {
+      process(batch, { reject }) {
         const json =
           value_field === PAYLOAD
             ? checkJson(batch, reject)

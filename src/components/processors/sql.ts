@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Context } from '../../component/context.ts';
-import type { Processor, Reject } from '../../component/contracts.ts';
+import type { ProcessCall, Processor } from '../../component/contracts.ts';
 import { defineProcessor } from '../../component/define.ts';
 import { duration, size } from '../../component/fields.ts';
 import type { Batch } from '../../message/batch.ts';
@@ -81,7 +81,7 @@ class SqlProcessor implements Processor {
     await this.#open();
   }
 
-  async process(batch: Batch, reject: Reject, signal: AbortSignal): Promise<Batch[]> {
+  async process(batch: Batch, { reject, signal }: ProcessCall): Promise<Batch[]> {
     const query = await this.#open();
     return [...(await query.run(batch, reject, signal))];
   }

@@ -1,5 +1,5 @@
 import { MillraceError, type ErrorCode, type Rejection } from '../../errors.ts';
-import type { Keys } from '../../message/batch.ts';
+import type { Keys } from '../../message/delivery.ts';
 import { ContentReader, ContentWriter, measure } from '../../message/wire-format.ts';
 import type { Entry, StoredEntry } from './entry.ts';
 import { u48 } from '../../message/u48.ts';

@@ -1,12 +1,12 @@
-import type { Rejection } from '../../errors.ts';
-import type { Batch, Keys } from '../../message/batch.ts';
+import type { Batch } from '../../message/batch.ts';
+import type { Keys, Rejected } from '../../message/delivery.ts';
 
 /** What the log keeps of one batch. */
 export interface Entry {
   /** What goes on to the pipeline; may be empty. */
   readonly batch: Batch;
-  /** What the codec rejected, still to be written to `error_output`: as `Intake.rejected`. */
-  readonly rejected?: { readonly batch: Batch; readonly rejections: readonly Rejection[] } | undefined;
+  /** What the codec rejected, still to be written to `error_output`: as `InputDelivery.rejected`. */
+  readonly rejected?: Rejected | undefined;
   readonly keys?: Keys | undefined;
 }
 

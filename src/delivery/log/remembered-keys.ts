@@ -1,4 +1,4 @@
-import type { Keys } from '../../message/batch.ts';
+import type { Keys } from '../../message/delivery.ts';
 import { ownerOf } from '../../message/owned-key.ts';
 import { Shares } from '../../message/shares.ts';
 import { decodeKeys, encodeKeys } from './entry-codec.ts';

@@ -1,5 +1,5 @@
 import type { MillraceError } from '../../errors.ts';
-import type { Keys } from '../../message/batch.ts';
+import type { Keys } from '../../message/delivery.ts';
 import type { Acknowledged } from './acknowledged.ts';
 import { Bell } from './bell.ts';
 import { failed, isNoDescriptor, waitsForDescriptor } from './faults.ts';

@@ -1,8 +1,10 @@
 import type { Form, MessageValues } from '../../component/message-template.ts';
-import { createAck } from '../../message/ack.ts';
+import type { MillraceError, Rejection } from '../../errors.ts';
 import type { Batch } from '../../message/batch.ts';
+import type { Delivery, InputDelivery } from '../../message/delivery.ts';
 import { parseJsonPath, textAt, tokenAt, type JsonPath } from '../../message/json-path.ts';
 import { withoutDepths } from '../../message/json-validate.ts';
+import { relayReceipt } from '../../message/receipt.ts';
 import type { ComponentEvents } from '../../telemetry/events.ts';
 import type { Session } from '../session.ts';
 import type { AckConfig } from './fields.ts';
@@ -23,6 +25,9 @@ interface Part {
   readonly sequence: number;
   readonly utf8: boolean;
 }
+
+/** Why messages were rejected, by their places in the batch. */
+type Errors = ReadonlyMap<number, MillraceError>;
 
 /** Tells the senders of messages that they are confirmed, or rejected. */
 export class Acknowledger {
@@ -52,19 +57,17 @@ export class Acknowledger {
     session.ledger = new Ledger(session, this.#limit);
   }
 
-  /** The batch, whose ack has its messages' replies sent. */
-  track(batch: Batch): Batch {
-    return batch.withIntake({ when: this.#when }).withAck(
-      createAck((error) => {
-        if (error !== undefined) return batch.ack.nack(error);
-        this.#confirm(batch);
-        batch.ack.ack();
-      }),
-    );
+  /** The delivery, whose receipt has its messages' replies sent. */
+  track({ batch, receipt }: Delivery): InputDelivery {
+    const settled = (error: unknown, rejected: readonly Rejection[]): void => {
+      if (error === undefined) this.#confirm(batch, rejected);
+    };
+    return { batch, confirm: this.#when, receipt: relayReceipt(receipt, settled) };
   }
 
-  #confirm(batch: Batch): void {
+  #confirm(batch: Batch, rejected: readonly Rejection[]): void {
     const { runs, length } = batch;
+    const errors: Errors = new Map(rejected.map(({ index, error }) => [index, error]));
     const parts = new Map<Ledger, Part[]>();
     for (const [index, { origin, start, sequence, messageType }] of runs.entries()) {
       // What tells of sessions is not numbered, and nobody sent it.
@@ -80,8 +83,8 @@ export class Acknowledger {
       const last = list.at(-1)!;
       const range = [list[0]!.sequence, last.sequence + last.end - last.start - 1] as const;
       if (!ledger.session.open || !ledger.session.connection.writable) ledger.confirm(...range);
-      else if (this.#batch) this.#replyToAll(ledger, batch, list, range);
-      else this.#replyToEach(ledger, batch, list, range);
+      else if (this.#batch) this.#replyToAll(ledger, batch, list, range, errors);
+      else this.#replyToEach(ledger, batch, list, range, errors);
     }
   }
 
@@ -90,12 +93,17 @@ export class Acknowledger {
     { payloads }: Batch,
     parts: readonly Part[],
     range: readonly [number, number],
+    errors: Errors,
   ): void {
     const replies = new Replies(ledger, this.#frames, this.#events);
     for (const { start, end, sequence, utf8 } of parts) {
       for (let index = start; index < end; index++) {
         const number = sequence + index - start;
-        if (this.#rejected(replies, ledger, number, payloads[index]!, utf8)) continue;
+        const error = errors.get(index);
+        if (error !== undefined) {
+          this.#reject(replies, error, number, payloads[index]!, utf8);
+          continue;
+        }
         replies.add(
           this.#reply,
           this.#reply.render((name, _, form) =>
@@ -113,6 +121,7 @@ export class Acknowledger {
     { payloads }: Batch,
     parts: readonly Part[],
     range: readonly [number, number],
+    errors: Errors,
   ): void {
     const replies = new Replies(ledger, this.#frames, this.#events);
     const { uses } = this.#reply;
@@ -123,7 +132,11 @@ export class Acknowledger {
     for (const { start, end, sequence, utf8 } of parts) {
       for (let index = start; index < end; index++) {
         const number = sequence + index - start;
-        if (this.#rejected(replies, ledger, number, payloads[index]!, utf8)) continue;
+        const error = errors.get(index);
+        if (error !== undefined) {
+          this.#reject(replies, error, number, payloads[index]!, utf8);
+          continue;
+        }
         count++;
         if (!wantsIds) continue;
         const id = this.#idOf(payloads[index]!, number, utf8, 'value');
@@ -156,12 +169,10 @@ export class Acknowledger {
     replies.send();
   }
 
-  /** Whether the message was rejected; then it is told so, if anything is said of it. */
-  #rejected(replies: Replies, ledger: Ledger, number: number, payload: Uint8Array, utf8: boolean): boolean {
-    const error = ledger.rejection(number);
-    if (error === undefined) return false;
+  /** Tells that the message was rejected, if anything is said of that. */
+  #reject(replies: Replies, error: MillraceError, number: number, payload: Uint8Array, utf8: boolean): void {
     const reply = this.#rejectReply;
-    if (reply === undefined) return true;
+    if (reply === undefined) return;
     const values: MessageValues = (name, _, form) => {
       if (name === 'id') {
         return (
@@ -173,7 +184,6 @@ export class Acknowledger {
       return form === 'text' ? text : JSON.stringify(text);
     };
     replies.add(reply, reply.render(values));
-    return true;
   }
 
   #idOf(payload: Uint8Array, number: number, utf8: boolean, form: Form): string | undefined {

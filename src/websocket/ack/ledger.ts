@@ -1,4 +1,3 @@
-import type { MillraceError } from '../../errors.ts';
 import type { Origin } from '../../message/batch.ts';
 import { holds, type Session } from '../session.ts';
 
@@ -29,8 +28,6 @@ export class Ledger {
   confirmed = 0;
   /** Those beyond it that are, in order and with gaps between them. */
   #ahead: Range[] = [];
-  /** Of messages that are not confirmed, why they were rejected. */
-  #rejections: Map<number, MillraceError> | undefined;
   readonly #limit: number;
   #unwritten = 0;
 
@@ -38,8 +35,6 @@ export class Ledger {
   constructor(session: Session, limit: number) {
     this.session = session;
     this.#limit = limit;
-    session.origin.rejected = this.#reject;
-    session.origin.rejection = (sequence) => this.rejection(sequence);
     ledgers.set(session.origin, this);
   }
 
@@ -48,14 +43,8 @@ export class Ledger {
     if (++this.pending >= this.#limit) this.session.hold(holds.unconfirmed);
   }
 
-  /** Why a message is about to be confirmed that was rejected. */
-  rejection(sequence: number): MillraceError | undefined {
-    return this.#rejections?.get(sequence);
-  }
-
-  /** The messages from `first` to `last` are confirmed, and forgotten. */
+  /** The messages from `first` to `last` are confirmed. */
   confirm(first: number, last: number): void {
-    this.#forgetRejections(first, last);
     this.#add({ first, last });
     this.pending -= last - first + 1;
     if (this.pending <= this.#limit / 2) this.session.release(holds.unconfirmed);
@@ -83,27 +72,6 @@ export class Ledger {
 
   get #waiting(): number {
     return this.session.socket.bufferedAmount + this.#unwritten * REPLY_COST;
-  }
-
-  /** One that is confirmed already has had its reply, as with `stored`. */
-  readonly #reject = (sequence: number, error: MillraceError): void => {
-    if (this.#isConfirmed(sequence)) return;
-    this.#rejections ??= new Map();
-    this.#rejections.set(sequence, error);
-  };
-
-  #isConfirmed(sequence: number): boolean {
-    if (sequence <= this.confirmed) return true;
-    return this.#ahead.some(({ first, last }) => sequence >= first && sequence <= last);
-  }
-
-  #forgetRejections(first: number, last: number): void {
-    const rejections = this.#rejections;
-    if (rejections === undefined) return;
-    for (const sequence of rejections.keys()) {
-      if (sequence >= first && sequence <= last) rejections.delete(sequence);
-    }
-    if (rejections.size === 0) this.#rejections = undefined;
   }
 
   #add(range: Range): void {

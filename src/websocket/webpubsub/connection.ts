@@ -100,10 +100,6 @@ export class PubSubConnection implements Dialect, OpenSession, Member, Sender {
   /** By the numbers of their messages. As many as the stream's budget has room for. */
   readonly #pending = new Map<number, Pending>();
   readonly #inFlight = new Set<number>();
-  /** Of messages that are not confirmed, why they were rejected. */
-  readonly #rejections = new Map<number, MillraceError>();
-  /** The numbers of the messages that are confirmed. */
-  readonly #confirmed = new IdRanges();
   readonly #done = new IdRanges();
   /** Settled when all that is confirmed has been passed on. */
   #passing: Promise<void> | undefined;
@@ -211,10 +207,6 @@ export class PubSubConnection implements Dialect, OpenSession, Member, Sender {
   }
 
   confirmed(first: number, last: number): Promise<void> | undefined {
-    for (let sequence = first; sequence <= last; sequence++) {
-      this.#confirmed.add(sequence);
-      this.#rejections.delete(sequence);
-    }
     // What is confirmed later is passed on later.
     const before = this.#passing;
     const passing =
@@ -276,18 +268,12 @@ export class PubSubConnection implements Dialect, OpenSession, Member, Sender {
   }
 
   rejected(sequence: number, error: MillraceError): void {
-    // With `stored` it may have been confirmed before.
-    if (!this.#confirmed.has(sequence)) this.#rejections.set(sequence, error);
     const { ackId } = this.#pending.get(sequence) ?? {};
     this.#pending.delete(sequence);
     if (ackId === undefined) return;
     // It is not done: what comes with the same number is tried again.
     this.#inFlight.delete(ackId);
     this.#answer(ackFrame(ackId, { name: error.code, message: error.told }));
-  }
-
-  rejection(sequence: number): MillraceError | undefined {
-    return this.#rejections.get(sequence);
   }
 
   close(code: number, reason: string): void {

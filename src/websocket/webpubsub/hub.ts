@@ -1,8 +1,10 @@
 import type { IncomingMessage } from 'node:http';
 import type { WebSocket } from 'ws';
 import type { SessionDirectory } from '../../component/sessions.ts';
-import { createAck } from '../../message/ack.ts';
+import type { Rejection } from '../../errors.ts';
 import type { Batch } from '../../message/batch.ts';
+import type { InputDelivery } from '../../message/delivery.ts';
+import { createReceipt } from '../../message/receipt.ts';
 import type { Incoming } from '../dialect.ts';
 import { ownerOf } from '../server/owner.ts';
 import { queryOf } from '../../net/auth/request.ts';
@@ -12,7 +14,7 @@ import { CLOSE_TIMEOUT } from '../timeouts.ts';
 import { PubSubConnection } from './connection.ts';
 import { Groups } from './groups.ts';
 import { LostConnections } from './lost-connections.ts';
-import { PubSubOrigin, type Sender } from './origins.ts';
+import { senderOf, type Sender } from './origins.ts';
 import { PLAIN, RELIABLE } from './protocol.ts';
 import { ServerMessages } from './server-messages.ts';
 
@@ -84,30 +86,38 @@ export class Hub {
     return known;
   }
 
-  /** The batch, whose ack also tells the senders. */
-  watch(batch: Batch): Batch {
+  /** The delivery, whose receipt also tells the senders. */
+  watch(delivery: InputDelivery): InputDelivery {
+    const { batch, receipt } = delivery;
     const parts: Part[] = [];
     for (const [index, { origin, sequence, start }] of batch.runs.entries()) {
-      if (!(origin instanceof PubSubOrigin) || sequence === undefined) continue;
+      const sender = senderOf(origin);
+      if (sender === undefined || sequence === undefined) continue;
       const last = sequence + (batch.runs[index + 1]?.start ?? batch.length) - start - 1;
       const before = parts.at(-1);
-      if (before?.sender === origin.sender) before.last = last;
-      else parts.push({ sender: origin.sender, first: sequence, last });
+      if (before?.sender === sender) before.last = last;
+      else parts.push({ sender, first: sequence, last });
     }
-    if (parts.length === 0) return batch;
-    return batch.withIntake({ when: this.#options.when }).withAck(
-      createAck((error) => {
-        if (error !== undefined) return batch.ack.nack(error);
+    if (parts.length === 0) return delivery;
+    const own = createReceipt({
+      settled: (error) => {
+        if (error !== undefined) return receipt.failed(error);
         const waits: Promise<void>[] = [];
         for (const { sender, first, last } of parts) {
           const wait = sender.confirmed(first, last);
           if (wait !== undefined) waits.push(wait);
         }
         // Until then it counts for its senders, who are held when they have their share in flight.
-        if (waits.length === 0) batch.ack.ack();
-        else void Promise.all(waits).finally(() => batch.ack.ack());
-      }),
-    );
+        if (waits.length === 0) receipt.done();
+        else void Promise.all(waits).finally(() => receipt.done());
+      },
+      rejected: (rejected) => {
+        tellSenders(batch, rejected);
+        receipt.fork().done(rejected);
+      },
+      parked: () => receipt.park(),
+    });
+    return { ...delivery, confirm: this.#options.when, receipt: own };
   }
 
   /** Nobody can come back. */
@@ -136,6 +146,13 @@ export class Hub {
         lost: (connection) => this.#lost.keep(connection, this.#options.recovery),
       },
     );
+  }
+}
+
+function tellSenders(batch: Batch, rejected: readonly Rejection[]): void {
+  for (const { index, error } of rejected) {
+    const { origin, sequence, start } = batch.runAt(index);
+    if (sequence !== undefined) senderOf(origin)?.rejected(sequence + index - start, error);
   }
 }
 

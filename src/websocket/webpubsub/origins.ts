@@ -8,30 +8,27 @@ export interface Sender {
   /** Everything from `first` to `last` has been confirmed, but for what was rejected. @returns what to wait for, if anything */
   confirmed(first: number, last: number): Promise<void> | undefined;
   rejected(sequence: number, error: MillraceError): void;
-  /** Why a message was rejected that is about to be confirmed. */
-  rejection(sequence: number): MillraceError | undefined;
+}
+
+const senders = new WeakMap<Origin, Sender>();
+
+/** Who sent the messages of an origin, where that is a connection of this protocol. */
+export function senderOf(origin: Origin): Sender | undefined {
+  return senders.get(origin);
 }
 
 /** What an origin costs besides what its sender has named, roughly. In bytes. */
 const ORIGIN_COST = 512;
 
 /** Of the messages that a sender gives one event or group. */
-export class PubSubOrigin implements Origin {
-  readonly source: string;
-  readonly ext: Readonly<Record<string, string>>;
-  readonly sender: Sender;
-  readonly size: number;
-
-  constructor(session: Origin, sender: Sender, more: Readonly<Record<string, string>>) {
-    this.source = session.source;
-    this.ext = { ...session.ext, ...more };
-    this.sender = sender;
-    this.size = ORIGIN_COST + 2 * Object.values(more).reduce((sum, value) => sum + value.length, 0);
-  }
-
-  readonly rejected = (sequence: number, error: MillraceError): void => this.sender.rejected(sequence, error);
-
-  readonly rejection = (sequence: number): MillraceError | undefined => this.sender.rejection(sequence);
+function originFor(session: Origin, sender: Sender, more: Readonly<Record<string, string>>): Origin {
+  const origin: Origin = {
+    source: session.source,
+    ext: { ...session.ext, ...more },
+    size: ORIGIN_COST + 2 * Object.values(more).reduce((sum, value) => sum + value.length, 0),
+  };
+  senders.set(origin, sender);
+  return origin;
 }
 
 /** So many origins are remembered for each connection, that neighbouring messages may share them. */
@@ -43,7 +40,7 @@ const MAX_NAMED = 4_096;
 export class PubSubOrigins {
   readonly session: Session;
   readonly #sender: Sender;
-  readonly #known = new Map<string, PubSubOrigin>();
+  readonly #known = new Map<string, Origin>();
   #named = 0;
 
   constructor(session: Session, sender: Sender) {
@@ -51,7 +48,7 @@ export class PubSubOrigins {
     this.#sender = sender;
   }
 
-  of(kind: 'event' | 'group', name: string, dataType: DataType): PubSubOrigin {
+  of(kind: 'event' | 'group', name: string, dataType: DataType): Origin {
     const key = `${kind} ${dataType} ${name}`;
     let origin = this.#known.get(key);
     if (origin === undefined) {
@@ -61,7 +58,7 @@ export class PubSubOrigins {
       }
       this.#named += key.length;
       const more = { [`pubsub.${kind}`]: name, 'pubsub.data_type': dataType };
-      origin = new PubSubOrigin(this.session.origin, this.#sender, more);
+      origin = originFor(this.session.origin, this.#sender, more);
       this.#known.set(key, origin);
     }
     return origin;

@@ -4,7 +4,7 @@ import type { Input } from '../../../component/contracts.ts';
 import { backoffOf } from '../../../component/fields.ts';
 import { maskUrl } from '../../../component/mask.ts';
 import { EndOfInputError, MillraceError, NotConnectedError } from '../../../errors.ts';
-import type { Batch } from '../../../message/batch.ts';
+import type { InputDelivery } from '../../../message/delivery.ts';
 import { Connector, type Opened } from '../../../websocket/client/connector.ts';
 import { Heartbeats, type Heartbeat } from '../../../websocket/client/heartbeat.ts';
 import { endingError, endsOn } from '../../../websocket/client/policy.ts';
@@ -155,9 +155,9 @@ export class WebSocketClientInput implements Input {
     return this.#cursor?.trouble;
   }
 
-  async read(signal: AbortSignal): Promise<Batch> {
-    const batch = await this.#sessions.read(signal);
-    return this.#slot === undefined ? batch : this.#slot.track(batch);
+  async read(signal: AbortSignal): Promise<InputDelivery> {
+    const delivery = await this.#sessions.read(signal);
+    return this.#slot === undefined ? delivery : this.#slot.track(delivery);
   }
 
   drain(): void {

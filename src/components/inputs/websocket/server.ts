@@ -1,7 +1,7 @@
 import type { Context } from '../../../component/context.ts';
 import type { Input } from '../../../component/contracts.ts';
 import { EndOfInputError } from '../../../errors.ts';
-import type { Batch } from '../../../message/batch.ts';
+import type { InputDelivery } from '../../../message/delivery.ts';
 import { Acceptor } from '../../../websocket/server/acceptor.ts';
 import { drainOf, type ServerConfig } from '../../../websocket/server/fields.ts';
 import { sessionOptions } from '../../../websocket/server/session-options.ts';
@@ -75,9 +75,9 @@ export class WebSocketServerInput implements Input {
     this.#source = this.#context.name ?? url;
   }
 
-  async read(signal: AbortSignal): Promise<Batch> {
-    const batch = await this.#sessions.read(signal);
-    return this.#hub?.watch(batch) ?? batch;
+  async read(signal: AbortSignal): Promise<InputDelivery> {
+    const delivery = await this.#sessions.read(signal);
+    return this.#hub?.watch(delivery) ?? delivery;
   }
 
   drain(): void {

@@ -1,6 +1,6 @@
 import type { Backoff } from '../../../component/backoff.ts';
 import type { Context } from '../../../component/context.ts';
-import type { Output } from '../../../component/contracts.ts';
+import type { Output, WriteCall } from '../../../component/contracts.ts';
 import { backoffOf } from '../../../component/fields.ts';
 import { maskUrl } from '../../../component/mask.ts';
 import { NotConnectedError } from '../../../errors.ts';
@@ -78,7 +78,7 @@ export class WebSocketClientOutput implements Output {
     heartbeat?.start();
   }
 
-  async write(batch: Batch, signal: AbortSignal): Promise<void> {
+  async write(batch: Batch, { signal }: WriteCall): Promise<void> {
     if (this.#lost !== undefined) throw this.#lost;
     const { socket, connection } = this.#session!;
     const { payloads, runs } = batch;

@@ -1,6 +1,6 @@
 import { Budget } from '../../../component/budget.ts';
 import type { Context } from '../../../component/context.ts';
-import type { Output } from '../../../component/contracts.ts';
+import type { Output, WriteCall } from '../../../component/contracts.ts';
 import type { Batch } from '../../../message/batch.ts';
 import { Acceptor } from '../../../websocket/server/acceptor.ts';
 import { drainOf, type ServerConfig } from '../../../websocket/server/fields.ts';
@@ -63,7 +63,7 @@ export class WebSocketListenOutput implements Output {
     await this.#acceptor.listen();
   }
 
-  write(batch: Batch, signal: AbortSignal): Promise<void> {
+  write(batch: Batch, { signal }: WriteCall): Promise<void> {
     return this.#broadcast.write(batch, signal);
   }
 

@@ -1,5 +1,5 @@
 import type { Context } from '../../../component/context.ts';
-import type { Output } from '../../../component/contracts.ts';
+import type { Output, WriteCall } from '../../../component/contracts.ts';
 import type { OpenSession, SessionDirectory } from '../../../component/sessions.ts';
 import { MessagesRefusedError, MillraceError, type Rejection } from '../../../errors.ts';
 import type { Batch, Run } from '../../../message/batch.ts';
@@ -41,7 +41,7 @@ export class WebSocketReplyOutput implements Output {
     return Promise.resolve();
   }
 
-  async write(batch: Batch, signal: AbortSignal): Promise<void> {
+  async write(batch: Batch, { signal }: WriteCall): Promise<void> {
     const { payloads, runs } = batch;
     const refusals: Rejection[] = [];
     const sent = new Map<OpenSession, Sent>();

@@ -1,5 +1,5 @@
 import type { Context } from '../../../component/context.ts';
-import type { Output } from '../../../component/contracts.ts';
+import type { Output, WriteCall } from '../../../component/contracts.ts';
 import { MillraceError } from '../../../errors.ts';
 import type { Batch } from '../../../message/batch.ts';
 import { Audience } from './audience.ts';
@@ -44,7 +44,7 @@ export class WebSocketSessionsOutput implements Output {
     return Promise.resolve();
   }
 
-  write(batch: Batch, signal: AbortSignal): Promise<void> {
+  write(batch: Batch, { signal }: WriteCall): Promise<void> {
     return this.#broadcast.write(batch, signal);
   }
 

@@ -1,0 +1,84 @@
+import { describe, expect, test, vi } from 'vitest';
+import { MillraceError, type Rejection } from '../../src/errors.ts';
+import { Batch } from '../../src/message/batch.ts';
+import { joinDeliveries, type Delivery } from '../../src/message/delivery.ts';
+import { createReceipt } from '../../src/message/receipt.ts';
+
+const error = new MillraceError('MILLRACE_PROCESSOR_FAILED', 'no');
+const origin = { source: '', ext: {} };
+
+function delivery(texts: readonly string[]) {
+  const events = { settled: vi.fn(), parked: vi.fn() };
+  const runs = [{ start: 0, origin, time: 0 }];
+  const payloads = texts.map((text) => Buffer.from(text));
+  const batch = new Batch(payloads, { runs }).withPositions();
+  return { batch, receipt: createReceipt(events), ...events };
+}
+
+const rejectedOf = ({ settled }: ReturnType<typeof delivery>): number[] =>
+  (settled.mock.calls as [unknown, Rejection[]][]).flatMap(([, rejected]) =>
+    rejected.map(({ index }) => index),
+  );
+
+describe('deliveries that were joined', () => {
+  test('have all messages in order, and end as one', () => {
+    const parts = [delivery(['a', 'b']), delivery([]), delivery(['c'])];
+    const joined = joinDeliveries(parts);
+    expect(joined.batch.payloads.map((payload) => Buffer.from(payload).toString())).toEqual(['a', 'b', 'c']);
+    const fork = joined.receipt.fork();
+    joined.receipt.done();
+    for (const { settled } of parts) expect(settled).not.toHaveBeenCalled();
+    fork.done();
+    for (const { settled } of parts) expect(settled.mock.calls).toEqual([[undefined, []]]);
+  });
+
+  test('fail as one', () => {
+    const parts = [delivery(['a']), delivery(['b'])];
+    joinDeliveries(parts).receipt.failed(error);
+    for (const { settled } of parts) expect(settled.mock.calls).toEqual([[error, []]]);
+  });
+
+  test('are parked as one', () => {
+    const parts = [delivery(['a']), delivery(['b'])];
+    const { receipt } = joinDeliveries(parts);
+    receipt.park();
+    for (const { parked, settled } of parts) {
+      expect(parked).toHaveBeenCalledOnce();
+      expect(settled).not.toHaveBeenCalled();
+    }
+    receipt.done();
+    for (const { settled } of parts) expect(settled).toHaveBeenCalledOnce();
+  });
+
+  test('tell each which of its messages were rejected, by their places in it, whatever was left out and joined since', () => {
+    const [one, two, three] = [
+      delivery(['a0', 'a1', 'a2', 'a3']),
+      delivery(['b0', 'b1', 'b2']),
+      delivery(['c0']),
+    ] as const;
+    const pick = ({ batch, receipt }: Delivery, indices: readonly number[]): Delivery => ({
+      batch: batch.select(indices),
+      receipt,
+    });
+    const inner = joinDeliveries([pick(one, [1, 3]), pick(two, [0, 2])]);
+    // a3, b0, b2, c0
+    const outer = joinDeliveries([pick(inner, [1, 2, 3]), three]);
+    const { batch, receipt } = outer;
+    expect(batch.length).toBe(4);
+    receipt.fork().done([{ index: 0, error }]);
+    receipt.done([
+      { index: 2, error },
+      { index: 3, error },
+    ]);
+    expect([one, two, three].map(rejectedOf)).toEqual([[3], [2], [0]]);
+  });
+
+  test('blame nobody for a message that was made of several', () => {
+    const one = delivery(['a', 'b']);
+    const sum = new Batch([Buffer.from('ab')], { runs: [{ start: 0, origin, time: 0 }] });
+    const two = delivery(['c']);
+    joinDeliveries([{ batch: sum, receipt: one.receipt }, two]).receipt.done([{ index: 0, error }]);
+    expect(rejectedOf(one)).toEqual([]);
+    expect(one.settled).toHaveBeenCalledOnce();
+  });
+});
