@@ -37,6 +37,7 @@ let compiled: string | undefined;
 
 /** Starts it once, to its end: one that is killed does not leave what it compiled. */
 function compile(): string {
+  compiled ??= process.env['NODE_COMPILE_CACHE'];
   if (compiled !== undefined) return compiled;
   const { path } = temporaryFolder();
   const file = join(path, 'nothing.yaml');

@@ -29,6 +29,12 @@ export interface CliResult {
   readonly stderr: string;
 }
 
+/** What a process needs of the environment, and nothing that could change what it does. */
+function inherited(): NodeJS.ProcessEnv {
+  const { PATH, NODE_COMPILE_CACHE } = process.env;
+  return { PATH, NODE_COMPILE_CACHE };
+}
+
 /** Starts `millrace` as a process, as a user would. */
 export function startCli(args: readonly string[], options: CliOptions = {}) {
   const { env = {}, cwd, entry = defaultEntry, nodeOptions = [], stdin = '', openStdin = false } = options;
@@ -38,7 +44,7 @@ export function startCli(args: readonly string[], options: CliOptions = {}) {
   const [program, ...rest] = openFiles === undefined ? command : limited;
   const child = spawn(program!, rest, {
     ...(cwd === undefined ? {} : { cwd }),
-    env: { PATH: process.env['PATH'], ...env },
+    env: { ...inherited(), ...env },
   });
   let stdout = '';
   let stderr = '';
