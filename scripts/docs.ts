@@ -16,7 +16,7 @@ import { kinds, type AnyDefinition, type Kind } from '../src/component/define.ts
 import { registry } from '../src/components/index.ts';
 import { describeFields, type FieldDescription } from '../src/config/describe-fields.ts';
 import { defOf, unwrap } from '../src/config/schema-walk.ts';
-import { errorCodes, toldOf, type ErrorCode } from '../src/errors.ts';
+import { errorCodes } from '../src/cli/error-codes.ts';
 import { createMetrics } from '../src/telemetry/metrics.ts';
 import { collectProcessMetrics } from '../src/telemetry/process-metrics.ts';
 
@@ -204,10 +204,9 @@ function indexPage(): string {
 }
 
 function errorsPage(): string {
-  const sections = Object.entries(errorCodes).map(([code, meaning]) => {
-    const told = toldOf[code as ErrorCode];
+  const sections = Object.entries(errorCodes).map(([code, { help, told }]) => {
     const sentence = told === undefined ? '' : `\n\nThe sender is told: “${told}”.`;
-    return `## \`${code}\`\n\n${meaning}${sentence}`;
+    return `## \`${code}\`\n\n${help}${sentence}`;
   });
   return [
     NOTE,

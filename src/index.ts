@@ -47,10 +47,12 @@ export { loadConfig, parseConfig } from './config/load.ts';
 export type { Problem } from './config/problem.ts';
 export { ConfigError } from './config/problem.ts';
 export { configJsonSchema } from './config/json-schema.ts';
-export type { ErrorCode, Rejection } from './errors.ts';
+export { errorCodes } from './cli/error-codes.ts';
+export type { DeclaredError, Rejection } from './errors.ts';
 export {
+  baseErrors,
+  declareErrors,
   EndOfInputError,
-  errorCodes,
   MessagesRefusedError,
   MillraceError,
   NotConnectedError,

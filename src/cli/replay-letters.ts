@@ -1,3 +1,4 @@
+import { commandErrors } from './command-errors.ts';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
@@ -199,5 +200,5 @@ export class Letters {
 }
 
 function invalid(message: string): MillraceError {
-  return new MillraceError('MILLRACE_REPLAY_INVALID', message, { fatal: true });
+  return new MillraceError(commandErrors.MILLRACE_REPLAY_INVALID, message, { fatal: true });
 }

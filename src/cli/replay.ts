@@ -8,7 +8,7 @@ import {
   repeated,
   type SendingOptions,
 } from './client-options.ts';
-import { errorCodes } from '../errors.ts';
+import { nearest } from '../config/nearest.ts';
 import { Letters } from './replay-letters.ts';
 import { type Shell, UsageError } from './shell.ts';
 
@@ -50,9 +50,7 @@ export function addReplayCommand(program: Command, shell: Shell, done: (code: nu
     .argument('<file>', 'the dead letters, a JSON object a line; - for stdin')
     .requiredOption('--to <url|config>', 'a WebSocket server, or a configuration file')
     .option('--stream <id>', 'the stream of the file, where it has several')
-    .addOption(
-      repeated('--code <code>', 'only those with this error code; repeatable', Object.keys(errorCodes)),
-    )
+    .addOption(repeated('--code <code>', 'only those with this error code; repeatable'))
     .addOption(
       repeated(
         '--stage <stage>',
@@ -78,6 +76,7 @@ async function replayCommand(
   options: ReplayOptions,
   given: ReadonlySet<string>,
 ): Promise<number> {
+  await checkCodes(options.code ?? []);
   const letters = new Letters({
     file,
     stdin: () => shell.stdio.stdin,
@@ -92,6 +91,18 @@ async function replayCommand(
   const { replaySummary } = await import('./replay-summary.ts');
   shell.err(`${await replaySummary(letters, replayed)}\n`);
   return replayed.failure === undefined && replayed.confirmed === letters.total ? 0 : 1;
+}
+
+/** @throws UsageError for a code that no error has; those of other components are not known here */
+async function checkCodes(codes: readonly string[]): Promise<void> {
+  if (codes.length === 0) return;
+  const { errorCodes } = await import('./error-codes.ts');
+  for (const code of codes) {
+    if (code in errorCodes || /^(?!MILLRACE_)[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+$/.test(code)) continue;
+    const meant = nearest(code, Object.keys(errorCodes));
+    const hint = meant === undefined ? 'There is nothing of that name.' : `Did you mean ${meant}?`;
+    throw new UsageError(`option '--code <code>' argument '${code}' is invalid. ${hint}`);
+  }
 }
 
 async function target(

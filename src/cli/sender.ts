@@ -1,3 +1,4 @@
+import { commandErrors } from './command-errors.ts';
 import { Waker } from '../component/waker.ts';
 import { MillraceError, NotConnectedError } from '../errors.ts';
 import { plural } from '../plural.ts';
@@ -156,7 +157,7 @@ export class Sender {
         const payload = block[at]!;
         if (acknowledgements?.add(payload, this.#sent + 1) === false) {
           throw new MillraceError(
-            'MILLRACE_SEND_FAILED',
+            commandErrors.MILLRACE_SEND_FAILED,
             `message ${this.#sent + 1} has nothing at the path of --id, so nothing can acknowledge it; expected JSON with a string or a number there`,
           );
         }
@@ -191,7 +192,10 @@ export class Sender {
   async #acknowledged(): Promise<void> {
     const { patience } = this.#options.acknowledgements!;
     if (patience <= 0) {
-      throw new MillraceError('MILLRACE_SEND_FAILED', 'no acknowledgement came within --ack-timeout');
+      throw new MillraceError(
+        commandErrors.MILLRACE_SEND_FAILED,
+        'no acknowledgement came within --ack-timeout',
+      );
     }
     await this.#sleep(patience);
   }

@@ -45,9 +45,9 @@ export class JoinedSources implements Input {
         await source.prepare();
       } catch (error) {
         if (list === undefined || !(error instanceof MillraceError)) throw error;
-        const { code, message, fatal, field } = error;
+        const { message, fatal, field } = error;
         const place = [list, index, ...(field === undefined ? [] : [field])].join('.');
-        throw new MillraceError(code, message, { cause: error, fatal, field: place });
+        throw new MillraceError(error, message, { cause: error, fatal, field: place });
       }
     }
   }

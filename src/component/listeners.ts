@@ -1,5 +1,16 @@
+import { declareErrors } from '../errors.ts';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
+
+/** Codes of HTTP servers. */
+export const listenErrors = declareErrors({
+  MILLRACE_LISTEN_FAILED: {
+    help: 'The address cannot be listened on: it is in use, not of this machine, or not permitted. Free it or choose another. One that is in use is tried again until it is free.',
+  },
+  MILLRACE_LISTEN_CONFLICT: {
+    help: 'Two components want the same path of one listener, or the same port with different TLS settings. Give each its own path.',
+  },
+});
 
 /** Certificate and key in PEM, for a listener that speaks TLS. */
 export interface ListenerTls {

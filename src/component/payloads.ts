@@ -1,10 +1,22 @@
 import { isUtf8 } from 'node:buffer';
-import { MillraceError, type Rejection } from '../errors.ts';
+import { declareErrors, MillraceError, type Rejection } from '../errors.ts';
 import type { Batch, Format } from '../message/batch.ts';
 import { keepJsonMembers, wrapAsJson } from '../message/json.ts';
 import { describeJsonError, findJsonError } from '../message/json-validate.ts';
 import { findUtf8Error } from '../message/text.ts';
 import type { Reject } from './contracts.ts';
+
+/** Codes of payloads that are not of their codec’s format. */
+export const codecErrors = declareErrors({
+  MILLRACE_CODEC_INVALID_JSON: {
+    help: 'A message is not one JSON value (RFC 8259). It went to `error_output`; its neighbours were not touched.',
+    told: 'the message is not one JSON value',
+  },
+  MILLRACE_CODEC_INVALID_UTF8: {
+    help: 'A message is not valid UTF-8, and its codec needs text. It went to `error_output`.',
+    told: 'the message is not valid UTF-8',
+  },
+});
 
 /** What is wrong with one message. */
 export type Problem = Omit<Rejection, 'index'>;
@@ -83,11 +95,13 @@ export function convertEach(
 export function jsonProblem(payload: Uint8Array, knownUtf8: boolean): Problem | undefined {
   const offset = findJsonError(payload);
   if (offset < 0) return textProblem(payload, knownUtf8);
-  return { error: new MillraceError('MILLRACE_CODEC_INVALID_JSON', describeJsonError(payload, offset)) };
+  return {
+    error: new MillraceError(codecErrors.MILLRACE_CODEC_INVALID_JSON, describeJsonError(payload, offset)),
+  };
 }
 
 function textProblem(payload: Uint8Array, knownUtf8: boolean): Problem | undefined {
   if (knownUtf8 || isUtf8(payload)) return undefined;
   const message = `not UTF-8: invalid sequence at byte ${findUtf8Error(payload)}`;
-  return { error: new MillraceError('MILLRACE_CODEC_INVALID_UTF8', message) };
+  return { error: new MillraceError(codecErrors.MILLRACE_CODEC_INVALID_UTF8, message) };
 }

@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import { isSecretName } from '../component/mask.ts';
 import type { Registry } from '../component/registry.ts';
 import { readWholeFile } from '../component/whole-file.ts';
-import { errorMessage, MillraceError } from '../errors.ts';
+import { declareErrors, errorMessage, MillraceError } from '../errors.ts';
 import type { EnginePlan, StreamPlan } from '../runtime/plan.ts';
 import { Places, type Position, type SourceDocument } from './document.ts';
 import type { Environment } from '../component/context.ts';
@@ -18,6 +18,13 @@ import { readToml } from './toml.ts';
 import { schemaAt } from './schema-walk.ts';
 import { createMask, validate } from './validate.ts';
 import { readYaml } from './yaml.ts';
+
+/** The code of a file that cannot be read. */
+export const configErrors = declareErrors({
+  MILLRACE_CONFIG_UNREADABLE: {
+    help: 'The configuration file cannot be read. Check its path and its permissions.',
+  },
+});
 
 /** How a file is written; else its name decides. */
 export type ConfigFormat = 'yaml' | 'json' | 'toml';
@@ -77,7 +84,7 @@ export function parseConfig(text: string, options: ParseOptions): EnginePlan {
 /** As `loadConfig`, for who goes on to make the components. */
 export async function openConfig(path: string, options: LoadOptions): Promise<LoadedConfig> {
   const unreadable = (reason: string, cause?: unknown): MillraceError =>
-    new MillraceError('MILLRACE_CONFIG_UNREADABLE', `${path} cannot be read: ${reason}`, {
+    new MillraceError(configErrors.MILLRACE_CONFIG_UNREADABLE, `${path} cannot be read: ${reason}`, {
       cause,
       fatal: true,
     });

@@ -1,3 +1,4 @@
+import { listenErrors } from '../component/listeners.ts';
 import { fastify, type FastifyInstance } from 'fastify';
 import type { Registry } from 'prom-client';
 import { parseAddress } from '../component/address.ts';
@@ -38,7 +39,7 @@ export async function serveHealth({
   const address = parseAddress(plan.address);
   if (address === undefined) {
     throw new MillraceError(
-      'MILLRACE_LISTEN_FAILED',
+      listenErrors.MILLRACE_LISTEN_FAILED,
       `health_check.address: "${plan.address}" is no address; expected host:port, like 127.0.0.1:4747`,
       { fatal: true },
     );
@@ -46,7 +47,7 @@ export async function serveHealth({
   const paths = [plan.health_path, plan.readiness_path, plan.liveness_path, plan.metrics_path];
   if (new Set(paths).size < paths.length) {
     throw new MillraceError(
-      'MILLRACE_LISTEN_CONFLICT',
+      listenErrors.MILLRACE_LISTEN_CONFLICT,
       `health_check: two of its paths are the same (${paths.join(', ')}); give each its own path`,
       { fatal: true },
     );

@@ -1,3 +1,4 @@
+import { tlsErrors } from '../net/tls.ts';
 import {
   createServer,
   type IncomingMessage,
@@ -367,7 +368,7 @@ function checkTls<T>(use: () => T): T {
     return use();
   } catch (cause) {
     throw new MillraceError(
-      'MILLRACE_TLS_INVALID',
+      tlsErrors.MILLRACE_TLS_INVALID,
       `the certificate, key or authority cannot be used: ${errorMessage(cause)}; expected PEM, and the key of this certificate`,
       { cause, fatal: true },
     );

@@ -1,3 +1,4 @@
+import { listenErrors } from '../component/listeners.ts';
 import type {
   Endpoint,
   HandshakeLimits,
@@ -200,15 +201,19 @@ export class SharedListeners implements Omit<Listeners, 'reserve'> {
         : '';
     // Another program may go: the one before this one, which is still draining, goes for sure.
     const fatal = code !== 'EADDRINUSE' || hint !== '';
-    return new MillraceError('MILLRACE_LISTEN_FAILED', `cannot listen on ${address}: ${reason}${hint}`, {
-      cause,
-      fatal,
-    });
+    return new MillraceError(
+      listenErrors.MILLRACE_LISTEN_FAILED,
+      `cannot listen on ${address}: ${reason}${hint}`,
+      {
+        cause,
+        fatal,
+      },
+    );
   }
 }
 
 function conflict(message: string): MillraceError {
-  return new MillraceError('MILLRACE_LISTEN_CONFLICT', message, { fatal: true });
+  return new MillraceError(listenErrors.MILLRACE_LISTEN_CONFLICT, message, { fatal: true });
 }
 
 function isSameHandshake(a: HandshakeLimits, b: HandshakeLimits): boolean {

@@ -3,7 +3,14 @@ import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import { readWholeFile } from '../component/whole-file.ts';
 import { Outage } from '../component/outage.ts';
-import { MillraceError, errorMessage } from '../errors.ts';
+import { declareErrors, MillraceError, errorMessage } from '../errors.ts';
+
+/** The code of the file of `resume`. */
+export const cursorErrors = declareErrors({
+  MILLRACE_CURSOR_FILE_INVALID: {
+    help: 'The file of `resume` is not one that Millrace wrote, or another input keeps the cursor of the same URL in it. Nothing was changed; name another file, or remove this one to begin without a cursor.',
+  },
+});
 
 /** How long a cursor may wait for the next write, in milliseconds. */
 const SAVE_INTERVAL = 1_000;
@@ -51,7 +58,7 @@ export class CursorFile {
     }
     if (file.#claims.has(key)) {
       const message = `\`resume.path\` ${absolute}: another input keeps the cursor of ${key} in it already; give each input a file of its own`;
-      throw new MillraceError('MILLRACE_CURSOR_FILE_INVALID', message, { fatal: true });
+      throw new MillraceError(cursorErrors.MILLRACE_CURSOR_FILE_INVALID, message, { fatal: true });
     }
     file.#claims.add(key);
     file.#failed = failed;
@@ -130,7 +137,7 @@ export class CursorFile {
     const parsed = content.safeParse(parseJson(bytes.toString()));
     if (!parsed.success) {
       const message = `\`resume.path\` ${this.path} is not a file of cursors (version 1), and it was not changed; name another file, or remove this one to begin without a cursor`;
-      throw new MillraceError('MILLRACE_CURSOR_FILE_INVALID', message, { fatal: true });
+      throw new MillraceError(cursorErrors.MILLRACE_CURSOR_FILE_INVALID, message, { fatal: true });
     }
     this.#cursors = new Map(Object.entries(parsed.data.cursors));
   }

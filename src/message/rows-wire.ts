@@ -1,3 +1,4 @@
+import { wireErrors } from './wire-errors.ts';
 import { MillraceError } from '../errors.ts';
 import {
   innerTypes,
@@ -178,7 +179,7 @@ class Reader {
     const kind = KINDS.get(tag);
     if (kind === undefined) {
       const message = `the type of a column has the tag ${tag}, which this version of Millrace does not know; a newer one has written it`;
-      throw new MillraceError('MILLRACE_WAL_VERSION', message);
+      throw new MillraceError(wireErrors.MILLRACE_WAL_VERSION, message);
     }
     if (kind === 'enum') return { kind, values: this.#many(() => this.text()) };
     if (kind === 'list') return { kind, of: this.type() };

@@ -1,6 +1,13 @@
 import type { TlsFiles } from '../component/fields.ts';
 import { readWholeFile } from '../component/whole-file.ts';
-import { MillraceError, errorMessage } from '../errors.ts';
+import { declareErrors, MillraceError, errorMessage } from '../errors.ts';
+
+/** The code of certificates and keys. */
+export const tlsErrors = declareErrors({
+  MILLRACE_TLS_INVALID: {
+    help: 'A certificate or key file cannot be read or used.',
+  },
+});
 
 /** The contents of the files, as Node's TLS takes them. @throws MillraceError MILLRACE_TLS_INVALID */
 export async function loadTls(files: TlsFiles) {
@@ -9,7 +16,7 @@ export async function loadTls(files: TlsFiles) {
     try {
       return await readWholeFile(path);
     } catch (error) {
-      throw new MillraceError('MILLRACE_TLS_INVALID', `cannot read ${path}: ${errorMessage(error)}`, {
+      throw new MillraceError(tlsErrors.MILLRACE_TLS_INVALID, `cannot read ${path}: ${errorMessage(error)}`, {
         cause: error,
       });
     }

@@ -1,7 +1,15 @@
 import { hash } from 'node:crypto';
-import { MillraceError, type Rejection } from '../errors.ts';
+import { declareErrors, MillraceError, type Rejection } from '../errors.ts';
 import type { Batch } from '../message/batch.ts';
 import type { Position } from '../delivery/log/crash-record.ts';
+
+/** The code of messages that end the process. */
+export const crashErrors = declareErrors({
+  MILLRACE_PROCESSOR_CRASHED: {
+    help: 'The process ended three times in a row while a processor had this message and no other. It went to `error_output`, and so does the same message when it comes again, until the version of Millrace or the processors of the stream are others. Mend what ends the process, then `millrace replay` it.',
+    told: 'the message could not be processed',
+  },
+});
 
 /** Of more, the oldest are forgotten. */
 export const MAX_CULPRITS = 64;
@@ -51,7 +59,7 @@ export class Culprits {
 
 function crashed(how: string): MillraceError {
   return new MillraceError(
-    'MILLRACE_PROCESSOR_CRASHED',
+    crashErrors.MILLRACE_PROCESSOR_CRASHED,
     `the process ended ${CRASHES} times in a row while it processed this message ${how}`,
   );
 }

@@ -1,3 +1,4 @@
+import { listenErrors } from '../component/listeners.ts';
 import { formatAddress, parseAddress } from '../component/address.ts';
 import { defaultBackoff } from '../component/backoff.ts';
 import type { Endpoint } from '../component/listeners.ts';
@@ -69,7 +70,7 @@ export class HealthPort {
       const fatal = !(cause instanceof MillraceError) || cause.fatal;
       const hint = `${fatal ? 'Set' : 'Another Millrace may have it; set'} health_check.address, or health_check: { enabled: false }`;
       const message = `health_check.address: ${errorMessage(cause)}. ${hint}`;
-      throw new MillraceError('MILLRACE_LISTEN_FAILED', message, { cause, fatal });
+      throw new MillraceError(listenErrors.MILLRACE_LISTEN_FAILED, message, { cause, fatal });
     }
     const { host = '' } = parseAddress(plan.address) ?? {};
     this.#logger.info(`health on http://${formatAddress(host, this.#endpoint.port)}${plan.readiness_path}`);

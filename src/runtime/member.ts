@@ -1,8 +1,15 @@
-import { MillraceError, errorMessage } from '../errors.ts';
+import { declareErrors, MillraceError, errorMessage } from '../errors.ts';
 import { plural } from '../plural.ts';
 import type { StreamPlan } from './plan.ts';
 import type { StreamScope } from './stream-scope.ts';
 import type { Stream } from './stream.ts';
+
+/** The code of an end that came too soon. */
+export const shutdownErrors = declareErrors({
+  MILLRACE_SHUTDOWN_INCOMPLETE: {
+    help: 'The shutdown deadline passed, or a second signal came, before everything in flight was confirmed. The message says what was left.',
+  },
+});
 
 /** A mistake that only a component itself can see. */
 export interface PrepareProblem {
@@ -67,5 +74,5 @@ export function leftBy({ stream: { parts } }: Member): string | undefined {
 }
 
 export function incomplete(): MillraceError {
-  return new MillraceError('MILLRACE_SHUTDOWN_INCOMPLETE', 'stopped before it had drained');
+  return new MillraceError(shutdownErrors.MILLRACE_SHUTDOWN_INCOMPLETE, 'stopped before it had drained');
 }

@@ -1,7 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { isStable, retryDelay, type Backoff } from '../component/backoff.ts';
-import { MillraceError, errorMessage } from '../errors.ts';
+import { declareErrors, MillraceError, errorMessage } from '../errors.ts';
 import { plural } from '../plural.ts';
+
+/** The code of an attempt that was the last. */
+export const reconnectErrors = declareErrors({
+  MILLRACE_RECONNECT_EXHAUSTED: {
+    help: 'As many attempts to connect failed as the configuration allows. The stream has failed; raise `reconnect.attempts`, or leave it out to try for ever.',
+  },
+});
 
 /** Counts failures in a row, and waits between attempts. */
 export class Retry {
@@ -33,7 +40,10 @@ export class Retry {
     this.#failures++;
     if (this.#failures >= this.#backoff.attempts) {
       const message = `gave up after ${plural(this.#failures, 'attempt')}: ${errorMessage(error)}`;
-      throw new MillraceError('MILLRACE_RECONNECT_EXHAUSTED', message, { cause: error, fatal: true });
+      throw new MillraceError(reconnectErrors.MILLRACE_RECONNECT_EXHAUSTED, message, {
+        cause: error,
+        fatal: true,
+      });
     }
     return retryDelay(this.#backoff, this.#failures, error);
   }

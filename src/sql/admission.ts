@@ -1,4 +1,5 @@
-import { MillraceError, type ErrorCode, type Rejection } from '../errors.ts';
+import { sqlErrors } from './sql-errors.ts';
+import { MillraceError, type DeclaredError, type Rejection } from '../errors.ts';
 import type { Batch } from '../message/batch.ts';
 import { FieldScanner, fieldKinds, scanFindings } from '../message/json-fields.ts';
 import { MAX_JSON_DEPTH } from '../message/json-validate.ts';
@@ -36,7 +37,7 @@ export interface Admitted {
 interface Refusal {
   readonly index: number;
   readonly message: string;
-  readonly code?: ErrorCode;
+  readonly code?: DeclaredError;
   readonly field?: string;
 }
 
@@ -99,7 +100,7 @@ export class Admission {
   ): Admitted {
     // An error takes long to make; messages that are wrong in the same way share one.
     const errors = new Map<string, MillraceError>();
-    for (const { index, message, code = 'MILLRACE_SQL_FIELD_CONFLICT', field } of refusals) {
+    for (const { index, message, code = sqlErrors.MILLRACE_SQL_FIELD_CONFLICT, field } of refusals) {
       const error = errors.get(message) ?? new MillraceError(code, message);
       errors.set(message, error);
       reject({ index, error, ...(field !== undefined && { field }) });
@@ -116,7 +117,7 @@ export class Admission {
     if (format !== 'json' && !parsesText) return { refusals, news };
     for (let index = 0; index < payloads.length; index++) {
       if (parsesText && hasDeepText(payloads[index]!)) {
-        refusals.push({ index, code: 'MILLRACE_SQL_TEXT_TOO_DEEP', message: TOO_DEEP });
+        refusals.push({ index, code: sqlErrors.MILLRACE_SQL_TEXT_TOO_DEEP, message: TOO_DEEP });
         continue;
       }
       if (format !== 'json') continue;

@@ -1,3 +1,4 @@
+import { sqlErrors } from './sql-errors.ts';
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { MillraceError } from '../errors.ts';
 import { fold } from './database.ts';
@@ -67,7 +68,7 @@ export async function refuseOutside(
 
 function refused(what: string): MillraceError {
   return new MillraceError(
-    'MILLRACE_SQL_INVALID',
+    sqlErrors.MILLRACE_SQL_INVALID,
     `${what} reaches beyond the batch; the query may use it only with \`allow_external_access: true\``,
     { fatal: true, field: 'query' },
   );

@@ -1,3 +1,4 @@
+import { sqlErrors } from './sql-errors.ts';
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { MillraceError } from '../errors.ts';
 import { refuseOutside } from './allowed.ts';
@@ -52,7 +53,7 @@ export async function analyseQuery(
   if (!allowExternalAccess) await refuseOutside(connection, tree.statements[0]!.node, tableName);
   // The batch is the only parameter.
   if (serialized.includes('"class":"PARAMETER"')) {
-    throw new MillraceError('MILLRACE_SQL_INVALID', 'the query cannot have parameters', {
+    throw new MillraceError(sqlErrors.MILLRACE_SQL_INVALID, 'the query cannot have parameters', {
       fatal: true,
       field: 'query',
     });
@@ -89,7 +90,7 @@ async function aggregatesOf(connection: DuckDBConnection): Promise<ReadonlySet<s
 }
 
 function notOneSelect(): MillraceError {
-  return new MillraceError('MILLRACE_SQL_INVALID', 'expected one SELECT statement', {
+  return new MillraceError(sqlErrors.MILLRACE_SQL_INVALID, 'expected one SELECT statement', {
     fatal: true,
     field: 'query',
   });
@@ -102,5 +103,5 @@ function invalid(query: string, { error_type, error_message = '', position }: Se
     const before = Buffer.from(query).subarray(0, Number(position)).toString().split('\n');
     message += ` (line ${before.length}, column ${before.at(-1)!.length + 1} of the query)`;
   }
-  return new MillraceError('MILLRACE_SQL_INVALID', message, { fatal: true, field: 'query' });
+  return new MillraceError(sqlErrors.MILLRACE_SQL_INVALID, message, { fatal: true, field: 'query' });
 }

@@ -1,3 +1,4 @@
+import { sqlErrors } from './sql-errors.ts';
 import { MillraceError } from '../errors.ts';
 import type { Batch, Origin } from '../message/batch.ts';
 
@@ -170,7 +171,7 @@ class Search<T> {
   /** They fail without the others, so the others have a result without them. */
   #giveUp(part: readonly number[], failure: MillraceError): void {
     // A part that is too slow is so by the measure of a part.
-    if (failure.code === 'MILLRACE_SQL_TIMEOUT') return;
+    if (failure.code === sqlErrors.MILLRACE_SQL_TIMEOUT.code) return;
     for (const place of part) this.#culprits.set(place, this.#unresolved(failure));
   }
 
@@ -223,13 +224,13 @@ class Search<T> {
   #unresolved(failure: MillraceError): MillraceError {
     if (isOfSize(failure)) return failure;
     const message = `the query fails on messages of this batch, and the search for them was given up: ${failure.message}`;
-    return new MillraceError('MILLRACE_SQL_UNRESOLVED', message, { cause: failure });
+    return new MillraceError(sqlErrors.MILLRACE_SQL_UNRESOLVED, message, { cause: failure });
   }
 }
 
 /** Whether the query had too much to do, and not something that it cannot do. */
 export function isOfSize({ code }: MillraceError): boolean {
-  return code === 'MILLRACE_SQL_TIMEOUT' || code === 'MILLRACE_SQL_TOO_LARGE';
+  return code === sqlErrors.MILLRACE_SQL_TIMEOUT.code || code === sqlErrors.MILLRACE_SQL_TOO_LARGE.code;
 }
 
 function groupBySender({ runs, length }: Batch): Map<Origin, number[]> {

@@ -1,3 +1,4 @@
+import { sqlErrors } from './sql-errors.ts';
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { MillraceError, errorMessage } from '../errors.ts';
 import { fold, literal } from './database.ts';
@@ -15,7 +16,7 @@ export async function readDeclared(
   const seen = new Set<string>();
   for (const [name, type] of Object.entries(schema)) {
     const invalid = (message: string, cause?: unknown): MillraceError =>
-      new MillraceError('MILLRACE_SQL_INVALID', `${name}: ${message}`, {
+      new MillraceError(sqlErrors.MILLRACE_SQL_INVALID, `${name}: ${message}`, {
         cause,
         fatal: true,
         field: 'schema',

@@ -1,3 +1,4 @@
+import { sqlErrors } from './sql-errors.ts';
 import type { DuckDBConnection, DuckDBPreparedStatement } from '@duckdb/node-api';
 import { MillraceError, errorMessage, oneLine } from '../errors.ts';
 import type { Format } from '../message/batch.ts';
@@ -123,7 +124,7 @@ export function failed(error: unknown, linesBefore = 0): MillraceError {
   const message = explain(error, linesBefore);
   if (message.startsWith('Out of Memory Error')) {
     return new MillraceError(
-      'MILLRACE_SQL_TOO_LARGE',
+      sqlErrors.MILLRACE_SQL_TOO_LARGE,
       'the query needs more memory than `memory_limit` allows',
       {
         cause: error,
@@ -139,5 +140,5 @@ export function failed(error: unknown, linesBefore = 0): MillraceError {
 /** `said`: what `flowSql` says of a field. */
 export function fieldFault(said: string, cause?: unknown): MillraceError {
   const [, field = ''] = /^field (.+?): /s.exec(said) ?? [];
-  return new MillraceError('MILLRACE_SQL_FIELD_CONFLICT', oneLine(said), { cause, field });
+  return new MillraceError(sqlErrors.MILLRACE_SQL_FIELD_CONFLICT, oneLine(said), { cause, field });
 }

@@ -1,3 +1,4 @@
+import { sqlErrors } from './sql-errors.ts';
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { MillraceError, errorMessage, type Rejection } from '../errors.ts';
 import { Batch, type Format } from '../message/batch.ts';
@@ -134,7 +135,7 @@ export class Query {
         return await this.#rows(task, taken, timeout);
       } catch (error) {
         if (!(error instanceof MillraceError) || error.fatal || signal.aborted) throw error;
-        const isLate = error.code === 'MILLRACE_SQL_TIMEOUT';
+        const isLate = error.code === sqlErrors.MILLRACE_SQL_TIMEOUT.code;
         const limit = isLate ? timeout * SHARE_OF_PART : timeout;
         const longest = isLate ? limit * PARTS : timeout;
         const took = performance.now() - start;
@@ -215,7 +216,7 @@ export class Query {
     const check = (bytes: number): void => {
       if ((left -= bytes) >= 0) return;
       const message = `the result is larger than \`max_result_bytes\`, ${maxResultBytes} bytes`;
-      throw new MillraceError('MILLRACE_SQL_TOO_LARGE', message);
+      throw new MillraceError(sqlErrors.MILLRACE_SQL_TOO_LARGE, message);
     };
     const rowsOf = async (part: Batch): Promise<Batch[]> => {
       try {
@@ -297,7 +298,7 @@ export class Query {
       this.#throwIfStopped(signal);
       if (!late) throw error;
       const message = `the query ran longer than ${Math.round(limit)} ms; its \`timeout\` is ${this.#options.timeout} ms`;
-      throw new MillraceError('MILLRACE_SQL_TIMEOUT', message, { cause: error });
+      throw new MillraceError(sqlErrors.MILLRACE_SQL_TIMEOUT, message, { cause: error });
     } finally {
       clearTimeout(timer);
       clearInterval(again);
@@ -366,13 +367,17 @@ export class Query {
       // What does not fit columns of no type may fit those that messages bring, and so may a star that finds none.
       const mendable = /^Binder Error: (No function matches|Could not choose|Cannot)/.test(message);
       if (mendable || (this.#plan.analysis.star && message.startsWith('Binder Error'))) return;
-      throw new MillraceError('MILLRACE_SQL_INVALID', message, { cause, fatal: true, field: 'query' });
+      throw new MillraceError(sqlErrors.MILLRACE_SQL_INVALID, message, {
+        cause,
+        fatal: true,
+        field: 'query',
+      });
     }
   }
 }
 
 function isTooLarge(error: unknown): boolean {
-  return error instanceof MillraceError && error.code === 'MILLRACE_SQL_TOO_LARGE';
+  return error instanceof MillraceError && error.code === sqlErrors.MILLRACE_SQL_TOO_LARGE.code;
 }
 
 function metadataFor({ rows, star, names }: QueryAnalysis): MetadataMode {

@@ -1,4 +1,4 @@
-import { MillraceError, errorMessage, type ErrorCode } from '../errors.ts';
+import { MillraceError, errorMessage } from '../errors.ts';
 import type { Batch } from '../message/batch.ts';
 import { plural } from '../plural.ts';
 import type { Logger } from './logger.ts';
@@ -14,7 +14,7 @@ export type ComponentEvents = ReturnType<typeof createComponentEvents>;
 /** What happened, as the engine tells it. */
 export type StreamEvents = ReturnType<typeof createStreamEvents>;
 
-export function errorCode(error: unknown): ErrorCode {
+export function errorCode(error: unknown): string {
   return error instanceof MillraceError ? error.code : 'MILLRACE_UNEXPECTED';
 }
 

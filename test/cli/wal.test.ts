@@ -1,3 +1,4 @@
+import { codecErrors } from '../../src/component/payloads.ts';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -23,7 +24,7 @@ async function someLog(first = batch('{"a":1}', 'später')) {
     keys: { space: 'in', keys: ['1', '2'], expires: Date.now() + 1e6, max: 10 },
   });
   log.ack(await log.append({ batch: batchOf('delivered') }));
-  const error = new MillraceError('MILLRACE_CODEC_INVALID_JSON', 'no');
+  const error = new MillraceError(codecErrors.MILLRACE_CODEC_INVALID_JSON, 'no');
   const rejected = { batch: batch('{"b":2}', 'oops'), rejections: [{ index: 1, error }] };
   await log.append({ batch: batch('{"b":2}'), rejected });
   return { path, log };

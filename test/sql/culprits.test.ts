@@ -1,3 +1,4 @@
+import { shutdownErrors } from '../../src/runtime/member.ts';
 import { describe, expect, test } from 'vitest';
 import { MillraceError } from '../../src/errors.ts';
 import type { Run } from '../../src/message/batch.ts';
@@ -160,7 +161,7 @@ describe('a query that takes too long', () => {
 test('a search that the stream’s end interrupts blames nobody', async () => {
   const controller = new AbortController();
   // That of a shutdown whose time is over.
-  const reason = new MillraceError('MILLRACE_SHUTDOWN_INCOMPLETE', 'stopped');
+  const reason = new MillraceError(shutdownErrors.MILLRACE_SHUTDOWN_INCOMPLETE, 'stopped');
   let attempts = 0;
   const attempt = (): Promise<never> => {
     if (++attempts === 3) controller.abort(reason);

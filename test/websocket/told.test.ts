@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { errorCodes, toldOf } from '../../src/errors.ts';
+import { errorCodes } from '../../src/cli/error-codes.ts';
 import { startEngine, type Run } from '../support/engine.ts';
 import { connectClient, send } from '../support/peers.ts';
 import { Sender, sender } from '../support/senders.ts';
@@ -145,8 +145,9 @@ describe('what came from `${…}` is in no log line and in no dead letter', () =
 });
 
 test('every sentence is one line that has nothing of a message in it', () => {
-  for (const [code, told] of Object.entries(toldOf)) {
-    expect(errorCodes).toHaveProperty(code);
+  const sentences = Object.values(errorCodes).flatMap(({ told }) => told ?? []);
+  expect(sentences.length).toBeGreaterThan(10);
+  for (const told of sentences) {
     expect(told).toMatch(/^[a-z][\w ’,;-]+$/);
   }
 });

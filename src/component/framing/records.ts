@@ -1,10 +1,18 @@
-import { MillraceError } from '../../errors.ts';
+import { declareErrors, MillraceError } from '../../errors.ts';
 import type { FrameDecoder, Unframed } from './framing.ts';
 import { Pending } from './pending.ts';
 
+/** The code of bytes that are not framed as they should be. */
+export const framingErrors = declareErrors({
+  MILLRACE_FRAMING_INVALID: {
+    help: 'Bytes are not framed as `framing` says: they do not inflate, a length is wrong, an array is none, a message has no end or is too long. The frame, or the part of it that is wrong, went to `error_output` as it came. A file that is not framed so fails the stream.',
+    told: 'the frame, or a part of it, is not framed as it should be',
+  },
+});
+
 /** An error of bytes that are not framed as they should be. */
 export function framingError(message: string): MillraceError {
-  return new MillraceError('MILLRACE_FRAMING_INVALID', message);
+  return new MillraceError(framingErrors.MILLRACE_FRAMING_INVALID, message);
 }
 
 export function tooLong(maxMessageSize: number): MillraceError {

@@ -1,4 +1,4 @@
-import { MillraceError, type ErrorCode, type Rejection } from '../../errors.ts';
+import { MillraceError, type Rejection } from '../../errors.ts';
 import type { Keys } from '../../message/delivery.ts';
 import { ContentReader, ContentWriter, measure } from '../../message/wire-format.ts';
 import type { Entry, StoredEntry } from './entry.ts';
@@ -78,19 +78,21 @@ export function decodeKeys(text: Buffer): Keys {
 
 type StoredRejection = readonly [
   index: number,
-  code: ErrorCode,
+  code: string,
   message: string,
   fatal: boolean,
   errorField: string | null,
   field: string | null,
+  /** Missing in logs of an earlier version. */
+  told?: string,
 ];
 
 function encodeRejections(rejections: readonly Rejection[]): Buffer {
   return Buffer.from(
     JSON.stringify(
       rejections.map(({ index, error, field }): StoredRejection => {
-        const { code, message, fatal } = error;
-        return [index, code, message, fatal, error.field ?? null, field ?? null];
+        const { code, message, fatal, told } = error;
+        return [index, code, message, fatal, error.field ?? null, field ?? null, told];
       }),
     ),
   );
@@ -98,9 +100,9 @@ function encodeRejections(rejections: readonly Rejection[]): Buffer {
 
 function decodeRejections(text: Buffer): Rejection[] {
   const stored = JSON.parse(text.toString()) as StoredRejection[];
-  return stored.map(([index, code, message, fatal, errorField, field]) => ({
+  return stored.map(([index, code, message, fatal, errorField, field, told]) => ({
     index,
-    error: new MillraceError(code, message, {
+    error: new MillraceError({ code, told }, message, {
       fatal,
       ...(errorField !== null && { field: errorField }),
     }),

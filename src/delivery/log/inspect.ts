@@ -1,9 +1,10 @@
+import { wireErrors } from '../../message/wire-errors.ts';
 import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MillraceError } from '../../errors.ts';
 import type { StoredEntry } from './entry.ts';
 import { decodeEntry, entryNumber } from './entry-codec.ts';
-import { errorCode } from './faults.ts';
+import { errorCode, logErrors } from './faults.ts';
 import { decodeAcks, recordTypes, segmentName } from './format.ts';
 import { isLocked, LOCK_FILE } from './lock.ts';
 import { listSegments, verify } from './recovery.ts';
@@ -75,7 +76,7 @@ export async function inspect(path: string): Promise<Inspection> {
 
 async function segmentsOf(path: string): Promise<number[]> {
   const absent = (why: string): MillraceError =>
-    new MillraceError('MILLRACE_WAL_FAILED', `${path} is not a log: ${why}`, { fatal: true });
+    new MillraceError(logErrors.MILLRACE_WAL_FAILED, `${path} is not a log: ${why}`, { fatal: true });
   let numbers: number[];
   try {
     numbers = await listSegments(path);
@@ -97,7 +98,8 @@ async function check(path: string): Promise<{ damage: MillraceError | undefined;
       const { cutBytes } = await verify(path);
       return { damage: undefined, cutBytes };
     } catch (error) {
-      if (!(error instanceof MillraceError) || error.code === 'MILLRACE_WAL_VERSION') throw error;
+      if (!(error instanceof MillraceError) || error.code === wireErrors.MILLRACE_WAL_VERSION.code)
+        throw error;
       // While it is in use, what is read may be deleted in between.
       if (tries === 3) return { damage: error, cutBytes: 0 };
     }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DatabaseSync } from 'node:sqlite';
 import { MillraceError } from '../../errors.ts';
-import { errorCode, failed } from './faults.ts';
+import { errorCode, failed, logErrors } from './faults.ts';
 import { FILE_MODE, fileExists } from './files.ts';
 
 export const LOCK_FILE = 'lock';
@@ -103,7 +103,7 @@ function whyNot(path: string): unknown {
 
 function locked(path: string): MillraceError {
   return new MillraceError(
-    'MILLRACE_WAL_LOCKED',
+    logErrors.MILLRACE_WAL_LOCKED,
     `the log in ${path} is open in another process or stream; a path can be one stream's at a time`,
     { fatal: true },
   );

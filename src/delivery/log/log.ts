@@ -2,7 +2,7 @@ import { MillraceError } from '../../errors.ts';
 import type { Entry } from './entry.ts';
 import { encodeEntry } from './entry-codec.ts';
 import { CrashRecord } from './crash-record.ts';
-import { failed } from './faults.ts';
+import { failed, logErrors } from './faults.ts';
 import { makeFolder } from './files.ts';
 import { FolderLock } from './lock.ts';
 import { LogReader } from './reader.ts';
@@ -182,5 +182,5 @@ export class Log {
 }
 
 function closed(path: string): MillraceError {
-  return new MillraceError('MILLRACE_WAL_FAILED', `the log in ${path} is closed`, { fatal: true });
+  return new MillraceError(logErrors.MILLRACE_WAL_FAILED, `the log in ${path} is closed`, { fatal: true });
 }

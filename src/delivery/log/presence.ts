@@ -1,3 +1,4 @@
+import { logErrors } from './faults.ts';
 import { statSync } from 'node:fs';
 import { lstat, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -66,7 +67,7 @@ export class Presence {
 
   #missing(what: string): MillraceError {
     return new MillraceError(
-      'MILLRACE_WAL_FAILED',
+      logErrors.MILLRACE_WAL_FAILED,
       `the log in ${this.#path} was removed or replaced while the stream had it open: ${what}. Nothing more is ` +
         'acknowledged, and what was not delivered is only where its files are now. Put them back if they were moved, and start again',
       { fatal: true },

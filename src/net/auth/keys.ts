@@ -11,7 +11,7 @@ import {
 import { maskUrl } from '../../component/mask.ts';
 import { MillraceError, errorMessage } from '../../errors.ts';
 import type { ComponentEvents } from '../../telemetry/events.ts';
-import { SecretFile } from './secret-file.ts';
+import { SecretFile, authErrors } from './secret-file.ts';
 
 export type VerificationKeys = AsyncIterable<VerificationKey> | Iterable<VerificationKey>;
 type VerificationKey = CryptoKey | KeyObject | Uint8Array;
@@ -36,7 +36,7 @@ export class KeysUnavailableError extends MillraceError {
   readonly retryAfter: number;
 
   constructor(message: string, retryAfter: number, cause?: unknown) {
-    super('MILLRACE_AUTH_UNAVAILABLE', message, { cause });
+    super(authErrors.MILLRACE_AUTH_UNAVAILABLE, message, { cause });
     this.retryAfter = retryAfter;
   }
 }

@@ -1,8 +1,15 @@
 import { readWholeFile } from '../../component/whole-file.ts';
-import { MillraceError, errorMessage } from '../../errors.ts';
+import { declareErrors, MillraceError, errorMessage } from '../../errors.ts';
 import type { ComponentEvents } from '../../telemetry/events.ts';
 import { utf8Text } from '../secret-text.ts';
 import { fileStamp } from './file-stamp.ts';
+
+/** The code of credentials that nobody can check. */
+export const authErrors = declareErrors({
+  MILLRACE_AUTH_UNAVAILABLE: {
+    help: 'A server cannot check the credentials of clients: a file of users, tokens or keys cannot be read or has a mistake, or the issuer’s keys cannot be fetched. The message says which and why. What was read before stays in force.',
+  },
+});
 
 /** How often a file is looked at, in milliseconds. Watching would miss mounted volumes and files that are replaced. */
 const INTERVAL = 500;
@@ -102,5 +109,5 @@ export class SecretFile<T> {
 }
 
 function unavailable(message: string, cause: unknown, fatal: boolean): MillraceError {
-  return new MillraceError('MILLRACE_AUTH_UNAVAILABLE', message, { cause, fatal });
+  return new MillraceError(authErrors.MILLRACE_AUTH_UNAVAILABLE, message, { cause, fatal });
 }

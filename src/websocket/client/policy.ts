@@ -1,7 +1,14 @@
-import { MillraceError, NotConnectedError } from '../../errors.ts';
+import { declareErrors, MillraceError, NotConnectedError } from '../../errors.ts';
 import type { ReconnectConfig } from '../../component/fields.ts';
 import { readRetryAfter } from '../../net/retry-after.ts';
 import { describeEnding, type Ending } from '../ending.ts';
+
+/** The code of a server that wants no more attempts. */
+export const stopErrors = declareErrors({
+  MILLRACE_RECONNECT_STOPPED: {
+    help: 'The server closed the connection, or answered the handshake, with a code that `reconnect.stop_on` names. The stream has failed.',
+  },
+});
 
 type Policy = Pick<ReconnectConfig, 'stop_on' | 'end_on'> | undefined;
 
@@ -64,5 +71,5 @@ export function refusalError(message: string, refusal: Refusal, reconnect: Polic
 }
 
 function stopped(message: string): MillraceError {
-  return new MillraceError('MILLRACE_RECONNECT_STOPPED', message, { fatal: true });
+  return new MillraceError(stopErrors.MILLRACE_RECONNECT_STOPPED, message, { fatal: true });
 }

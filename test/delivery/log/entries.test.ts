@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { errorCodes, MillraceError, type ErrorCode } from '../../../src/errors.ts';
+import { errorCodes } from '../../../src/cli/error-codes.ts';
+import { MillraceError } from '../../../src/errors.ts';
 import { Batch, type Run } from '../../../src/message/batch.ts';
 import type { Entry } from '../../../src/delivery/log/entry.ts';
 import { decodeEntry, encodeEntry } from '../../../src/delivery/log/entry-codec.ts';
@@ -59,7 +60,7 @@ const batch = fc.oneof(asPayloads, asLines);
 const rejection = fc
   .record({
     index: fc.nat(29),
-    code: fc.constantFrom(...(Object.keys(errorCodes) as ErrorCode[])),
+    code: fc.constantFrom(...Object.values(errorCodes)),
     message: text,
     fatal: fc.boolean(),
     errorField: fc.option(text, { nil: undefined }),
@@ -94,7 +95,7 @@ function whole({ batch, rejected, keys }: Entry) {
       rejections: rejected.rejections.map(({ index, error, field }) => ({
         index,
         field,
-        error: [error.code, error.message, error.fatal, error.field],
+        error: [error.code, error.told, error.message, error.fatal, error.field],
       })),
     },
   };

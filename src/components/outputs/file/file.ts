@@ -300,8 +300,8 @@ function isNoFile(error: unknown): boolean {
 /** A full disk or a missing permission may be mended meanwhile; that may not. */
 function tellable(error: unknown): unknown {
   if (!(error instanceof MillraceError) || !isNoFile(error)) return error;
-  const { code, message, cause } = error;
-  return new MillraceError(code, message, { cause, fatal: true });
+  const { message, cause } = error;
+  return new MillraceError(error, message, { cause, fatal: true });
 }
 
 function tell(error: unknown): never {

@@ -1,13 +1,21 @@
 import type { Context } from '../../../component/context.ts';
 import type { Output, WriteCall } from '../../../component/contracts.ts';
 import type { OpenSession, SessionDirectory } from '../../../component/sessions.ts';
-import { MessagesRefusedError, MillraceError, type Rejection } from '../../../errors.ts';
+import { declareErrors, MessagesRefusedError, MillraceError, type Rejection } from '../../../errors.ts';
 import type { Batch, Run } from '../../../message/batch.ts';
 import type { ComponentEvents } from '../../../telemetry/events.ts';
 import type { WebSocketOutputConfig } from './config.ts';
 import { Corks } from './corks.ts';
 import { compact, isBinary, isJson } from './frames.ts';
 import { Room } from './room.ts';
+
+/** The code of a message for a session. */
+export const sessionErrors = declareErrors({
+  MILLRACE_SESSION_CLOSED: {
+    help: 'A message is for a WebSocket session that is no longer open. It went to `error_output`.',
+    told: 'the session that the message is for is not open any more',
+  },
+});
 
 /** Milliseconds. */
 const SLOW_TIMEOUT = 5_000;
@@ -128,5 +136,5 @@ export class WebSocketReplyOutput implements Output {
 }
 
 function closed(id: string): MillraceError {
-  return new MillraceError('MILLRACE_SESSION_CLOSED', `session ${id} is not open any more`);
+  return new MillraceError(sessionErrors.MILLRACE_SESSION_CLOSED, `session ${id} is not open any more`);
 }

@@ -1,0 +1,38 @@
+import { framingErrors } from '../component/framing/records.ts';
+import { codecErrors } from '../component/payloads.ts';
+import { listenErrors } from '../component/listeners.ts';
+import { sessionErrors } from '../components/outputs/websocket/reply.ts';
+import { configErrors } from '../config/load.ts';
+import { cursorErrors } from '../delivery/cursor-file.ts';
+import { logErrors } from '../delivery/log/faults.ts';
+import { baseErrors, type DeclaredError } from '../errors.ts';
+import { authErrors } from '../net/auth/secret-file.ts';
+import { wireErrors } from '../message/wire-errors.ts';
+import { tlsErrors } from '../net/tls.ts';
+import { crashErrors } from '../runtime/culprits.ts';
+import { shutdownErrors } from '../runtime/member.ts';
+import { reconnectErrors } from '../runtime/retry.ts';
+import { sqlErrors } from '../sql/sql-errors.ts';
+import { stopErrors } from '../websocket/client/policy.ts';
+import { commandErrors } from './command-errors.ts';
+
+/** Every error code that comes with Millrace, with what it means. `docs/reference/errors.md` is generated from it. */
+export const errorCodes: Readonly<Record<string, DeclaredError>> = {
+  ...baseErrors,
+  ...configErrors,
+  ...reconnectErrors,
+  ...stopErrors,
+  ...listenErrors,
+  ...tlsErrors,
+  ...authErrors,
+  ...cursorErrors,
+  ...logErrors,
+  ...wireErrors,
+  ...framingErrors,
+  ...codecErrors,
+  ...crashErrors,
+  ...sqlErrors,
+  ...sessionErrors,
+  ...commandErrors,
+  ...shutdownErrors,
+};
