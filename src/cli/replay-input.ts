@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Input } from '../component/contracts.ts';
 import { defineInput } from '../component/define.ts';
 import { EndOfInputError } from '../errors.ts';
+import { Contiguous } from '../delivery/contiguous.ts';
 import { Batch, type Origin, type Run } from '../message/batch.ts';
 import type { Delivery } from '../message/delivery.ts';
 import { createReceipt } from '../message/receipt.ts';
@@ -17,8 +18,7 @@ export class ReplayInput implements Input {
   readonly #origins = new Origins();
   #read = 0;
   #confirmed = 0;
-  /** Batches that are not confirmed: how many letters were read before each. */
-  readonly #pending = new Set<number>();
+  readonly #done = new Contiguous(0);
 
   constructor(letters: Letters) {
     this.#letters = letters;
@@ -41,8 +41,7 @@ export class ReplayInput implements Input {
 
   /** How many of the first ones are, with none missing between them. */
   get safe(): number {
-    const [first] = this.#pending;
-    return first ?? this.#read;
+    return this.#done.first;
   }
 
   connect(): Promise<void> {
@@ -70,11 +69,10 @@ export class ReplayInput implements Input {
   #delivery(letters: readonly NumberedLetter[]): Delivery {
     const before = this.#read;
     this.#read += letters.length;
-    this.#pending.add(before);
     const receipt = createReceipt({
       settled: (error) => {
         if (error !== undefined) return;
-        this.#pending.delete(before);
+        this.#done.add(before, before + letters.length - 1);
         this.#confirmed += letters.length;
       },
     });

@@ -4,6 +4,7 @@ import { Fifo } from '../message/fifo.ts';
 import { textAt, type JsonPath } from '../message/json-path.ts';
 import { relayReceipt } from '../message/receipt.ts';
 import type { ComponentEvents } from '../telemetry/events.ts';
+import { Contiguous } from './contiguous.ts';
 import { CursorFile } from './cursor-file.ts';
 import { rewound, type Rewind } from './rewind.ts';
 
@@ -26,7 +27,9 @@ export interface CursorOptions {
  */
 export class Cursor {
   readonly #options: CursorOptions;
-  readonly #slots: CursorSlot[] = [];
+  /** The orders of messages that are confirmed, with their cursors. */
+  readonly #done = new Contiguous<string>(1);
+  #slots = 0;
   #users = 0;
   #opening: Promise<CursorFile> | undefined;
   #file: CursorFile | undefined;
@@ -39,15 +42,14 @@ export class Cursor {
 
   /** For one connection at a time. */
   slot(): CursorSlot {
-    const slot: CursorSlot = new CursorSlot({
+    this.#slots++;
+    this.#users++;
+    return new CursorSlot({
       path: this.#options.path,
       nextOrder: () => ++this.#order,
-      confirmed: () => this.#advance(),
-      alone: () => this.#slots.length === 1,
+      confirmed: (orders, cursor) => this.#confirmed(orders, cursor),
+      alone: () => this.#slots === 1,
     });
-    this.#slots.push(slot);
-    this.#users++;
-    return slot;
   }
 
   /** Reads the file, once. @throws MillraceError (fatal) when it cannot be used */
@@ -89,52 +91,34 @@ export class Cursor {
   }
 
   /** Takes the latest cursor behind which nothing is in flight on any connection. */
-  #advance(): void {
-    let best: Reached | undefined;
-    for (const slot of this.#slots) {
-      const { reached } = slot;
-      if (reached === undefined || (best !== undefined && reached.order < best.order)) continue;
-      const first = this.#slots.every((other) => other === slot || other.oldest > reached.order);
-      if (first) best = reached;
+  #confirmed(orders: readonly Range[], cursor: string | undefined): void {
+    for (const [at, { first, last }] of orders.entries()) {
+      this.#done.add(first, last, at === orders.length - 1 ? cursor : undefined);
     }
-    if (best === undefined) return;
-    for (const slot of this.#slots) slot.forget(best.order);
-    if (best.cursor !== undefined) this.#file?.set(this.#options.key, best.cursor);
+    const { value } = this.#done;
+    if (value !== undefined) this.#file?.set(this.#options.key, value);
   }
 }
 
-/** How far one connection's messages are confirmed without a gap. */
-interface Reached {
-  readonly order: number;
-  readonly cursor: string | undefined;
-}
-
-/** A batch that has been read. */
-interface Entry {
-  /** The order of its first message. */
+/** Orders without a gap. */
+interface Range {
   readonly first: number;
-  /** The order of its last message. */
-  readonly last: number;
-  confirmed: boolean;
-  cursor: string | undefined;
+  last: number;
 }
 
 interface SlotOptions {
   readonly path: JsonPath;
   readonly nextOrder: () => number;
-  readonly confirmed: () => void;
+  /** A batch is confirmed: the orders of its messages, and the cursor of the last. */
+  readonly confirmed: (orders: readonly Range[], cursor: string | undefined) => void;
   readonly alone: () => boolean;
 }
 
 /** The part of a cursor that one connection and its successors have. */
 export class CursorSlot {
   readonly #options: SlotOptions;
-  /** From the oldest that is not confirmed. */
-  #entries: Entry[] = [];
-  #compactAt = 64;
   /** The order of each message that waits to be read. */
   readonly #unread = new Fifo<number>();
-  reached: Reached | undefined;
 
   constructor(options: SlotOptions) {
     this.#options = options;
@@ -146,66 +130,31 @@ export class CursorSlot {
     if (!this.#options.alone()) this.#unread.push(this.#options.nextOrder());
   }
 
-  /** The order of the oldest message that is not confirmed. */
-  get oldest(): number {
-    return this.#entries[0]?.first ?? this.#unread.first ?? Infinity;
-  }
-
   /** A batch has been read. */
   track(delivery: InputDelivery): InputDelivery {
     const { batch } = delivery;
     const messages = numbered(batch);
     if (messages === 0) return delivery;
-    const entry: Entry = { ...this.#take(messages), confirmed: false, cursor: undefined };
-    this.#entries.push(entry);
-    if (this.#entries.length >= this.#compactAt) this.#compact();
+    const orders = this.#take(messages);
     const receipt = relayReceipt(delivery.receipt, (error) => {
-      if (error !== undefined) return;
-      entry.cursor = lastCursor(batch, this.#options.path);
-      entry.confirmed = true;
-      if (entry === this.#entries[0]) this.#settle();
+      if (error === undefined) this.#options.confirmed(orders, lastCursor(batch, this.#options.path));
     });
     return { ...delivery, receipt };
   }
 
-  /** The orders of the next messages. */
-  #take(messages: number): { first: number; last: number } {
-    const first = this.#unread.first ?? this.#options.nextOrder();
-    let last = first;
-    for (let left = messages; left > 0 && this.#unread.first !== undefined; left--) {
-      last = this.#unread.first;
-      this.#unread.shift();
+  /** The orders of the next messages; a connection that is alone has one for them all. */
+  #take(messages: number): Range[] {
+    const orders: Range[] = [];
+    for (let left = messages; left > 0; left--) {
+      const order = this.#unread.shift();
+      if (order === undefined) break;
+      const before = orders.at(-1);
+      if (before?.last === order - 1) before.last = order;
+      else orders.push({ first: order, last: order });
     }
-    return { first, last };
-  }
-
-  forget(order: number): void {
-    if (this.reached !== undefined && this.reached.order <= order) this.reached = undefined;
-  }
-
-  #settle(): void {
-    let count = 0;
-    let { reached } = this;
-    for (; this.#entries[count]?.confirmed === true; count++) {
-      const { last, cursor } = this.#entries[count]!;
-      reached = { order: last, cursor: cursor ?? reached?.cursor };
-    }
-    this.#entries.splice(0, count);
-    this.reached = reached;
-    this.#options.confirmed();
-  }
-
-  /** Joins neighbours that are confirmed, so that a batch that takes long keeps no list of all that came after it. */
-  #compact(): void {
-    const kept: Entry[] = [];
-    for (const entry of this.#entries) {
-      const last = kept.at(-1);
-      if (last?.confirmed === true && entry.confirmed) {
-        kept[kept.length - 1] = { ...entry, cursor: entry.cursor ?? last.cursor };
-      } else kept.push(entry);
-    }
-    this.#entries = kept;
-    this.#compactAt = Math.max(64, kept.length * 2);
+    if (orders.length > 0) return orders;
+    const order = this.#options.nextOrder();
+    return [{ first: order, last: order }];
   }
 }
 

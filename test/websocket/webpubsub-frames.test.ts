@@ -3,7 +3,6 @@ import { configMistakes, startEngine } from '../support/engine.ts';
 import { connectClient } from '../support/peers.ts';
 import { PLAIN, RELIABLE, rawClient } from '../support/pubsub.ts';
 import { standstill, until } from '../support/until.ts';
-import { IdRanges } from '../../src/websocket/webpubsub/id-ranges.ts';
 
 const server = (input = ''): string => `
 streams:
@@ -204,30 +203,5 @@ describe('web_pubsub', () => {
     );
     expect(mistakes(all, 'protocol_required: false')).toEqual([]);
     expect(mistakes(all, 'protocol_required: true', `chat, ${RELIABLE}`)).toEqual([]);
-  });
-});
-
-describe('numbers that have been seen', () => {
-  test('as a set has them, in any order', () => {
-    const ranges = new IdRanges();
-    const set = new Set<number>();
-    let seed = 7;
-    for (let n = 0; n < 2000; n++) {
-      seed = (seed * 1103515245 + 12345) % 2147483648;
-      const id = seed % 500;
-      expect(ranges.has(id)).toBe(set.has(id));
-      ranges.add(id);
-      set.add(id);
-    }
-    for (let id = 0; id < 500; id++) expect(ranges.has(id)).toBe(set.has(id));
-  });
-
-  test('neighbours take no room, and there is a bound for the others: the lowest go', () => {
-    const ranges = new IdRanges();
-    for (let id = 1; id <= 100_000; id++) ranges.add(id);
-    expect(ranges.size).toBe(1);
-    for (let n = 1; n <= 5_000; n++) ranges.add(200_000 + n * 2);
-    expect(ranges.size).toBe(1_000);
-    expect([ranges.has(5), ranges.has(210_000), ranges.has(210_001)]).toEqual([false, true, false]);
   });
 });

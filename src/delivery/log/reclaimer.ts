@@ -1,4 +1,4 @@
-import type { Acknowledged } from './acknowledged.ts';
+import type { Contiguous } from '../contiguous.ts';
 import { recordTypes } from './format.ts';
 import { encodeReclaimed, type RememberedKeys } from './remembered-keys.ts';
 import { onShortage } from './segment.ts';
@@ -7,12 +7,12 @@ import type { Store } from './store.ts';
 /** Deletes segments in which all is acknowledged. Keys of theirs that still count are written again before. */
 export class Reclaimer {
   readonly #store: Store;
-  readonly #acknowledged: Acknowledged;
+  readonly #acknowledged: Contiguous;
   readonly #keys: RememberedKeys;
   /** That segments are forgotten, and the keys that were in them, could not be written yet. */
   #owed = false;
 
-  constructor(store: Store, acknowledged: Acknowledged, keys: RememberedKeys) {
+  constructor(store: Store, acknowledged: Contiguous, keys: RememberedKeys) {
     this.#store = store;
     this.#acknowledged = acknowledged;
     this.#keys = keys;

@@ -1,7 +1,7 @@
 import { readdir, unlink, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { syncFolder } from '../../folders.ts';
-import { Acknowledged } from './acknowledged.ts';
+import { Contiguous } from '../contiguous.ts';
 import { peekEntry } from './entry-codec.ts';
 import { damaged, failed, Flaw, otherVersion } from './faults.ts';
 import { openFile } from './files.ts';
@@ -26,7 +26,7 @@ export interface Recovery {
   readonly nextSegment: number;
   readonly nextRecord: number;
   readonly lastEntry: number;
-  readonly acknowledged: Acknowledged;
+  readonly acknowledged: Contiguous;
   readonly keys: RememberedKeys;
   /** Messages that are not acknowledged. */
   readonly messages: number;
@@ -70,7 +70,7 @@ class Recovering {
   readonly #keys = new RememberedKeys();
   readonly #now = Date.now();
   readonly #open = new OpenMessages();
-  #acknowledged = new Acknowledged(1);
+  #acknowledged = new Contiguous(1);
   #lastEntry = 0;
   #nextRecord = 1;
   #oldest = 1;
@@ -139,7 +139,7 @@ class Recovering {
       if (first) {
         this.#nextRecord = header.firstRecord;
         this.#lastEntry = header.firstEntry - 1;
-        this.#acknowledged = new Acknowledged(header.firstEntry);
+        this.#acknowledged = new Contiguous(header.firstEntry);
       }
       if (header.firstRecord !== this.#nextRecord || header.firstEntry !== this.#lastEntry + 1) {
         throw new Flaw(
@@ -204,7 +204,7 @@ class Recovering {
       if (keys !== undefined) this.#keys.add({ ...keys, entry: number }, segment, this.#now);
     } else if (type === recordTypes.acks) {
       for (const range of decodeAcks(content)) {
-        this.#acknowledged.addRange(range);
+        this.#acknowledged.add(range[0], range[0] + range[1] - 1);
         for (let number = range[0]; number < range[0] + range[1]; number++) this.#open.delete(number);
       }
     } else {
@@ -259,7 +259,7 @@ class Recovering {
     if (last === undefined && mark.oldest > mark.segment) {
       this.#nextRecord = mark.nextRecord;
       this.#lastEntry = mark.nextEntry - 1;
-      this.#acknowledged = new Acknowledged(mark.nextEntry);
+      this.#acknowledged = new Contiguous(mark.nextEntry);
       return;
     }
     if (last === undefined || last.number < mark.segment) {
@@ -276,7 +276,7 @@ class Recovering {
     const kept = this.#segments.find(({ number }) => number >= this.#oldest);
     if (kept === undefined) return;
     for (let number = this.#acknowledged.first; number < kept.firstEntry; number++) this.#open.delete(number);
-    this.#acknowledged.raise(kept.firstEntry);
+    this.#acknowledged.add(this.#acknowledged.first, kept.firstEntry - 1);
   }
 }
 

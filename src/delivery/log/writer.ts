@@ -1,6 +1,6 @@
 import type { MillraceError } from '../../errors.ts';
 import type { Keys } from '../../message/delivery.ts';
-import type { Acknowledged } from './acknowledged.ts';
+import type { Contiguous } from '../contiguous.ts';
 import { Bell } from './bell.ts';
 import { failed, isNoDescriptor, waitsForDescriptor } from './faults.ts';
 import { encodeAcks, recordTypes } from './format.ts';
@@ -39,7 +39,7 @@ interface Waiting extends Appending {
 export class LogWriter {
   readonly #options: LogOptions;
   readonly #store: Store;
-  readonly #acknowledged: Acknowledged;
+  readonly #acknowledged: Contiguous;
   readonly #keys: RememberedKeys;
   readonly #reclaimer: Reclaimer;
   readonly #bell = new Bell();
@@ -98,7 +98,8 @@ export class LogWriter {
   }
 
   ack(number: number): void {
-    if (this.#ending !== undefined || number > this.#committed || !this.#acknowledged.add(number)) return;
+    if (this.#ending !== undefined || number > this.#committed || this.#acknowledged.add(number) === 0)
+      return;
     this.#acks.push(number);
     if (this.#reclaimer.due || (this.#blocked !== undefined && this.entries === 0)) {
       this.#bell.ring();

@@ -1,3 +1,4 @@
+import { Contiguous } from '../../delivery/contiguous.ts';
 import type { Origin } from '../../message/batch.ts';
 import { holds, type Session } from '../session.ts';
 
@@ -6,11 +7,6 @@ const REPLY_COST = 256;
 
 /** What may wait to be sent to a session before it is no longer read, in bytes. */
 const MAX_WAITING = 256 * 1024;
-
-interface Range {
-  readonly first: number;
-  readonly last: number;
-}
 
 const ledgers = new WeakMap<Origin, Ledger>();
 
@@ -24,10 +20,7 @@ export class Ledger {
   readonly session: Session;
   /** Messages that have arrived and are not confirmed. */
   pending = 0;
-  /** All up to this number are confirmed. */
-  confirmed = 0;
-  /** Those beyond it that are, in order and with gaps between them. */
-  #ahead: Range[] = [];
+  readonly #done = new Contiguous(1);
   readonly #limit: number;
   #unwritten = 0;
 
@@ -38,6 +31,11 @@ export class Ledger {
     ledgers.set(session.origin, this);
   }
 
+  /** All up to this number are confirmed. */
+  get confirmed(): number {
+    return this.#done.first - 1;
+  }
+
   /** A message has arrived. */
   arrived(): void {
     if (++this.pending >= this.#limit) this.session.hold(holds.unconfirmed);
@@ -45,7 +43,7 @@ export class Ledger {
 
   /** The messages from `first` to `last` are confirmed. */
   confirm(first: number, last: number): void {
-    this.#add({ first, last });
+    this.#done.add(first, last);
     this.pending -= last - first + 1;
     if (this.pending <= this.#limit / 2) this.session.release(holds.unconfirmed);
   }
@@ -72,24 +70,5 @@ export class Ledger {
 
   get #waiting(): number {
     return this.session.socket.bufferedAmount + this.#unwritten * REPLY_COST;
-  }
-
-  #add(range: Range): void {
-    if (range.first > this.confirmed + 1) {
-      const after = this.#ahead.findIndex(({ first }) => first > range.last);
-      const place = after < 0 ? this.#ahead.length : after;
-      const before = this.#ahead[place - 1];
-      const next = this.#ahead[place];
-      const joinsBefore = before !== undefined && before.last + 1 === range.first;
-      const joinsNext = next !== undefined && range.last + 1 === next.first;
-      const joined = {
-        first: joinsBefore ? before.first : range.first,
-        last: joinsNext ? next.last : range.last,
-      };
-      this.#ahead.splice(place - Number(joinsBefore), Number(joinsBefore) + Number(joinsNext), joined);
-      return;
-    }
-    this.confirmed = range.last;
-    if (this.#ahead[0]?.first === this.confirmed + 1) this.confirmed = this.#ahead.shift()!.last;
   }
 }

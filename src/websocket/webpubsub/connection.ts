@@ -1,6 +1,7 @@
 import { randomBytes, randomUUID, timingSafeEqual } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
 import type { OpenSession, Outgoing } from '../../component/sessions.ts';
+import { Contiguous } from '../../delivery/contiguous.ts';
 import type { MillraceError } from '../../errors.ts';
 import type { Origin } from '../../message/batch.ts';
 import type { Dialect, Incoming } from '../dialect.ts';
@@ -8,7 +9,6 @@ import type { Ending } from '../ending.ts';
 import type { Patience } from '../patience.ts';
 import { holds, type Session } from '../session.ts';
 import type { Groups, Member } from './groups.ts';
-import { IdRanges } from './id-ranges.ts';
 import { PubSubOrigins, type Sender } from './origins.ts';
 import type { KeptFrames } from './kept-frames.ts';
 import { PlainOutgoing } from './plain-outgoing.ts';
@@ -37,6 +37,9 @@ const CLOSE_GRACE = 5_000;
  * to the group waits.
  */
 const EXPECTED = 1 / 16;
+
+/** So many ranges of a client's numbers are remembered, which is 16 KiB: one that counts up takes one. */
+const MAX_RANGES = 1_000;
 
 /** What is known of a connection from the beginning. */
 export interface Identity {
@@ -100,7 +103,8 @@ export class PubSubConnection implements Dialect, OpenSession, Member, Sender {
   /** By the numbers of their messages. As many as the stream's budget has room for. */
   readonly #pending = new Map<number, Pending>();
   readonly #inFlight = new Set<number>();
-  readonly #done = new IdRanges();
+  /** The numbers of the client's that are done. */
+  readonly #done = new Contiguous(0, MAX_RANGES);
   /** Settled when all that is confirmed has been passed on. */
   #passing: Promise<void> | undefined;
   /** Settled when it has room, or is slow. */

@@ -1,8 +1,6 @@
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import * as fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
-import { Acknowledged } from '../../../src/delivery/log/acknowledged.ts';
+import { expect, test } from 'vitest';
 import { OpenMessages } from '../../../src/delivery/log/open-messages.ts';
 import { until } from '../../support/until.ts';
 import { batchOf, logFolder, openLog, readAll, texts } from './support.ts';
@@ -221,34 +219,6 @@ test('keys that are more than a file are not written again with every entry', as
   await log.close();
   const again = await openLog(path);
   expect(again.log.keys).toHaveLength(200);
-});
-
-describe('entries whose turn comes early', () => {
-  test('may be more than a set can hold while the first waits', () => {
-    const acknowledged = new Acknowledged(1);
-    const last = 2 ** 24 + 100;
-    for (let number = 2; number <= last; number++) acknowledged.add(number);
-    expect(acknowledged.open(last)).toBe(1);
-    acknowledged.add(1);
-    expect(acknowledged.first).toBe(last + 1);
-  });
-
-  test('any order is as a set has it', () => {
-    fc.assert(
-      fc.property(fc.array(fc.integer({ min: 1, max: 40 }), { maxLength: 80 }), (numbers) => {
-        const acknowledged = new Acknowledged(5);
-        const known = new Set([1, 2, 3, 4]);
-        for (const number of numbers) {
-          expect(acknowledged.add(number)).toBe(!known.has(number));
-          known.add(number);
-          const all = Array.from({ length: 41 }, (_, index) => index + 1);
-          expect(all.filter((each) => acknowledged.has(each))).toEqual(all.filter((each) => known.has(each)));
-          expect(acknowledged.open(41)).toBe(41 - known.size);
-          expect(acknowledged.first).toBe(all.find((each) => !known.has(each)));
-        }
-      }),
-    );
-  });
 });
 
 test('messages are counted of more entries than a map can hold', () => {
