@@ -3,8 +3,9 @@ import type { Input } from '../component/contracts.ts';
 import { defineInput } from '../component/define.ts';
 import { EndOfInputError } from '../errors.ts';
 import { Contiguous } from '../delivery/contiguous.ts';
-import { Batch, type Origin, type Run } from '../message/batch.ts';
+import { Batch, type Metadata, type Origin, type Run } from '../message/batch.ts';
 import type { Delivery } from '../message/delivery.ts';
+import { NO_OFFSET, type MetaColumn, type MetaColumns, type MetaName } from '../message/metadata.ts';
 import { createReceipt } from '../message/receipt.ts';
 import type { Letters, NumberedLetter } from './replay-letters.ts';
 
@@ -82,8 +83,30 @@ export class ReplayInput implements Input {
       ...this.#origins.of(metadata),
     }));
     const payloads = letters.map(({ payload }) => payload);
-    return { batch: new Batch(payloads, { runs }), receipt };
+    const columns = columnsOf(letters.map(({ metadata }) => metadata));
+    return { batch: new Batch(payloads, { runs, columns }), receipt };
   }
+}
+
+/** What the letters have in columns by message, where one of them has it. */
+function columnsOf(letters: readonly Metadata[]): MetaColumns {
+  const columns = new Map<MetaName, MetaColumn>();
+  const has = (name: keyof Metadata): boolean => letters.some((letter) => letter[name] !== undefined);
+  const numbers = (name: 'partition' | 'eventTime'): Float64Array =>
+    Float64Array.from(letters, (letter) => letter[name] ?? Number.NaN);
+  if (has('key'))
+    columns.set(
+      'key',
+      letters.map(({ key }) => key),
+    );
+  if (has('partition')) columns.set('partition', numbers('partition'));
+  if (has('offset'))
+    columns.set(
+      'offset',
+      BigInt64Array.from(letters, ({ offset }) => offset ?? NO_OFFSET),
+    );
+  if (has('eventTime')) columns.set('event_time', numbers('eventTime'));
+  return columns;
 }
 
 /** Finds the session of a message again, so that those of one session share it as they did. */
@@ -94,7 +117,7 @@ class Origins {
   of({ source, ext }: NumberedLetter['metadata']): Pick<Run, 'origin' | 'sequence' | 'messageType'> {
     const { message_type: type, sequence: number, ...session } = ext;
     const messageType = type === 'text' || type === 'binary' ? type : undefined;
-    const sequence = number !== undefined && /^\d{1,15}$/.test(number) ? Number(number) : undefined;
+    const sequence = typeof number === 'string' && /^\d{1,15}$/.test(number) ? Number(number) : undefined;
     // What is not as an input writes it stays as it is.
     if (type !== undefined && messageType === undefined) session['message_type'] = type;
     if (number !== undefined && String(sequence) !== number) session['sequence'] = number;

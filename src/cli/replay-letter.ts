@@ -1,5 +1,6 @@
 import type { Metadata } from '../message/batch.ts';
 import { errorMessage } from '../errors.ts';
+import type { Ext } from '../message/metadata.ts';
 
 /** A dead letter, or a message of a log, as a line of a file has it. */
 export interface Letter {
@@ -55,16 +56,36 @@ function metadataOf(metadata: unknown): Metadata | string {
   if (!isObject(metadata)) return `metadata is missing; ${EXPECTED}`;
   const { __meta_source: source, __meta_ingest_time: time, __meta_ext: ext } = metadata;
   if (typeof source !== 'string') return 'metadata.__meta_source is not a string';
-  const ingestTime = typeof time === 'string' ? microsOf(time) : undefined;
-  if (ingestTime === undefined) {
-    return 'metadata.__meta_ingest_time is not a time; expected one like 2026-11-24T15:46:47.652194Z';
+  const ingestTime = microsOf(time);
+  if (ingestTime === undefined) return `metadata.__meta_ingest_time ${NO_TIME}`;
+  if (!isExt(ext)) return 'metadata.__meta_ext is not an object of strings, numbers and lists of strings';
+  const own = ownColumns(metadata);
+  return typeof own === 'string' ? own : { source, ingestTime, ext, ...own };
+}
+
+const NO_TIME = 'is not a time; expected one like 2026-11-24T15:46:47.652194Z';
+
+function ownColumns(
+  metadata: Readonly<Record<string, unknown>>,
+): Omit<Metadata, 'source' | 'ingestTime' | 'ext'> | string {
+  const { __meta_key: key, __meta_partition: partition } = metadata;
+  const { __meta_offset: offset, __meta_event_time: time } = metadata;
+  if (key !== undefined && typeof key !== 'string') return 'metadata.__meta_key is not a string';
+  if (partition !== undefined && typeof partition !== 'number') {
+    return 'metadata.__meta_partition is not a number';
   }
-  if (!isStrings(ext)) return 'metadata.__meta_ext is not an object of strings';
-  return { source, ingestTime, ext };
+  const digits = typeof offset === 'number' ? String(offset) : offset;
+  if (digits !== undefined && !(typeof digits === 'string' && /^-?\d{1,19}$/.test(digits))) {
+    return 'metadata.__meta_offset is not a whole number';
+  }
+  const eventTime = microsOf(time);
+  if (time !== undefined && eventTime === undefined) return `metadata.__meta_event_time ${NO_TIME}`;
+  return { key, partition, offset: digits === undefined ? undefined : BigInt(digits), eventTime };
 }
 
 /** Microseconds since the epoch of what `microsToIso` wrote. */
-function microsOf(text: string): number | undefined {
+function microsOf(text: unknown): number | undefined {
+  if (typeof text !== 'string') return undefined;
   const [, start, fraction = ''] = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?Z$/.exec(text) ?? [];
   const milliseconds = Date.parse(`${start}Z`);
   if (Number.isNaN(milliseconds)) return undefined;
@@ -75,6 +96,12 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-function isStrings(value: unknown): value is Record<string, string> {
-  return isObject(value) && Object.values(value).every((each) => typeof each === 'string');
+function isExt(value: unknown): value is Ext {
+  const isText = (each: unknown): boolean => typeof each === 'string';
+  return (
+    isObject(value) &&
+    Object.values(value).every(
+      (each) => isText(each) || Number.isFinite(each) || (Array.isArray(each) && each.every(isText)),
+    )
+  );
 }

@@ -80,7 +80,7 @@ export class Inbox {
       sequence !== nextSequence(run, filling.payloads.length)
     ) {
       const start = filling.payloads.length;
-      this.#run = { start, origin, time: this.#time, sequence, messageType, position: start };
+      this.#run = { start, origin, time: this.#time, sequence, messageType };
       filling.runs.push(this.#run);
       held += origin.size ?? 0;
     }
@@ -134,7 +134,8 @@ export class Inbox {
     const settled = (error: unknown): void => {
       if (error === undefined) parked();
     };
-    return { batch: new Batch(payloads, { runs }), receipt: createReceipt({ settled, parked }) };
+    const batch = new Batch(payloads, { runs, positions: 'own' });
+    return { batch, receipt: createReceipt({ settled, parked }) };
   }
 
   /**

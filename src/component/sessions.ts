@@ -1,3 +1,5 @@
+import type { Ext } from '../message/metadata.ts';
+
 /** What is done with a session that has not taken what was sent to it when its buffer is full. */
 export type SlowConsumer = 'disconnect' | 'drop_oldest' | 'block';
 
@@ -42,7 +44,7 @@ export interface OpenSession {
   /** `session_id` in `__meta_ext` of its messages. */
   readonly id: string;
   /** What is the same in `__meta_ext` of all its messages. */
-  readonly ext: Readonly<Record<string, string>>;
+  readonly ext: Ext;
   /** False once it is closing: nothing more can be sent. */
   readonly open: boolean;
   /** Bytes that may wait to be sent to it, as its server's `limits.outgoing_buffer` says. */

@@ -5,6 +5,7 @@ import type { Batch, Origin, Run } from '../message/batch.ts';
 import { positioned, type InputDelivery } from '../message/delivery.ts';
 import { Fifo } from '../message/fifo.ts';
 import { keyAt, type JsonPath } from '../message/json-path.ts';
+import { extText } from '../message/metadata.ts';
 import { ownerOf } from '../message/owned-key.ts';
 import { relayReceipt, type Receipt } from '../message/receipt.ts';
 import { Shares } from '../message/shares.ts';
@@ -229,8 +230,8 @@ export class Dedupe {
   #senderOf({ ext }: Origin): string {
     const { per } = this.#options;
     if (per === 'all') return '';
-    const subject = per === 'subject' ? ext['subject'] : undefined;
-    return subject === undefined ? `${SESSION}${ext['session_id']}` : `${subject.length}:${subject}`;
+    const subject = per === 'subject' ? extText(ext, 'subject') : undefined;
+    return subject === undefined ? `${SESSION}${extText(ext, 'session_id')}` : `${subject.length}:${subject}`;
   }
 
   #keyOf(payload: Uint8Array, { messageType }: Run): string | undefined {

@@ -1,3 +1,19 @@
+import {
+  extEntry,
+  extName,
+  heldByColumns,
+  joinColumns,
+  NO_COLUMNS,
+  selectColumns,
+  valueIn,
+  type Ext,
+  type ExtValue,
+  type MetaColumn,
+  type MetaColumns,
+  type MetaName,
+  type MetaValueOf,
+} from './metadata.ts';
+
 /**
  * What is known of a batch's payloads:
  * - `bytes`: nothing; they are as received
@@ -11,7 +27,7 @@ export interface Origin {
   /** `__meta_source`: the endpoint, with secrets masked. */
   readonly source: string;
   /** The part of `__meta_ext` that is the same for every message of the session. */
-  readonly ext: Readonly<Record<string, string>>;
+  readonly ext: Ext;
   /** Bytes of memory that it holds for few messages, which a budget counts with each run: none where it is a whole session's. */
   readonly size?: number | undefined;
 }
@@ -26,14 +42,9 @@ export interface Run {
   readonly origin: Origin;
   /** `__meta_ingest_time`: microseconds since the epoch, UTC. */
   readonly time: number;
-  /** The first message's number in its session; each next one is one higher. */
+  /** The first message's number in its session. The others are as much higher as they came later: see `Batch.sequenceAt`. */
   readonly sequence?: number | undefined;
   readonly messageType?: 'text' | 'binary' | undefined;
-  /**
-   * The place of the first message in the delivery that it came with; each next one is one higher. Undefined for what was
-   * made of several, of which none can be named.
-   */
-  readonly position?: number | undefined;
 }
 
 /** One message's metadata, as processors and outputs see it. */
@@ -41,7 +52,12 @@ export interface Metadata {
   readonly source: string;
   /** Microseconds since the epoch, UTC. */
   readonly ingestTime: number;
-  readonly ext: Record<string, string>;
+  readonly ext: Record<string, ExtValue>;
+  readonly key?: string | undefined;
+  readonly partition?: number | undefined;
+  readonly offset?: bigint | undefined;
+  /** Microseconds since the epoch, UTC. */
+  readonly eventTime?: number | undefined;
 }
 
 const NEWLINE = 10;
@@ -53,31 +69,44 @@ export interface JsonLines {
   readonly length: number;
 }
 
-/** Messages that travel together: their payloads, and their metadata in runs. */
+interface BatchOptions {
+  readonly runs?: readonly Run[];
+  /** What is known of each message by itself, besides its run. */
+  readonly columns?: MetaColumns;
+  readonly format?: Format;
+  /** What each message was as its sender sent it, where that is known and is something else. */
+  readonly sent?: readonly Uint8Array[] | undefined;
+  /** The place of each message in its delivery: its own index, or as listed. Undefined where none can be named. */
+  readonly positions?: Positions;
+  /** Of each message, its index in the batch that its run was made for, where that is another. */
+  readonly places?: Uint32Array | undefined;
+}
+
+type Positions = 'own' | Uint32Array | undefined;
+
+/** Messages that travel together: their payloads, their metadata in runs and columns. */
 export class Batch {
   readonly format: Format;
   readonly runs: readonly Run[];
+  readonly columns: MetaColumns;
   readonly length: number;
   #payloads: readonly Uint8Array[] | undefined;
   readonly #sent: readonly Uint8Array[] | undefined;
   readonly #lines: JsonLines | undefined;
+  readonly #positions: Positions;
+  readonly #places: Uint32Array | undefined;
   #bytes: number | undefined;
 
-  constructor(
-    content: readonly Uint8Array[] | JsonLines,
-    options: {
-      runs?: readonly Run[];
-      format?: Format;
-      /** What each message was as its sender sent it, where that is known and is something else. */
-      sent?: readonly Uint8Array[] | undefined;
-    } = {},
-  ) {
+  constructor(content: readonly Uint8Array[] | JsonLines, options: BatchOptions = {}) {
     if ('data' in content) this.#lines = content;
     else this.#payloads = content;
     this.length = content.length;
     this.runs = options.runs ?? [{ start: 0, origin: unknownOrigin, time: nowMicros() }];
+    this.columns = options.columns ?? NO_COLUMNS;
     this.format = options.format ?? 'bytes';
     this.#sent = options.sent;
+    this.#positions = options.positions;
+    this.#places = options.places;
   }
 
   get payloads(): readonly Uint8Array[] {
@@ -101,9 +130,9 @@ export class Batch {
     return this.#bytes;
   }
 
-  /** What a budget counts: the payloads, and what their origins hold. */
+  /** What a budget counts: the payloads, and what their metadata holds. */
   get held(): number {
-    let sum = this.bytes;
+    let sum = this.bytes + heldByColumns(this.columns);
     for (const { origin } of this.runs) sum += origin.size ?? 0;
     return sum;
   }
@@ -113,42 +142,48 @@ export class Batch {
     return this.#lines?.data;
   }
 
+  /** All that a batch is besides its content. */
+  get parts(): BatchOptions {
+    const { runs, columns, format } = this;
+    const [sent, positions, places] = [this.#sent, this.#positions, this.#places];
+    return { runs, columns, format, sent, positions, places };
+  }
+
+  #with(changes: BatchOptions): Batch {
+    return new Batch(this.#lines ?? this.payloads, { ...this.parts, ...changes });
+  }
+
   /** The same messages (same number, same order) with other payloads or another format. */
   withPayloads(payloads: readonly Uint8Array[], format: Format): Batch {
-    const { runs } = this;
     const sent = this.#sent ?? (payloads === this.#payloads ? undefined : this.payloads);
-    return new Batch(payloads, { runs, format, sent });
+    return new Batch(payloads, { ...this.parts, format, sent });
   }
 
   withFormat(format: Format): Batch {
     return format === this.format ? this : this.withPayloads(this.payloads, format);
   }
 
-  /** The same messages, each with its place here as its position. */
-  withPositions(): Batch {
-    if (this.runs.every(({ position, start }) => position === start)) return this;
-    const runs = this.runs.map((run) => ({ ...run, position: run.start }));
-    return new Batch(this.#lines ?? this.payloads, { runs, format: this.format, sent: this.#sent });
+  /** The same messages with other values in a column of metadata, or without it. @throws RangeError for one of another length */
+  withMeta<N extends MetaName>(name: N, column: MetaColumn<N> | undefined): Batch {
+    if (column !== undefined && column.length !== this.length) {
+      throw new RangeError(`a column of ${column.length} values for ${this.length} messages`);
+    }
+    const columns = new Map(this.columns);
+    if (column === undefined) columns.delete(name);
+    else columns.set(name, column);
+    return this.#with({ columns });
   }
 
-  /** The messages at `indices` (ascending). */
+  /** The same messages as a delivery of their own: the position of each is its index. */
+  withPositions(): Batch {
+    return this.#positions === 'own' ? this : this.#with({ positions: 'own' });
+  }
+
+  /** The messages at `indices`, in that order; one may be there several times. */
   select(indices: readonly number[]): Batch {
-    const payloads: Uint8Array[] = [];
-    const sent: Uint8Array[] | undefined = this.#sent && [];
-    const runs: Run[] = [];
-    let at = 0;
-    let previous = -2;
-    for (const index of indices) {
-      const before = at;
-      while (at + 1 < this.runs.length && this.runs[at + 1]!.start <= index) at++;
-      const run = this.runs[at]!;
-      const contiguous = index === previous + 1 || (run.sequence === undefined && run.position === undefined);
-      if (runs.length === 0 || at !== before || !contiguous) runs.push(runFrom(run, index, payloads.length));
-      payloads.push(this.payloads[index]!);
-      sent?.push(this.#sent![index]!);
-      previous = index;
-    }
-    return new Batch(payloads, { runs, format: this.format, sent });
+    const payloads = indices.map((index) => this.payloads[index]!);
+    const sent = this.#sent && indices.map((index) => this.#sent![index]!);
+    return new Batch(payloads, { ...this.#partsAt(indices), sent });
   }
 
   /** All messages but those at `indices` (ascending). */
@@ -163,8 +198,71 @@ export class Batch {
     return this.select(keep);
   }
 
-  /** The run that the message at `index` belongs to. */
-  runAt(index: number): Run {
+  /**
+   * The message at each index as often as `counts` says there, for whoever makes several of one, or none: its metadata,
+   * its position and what its sender sent are those of all that is made of it. `withPayloads` then says what they are.
+   */
+  expand(counts: readonly number[]): Batch {
+    if (counts.length !== this.length) {
+      throw new RangeError(`${counts.length} counts for ${this.length} messages`);
+    }
+    if (counts.every((count) => count === 1)) return this;
+    const sources: number[] = [];
+    for (const [index, count] of counts.entries()) {
+      for (let each = 0; each < count; each++) sources.push(index);
+    }
+    return this.select(sources);
+  }
+
+  /**
+   * Other messages, each made of the one at its place in `sources`: with that one's metadata, position, and what its sender
+   * sent. With `runs`, that is their metadata instead.
+   */
+  derive(
+    sources: readonly number[],
+    content: readonly Uint8Array[] | JsonLines,
+    format: Format,
+    runs?: readonly Run[],
+  ): Batch {
+    const { sent } = this;
+    const metadata = runs && { runs, columns: NO_COLUMNS, places: undefined };
+    return new Batch(content, {
+      ...this.#partsAt(sources),
+      ...metadata,
+      format,
+      sent: sources.map((index) => sent[index]!),
+    });
+  }
+
+  /** All that the messages at `indices` are besides their content and what was sent. */
+  #partsAt(indices: readonly number[]): BatchOptions {
+    const runs: Run[] = [];
+    let at = 0;
+    let last = -1;
+    for (const [start, index] of indices.entries()) {
+      if (index < this.runs[at]!.start || index >= this.#endOf(at)) at = this.#runIndex(index);
+      if (at === last) continue;
+      last = at;
+      const run = this.runs[at]!;
+      runs.push({ ...run, start, sequence: this.sequenceAt(index, run) });
+    }
+    const places = runs.some(({ sequence }) => sequence !== undefined)
+      ? pick(this.#places, indices)
+      : undefined;
+    const listed = this.#positions === 'own' ? undefined : this.#positions;
+    let positions: Positions = this.#positions;
+    // Most often the two are one.
+    if (positions !== undefined)
+      positions = places !== undefined && listed === this.#places ? places : pick(listed, indices);
+    const columns = selectColumns(this.columns, indices);
+    return { runs, columns, format: this.format, positions, places };
+  }
+
+  #endOf(run: number): number {
+    return this.runs[run + 1]?.start ?? this.length;
+  }
+
+  #runIndex(index: number): number {
     let low = 0;
     let high = this.runs.length - 1;
     while (low < high) {
@@ -172,48 +270,109 @@ export class Batch {
       if (this.runs[middle]!.start <= index) low = middle;
       else high = middle - 1;
     }
-    return this.runs[low]!;
+    return low;
   }
 
-  /** The place of the message at `index` in the delivery that it came with, where it has one. */
+  /** The run that the message at `index` belongs to. */
+  runAt(index: number): Run {
+    return this.runs[this.#runIndex(index)]!;
+  }
+
+  /** The number of a message in its session; undefined where it has none. `run` is the one that it belongs to. */
+  sequenceAt(index: number, run: Run = this.runAt(index)): number | undefined {
+    const { sequence, start } = run;
+    if (sequence === undefined) return undefined;
+    const places = this.#places;
+    return sequence + (places === undefined ? index - start : places[index]! - places[start]!);
+  }
+
+  /** The place of the message at `index` in the delivery that it came with; undefined where that cannot be said. */
   positionAt(index: number): number | undefined {
-    const { position, start } = this.runAt(index);
-    return position === undefined ? undefined : position + index - start;
+    return this.#positions === 'own' ? index : this.#positions?.[index];
+  }
+
+  /** What the message at `index` has in a column by message. */
+  metaAt<N extends MetaName>(index: number, name: N): MetaValueOf<N> | undefined {
+    return valueIn(this.columns.get(name), index) as MetaValueOf<N> | undefined;
+  }
+
+  /** An entry of the `__meta_ext` of the message at `index`, which `run` belongs to. */
+  extAt(index: number, entry: string, run: Run = this.runAt(index)): ExtValue | undefined {
+    const own = this.columns.size === 0 ? undefined : this.metaAt(index, extName(entry));
+    if (own !== undefined) return own as ExtValue;
+    if (entry === 'message_type' && run.messageType !== undefined) return run.messageType;
+    if (entry === 'sequence' && run.sequence !== undefined) return String(this.sequenceAt(index, run));
+    return Object.hasOwn(run.origin.ext, entry) ? run.origin.ext[entry] : undefined;
   }
 
   metadata(index: number): Metadata {
     const run = this.runAt(index);
-    const ext = { ...run.origin.ext };
+    const { source, ext: shared } = run.origin;
+    const ext: Record<string, ExtValue> = { ...shared };
     if (run.messageType !== undefined) ext['message_type'] = run.messageType;
-    if (run.sequence !== undefined) ext['sequence'] = String(run.sequence + index - run.start);
-    return { source: run.origin.source, ingestTime: run.time, ext };
+    if (run.sequence !== undefined) ext['sequence'] = String(this.sequenceAt(index, run));
+    if (this.columns.size === 0) return { source, ingestTime: run.time, ext };
+    for (const [name, column] of this.columns) {
+      const entry = extEntry(name);
+      const value = entry === undefined ? undefined : valueIn(column, index);
+      if (value !== undefined) ext[entry!] = value as ExtValue;
+    }
+    return {
+      source,
+      ingestTime: run.time,
+      ext,
+      key: this.metaAt(index, 'key'),
+      partition: this.metaAt(index, 'partition'),
+      offset: this.metaAt(index, 'offset'),
+      eventTime: this.metaAt(index, 'event_time'),
+    };
   }
 }
 
-/** The part of a run that begins at `index` of its batch, as the run that begins at `start` of another. */
-export function runFrom(run: Run, index: number, start: number): Run {
-  const offset = index - run.start;
-  const sequence = run.sequence === undefined ? undefined : run.sequence + offset;
-  const position = run.position === undefined ? undefined : run.position + offset;
-  return { ...run, start, sequence, position };
+function pick(from: Uint32Array | undefined, indices: readonly number[]): Uint32Array {
+  const picked = Uint32Array.from(indices);
+  if (from !== undefined) for (let at = 0; at < picked.length; at++) picked[at] = from[picked[at]!]!;
+  return picked;
 }
 
-/** One batch of all messages in order, with new positions. All formats must be the same, or it is bytes. */
+/**
+ * One batch of all messages in order, as a delivery of its own: they have new positions. All formats must be the same, or
+ * it is bytes.
+ */
 export function concatBatches(batches: readonly Batch[]): Batch {
   const payloads: Uint8Array[] = [];
   const runs: Run[] = [];
   let format = batches[0]?.format ?? 'bytes';
   for (const batch of batches) {
     if (batch.format !== format) format = 'bytes';
-    for (const run of batch.runs) {
-      const start = payloads.length + run.start;
-      runs.push({ ...run, start, position: start });
-    }
+    for (const run of batch.runs) runs.push({ ...run, start: payloads.length + run.start });
     for (const payload of batch.payloads) payloads.push(payload);
   }
   const changed = batches.some((batch) => batch.sent !== batch.payloads);
   const sent = changed ? batches.flatMap((batch) => batch.sent) : undefined;
-  return new Batch(payloads, { runs, format, sent });
+  const places = joinPlaces(batches, payloads.length);
+  return new Batch(payloads, {
+    runs,
+    columns: joinColumns(batches),
+    format,
+    sent,
+    positions: 'own',
+    places,
+  });
+}
+
+function joinPlaces(batches: readonly Batch[], length: number): Uint32Array | undefined {
+  const all = batches.map((batch) => batch.parts.places);
+  if (all.every((places) => places === undefined)) return undefined;
+  const joined = new Uint32Array(length);
+  let start = 0;
+  for (const [at, batch] of batches.entries()) {
+    const places = all[at];
+    if (places !== undefined) joined.set(places, start);
+    else for (let index = 0; index < batch.length; index++) joined[start + index] = index;
+    start += batch.length;
+  }
+  return joined;
 }
 
 /** Microseconds since the epoch, UTC; follows the system clock, and is finer than its milliseconds between steps. */

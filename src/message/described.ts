@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import type { Metadata } from './batch.ts';
+import type { Ext } from './metadata.ts';
 
 /** A payload as a JSON object, with nothing of it lost. */
 export interface DescribedPayload {
@@ -12,7 +13,12 @@ export interface DescribedMessage extends DescribedPayload {
   readonly metadata: {
     readonly __meta_source: string;
     readonly __meta_ingest_time: string;
-    readonly __meta_ext: Readonly<Record<string, string>>;
+    readonly __meta_key?: string;
+    readonly __meta_partition?: number;
+    /** A text where a number in JSON would not be exact. */
+    readonly __meta_offset?: number | string;
+    readonly __meta_event_time?: string;
+    readonly __meta_ext: Ext;
   };
 }
 
@@ -22,14 +28,23 @@ export function describePayload(payload: Uint8Array): DescribedPayload {
 }
 
 export function describeMessage(payload: Uint8Array, metadata: Metadata): DescribedMessage {
+  const { source, ingestTime, key, partition, offset, eventTime, ext } = metadata;
   return {
     ...describePayload(payload),
     metadata: {
-      __meta_source: metadata.source,
-      __meta_ingest_time: microsToIso(metadata.ingestTime),
-      __meta_ext: metadata.ext,
+      __meta_source: source,
+      __meta_ingest_time: microsToIso(ingestTime),
+      ...(key !== undefined && { __meta_key: key }),
+      ...(partition !== undefined && { __meta_partition: partition }),
+      ...(offset !== undefined && { __meta_offset: exactly(offset) }),
+      ...(eventTime !== undefined && { __meta_event_time: microsToIso(eventTime) }),
+      __meta_ext: ext,
     },
   };
+}
+
+function exactly(value: bigint): number | string {
+  return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
 }
 
 /** ISO 8601 with microseconds, UTC. */

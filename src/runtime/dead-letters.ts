@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { Keep } from '../component/contracts.ts';
 import type { Rejection } from '../errors.ts';
-import { Batch } from '../message/batch.ts';
+import type { Batch } from '../message/batch.ts';
 import { positioned } from '../message/delivery.ts';
 import { noReceipt } from '../message/receipt.ts';
 import { describeMessage, describePayload } from '../message/described.ts';
@@ -58,7 +58,7 @@ export class DeadLetters {
           : { message: maskSecrets(rejection.error.message), field: rejection.field }),
       }),
     );
-    const letterBatch = new Batch(letters, { runs: rejected.runs, format: 'json' });
+    const letterBatch = rejected.withPayloads(letters, 'json');
     this.#tail = this.#tail.then(async () => {
       try {
         await sink.write(letterBatch, { signal: this.#signal, keep: () => noReceipt });

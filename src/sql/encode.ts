@@ -55,8 +55,7 @@ function withMetadata(batch: Batch, objects: readonly Uint8Array[]): Uint8Array[
     const comma = common.endsWith('{') ? '' : ',';
     const end = batch.runs[at + 1]?.start ?? objects.length;
     for (let index = run.start; index < end; index++) {
-      const number =
-        run.sequence === undefined ? '' : `${comma}"sequence":"${run.sequence + index - run.start}"`;
+      const number = run.sequence === undefined ? '' : `${comma}"sequence":"${batch.sequenceAt(index, run)}"`;
       elements.push(Buffer.concat([OBJECT_BEFORE, objects[index]!, Buffer.from(`${common}${number}}}`)]));
     }
   }

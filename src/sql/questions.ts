@@ -1,5 +1,6 @@
 import type { Batch, Run } from '../message/batch.ts';
 import type { FieldScanner } from '../message/json-fields.ts';
+import { extText } from '../message/metadata.ts';
 import { fold } from './database.ts';
 import { isSpelling, type FlowSchema } from './flow-schema.ts';
 import type { Group } from './growth.ts';
@@ -96,7 +97,7 @@ export class Questions {
 
 /** A subject has one vote over all its sessions. */
 function senderOf({ origin }: Run): Sender {
-  return origin.ext['subject'] ?? origin.ext['session_id'] ?? origin;
+  return extText(origin.ext, 'subject') ?? extText(origin.ext, 'session_id') ?? origin;
 }
 
 /** Gives the run of each message, asked for in their order. */

@@ -1,5 +1,5 @@
 import type { DuckDBDataChunk } from '@duckdb/node-api';
-import { Batch, runFrom, type Origin, type Run } from '../message/batch.ts';
+import { Batch, type Origin, type Run } from '../message/batch.ts';
 import { fold, identifier } from './database.ts';
 import { asObject } from './encode.ts';
 import { META, ROW } from './flow-schema.ts';
@@ -86,24 +86,17 @@ export function readResult(
   if (result === 'numbers') {
     const numbers = numbersIn(bytesAt(chunk, 1));
     const payloads = numbers.map((index) => asObject(batch.payloads[index]!, batch.format));
-    const sent = sentOf(batch, numbers);
-    return new Batch(payloads, { runs: runsOf(batch, numbers), format: 'json', sent });
+    return batch.derive(numbers, payloads, 'json');
   }
   const rows = bytesAt(chunk, 1);
   check(rows.length);
-  const data = withoutNaN(rows);
-  let runs: Run[];
-  let sent: Uint8Array[] | undefined;
-  if (result === 'rows') runs = [commonRun(batch)];
-  else if (result === 'rows and metadata' || result === 'rows and metadata and messages') {
-    runs = liftedRuns(bytesAt(chunk, 2), commonRun(batch));
-    if (result !== 'rows and metadata') sent = sentOf(batch, numbersIn(bytesAt(chunk, 3)));
-  } else {
-    const numbers = numbersIn(bytesAt(chunk, 2));
-    runs = result === 'rows and numbers' ? runsOf(batch, numbers) : [commonRun(batch)];
-    sent = sentOf(batch, numbers);
-  }
-  return new Batch({ data, length }, { runs, format: 'json', sent });
+  const lines = { data: withoutNaN(rows), length };
+  if (result === 'rows and numbers') return batch.derive(numbersIn(bytesAt(chunk, 2)), lines, 'json');
+  const isLifted = result === 'rows and metadata' || result === 'rows and metadata and messages';
+  const runs = isLifted ? liftedRuns(bytesAt(chunk, 2), commonRun(batch)) : [commonRun(batch)];
+  if (result.endsWith('messages'))
+    return batch.derive(numbersIn(bytesAt(chunk, isLifted ? 3 : 2)), lines, 'json', runs);
+  return new Batch(lines, { runs, format: 'json' });
 }
 
 /** The text that is the result, as bytes, or nothing where there is none. */
@@ -118,26 +111,6 @@ function bytesAt(chunk: DuckDBDataChunk, column: number): Buffer {
 
 function numbersIn(text: Buffer): number[] {
   return text.toString().split(',').map(Number);
-}
-
-/** What the senders of the messages with these numbers sent. */
-function sentOf({ sent }: Batch, numbers: readonly number[]): Uint8Array[] {
-  return numbers.map((index) => sent[index]!);
-}
-
-/** The runs of the messages with these numbers, in that order. */
-function runsOf(batch: Batch, numbers: readonly number[]): Run[] {
-  const runs: Run[] = [];
-  let last: Run | undefined;
-  let previous = -1;
-  for (const [start, index] of numbers.entries()) {
-    const run = batch.runAt(index);
-    const isNumbered = run.sequence !== undefined || run.position !== undefined;
-    if (run !== last || (isNumbered && index !== previous + 1)) runs.push(runFrom(run, index, start));
-    last = run;
-    previous = index;
-  }
-  return runs;
 }
 
 /** What a row's own metadata columns leave out is taken from `common`. */

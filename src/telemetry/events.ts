@@ -1,5 +1,6 @@
 import { MillraceError, errorMessage } from '../errors.ts';
 import type { Batch } from '../message/batch.ts';
+import { extText, type Ext } from '../message/metadata.ts';
 import { plural } from '../plural.ts';
 import type { Logger } from './logger.ts';
 import { streamStates, type Metrics, type StreamState } from './metrics.ts';
@@ -316,20 +317,20 @@ export function createStreamEvents(metrics: Metrics, logger: Logger, lines: Repe
     messageRejected(
       stage: Stage,
       { code, message: reason }: MillraceError,
-      from: Readonly<Record<string, string>>,
+      from: Ext,
       payload: (() => string) | undefined,
     ): void {
       countError(stage, code);
       metrics.deadLetters.labels({ stream, stage, code }).inc();
       const kind = `${stage} ${code}`;
-      const { subject, remote_address } = from;
+      const [subject, remote_address] = [extText(from, 'subject'), extText(from, 'remote_address')];
       const known = { ...(subject !== undefined && { subject }), ...(remote_address && { remote_address }) };
       const about = { stage, code };
       if (payload !== undefined) {
         return lines.log(logger, {
           kind: `${stream} rejected ${kind}`,
           level: 'warn',
-          sender: senderOf(from),
+          sender: senderOf(known),
           about,
           details: () => ({ ...about, ...known, payload: payload() }),
           message: `message rejected: ${reason}`,

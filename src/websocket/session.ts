@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import type { RawData, WebSocket } from 'ws';
 import type { OpenSession } from '../component/sessions.ts';
 import type { Origin } from '../message/batch.ts';
+import { extText, type Ext } from '../message/metadata.ts';
 import type { Ledger } from './ack/ledger.ts';
 import type { Dialect } from './dialect.ts';
 import { violation, type Ending } from './ending.ts';
@@ -114,13 +115,7 @@ export class Session implements OpenSession {
   #intercepts: Intercept[] | undefined;
 
   /** `ext` describes it in `__meta_ext`, besides `session_id`. */
-  constructor(
-    socket: WebSocket,
-    connection: Socket,
-    source: string,
-    ext: Readonly<Record<string, string>>,
-    dialect?: Dialect,
-  ) {
+  constructor(socket: WebSocket, connection: Socket, source: string, ext: Ext, dialect?: Dialect) {
     this.id = dialect?.id ?? newId();
     this.dialect = dialect;
     this.socket = socket;
@@ -141,12 +136,12 @@ export class Session implements OpenSession {
     return this.#intercepts;
   }
 
-  get ext(): Readonly<Record<string, string>> {
+  get ext(): Ext {
     return this.origin.ext;
   }
 
   get remoteAddress(): string {
-    return this.origin.ext['remote_address'] ?? '';
+    return extText(this.origin.ext, 'remote_address') ?? '';
   }
 
   get open(): boolean {

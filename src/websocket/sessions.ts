@@ -6,6 +6,7 @@ import { Inbox } from '../component/inbox.ts';
 import type { SessionDirectory } from '../component/sessions.ts';
 import type { Origin } from '../message/batch.ts';
 import type { Delivery, InputDelivery } from '../message/delivery.ts';
+import { extText } from '../message/metadata.ts';
 import { relayReceipt } from '../message/receipt.ts';
 import type { ComponentEvents } from '../telemetry/events.ts';
 import type { Acknowledger } from './ack/acknowledger.ts';
@@ -363,6 +364,6 @@ export class Sessions {
 
 function detailsOf(session: Session): { session_id: string; remote_address: string; subject?: string } {
   const { id: session_id, remoteAddress: remote_address } = session;
-  const { subject } = session.ext;
+  const subject = extText(session.ext, 'subject');
   return { session_id, remote_address, ...(subject !== undefined && { subject }) };
 }

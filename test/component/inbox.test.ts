@@ -74,7 +74,7 @@ test('a new run begins with another session, type, or number out of turn', async
   const { batch } = await inbox.read(never);
   const seen = Array.from({ length: batch.length }, (_, index) => {
     const { ext } = batch.metadata(index);
-    return `${ext['session_id']} ${ext['sequence']} ${ext['message_type']}`;
+    return [ext['session_id'], ext['sequence'], ext['message_type']].map(String).join(' ');
   });
   expect(seen).toEqual([
     'a 1 text',

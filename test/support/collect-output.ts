@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { defineOutput } from '../../src/component/define.ts';
 import type { Output } from '../../src/component/contracts.ts';
 import type { Batch } from '../../src/message/batch.ts';
+import type { Ext } from '../../src/message/metadata.ts';
 import { textOf } from '../../src/message/text.ts';
 import { until } from './until.ts';
 
@@ -11,7 +12,7 @@ export interface Collected {
   readonly source: string;
   /** Microseconds since the epoch. */
   readonly time: number;
-  readonly ext: Readonly<Record<string, string>>;
+  readonly ext: Ext;
 }
 
 /** What the outputs of one name were given. It can be held: then a write does not end until it is released. */

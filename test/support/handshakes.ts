@@ -1,3 +1,4 @@
+import type { Ext } from '../../src/message/metadata.ts';
 import { startEngine, type Run } from './engine.ts';
 import { frame } from './frames.ts';
 import { rawUpgrade, type RawPeer } from './peers.ts';
@@ -31,11 +32,7 @@ export async function statusOf(url: string, headers: Record<string, string> = {}
 }
 
 /** Connects, sends a message, and gives the `__meta_ext` that it came with. */
-export async function extOf(
-  run: Run,
-  url: string,
-  headers: Record<string, string> = {},
-): Promise<Readonly<Record<string, string>>> {
+export async function extOf(run: Run, url: string, headers: Record<string, string> = {}): Promise<Ext> {
   const { peer, head } = await handshake(url, headers);
   if (!head.startsWith('HTTP/1.1 101 ')) throw new Error(`refused: ${head}`);
   const before = run.output().messages.length;

@@ -260,7 +260,10 @@ describe('mistakes in the file', () => {
       'path: /chat, match: { room: a }',
       'output.match.room: no session has such an entry; expected session_id',
     ],
-    ['path: /chat, match: { subject: "{{mata:x}}" }', 'known here: {{meta:…}}, {{json:…}}'],
+    [
+      'path: /chat, match: { subject: "{{mata:x}}" }',
+      'known here: {{source}}, {{key}}, {{partition}}, {{meta:…}}, {{json:…}}',
+    ],
     ['path: /chat, match: { subject: "{{json:a[}}" }', 'not a JSON path: a[; expected one like id'],
     [
       'path: "/chat/:room", match: { param.rom: a }',

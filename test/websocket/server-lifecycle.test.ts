@@ -74,9 +74,10 @@ test('many sessions at once: each has one opening, its data in order, and one en
   const bySession = new Map<string, unknown[]>();
   for (const [index, { ext }] of run.output().messages.entries()) {
     const value = run.output().values[index] as Event;
-    const seen = bySession.get(ext['session_id']!) ?? [];
+    const session = String(ext['session_id']);
+    const seen = bySession.get(session) ?? [];
     seen.push(value.event ?? value['n']);
-    bySession.set(ext['session_id']!, seen);
+    bySession.set(session, seen);
   }
   expect(bySession.size).toBe(100);
   const expected = ['session_opened', 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 'session_closed'];

@@ -29,9 +29,10 @@ streams:
   const bySession = new Map<string, { client: number; number: number; sequence: string }[]>();
   for (const [index, { ext }] of run.output().messages.entries()) {
     const { client, number } = values[index] as { client: number; number: number };
-    const session = bySession.get(ext['session_id']!) ?? [];
-    session.push({ client, number, sequence: ext['sequence']! });
-    bySession.set(ext['session_id']!, session);
+    const id = String(ext['session_id']);
+    const session = bySession.get(id) ?? [];
+    session.push({ client, number, sequence: String(ext['sequence']) });
+    bySession.set(id, session);
   }
   expect(bySession.size).toBe(CONNECTIONS);
   const seen = new Set<number>();

@@ -1,6 +1,7 @@
 import { messageValues } from '../../component/message-template.ts';
 import type { TemplateValues } from '../../component/template.ts';
 import { errorMessage } from '../../errors.ts';
+import { extText } from '../../message/metadata.ts';
 import type { ComponentEvents } from '../../telemetry/events.ts';
 import { compileOutgoing, type OutgoingConfig } from '../messages.ts';
 import type { Session } from '../session.ts';
@@ -32,6 +33,6 @@ function valuesOf({ ext }: Session): TemplateValues {
   const now = Date.now();
   return (name, argument = '') => {
     if (name !== 'meta') return timeValue(name, now);
-    return Object.hasOwn(ext, argument) ? ext[argument] : undefined;
+    return extText(ext, argument);
   };
 }

@@ -4,6 +4,7 @@ import type { OpenSession, Outgoing } from '../../component/sessions.ts';
 import { Contiguous } from '../../delivery/contiguous.ts';
 import type { MillraceError } from '../../errors.ts';
 import type { Origin } from '../../message/batch.ts';
+import { extText, type Ext } from '../../message/metadata.ts';
 import type { Dialect, Incoming } from '../dialect.ts';
 import type { Ending } from '../ending.ts';
 import type { Patience } from '../patience.ts';
@@ -88,7 +89,7 @@ export class PubSubConnection implements Dialect, OpenSession, Member, Sender {
   readonly reliable: boolean;
   readonly place: string;
   readonly owner: string;
-  ext: Readonly<Record<string, string>> = {};
+  ext: Ext = {};
   outgoingLimit = 0;
   readonly outgoing: Outgoing;
   readonly #reliable: ReliableOutgoing | undefined;
@@ -134,7 +135,7 @@ export class PubSubConnection implements Dialect, OpenSession, Member, Sender {
 
   /** Who the client authenticated as. */
   get userId(): string | undefined {
-    return this.ext['subject'];
+    return extText(this.ext, 'subject');
   }
 
   /** In constant time. */
@@ -348,7 +349,7 @@ export class PubSubConnection implements Dialect, OpenSession, Member, Sender {
     { ext }: Origin,
     { data: { type, raw }, noEcho }: Request & { kind: 'sendToGroup' },
   ): GroupMessage {
-    return { name: ext['pubsub.group']!, type, raw: Buffer.from(raw), noEcho };
+    return { name: extText(ext, 'pubsub.group')!, type, raw: Buffer.from(raw), noEcho };
   }
 
   /** Groups of one name in two hubs are two. */

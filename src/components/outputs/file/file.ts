@@ -212,17 +212,17 @@ class FileOutput implements Output {
   /** The lines for each file, in the order in which the files come up; and what goes to none. */
   #split(batch: Batch): { parts: Part[]; refusals: Rejection[] } {
     const refusals: Rejection[] = [];
-    const paths = this.#path.constant === undefined ? batch.runs.map((run) => this.#pathOf(run)) : [];
+    const { starts, paths } = this.#paths(batch);
     const first = paths[0] ?? this.#path.constant;
     if (typeof first === 'string' && paths.every((path) => path === first)) {
       return { parts: [this.#part(batch, first, undefined, refusals)], refusals };
     }
     const indicesOf = new Map<string, number[]>();
     for (const [at, path] of paths.entries()) {
-      const end = batch.runs[at + 1]?.start ?? batch.length;
+      const end = starts[at + 1] ?? batch.length;
       const indices = typeof path === 'string' ? (indicesOf.get(path) ?? []) : [];
       if (typeof path === 'string') indicesOf.set(path, indices);
-      for (let index = batch.runs[at]!.start; index < end; index++) {
+      for (let index = starts[at]!; index < end; index++) {
         if (typeof path === 'string') indices.push(index);
         else refusals.push({ index, error: path });
       }
@@ -231,9 +231,27 @@ class FileOutput implements Output {
     return { parts, refusals };
   }
 
-  #pathOf(run: Run): string | MillraceError {
+  /** The paths of the messages, each from where it begins; none where there is one for all. */
+  #paths(batch: Batch): { starts: number[]; paths: (string | MillraceError)[] } {
+    const starts: number[] = [];
+    const paths: (string | MillraceError)[] = [];
+    if (this.#path.constant !== undefined) return { starts, paths };
+    const byMessage = this.#path.isByMessage(batch);
+    for (const [at, run] of batch.runs.entries()) {
+      const end = byMessage ? (batch.runs[at + 1]?.start ?? batch.length) : run.start + 1;
+      for (let index = run.start; index < end; index++) {
+        const path = this.#pathOf(batch, index, run);
+        if (byMessage && path === paths.at(-1)) continue;
+        starts.push(index);
+        paths.push(path);
+      }
+    }
+    return { starts, paths };
+  }
+
+  #pathOf(batch: Batch, index: number, run: Run): string | MillraceError {
     try {
-      return this.#path.of(run);
+      return this.#path.of(batch, index, run);
     } catch (error) {
       return error as MillraceError;
     }

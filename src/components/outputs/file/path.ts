@@ -1,9 +1,11 @@
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import { TIME_CONVERSION } from '../../../component/fields.ts';
+import { columnsIn, metadataNames, metadataValue } from '../../../component/metadata-template.ts';
 import { checkTemplate, Template, type TemplateNames } from '../../../component/template.ts';
 import { errorMessage, MillraceError } from '../../../errors.ts';
-import type { Origin, Run } from '../../../message/batch.ts';
+import type { Batch, Origin, Run } from '../../../message/batch.ts';
+import type { MetaName } from '../../../message/metadata.ts';
 import { FINISHED } from './finished.ts';
 
 /** What `{{…}}` may name in a path. Times are those of the message's arrival, in UTC. */
@@ -14,8 +16,7 @@ const pathNames: TemplateNames = {
   day: 'its day, 01 to 31',
   hour: 'its hour, 00 to 23',
   minute: 'its minute, 00 to 59',
-  source: 'the message’s `__meta_source`',
-  'meta:': 'an entry of its `__meta_ext`, such as `meta:param.device`',
+  ...metadataNames,
 };
 
 /** Bytes of a value in a path, once it is encoded. */
@@ -70,6 +71,8 @@ export class FilePath {
   readonly extension: string;
   readonly #template: Template;
   readonly #byTime: boolean;
+  /** A batch that has one of these has a path for each message. */
+  readonly #columns: ReadonlySet<MetaName>;
   /** The last path of each origin: neighbouring messages of a session have the same. */
   readonly #last = new WeakMap<Origin, { minute: number; type: string | undefined; path: string }>();
 
@@ -79,36 +82,39 @@ export class FilePath {
     this.#byTime = ['date', 'year', 'month', 'day', 'hour', 'minute'].some((name) =>
       this.#template.uses(name),
     );
+    this.#columns = columnsIn(this.#template);
     const [literal = ''] = /^(?:[^{]|\{(?!\{))*/.exec(text) ?? [];
     this.folder = resolve(literal.slice(0, literal.lastIndexOf('/') + 1));
     this.extension = /[^/](\.[A-Za-z0-9]+)$/.exec(text)?.[1] ?? '';
   }
 
+  /** Whether messages of one run may have several paths. */
+  isByMessage(batch: Batch): boolean {
+    return batch.columns.keys().some((name) => this.#columns.has(name));
+  }
+
   /**
-   * The path for the messages of a run.
-   * @throws MillraceError MILLRACE_OUTPUT_REFUSED when they have no value for it, or one that is too long
+   * The path for the message at `index`, which `run` belongs to: that of the whole run, unless it is by message.
+   * @throws MillraceError MILLRACE_OUTPUT_REFUSED when it has no value for it, or one that is too long
    */
-  of(run: Run): string {
+  of(batch: Batch, index: number, run: Run): string {
     if (this.constant !== undefined) return this.constant;
+    if (this.isByMessage(batch)) return this.#render(batch, index, run);
     const { origin, messageType: type } = run;
     const minute = this.#byTime ? Math.floor(run.time / MINUTE) : 0;
     const last = this.#last.get(origin);
     if (last !== undefined && last.minute === minute && last.type === type) return last.path;
-    const path = this.#render(run);
+    const path = this.#render(batch, index, run);
     this.#last.set(origin, { minute, type, path });
     return path;
   }
 
-  #render(run: Run): string {
+  #render(batch: Batch, index: number, run: Run): string {
     const iso = new Date(run.time / 1000).toISOString();
-    const { source, ext } = run.origin;
     try {
-      const path = this.#template.render((name, argument = '') => {
-        if (name === 'source') return source || undefined;
-        if (name !== 'meta') return timePart(name, iso);
-        const value =
-          argument === 'message_type' ? run.messageType : Object.hasOwn(ext, argument) && ext[argument];
-        return value || undefined;
+      const path = this.#template.render((name, argument) => {
+        if (Object.hasOwn(timePlaces, name)) return iso.slice(...timePlaces[name]!);
+        return metadataValue(batch, index, run, name, argument) || undefined;
       }, encodeValue);
       const long = path.split('/').find((name) => Buffer.byteLength(name) > MAX_NAME);
       if (long !== undefined)
@@ -123,12 +129,15 @@ export class FilePath {
   }
 }
 
-function timePart(name: string, iso: string): string {
-  if (name === 'date') return iso.slice(0, 10);
-  const places = { year: 0, month: 5, day: 8, hour: 11, minute: 14 };
-  const start = places[name as keyof typeof places];
-  return iso.slice(start, start + (name === 'year' ? 4 : 2));
-}
+/** From where to where in an ISO time. */
+const timePlaces: Readonly<Record<string, readonly [number, number]>> = {
+  date: [0, 10],
+  year: [0, 4],
+  month: [5, 7],
+  day: [8, 10],
+  hour: [11, 13],
+  minute: [14, 16],
+};
 
 /**
  * A value as (a part of) one name in a path. It cannot leave its folder, hide the file, or look like an option of a

@@ -1,10 +1,12 @@
+import { columnsIn, metadataNames, metadataValue } from '../../../component/metadata-template.ts';
 import { Template, type TemplateNames } from '../../../component/template.ts';
 import type { Batch, Run } from '../../../message/batch.ts';
 import { parseJsonPath, textAt, type JsonPath } from '../../../message/json-path.ts';
+import { metaText, type Ext, type MetaName } from '../../../message/metadata.ts';
 
 /** What `{{…}}` may name in the values of `match`. */
 export const matchNames: TemplateNames = {
-  'meta:': 'an entry of the message’s `__meta_ext`, such as `meta:param.room`',
+  ...metadataNames,
   'json:': 'what is at a JSON path of the message, such as `json:data.room`',
 };
 
@@ -27,8 +29,9 @@ export class Wanted {
   /** The entry of a session's `__meta_ext`. */
   readonly entry: string;
   readonly #template: Template;
-  /** True while the value is the same for all messages of a run. */
+  /** The value is the same for all messages of a run, unless the batch has one of these columns. */
   readonly #byRun: boolean;
+  readonly #columns: ReadonlySet<MetaName>;
   readonly #paths = new Map<string, JsonPath>();
   #run: Run | undefined;
   #value: string | undefined;
@@ -43,30 +46,30 @@ export class Wanted {
       return '';
     });
     this.#byRun = byRun;
+    this.#columns = columnsIn(this.#template);
   }
 
   /** The value for the message at `index` of the batch, which `run` belongs to; undefined when there is none. */
   valueFor(batch: Batch, index: number, run: Run): string | undefined {
-    if (this.#byRun && run === this.#run) return this.#value;
-    this.#run = run;
+    if (run === this.#run) return this.#value;
+    const byRun = this.#byRun && !batch.columns.keys().some((name) => this.#columns.has(name));
+    this.#run = byRun ? run : undefined;
     this.#value = this.#template.tryRender((name, argument = '') => {
       if (name === 'json') return textAt(batch.payloads[index]!, this.#paths.get(argument)!);
-      if (argument === 'message_type' && run.messageType !== undefined) return run.messageType;
-      if (argument === 'sequence' && run.sequence !== undefined)
-        return String(run.sequence + index - run.start);
-      const { ext } = run.origin;
-      return Object.hasOwn(ext, argument) ? ext[argument] : undefined;
+      return metadataValue(batch, index, run, name, argument);
     });
     return this.#value;
   }
 }
 
-/** How many values a query parameter may hold; each costs memory for as long as the session is open. */
+/** How many values an entry may hold; each costs memory for as long as the session is open. */
 const MAX_VALUES = 100;
 
-/** The values that a session has in an entry: several only where it is a query parameter. */
-export function valuesOf(ext: Readonly<Record<string, string>>, entry: string): readonly string[] {
-  const value = Object.hasOwn(ext, entry) ? ext[entry] : undefined;
-  if (value === undefined) return [];
+/** The values that a session has in an entry: several where it is a list, or a query parameter. */
+export function valuesOf(ext: Ext, entry: string): readonly string[] {
+  const found = Object.hasOwn(ext, entry) ? ext[entry] : undefined;
+  if (found === undefined) return [];
+  if (typeof found === 'object') return found.slice(0, MAX_VALUES);
+  const value = metaText(found);
   return entry.startsWith('query.') && value.includes(',') ? value.split(',', MAX_VALUES) : [value];
 }

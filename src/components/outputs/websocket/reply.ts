@@ -3,6 +3,7 @@ import type { Output, WriteCall } from '../../../component/contracts.ts';
 import type { OpenSession, SessionDirectory } from '../../../component/sessions.ts';
 import { declareErrors, MessagesRefusedError, MillraceError, type Rejection } from '../../../errors.ts';
 import type { Batch, Run } from '../../../message/batch.ts';
+import { metaText } from '../../../message/metadata.ts';
 import type { ComponentEvents } from '../../../telemetry/events.ts';
 import type { WebSocketOutputConfig } from './config.ts';
 import { Corks } from './corks.ts';
@@ -59,7 +60,7 @@ export class WebSocketReplyOutput implements Output {
     try {
       for (const [index, payload] of payloads.entries()) {
         while (runs[run + 1] !== undefined && runs[run + 1]!.start <= index) run++;
-        const session = this.#find(runs[run]!);
+        const session = this.#find(batch, index, runs[run]!);
         if (session instanceof MillraceError) {
           refusals.push({ index, error: session });
           continue;
@@ -101,16 +102,16 @@ export class WebSocketReplyOutput implements Output {
   }
 
   /** The session to reply to, or why there is none. */
-  #find({ origin: { ext } }: Run): OpenSession | MillraceError {
-    const id = Object.hasOwn(ext, 'session_id') ? ext['session_id'] : undefined;
+  #find(batch: Batch, index: number, run: Run): OpenSession | MillraceError {
+    const id = batch.extAt(index, 'session_id', run);
     if (id === undefined) {
       return new MillraceError(
         'MILLRACE_OUTPUT_REFUSED',
         'the message has no session_id in its __meta_ext, so there is nobody to reply to: it did not come from a WebSocket, or a processor left it out (an SQL query keeps it when it selects * or __meta_ext)',
       );
     }
-    const session = this.#sessions.get(id);
-    return session?.open === true ? session : closed(id);
+    const session = this.#sessions.get(metaText(id));
+    return session?.open === true ? session : closed(metaText(id));
   }
 
   /** Waits until the system has taken everything; what it will not take is refused. */
