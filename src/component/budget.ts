@@ -1,3 +1,5 @@
+import { Waker } from './waker.ts';
+
 /** What a stream may hold in flight, from received to confirmed. */
 export interface BudgetLimits {
   readonly messages: number;
@@ -31,6 +33,7 @@ export class Budget {
   #full = false;
   #exhausted = false;
   readonly #gates = new Set<Gate>();
+  readonly #room = new Waker();
 
   constructor(limits: BudgetLimits) {
     this.limits = limits;
@@ -80,6 +83,7 @@ export class Budget {
         if (this.#full) break;
         gate.room();
       }
+      this.#room.wake();
     }
   }
 
@@ -111,18 +115,6 @@ export class Budget {
 
   /** Resolves when there is room. @throws the signal's reason when it aborts */
   async room(signal: AbortSignal): Promise<void> {
-    while (this.#full) {
-      signal.throwIfAborted();
-      await new Promise<void>((resolve) => {
-        const leave = (): void => {
-          off();
-          signal.removeEventListener('abort', leave);
-          resolve();
-        };
-        const off = this.onChange({ full: () => {}, room: leave });
-        signal.addEventListener('abort', leave, { once: true });
-      });
-    }
-    signal.throwIfAborted();
+    await this.#room.until(() => !this.#full, signal);
   }
 }

@@ -1,23 +1,70 @@
-/** Lets one waiter at a time wait for something to happen. */
+/**
+ * Lets others wait for something to happen. A wake while nobody waits is kept for the next wait, so a waiter looks again at
+ * its condition after each.
+ */
 export class Waker {
-  #wake: (() => void) | undefined;
+  readonly #waiting = new Set<() => void>();
+  #woken = false;
 
   /** Something has happened. */
   wake(): void {
-    this.#wake?.();
+    if (this.#waiting.size === 0) this.#woken = true;
+    else for (const look of this.#waiting) look();
   }
 
-  /** Resolves when `wake` is called, or when the signal aborts: who waits looks again at what it waits for. */
-  wait(signal?: AbortSignal): Promise<void> {
+  /** Resolves at the next `wake`, when the signal aborts, or after `timeout` milliseconds. */
+  async wait(signal?: AbortSignal, timeout?: number): Promise<void> {
+    if (!this.#woken) await this.#sleep(() => true, signal, timeout);
+    this.#woken = false;
+  }
+
+  /**
+   * Resolves with true when `done`, with false when `over` or after `timeout` milliseconds; both are asked now and at each
+   * `wake`. @throws the signal's reason when it aborts first
+   */
+  async until(
+    done: () => boolean,
+    signal: AbortSignal,
+    { timeout, over }: { timeout?: number | undefined; over?: () => boolean } = {},
+  ): Promise<boolean> {
+    signal.throwIfAborted();
+    let met = done();
+    if (met || over?.() === true) return met;
+    await this.#sleep(() => (met = done()) || over?.() === true, signal, timeout);
+    if (!met) signal.throwIfAborted();
+    return met;
+  }
+
+  /** Resolves when a `wake` finds it `done`, at an abort, or after the time. */
+  #sleep(done: () => boolean, signal: AbortSignal | undefined, timeout: number | undefined): Promise<void> {
     return new Promise((resolve) => {
-      const wake = (): void => {
-        this.#wake = undefined;
-        signal?.removeEventListener('abort', wake);
+      const settle = (): void => {
+        clearTimeout(timer);
+        this.#waiting.delete(look);
+        signal?.removeEventListener('abort', settle);
         resolve();
       };
-      this.#wake = wake;
-      if (signal?.aborted === true) wake();
-      else signal?.addEventListener('abort', wake, { once: true });
+      const look = (): void => {
+        if (done()) settle();
+      };
+      const timer = timeout === undefined ? undefined : setTimeout(settle, timeout);
+      this.#waiting.add(look);
+      if (signal?.aborted === true) settle();
+      else signal?.addEventListener('abort', settle, { once: true });
     });
+  }
+}
+
+/** Resolves as `promise` does, if the signal does not abort first. @throws the signal's reason */
+export async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const abort = (): void => reject(signal.reason as Error);
+  if (signal.aborted) abort();
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    // Raced in any case: else nobody would hear how `promise` fails.
+    return await Promise.race([aborted, promise]);
+  } finally {
+    signal.removeEventListener('abort', abort);
   }
 }

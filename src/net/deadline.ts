@@ -51,17 +51,3 @@ export function attemptError(what: string, error: unknown, signal: AbortSignal):
   if (signal.aborted && !(reason instanceof NoAnswer)) return reason as Error;
   return new NotConnectedError(`${what}: ${errorMessage(reason)}`, error);
 }
-
-/** Resolves as `promise` does, if the signal does not abort first. @throws the signal's reason */
-export async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const abort = (): void => reject(signal.reason as Error);
-  if (signal.aborted) abort();
-  signal.addEventListener('abort', abort, { once: true });
-  try {
-    // Raced in any case: else nobody would hear how `promise` fails.
-    return await Promise.race([aborted, promise]);
-  } finally {
-    signal.removeEventListener('abort', abort);
-  }
-}

@@ -1,3 +1,4 @@
+import { abortable } from '../component/waker.ts';
 import { concatBatches, type Batch } from '../message/batch.ts';
 import { noReceipt } from '../message/receipt.ts';
 import type { CrashState, Position } from '../delivery/log/crash-record.ts';
@@ -164,7 +165,7 @@ export class CrashGuard {
     }
     if (part.length === 0) return;
     this.#note({ trial: { together, from: positions[from]!, to: positions[to - 1]!, crashes } });
-    await unlessAborted(signal, this.#process(pipeline, batch.select(part)));
+    await abortable(this.#process(pipeline, batch.select(part)), signal);
   }
 
   async #process(pipeline: Pipeline, batch: Batch): Promise<void> {
@@ -213,17 +214,4 @@ function culpritsOf({ culprits, rejected }: CrashState): Culprits {
 
 function compare(a: Position, b: Position): number {
   return a[0] - b[0] || a[1] - b[1];
-}
-
-/** @throws the signal's reason when it aborts before */
-async function unlessAborted(signal: AbortSignal, act: Promise<void>): Promise<void> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  const abort = (): void => reject(signal.reason as Error);
-  signal.addEventListener('abort', abort, { once: true });
-  if (signal.aborted) abort();
-  try {
-    await Promise.race([act, promise]);
-  } finally {
-    signal.removeEventListener('abort', abort);
-  }
 }

@@ -1,3 +1,5 @@
+import { Waker } from '../component/waker.ts';
+
 /** How long a start waits for servers that do not come to listen, in milliseconds. */
 const PATIENCE = 1_000;
 
@@ -7,7 +9,7 @@ const PATIENCE = 1_000;
  */
 export class StartGate {
   #expected = 0;
-  readonly #waiting = new Set<() => void>();
+  readonly #tried = new Waker();
 
   /** A server will try to listen. @returns what tells that it has tried */
   expect(): () => void {
@@ -16,25 +18,13 @@ export class StartGate {
     return () => {
       if (tried) return;
       tried = true;
-      if (--this.#expected === 0) for (const go of this.#waiting) go();
+      this.#expected--;
+      this.#tried.wake();
     };
   }
 
   /** Resolves when every server has tried. @throws the signal's reason when it aborts */
   async wait(signal: AbortSignal): Promise<void> {
-    if (this.#expected > 0) {
-      await new Promise<void>((resolve) => {
-        const go = (): void => {
-          clearTimeout(timer);
-          signal.removeEventListener('abort', go);
-          this.#waiting.delete(go);
-          resolve();
-        };
-        const timer = setTimeout(go, PATIENCE);
-        signal.addEventListener('abort', go, { once: true });
-        this.#waiting.add(go);
-      });
-    }
-    signal.throwIfAborted();
+    await this.#tried.until(() => this.#expected === 0, signal, { timeout: PATIENCE });
   }
 }

@@ -1,9 +1,9 @@
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import type { Outgoing } from '../component/sessions.ts';
+import { Waker } from '../component/waker.ts';
 import { Fifo } from '../message/fifo.ts';
 import { tickTime } from './tick-time.ts';
-import { Watchers } from './watchers.ts';
 
 /** What a message that waits costs besides its payload, roughly: two buffers and the stream's entries for them. */
 const MESSAGE_COST = 256;
@@ -45,7 +45,7 @@ export class Outbox implements Outgoing {
   /** What it had taken when that was last asked, and how many messages were written then. */
   #seen = 0;
   #seenWritten = 0;
-  readonly #watchers = new Watchers(() => this.#socket.readyState === this.#socket.CLOSED);
+  readonly #waker = new Waker();
   #emptied: (() => void) | undefined;
 
   constructor(socket: WebSocket, connection: Socket) {
@@ -124,7 +124,8 @@ export class Outbox implements Outgoing {
   }
 
   until(done: () => boolean, signal: AbortSignal, timeout?: number): Promise<boolean> {
-    return this.#watchers.until(done, signal, timeout);
+    const over = (): boolean => this.#socket.readyState === this.#socket.CLOSED;
+    return this.#waker.until(done, signal, { timeout, over });
   }
 
   /** Calls `emptied` once the socket has everything; only the first call counts. */
@@ -173,7 +174,7 @@ export class Outbox implements Outgoing {
   }
 
   #look(): void {
-    this.#watchers.look();
+    this.#waker.wake();
     this.progressed?.();
   }
 }

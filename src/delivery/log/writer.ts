@@ -1,7 +1,7 @@
+import { Waker } from '../../component/waker.ts';
 import type { MillraceError } from '../../errors.ts';
 import type { Keys } from '../../message/delivery.ts';
 import type { Contiguous } from '../contiguous.ts';
-import { Bell } from './bell.ts';
 import { failed, isNoDescriptor, waitsForDescriptor } from './faults.ts';
 import { encodeAcks, recordTypes } from './format.ts';
 import type { LogOptions } from './log.ts';
@@ -42,7 +42,7 @@ export class LogWriter {
   readonly #acknowledged: Contiguous;
   readonly #keys: RememberedKeys;
   readonly #reclaimer: Reclaimer;
-  readonly #bell = new Bell();
+  readonly #waker = new Waker();
   readonly #loop: Promise<void>;
   /** The last entry that is committed. */
   #committed: number;
@@ -93,7 +93,7 @@ export class LogWriter {
     if (this.#ending !== undefined) return Promise.reject(this.#ending);
     return new Promise((resolve, reject) => {
       this.#waiting.push({ ...appending, resolve, reject });
-      if (!this.#noSpace) this.#bell.ring();
+      if (!this.#noSpace) this.#waker.wake();
     });
   }
 
@@ -102,19 +102,19 @@ export class LogWriter {
       return;
     this.#acks.push(number);
     if (this.#reclaimer.due || (this.#blocked !== undefined && this.entries === 0)) {
-      this.#bell.ring();
+      this.#waker.wake();
     }
     this.#ackTimer ??= setTimeout(() => {
       this.#ackTimer = undefined;
       this.#acksDue = true;
-      if (!this.#noSpace) this.#bell.ring();
+      if (!this.#noSpace) this.#waker.wake();
     }, ACK_DELAY);
   }
 
   /** Writes what is acknowledged. What has not been written yet is rejected with `reason`. */
   async close(reason: MillraceError): Promise<void> {
     this.#ending ??= reason;
-    this.#bell.ring();
+    this.#waker.wake();
     await this.#loop;
   }
 
@@ -122,7 +122,7 @@ export class LogWriter {
     try {
       while (this.#ending === undefined) {
         await this.#reclaimer.reclaim();
-        if (!(await this.#step())) await this.#bell.wait();
+        if (!(await this.#step())) await this.#waker.wait();
       }
       this.#refuseWaiting(this.#ending);
       await this.#write([]).catch(onShortage);
@@ -137,7 +137,7 @@ export class LogWriter {
     await this.#store.close();
   }
 
-  /** Does the next thing there is to do. @returns false when there is nothing, until the bell rings */
+  /** Does the next thing there is to do. @returns false when there is nothing, until it is woken */
   async #step(): Promise<boolean> {
     const [first] = this.#waiting;
     if (first !== undefined && this.entries === 0 && !this.#noSpace && !this.#hasSpace(first.record.length)) {
@@ -234,14 +234,14 @@ export class LogWriter {
   }
 
   async #pause(): Promise<void> {
-    if (this.#ending === undefined) await this.#bell.wait(RETRY_DELAY);
+    if (this.#ending === undefined) await this.#waker.wait(undefined, RETRY_DELAY);
   }
 
   #syncLater(): void {
     this.#syncTimer ??= setTimeout(() => {
       this.#syncTimer = undefined;
       this.#syncDue = true;
-      this.#bell.ring();
+      this.#waker.wake();
     }, this.#options.interval);
   }
 

@@ -1,5 +1,6 @@
 import type { AuthConfig } from '../auth/fields.ts';
-import { Deadline, abortable, attemptError } from '../deadline.ts';
+import { Deadline, attemptError } from '../deadline.ts';
+import { abortable } from '../../component/waker.ts';
 import { maskUrl } from '../../component/mask.ts';
 import type { Proxies } from '../proxy/proxy.ts';
 import { requestToken, type Token } from './token-request.ts';

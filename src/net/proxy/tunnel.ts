@@ -5,7 +5,8 @@ import { connect, isIP, type Socket } from 'node:net';
 import { once } from 'node:events';
 import { connect as connectTls } from 'node:tls';
 import { formatAddress } from '../../component/address.ts';
-import { abortable, type Deadline } from '../deadline.ts';
+import { type Deadline } from '../deadline.ts';
+import { abortable } from '../../component/waker.ts';
 import { endpointOf } from './proxy.ts';
 import { Secrets } from '../attempt-secrets.ts';
 

@@ -1,8 +1,8 @@
 import type { Outgoing } from '../../component/sessions.ts';
+import { Waker } from '../../component/waker.ts';
 import { Fifo } from '../../message/fifo.ts';
 import type { Outbox } from '../outbox.ts';
 import { tickTime } from '../tick-time.ts';
-import { Watchers } from '../watchers.ts';
 import type { KeptFrames } from './kept-frames.ts';
 import { numbered } from './protocol.ts';
 import type { ServerMessages } from './server-messages.ts';
@@ -57,7 +57,7 @@ export class ReliableOutgoing implements Outgoing {
   #ended = false;
   /** When the client has last confirmed something while something waited. */
   #progressAt = 0;
-  readonly #watchers = new Watchers(() => this.#ended);
+  readonly #waker = new Waker();
 
   constructor(messages: ServerMessages) {
     this.#messages = messages;
@@ -122,7 +122,7 @@ export class ReliableOutgoing implements Outgoing {
   }
 
   until(done: () => boolean, signal: AbortSignal, timeout?: number): Promise<boolean> {
-    return this.#watchers.until(done, signal, timeout);
+    return this.#waker.until(done, signal, { timeout, over: () => this.#ended });
   }
 
   /** The client has everything up to that number. */
@@ -136,7 +136,7 @@ export class ReliableOutgoing implements Outgoing {
     }
     // It has caught up with most of what waited.
     if (this.#bytes <= before / 2) this.slow = false;
-    this.#watchers.look();
+    this.#waker.wake();
   }
 
   /** Sends on another socket from now on, first again what was not confirmed. */
@@ -180,7 +180,7 @@ export class ReliableOutgoing implements Outgoing {
     this.#kept.clear();
     this.#handed = 0;
     this.#bytes = 0;
-    this.#watchers.look();
+    this.#waker.wake();
   }
 
   #pump(most = HANDED_OVER): void {
