@@ -64,6 +64,8 @@ export { joinDeliveries } from './message/delivery.ts';
 export type { Receipt, ReceiptEvents } from './message/receipt.ts';
 export { createReceipt, noReceipt, relayReceipt } from './message/receipt.ts';
 export { Engine } from './runtime/engine.ts';
+export type { PrepareProblem } from './runtime/member.ts';
+export type { Sample, Tap, TapOptions, TapStage } from './runtime/tap.ts';
 export type { EnginePlan, StreamPlan } from './runtime/plan.ts';
 export type { Logger, LoggingConfig } from './telemetry/logger.ts';
 export { createLogger } from './telemetry/logger.ts';

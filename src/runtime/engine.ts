@@ -22,6 +22,7 @@ import {
 } from './member.ts';
 import type { EnginePlan, StreamPlan } from './plan.ts';
 import { StartGate } from './start-gate.ts';
+import type { Tap, TapOptions, TapStage } from './tap.ts';
 import { StreamScope, type Shared } from './stream-scope.ts';
 
 /** How long streams that others may feed wait for the other streams to drain first. Milliseconds. */
@@ -229,6 +230,16 @@ export class Engine {
       clearTimeout(timer);
       for (const { stream } of listening) stream.drain();
     });
+  }
+
+  /**
+   * Puts a tap on a stage of a stream, until it is closed or the stream ends.
+   * @throws Error when there is no such stream or stage
+   */
+  tap(id: string, stage: TapStage, options: TapOptions = {}): Tap {
+    const point = this.#member(id)?.stream.tapPoint(stage);
+    if (point === undefined) throw new Error(`no stream is called ${id}, or it has no stage ${stage}`);
+    return point.add(options);
   }
 
   /** Has every output close its files and open them again, because somebody may have moved them. */

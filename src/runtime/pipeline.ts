@@ -4,11 +4,14 @@ import { Batch } from '../message/batch.ts';
 import type { Delivery } from '../message/delivery.ts';
 import type { Receipt } from '../message/receipt.ts';
 import type { DeadLetters } from './dead-letters.ts';
+import { TapPoint } from './tap.ts';
 import { standstill } from '../component/outage.ts';
 
 interface Step {
   readonly type: string;
   readonly processor: Processor;
+  /** Behind it. */
+  readonly tapPoint: TapPoint;
   /** Resolves when the batch before has left this step; only kept for processors that are `ordered`. */
   tail: Promise<void>;
   /** When each batch that it works on began, oldest first, in milliseconds of `performance.now()`. */
@@ -32,11 +35,17 @@ export class Pipeline {
   ) {
     this.#steps = processors.map((each) => ({
       ...each,
+      tapPoint: new TapPoint(),
       tail: Promise.resolve(),
       working: new Set(),
     }));
     this.#deadLetters = options.deadLetters;
     this.#signal = options.signal;
+  }
+
+  /** Behind each processor, in order. */
+  get tapPoints(): TapPoint[] {
+    return this.#steps.map(({ tapPoint }) => tapPoint);
   }
 
   /** Lets each processor check its configuration. @returns what is wrong, with the processor's place */
@@ -104,6 +113,7 @@ export class Pipeline {
         await turns[index]?.before;
         current ??= await start();
         if (index > 0 || !skipFirst) current = await this.#apply(step, current);
+        for (const { batch } of current) step.tapPoint.pass(batch);
         turns[index]?.leave();
       }
       return current ?? [];

@@ -6,6 +6,7 @@ import type { Batch } from '../message/batch.ts';
 import type { Stage, StreamEvents } from '../telemetry/events.ts';
 import { Outage, standstill } from '../component/outage.ts';
 import { Retry, pause } from './retry.ts';
+import { TapPoint } from './tap.ts';
 import type { StartGate } from './start-gate.ts';
 
 /** Called with messages that the output can never take. */
@@ -61,6 +62,9 @@ export class Sink implements Destination {
     this.#gate = options.gate;
     this.#retry = new Retry(options.output.backoff ?? defaultBackoff);
   }
+
+  /** Behind the output: the messages that it has confirmed. */
+  readonly tapPoint = new TapPoint();
 
   /** @throws what the output says of its configuration */
   async prepare(): Promise<void> {
@@ -130,6 +134,7 @@ export class Sink implements Destination {
       this.#writing = performance.now();
       try {
         await this.#output.write(pending, call);
+        this.tapPoint.pass(pending);
         break;
       } catch (error) {
         this.#writing = undefined;

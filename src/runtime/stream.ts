@@ -10,6 +10,7 @@ import type { DeadLetters } from './dead-letters.ts';
 import { Outage } from '../component/outage.ts';
 import type { Pipeline } from './pipeline.ts';
 import type { Sink } from './sink.ts';
+import { TapPoint, type TapStage } from './tap.ts';
 import { TicketQueue } from './ticket-queue.ts';
 
 /** The parts of a stream, made and wired by `build-stream.ts`. */
@@ -40,6 +41,8 @@ export class Stream {
   #state: StreamHealth['state'] = 'starting';
   #lastMessage: number | undefined;
   #flushTimer: NodeJS.Timeout | undefined;
+  readonly #inputTaps = new TapPoint();
+  readonly #bufferTaps = new TapPoint();
   /** Why it has failed for good. */
   readonly #failure = new Outage();
 
@@ -87,6 +90,7 @@ export class Stream {
     } finally {
       clearTimeout(this.#flushTimer);
       await this.#close();
+      this.#endTaps();
     }
   }
 
@@ -94,6 +98,16 @@ export class Stream {
   drain(): void {
     if (this.#state === 'running') this.#enter('draining');
     this.parts.source.drain();
+  }
+
+  /** Where a tap can be put; undefined where the stream has no such stage. */
+  tapPoint(stage: TapStage): TapPoint | undefined {
+    const { pipeline, sink, errorSink, buffer } = this.parts;
+    if (stage === 'input') return this.#inputTaps;
+    if (stage === 'buffer') return buffer && this.#bufferTaps;
+    if (stage === 'output') return sink.tapPoint;
+    if (stage === 'error_output') return errorSink?.tapPoint;
+    return pipeline.tapPoints[Number(stage.slice('processors.'.length))];
   }
 
   health(): StreamHealth {
@@ -165,7 +179,10 @@ export class Stream {
     try {
       for (;;) {
         const delivery = await upstream.read(signal);
-        if (upstream === this.parts.source) this.#lastMessage = performance.now();
+        if (upstream === this.parts.source) {
+          this.#lastMessage = performance.now();
+          this.#inputTaps.pass(delivery.batch);
+        } else this.#bufferTaps.pass(delivery.batch);
         yield delivery;
       }
     } catch (error) {
@@ -204,6 +221,13 @@ export class Stream {
       Math.max(1, pipeline.flushAt - performance.now()),
     );
   };
+
+  #endTaps(): void {
+    const { pipeline, sink, errorSink } = this.parts;
+    const points = [this.#inputTaps, this.#bufferTaps, ...pipeline.tapPoints, sink.tapPoint];
+    for (const point of points) point.close();
+    errorSink?.tapPoint.close();
+  }
 
   async #close(): Promise<void> {
     const { source, pipeline, sink, errorSink, events } = this.parts;

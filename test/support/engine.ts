@@ -7,6 +7,7 @@ import { ConfigError } from '../../src/config/problem.ts';
 import { Engine, type Outcome } from '../../src/runtime/engine.ts';
 import type { PrepareProblem } from '../../src/runtime/member.ts';
 import type { StreamPlan } from '../../src/runtime/plan.ts';
+import type { Tap, TapOptions, TapStage } from '../../src/runtime/tap.ts';
 import { Collector, collectOutput } from './collect-output.ts';
 import { until } from './until.ts';
 
@@ -167,6 +168,10 @@ export class Run {
   /** Puts it in the place of the one of its id. */
   async replace(yaml: string, signal?: AbortSignal): Promise<string[]> {
     return told(await this.#engine.replace(this.#stream(yaml), { ...(signal && { signal }) }));
+  }
+
+  tap(id: string, stage: TapStage, options?: TapOptions): Tap {
+    return this.#engine.tap(id, stage, options);
   }
 
   /** @returns what was left */

@@ -1,0 +1,131 @@
+import { EndOfInputError } from '../errors.ts';
+import { Waker } from '../component/waker.ts';
+import type { Batch, Metadata } from '../message/batch.ts';
+import { Fifo } from '../message/fifo.ts';
+
+/** A place of a stream where a tap can be put: `processors.<n>` is behind the processor at that index. */
+export type TapStage = 'input' | 'buffer' | `processors.${number}` | 'output' | 'error_output';
+
+/** What a tap may see. A message beyond the bounds is counted and passed over. */
+export interface TapOptions {
+  /** Messages in a second at most. */
+  readonly rate?: number;
+  /** Messages that may wait to be read. */
+  readonly messages?: number;
+  /** Bytes of payload that may wait to be read. */
+  readonly bytes?: number;
+}
+
+/** A message as a tap saw it. The payload is a copy. */
+export interface Sample {
+  readonly payload: Uint8Array;
+  readonly metadata: Metadata;
+  /** How many messages had passed the stage since the tap was put there, this one included. */
+  readonly passed: number;
+}
+
+const SECOND = 1_000;
+
+/** An observer at one stage of a stream. It samples, and never holds the stream back. */
+export class Tap implements AsyncIterable<Sample> {
+  readonly #rate: number;
+  readonly #messages: number;
+  readonly #bytes: number;
+  readonly #waiting = new Fifo<Sample>();
+  readonly #waker = new Waker();
+  readonly #remove: (tap: Tap) => void;
+  #waitingBytes = 0;
+  #passed = 0;
+  #seen = 0;
+  /** The second that is under way, from when, and how many were seen in it. */
+  #since = -Infinity;
+  #seenSince = 0;
+  #closed = false;
+
+  constructor({ rate = 100, messages = 1_000, bytes = 1024 * 1024 }: TapOptions, remove: (tap: Tap) => void) {
+    this.#rate = rate;
+    this.#messages = messages;
+    this.#bytes = bytes;
+    this.#remove = remove;
+  }
+
+  /** How many messages have passed the stage. */
+  get passed(): number {
+    return this.#passed;
+  }
+
+  /** How many of them were passed over. */
+  get missed(): number {
+    return this.#passed - this.#seen;
+  }
+
+  /** Called by the stage. */
+  offer(batch: Batch): void {
+    const before = this.#passed;
+    this.#passed += batch.length;
+    const now = performance.now();
+    if (now - this.#since >= SECOND) {
+      this.#since = now;
+      this.#seenSince = 0;
+    }
+    const most = Math.min(batch.length, this.#rate - this.#seenSince, this.#messages - this.#waiting.length);
+    for (let index = 0; index < most; index++) {
+      const { length } = batch.payloads[index]!;
+      if (this.#waitingBytes + length > this.#bytes) break;
+      const payload = Buffer.from(batch.payloads[index]!);
+      this.#waiting.push({ payload, metadata: batch.metadata(index), passed: before + index + 1 });
+      this.#waitingBytes += length;
+      this.#seen++;
+      this.#seenSince++;
+    }
+    this.#waker.wake();
+  }
+
+  /** Resolves with the next message. @throws EndOfInputError after the end, the signal's reason when it aborts */
+  async next(signal: AbortSignal): Promise<Sample> {
+    await this.#waker.until(() => this.#waiting.length > 0 || this.#closed, signal);
+    const sample = this.#waiting.shift();
+    if (sample === undefined) throw new EndOfInputError();
+    this.#waitingBytes -= sample.payload.length;
+    return sample;
+  }
+
+  /** Takes the tap off. What it has seen can still be read. */
+  close(): void {
+    this.#closed = true;
+    this.#remove(this);
+    this.#waker.wake();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Sample> {
+    const never = new AbortController().signal;
+    try {
+      for (;;) yield await this.next(never);
+    } catch (error) {
+      if (!(error instanceof EndOfInputError)) throw error;
+    } finally {
+      this.close();
+    }
+  }
+}
+
+/** A stage that taps can be put on. Without one it costs a look at a counter for each batch. */
+export class TapPoint {
+  readonly #taps = new Set<Tap>();
+
+  /** A batch passes. */
+  pass(batch: Batch): void {
+    if (this.#taps.size > 0) for (const tap of this.#taps) tap.offer(batch);
+  }
+
+  add(options: TapOptions): Tap {
+    const tap = new Tap(options, (each) => void this.#taps.delete(each));
+    this.#taps.add(tap);
+    return tap;
+  }
+
+  /** The stream has ended: so have its taps. */
+  close(): void {
+    for (const tap of this.#taps) tap.close();
+  }
+}
