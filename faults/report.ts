@@ -44,7 +44,7 @@ export function markdown({ date, seed, rounds, seconds, faults, rows }: Results)
   return [
     `The run of ${date}: ${sum(({ injections }) => injections)} faults while ${sum(({ acknowledged }) => acknowledged)} messages were acknowledged, ${sum(({ lost }) => lost)} of them lost (\`npm run faults -- --rounds ${rounds} --seconds ${seconds} --seed ${seed}\`).`,
     markdownTable(HEAD, ['-', '-', '-:', '-:', '-:', '-:', '-:'], cells(rows)),
-    'What each of them is:',
+    'The faults in detail:',
     faults.map(({ name, what }) => `- **${name}**: ${what}.`).join('\n'),
   ].join('\n\n');
 }

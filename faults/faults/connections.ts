@@ -18,7 +18,7 @@ async function leaveAtRandom(arena: Arena): Promise<number> {
 
 export const sendersLeave = underLoad({
   name: 'half the senders leave',
-  what: 'a random half of the senders drop their connections without a word and connect again, five times a round',
+  what: 'a random half of the senders drop their connections without a word and reconnect, five times a round',
   harm: async (arena) => {
     let drops = 0;
     for (let round = 1; round <= arena.effort.rounds; round++) drops += await leaveAtRandom(arena);
@@ -30,7 +30,7 @@ export const sendersLeave = underLoad({
 /** The keys are in the log, so a restart does not make it forget what it has seen. */
 export const redelivered = underLoad({
   name: 'senders leave, with dedupe',
-  what: 'a random half of the senders leave as above, with `dedupe` by the id, and SIGTERM and a new start at the end of each round: what senders send again may not come out twice',
+  what: 'a random half of the senders leave as above, with `dedupe` by the id, and SIGTERM and a new start at the end of each round: messages that senders repeat may not come out twice',
   modes: ['stored', 'delivered'],
   options: { input: 'dedupe: { key: id, per: all, window: 1h }' },
   once: true,

@@ -63,7 +63,7 @@ export const crashLoop = underLoad({
 
 export const killedAgain = underLoad({
   name: 'killed five times in a row',
-  what: '`kill -9` of the engine under load, and four times more at random moments of the next starts, once a round, with a processor whose messages end nothing: none may be taken for one that does',
+  what: '`kill -9` of the engine under load, and four times more at random moments of the next starts, once a round, with a processor whose messages end nothing: the engine may blame none of them',
   modes: ['stored', 'delivered'],
   options: {
     stream: (folder) => `pipeline: { processors: [{ type: crasher }] }

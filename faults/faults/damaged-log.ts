@@ -114,7 +114,7 @@ function nameOf({ kind, file, offset }: Damage): string {
 export const logDamaged: Fault = {
   name: 'log damaged',
   uses: 'stride',
-  what: 'the log of a killed engine, cut off at every byte and with every byte inverted in turn; it must give back all that was committed before the damage or refuse to open, and skip nothing in silence; and a start of the engine on such a log, once a round. The log is the same in both modes',
+  what: 'the log of a killed engine, cut off at every byte and with every byte inverted in turn; it must return everything that was committed before the damage or refuse to open, and skip nothing in silence; and a start of the engine on such a log, once a round. The log is the same in both modes',
   modes: ['stored'],
   run: damageLog,
 };

@@ -13,7 +13,7 @@ function limitDescriptors({ engine }: Arena, soft: number): void {
 
 export const descriptorsGone = underLoad({
   name: 'no file descriptor left',
-  what: 'the engine may open no file and no socket more (EMFILE, by prlimit) until the log needs one and says so, once a round; the input waits, and goes on by itself when it may again',
+  what: 'the engine may open no more files and sockets (EMFILE, by prlimit) until the log needs one and says so, once a round; the input waits, and continues by itself when the limit is lifted',
   modes: ['stored', 'delivered'],
   // A file of the log is 1 MiB then, so that it soon needs the next one.
   options: { durability: 'max_bytes: 16MiB', rate: 1000 },

@@ -37,14 +37,14 @@ export const syncFails = underLoad({
 
 export const writeFails = underLoad({
   name: 'EIO at a write',
-  what: 'the k-th write to the log fails with EIO (strace), k at random, once a round; the same is asked for',
+  what: 'the k-th write to the log fails with EIO (strace), k at random, once a round; the same must hold',
   modes: ['stored', 'delivered'],
   harm: (arena) => failAt(arena, 'pwrite64,pwritev'),
 });
 
 export const diskRefuses = underLoad({
   name: 'ENOSPC at a write',
-  what: 'some writes to the log in a row fail with ENOSPC (strace), from the k-th on, k at random, once a round; the input waits, and goes on by itself',
+  what: 'some writes to the log in a row fail with ENOSPC (strace), from the k-th on, k at random, once a round; the input waits, and continues by itself',
   modes: ['stored', 'delivered'],
   harm: async (arena) => {
     for (let round = 1; round <= arena.effort.rounds; round++) {

@@ -34,7 +34,7 @@ function syncedSizes(trace: string): Map<string, number> {
 
 export const powerLost = underLoad({
   name: 'power lost',
-  what: '`kill -9` of the engine, and everything that it had written to its log and not synced by then is taken away (strace tells what that is), once a round. What the output has stays',
+  what: '`kill -9` of the engine; then everything that it had written to its log and not synced is removed (strace records the syncs), once a round. The output keeps its data',
   modes: ['stored', 'delivered'],
   harm: async (arena) => {
     const trace = join(arena.logFolder, '..', 'trace');

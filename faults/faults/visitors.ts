@@ -40,7 +40,7 @@ async function held(arena: Arena): Promise<void> {
 
 export const visitorsComeAndGo = underLoad({
   name: 'sink stopped, clients come and go',
-  what: 'SIGSTOP of a sink that confirms for as long as `--seconds` says; meanwhile ten clients at a time connect and leave, half of them without a word, and one that only listens pings. The input takes 20 connections: each client must get in, each that has left must be seen to have left, and each ping must be answered',
+  what: 'SIGSTOP of a sink that confirms for as long as `--seconds` says; meanwhile ten clients at a time connect and leave, half of them without a word, and one that only listens pings. The input takes 20 connections: each client must get in, the engine must notice each that leaves, and each ping must be answered',
   uses: 'seconds',
   options: {
     output: 'confirmed',
