@@ -1,15 +1,63 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 const report = process.env['MILLRACE_TEST_REPORT'];
 
+/** Folders whose tests start nothing and leave nothing behind, so that files can share what they have imported. */
+const shared = ['architecture', 'component', 'config', 'delivery', 'docs', 'message', 'sql', 'telemetry'];
+/** Files in them that start engines or programs after all. */
+const apart = ['durations', 'endless-files', 'crash', 'files', 'full-disk'];
+
+/** The longest files, which must not be the last ones to begin. They mostly wait. */
+const longest = [
+  'package/pack',
+  'faults/campaign-engine',
+  'faults/campaign-storage',
+  'faults/campaign-sink',
+  'faults/campaign-senders',
+  'runtime/crash-guard',
+];
+
+const path = (name: string): string => `test/${name}.test.ts`;
+const sharedFiles = shared.map((folder) => `test/${folder}/**/!(${apart.join('|')}).test.ts`);
+
+/** The longest files first. Last those that share their imports, in a row: only then does a worker go on to the next. */
+class Order extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const rank = (file: TestSpecification): number => {
+      if (file.project.name === 'shared') return longest.length + 1;
+      const index = longest.findIndex((name) => file.moduleId.endsWith(path(name)));
+      return index < 0 ? longest.length : index;
+    };
+    // eslint-disable-next-line unicorn/no-array-sort -- it is not the array's
+    const sorted = await super.sort(files);
+    return sorted.toSorted((a, b) => rank(a) - rank(b));
+  }
+}
+
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
     globalSetup: 'test/support/global-setup.ts',
     testTimeout: 90_000,
     hookTimeout: 90_000,
-    // Tests start servers, browsers and processes of their own; more at a time than this only makes them wait.
-    maxWorkers: 3,
+    // Half of the time a test waits for a server, a browser or a process. Still more at a time would only make them wait.
+    maxWorkers: Math.min(2 * availableParallelism(), 8),
+    sequence: { sequencer: Order },
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'isolated',
+          include: ['test/**/*.test.ts'],
+          exclude: sharedFiles,
+        },
+      },
+      {
+        extends: true,
+        test: { name: 'shared', include: sharedFiles, isolate: false },
+      },
+    ],
     ...(report !== undefined && { reporters: ['default', ['json', { outputFile: report }]] }),
   },
 });

@@ -12,30 +12,24 @@ import { fileFails, sinkFails, sinkKilled, sinkStopped, sinkStoppedAndEngineKill
 import { terminated } from './terminated.ts';
 import { visitorsComeAndGo } from './visitors.ts';
 
+/** Faults by what they harm, in the order of the table. Each group has a file of tests, so that they run side by side. */
+export const faultGroups = {
+  engine: [
+    engineKilled,
+    startKilled,
+    killedAtFsync,
+    powerLost,
+    windowKilled,
+    crashLoop,
+    killedAgain,
+    terminated,
+  ],
+  storage: [syncFails, writeFails, diskRefuses, diskFull, descriptorsGone, logDamaged],
+  sink: [sinkStopped, sinkStoppedAndEngineKilled, visitorsComeAndGo, sinkKilled, sinkFails, fileFails],
+  senders: [sendersLeave, redelivered, connectionsReset, clockJumps],
+} as const satisfies Readonly<Record<string, readonly Fault[]>>;
+
+export type FaultGroup = keyof typeof faultGroups;
+
 /** Every fault, in the order of the table. */
-export const faults: readonly Fault[] = [
-  engineKilled,
-  startKilled,
-  killedAtFsync,
-  powerLost,
-  windowKilled,
-  crashLoop,
-  killedAgain,
-  terminated,
-  syncFails,
-  writeFails,
-  diskRefuses,
-  diskFull,
-  descriptorsGone,
-  logDamaged,
-  sinkStopped,
-  sinkStoppedAndEngineKilled,
-  visitorsComeAndGo,
-  sinkKilled,
-  sinkFails,
-  fileFails,
-  sendersLeave,
-  redelivered,
-  connectionsReset,
-  clockJumps,
-];
+export const faults: readonly Fault[] = Object.values(faultGroups).flat();

@@ -1,17 +1,10 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import { afterAll, expect } from 'vitest';
+import { join } from 'node:path';
+import { expect } from 'vitest';
 import { runCampaign } from '../../faults/campaign.ts';
-import { faults } from '../../faults/faults/index.ts';
+import { faultGroups } from '../../faults/faults/index.ts';
 import { underLoad } from '../../faults/load.ts';
-import { removeRemains } from '../../faults/remains.ts';
-import { testWith } from '../support/tools.ts';
-
-const test = testWith('strace', 'faketime', 'prlimit', 'the right to mount a disk (root)');
-afterAll(removeRemains);
-
-/** Drawn anew each time; a failure shows it. */
-const seed = Math.trunc(Math.random() * 2 ** 31) + 1;
-const effort = { rounds: 1, seconds: 2, stride: 61, jobs: 2 };
+import { effort, seed, test } from '../support/campaign.ts';
 
 /** Changes what the sink has behind everyone's back: a message gone, one there twice, and two in the wrong order. */
 const tampered = underLoad({
@@ -40,14 +33,9 @@ test('the campaign sees a message that is lost, one that comes twice, and one th
   expect(row!.problems).toEqual(['lost: s0-1', 'came after a later one of its session: s0-3']);
 });
 
-for (const fault of faults) {
-  test(`${fault.name}: nothing that was acknowledged is lost (seed ${seed})`, async () => {
-    const rows = await runCampaign({ faults: [fault], seed, ...effort }, () => {});
-    expect(rows).toHaveLength(fault.modes.length);
-    for (const row of rows) {
-      expect(row).toMatchObject({ lost: 0, reordered: 0, problems: [] });
-      expect(row.acknowledged, `${row.fault} (${row.mode})`).toBeGreaterThan(0);
-      expect(row.injections, `${row.fault} (${row.mode})`).toBeGreaterThan(0);
-    }
-  }, 240_000);
-}
+test('every group of faults has a file that runs it', () => {
+  for (const group of Object.keys(faultGroups)) {
+    const text = readFileSync(join(import.meta.dirname, `campaign-${group}.test.ts`), 'utf8');
+    expect(text).toContain(`testFaults('${group}');`);
+  }
+});

@@ -1,0 +1,3 @@
+import { testFaults } from '../support/campaign.ts';
+
+testFaults('engine');
