@@ -1,20 +1,47 @@
 import { Batch, type Format, type Origin, type Run } from './batch.ts';
+import { NO_COLUMNS, type Ext } from './metadata.ts';
 import { u48 } from './u48.ts';
+import { unknownTag, WireParts, WireReader } from './wire-bytes.ts';
+import { readColumns, writeColumns } from './wire-columns.ts';
+import { isUntagged, readUntagged } from './wire-untagged.ts';
 
 /**
- * How a batch is written:
+ * How a batch is written, whole, for the log, for a worker and for another process:
  *
- *     text   u32 length · UTF-8, JSON
- *     batch  u8 format · u32 origins · text of each · u32 runs · each run · u32 messages · u32 length of each · payloads
- *     run    u32 start · u32 origin · f64 time · f64 sequence · u8 message type, and whether it has a sequence
+ *     batch     u8 version · u8 content · u8 format · u8 flags · u32 messages · u32 origins · text of each ·
+ *               u32 runs · each run · what the flags say · content
+ *     text      u32 length · UTF-8
+ *     origin    JSON: [source, ext, size or nothing]
+ *     run       u32 start · u32 origin · f64 time · f64 sequence · u8 message type, and whether it has a sequence
+ *     columns   as wire-columns.ts has them
+ *     places, positions  u32 of each message
+ *     sent      u32 messages that were sent as · u32 bytes, again and again to the last message · bytes of all
+ *     payloads  u32 length of each · bytes of all
+ *     lines     u32 length · bytes
  *
- * A batch that is lines already is kept as lines: its payloads are one piece, and their lengths are in it.
+ * Each version, content, format, flag and message type has a tag that stands for it for ever. One that this version does not know is
+ * refused. None of the versions is a byte that a batch begins with in wire-untagged.ts.
  */
+const VERSION = 0x10;
+const contents = { payloads: 1, lines: 2 } as const;
 const formats: readonly Format[] = ['bytes', 'text', 'json'];
 const messageTypes = [undefined, 'text', 'binary'] as const;
-const LINES = 0x80;
-const RUN_BYTES = 25;
 const HAS_SEQUENCE = 4;
+const flags = {
+  columns: 1,
+  places: 2,
+  /** Each message's position is its own index. */
+  own: 4,
+  /** The positions are what the places are. */
+  same: 8,
+  /** The positions are listed. */
+  positions: 16,
+  sent: 32,
+} as const;
+const ALL_FLAGS = 63;
+
+const HEAD_BYTES = 4 + 4 + 4 + 4;
+const RUN_BYTES = 25;
 /** Below this, a loop is faster than a call. */
 const SMALL = 24;
 
@@ -27,13 +54,16 @@ export interface Part {
   readonly origins: readonly Buffer[];
   /** Index into `origins` of each run. */
   readonly places: readonly number[];
+  readonly flags: number;
+  /** What the flags say is there, written. */
+  readonly more: Buffer | undefined;
   readonly bytes: number;
 }
 
 function originText(origin: Origin): Buffer {
   let text = originTexts.get(origin);
   if (text === undefined) {
-    text = Buffer.from(JSON.stringify([origin.source, origin.ext]));
+    text = Buffer.from(JSON.stringify([origin.source, origin.ext, origin.size]));
     originTexts.set(origin, text);
   }
   return text;
@@ -43,7 +73,8 @@ function originText(origin: Origin): Buffer {
 export function measure(batch: Batch): Part {
   const known = new Map<Origin, number>();
   const origins: Buffer[] = [];
-  let bytes = 1 + 4 + 4 + 4 + batch.runs.length * RUN_BYTES;
+  const { set, more } = moreOf(batch);
+  let bytes = HEAD_BYTES + batch.runs.length * RUN_BYTES + (more?.length ?? 0);
   const places = batch.runs.map(({ origin }) => {
     let place = known.get(origin);
     if (place === undefined) {
@@ -57,11 +88,48 @@ export function measure(batch: Batch): Part {
   });
   const { lines } = batch;
   bytes += lines === undefined ? batch.length * 4 + batch.bytes : 4 + lines.length;
-  return { batch, origins, places, bytes };
+  return { batch, origins, places, flags: set, more, bytes };
+}
+
+/** Most batches have nothing of it. */
+function moreOf(batch: Batch): { set: number; more: Buffer | undefined } {
+  const { columns = NO_COLUMNS, places, positions, sent } = batch.parts;
+  const parts = new WireParts();
+  let set = positions === 'own' ? flags.own : 0;
+  if (columns.size > 0) {
+    set |= flags.columns;
+    writeColumns(parts, columns);
+  }
+  if (places !== undefined) {
+    set |= flags.places;
+    parts.numbers(places);
+  }
+  if (positions !== undefined && positions !== 'own') {
+    set |= positions === places ? flags.same : flags.positions;
+    if (positions !== places) parts.numbers(positions);
+  }
+  if (sent !== undefined) {
+    set |= flags.sent;
+    writeSent(parts, sent);
+  }
+  return { set, more: (set & ~flags.own) === 0 ? undefined : parts.all() };
+}
+
+/** What several messages were made of is written once. */
+function writeSent(parts: WireParts, sent: readonly Uint8Array[]): void {
+  const different = sent.filter((each, index) => each !== sent[index - 1]);
+  let index = 0;
+  for (const each of different) {
+    const start = index;
+    while (sent[index] === each) index++;
+    parts.u32(index - start);
+    parts.u32(each.length);
+  }
+  for (const each of different) parts.bytes(each);
 }
 
 /** Fills a piece of memory of the right size. */
-export class ContentWriter {
+export class WireWriter {
   readonly buffer: Buffer;
   #at: number;
 
@@ -78,24 +146,26 @@ export class ContentWriter {
     this.#at = u48.write(this.buffer, value, this.#at);
   }
 
-  text(text: Buffer): void {
+  text(text: Uint8Array): void {
     this.u32(text.length);
     this.#bytes(text);
   }
 
-  batch({ batch, origins, places }: Part): void {
+  batch({ batch, origins, places, flags: set, more }: Part): void {
     const { lines } = batch;
-    this.buffer[this.#at++] = formats.indexOf(batch.format) | (lines === undefined ? 0 : LINES);
+    const { buffer } = this;
+    buffer[this.#at++] = VERSION;
+    buffer[this.#at++] = lines === undefined ? contents.payloads : contents.lines;
+    buffer[this.#at++] = formats.indexOf(batch.format);
+    buffer[this.#at++] = set;
+    this.u32(batch.length);
     this.u32(origins.length);
     for (const text of origins) this.text(text);
     this.u32(batch.runs.length);
     batch.runs.forEach((run, index) => this.#run(run, places[index]!));
-    this.u32(batch.length);
+    if (more !== undefined) this.#bytes(more);
     if (lines === undefined) this.#payloads(batch.payloads);
-    else {
-      this.u32(lines.length);
-      this.#bytes(lines);
-    }
+    else this.text(lines);
   }
 
   #run({ start, time, sequence, messageType }: Run, origin: number): void {
@@ -132,72 +202,88 @@ export class ContentWriter {
   }
 }
 
-/** Reads what `ContentWriter` wrote. @throws RangeError, SyntaxError for anything else */
-export class ContentReader {
-  readonly #buffer: Buffer;
-  #at = 0;
-
-  constructor(buffer: Buffer) {
-    this.#buffer = buffer;
+/**
+ * Reads what `WireWriter.batch` wrote. The batch is made of views of the bytes.
+ * @throws MillraceError MILLRACE_WAL_VERSION for a tag that this version does not know
+ * @throws RangeError, SyntaxError for what was not written so
+ */
+export function readBatch(reader: WireReader): Batch {
+  const version = reader.u8();
+  if (isUntagged(version)) return readUntagged(version, reader);
+  if (version !== VERSION) throw unknownTag('a batch', version);
+  const content = reader.u8();
+  if (content !== contents.payloads && content !== contents.lines) {
+    throw unknownTag('the content of a batch', content);
   }
+  const format = formatOf(reader.u8());
+  const set = reader.u8();
+  if (set > ALL_FLAGS) throw unknownTag('a batch', set);
+  const length = reader.u32();
+  const origins = reader.many(() => {
+    const [source, ext, size] = JSON.parse(reader.text().toString()) as [string, Ext, number | null];
+    return size === null ? { source, ext } : { source, ext, size };
+  });
+  const runs = reader.many(() => readRun(reader, origins));
+  const has = (flag: number): boolean => (set & flag) !== 0;
+  const columns = has(flags.columns) ? readColumns(reader, length) : NO_COLUMNS;
+  const places = has(flags.places) ? new Uint32Array(reader.copy(4 * length)) : undefined;
+  const listed = has(flags.positions) ? new Uint32Array(reader.copy(4 * length)) : undefined;
+  const positions = has(flags.own) ? 'own' : has(flags.same) ? places : listed;
+  const sent = has(flags.sent) ? readSent(reader, length) : undefined;
+  const whole = content === contents.lines ? { data: reader.text(), length } : readPayloads(reader, length);
+  return new Batch(whole, { runs, columns, format, places, positions, sent });
+}
 
-  u32(): number {
-    const value = this.#buffer.readUInt32LE(this.#at);
-    this.#at += 4;
-    return value;
-  }
+function formatOf(tag: number): Format {
+  const format = formats[tag];
+  if (format === undefined) throw unknownTag('the format of a batch', tag);
+  return format;
+}
 
-  u48(): number {
-    const value = u48.read(this.#buffer, this.#at);
-    this.#at += u48.bytes;
-    return value;
-  }
+function readRun(reader: WireReader, origins: readonly Origin[]): Run {
+  const bytes = reader.bytes(RUN_BYTES);
+  const tags = bytes[24]!;
+  const messageType = messageTypes[tags & ~HAS_SEQUENCE];
+  if (tags > (HAS_SEQUENCE | 2) || (tags & 3) === 3) throw unknownTag('a run of messages', tags);
+  return {
+    start: bytes.readUInt32LE(0),
+    origin: origins[bytes.readUInt32LE(4)]!,
+    time: bytes.readDoubleLE(8),
+    ...((tags & HAS_SEQUENCE) !== 0 && { sequence: bytes.readDoubleLE(16) }),
+    ...(messageType !== undefined && { messageType }),
+  };
+}
 
-  text(): Buffer {
-    return this.#bytes(this.u32());
+function readSent(reader: WireReader, length: number): Uint8Array[] {
+  const groups: [messages: number, bytes: number][] = [];
+  for (let left = length; left > 0;) {
+    const group: [number, number] = [reader.u32(), reader.u32()];
+    if (group[0] === 0 || group[0] > left) throw new RangeError('what was sent is not of these messages');
+    groups.push(group);
+    left -= group[0];
   }
+  return groups.flatMap(([messages, bytes]) => Array<Uint8Array>(messages).fill(reader.bytes(bytes)));
+}
 
-  batch(): Batch {
-    const kind = this.#bytes(1)[0]!;
-    const format = formats[kind & ~LINES]!;
-    const origins = this.#many(() => {
-      const [source, ext] = JSON.parse(this.text().toString()) as [string, Record<string, string>];
-      return { source, ext };
-    });
-    const runs = this.#many(() => this.#run(origins));
-    const length = this.u32();
-    const options = { runs, format };
-    if ((kind & LINES) !== 0) return new Batch({ data: this.text(), length }, options);
-    return new Batch(this.#payloads(length), options);
-  }
+function readPayloads(reader: WireReader, count: number): Uint8Array[] {
+  const lengths = reader.bytes(count * 4);
+  const payloads: Uint8Array[] = [];
+  for (let at = 0; at < lengths.length; at += 4) payloads.push(reader.bytes(lengths.readUInt32LE(at)));
+  return payloads;
+}
 
-  #run(origins: readonly Origin[]): Run {
-    const buffer = this.#bytes(RUN_BYTES);
-    const flags = buffer[24]!;
-    const messageType = messageTypes[flags & 3];
-    return {
-      start: buffer.readUInt32LE(0),
-      origin: origins[buffer.readUInt32LE(4)]!,
-      time: buffer.readDoubleLE(8),
-      ...((flags & HAS_SEQUENCE) !== 0 && { sequence: buffer.readDoubleLE(16) }),
-      ...(messageType !== undefined && { messageType }),
-    };
-  }
+/** A batch as bytes that can be handed to a worker (`postMessage` may transfer their memory) or to another process. */
+export function toWire(batch: Batch): Buffer {
+  const part = measure(batch);
+  const writer = new WireWriter(Buffer.allocUnsafeSlow(part.bytes), 0);
+  writer.batch(part);
+  return writer.buffer;
+}
 
-  #payloads(count: number): Uint8Array[] {
-    const lengths = this.#bytes(count * 4);
-    return Array.from({ length: count }, (_, index) => this.#bytes(lengths.readUInt32LE(index * 4)));
-  }
-
-  #many<T>(read: () => T): T[] {
-    return Array.from({ length: this.u32() }, read);
-  }
-
-  #bytes(count: number): Buffer {
-    const end = this.#at + count;
-    if (end > this.#buffer.length) throw new RangeError('the content of the entry is too short');
-    const bytes = this.#buffer.subarray(this.#at, end);
-    this.#at = end;
-    return bytes;
-  }
+/** The batch that `toWire` was given. @throws as `readBatch` */
+export function fromWire(bytes: Uint8Array): Batch {
+  const reader = new WireReader(bytes);
+  const batch = readBatch(reader);
+  reader.end();
+  return batch;
 }

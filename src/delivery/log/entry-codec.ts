@@ -1,12 +1,13 @@
 import { MillraceError, type Rejection } from '../../errors.ts';
 import type { Keys } from '../../message/delivery.ts';
-import { ContentReader, ContentWriter, measure } from '../../message/wire-format.ts';
+import { WireReader } from '../../message/wire-bytes.ts';
+import { measure, readBatch, WireWriter } from '../../message/wire-format.ts';
 import type { Entry, StoredEntry } from './entry.ts';
 import { u48 } from '../../message/u48.ts';
 import { FRAME_BYTES } from './format.ts';
 
 /**
- * The content of an entry's record; `text` and `batch` are in batch-codec.ts:
+ * The content of an entry's record; `text` and `batch` are in wire-format.ts:
  *
  *     u48 number · u32 messages · text keys · batch · text rejections · [batch rejected]
  */
@@ -21,7 +22,7 @@ export function encodeEntry(entry: Entry, number: number): Buffer {
   const good = measure(batch);
   const bad = rejected === undefined ? undefined : measure(rejected.batch);
   const size = HEAD_BYTES + 4 + keyText.length + good.bytes + 4 + rejections.length + (bad?.bytes ?? 0);
-  const writer = new ContentWriter(Buffer.allocUnsafe(FRAME_BYTES + size), FRAME_BYTES);
+  const writer = new WireWriter(Buffer.allocUnsafe(FRAME_BYTES + size), FRAME_BYTES);
   writer.u48(number);
   writer.u32(messagesOf(entry));
   writer.text(keyText);
@@ -41,20 +42,23 @@ export function entryNumber(content: Buffer): number {
 
 /** What recovery must know of an entry, without a look at its messages. */
 export function peekEntry(content: Buffer): { number: number; messages: number; keys: Keys | undefined } {
-  const reader = new ContentReader(content);
+  const reader = new WireReader(content);
   const number = reader.u48();
   const messages = reader.u32();
   const keys = reader.text();
   return { number, messages, keys: keys.length === 0 ? undefined : decodeKeys(keys) };
 }
 
-/** @throws RangeError, SyntaxError for content that `encodeEntry` has not made */
+/**
+ * @throws MillraceError MILLRACE_WAL_VERSION for a batch that a newer version has written
+ * @throws RangeError, SyntaxError for content that `encodeEntry` has not made
+ */
 export function decodeEntry(content: Buffer): StoredEntry {
-  const reader = new ContentReader(content);
+  const reader = new WireReader(content);
   const number = reader.u48();
   reader.u32();
   const keys = reader.text();
-  const batch = reader.batch();
+  const batch = readBatch(reader);
   const rejections = reader.text();
   return {
     number,
@@ -63,7 +67,7 @@ export function decodeEntry(content: Buffer): StoredEntry {
     rejected:
       rejections.length === 0
         ? undefined
-        : { rejections: decodeRejections(rejections), batch: reader.batch() },
+        : { rejections: decodeRejections(rejections), batch: readBatch(reader) },
   };
 }
 

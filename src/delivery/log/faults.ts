@@ -43,7 +43,7 @@ export function damaged(path: string, file: string, flaw: Flaw): MillraceError {
 export function otherVersion(path: string, file: string, version: number): MillraceError {
   return new MillraceError(
     wireErrors.MILLRACE_WAL_VERSION,
-    `${join(path, file)} is of version ${version} of the log's format, and this Millrace reads versions 1 and 2. Run the ` +
+    `${join(path, file)} is of version ${version} of the log's format, and this Millrace reads versions 1 to 3. Run the ` +
       `Millrace that wrote it until the log is empty, or save its messages with that one's ` +
       `\`millrace wal ${path} --export\` and move the folder away`,
     { fatal: true },

@@ -14,10 +14,12 @@ import { u48 } from '../../message/u48.ts';
  * only, and nobody can send a payload that looks like a record. `pending` is how many records directly before it were
  * not known to be on the disk when it was written: it tells damage from a commit that a power cut has torn.
  *
- * A log with a segment of version 2 has a mark. Those of version 1 are read too; theirs may be missing.
+ * Entries of version 3 have their batches as wire-format.ts has them, with a tag for each part; those before it as
+ * wire-untagged.ts does. A log with a segment of version 2 or 3 has a mark. Those of version 1 are read too; theirs may be
+ * missing.
  */
-export const VERSION = 2;
-const VERSIONS = [1, VERSION];
+export const VERSION = 3;
+const VERSIONS = [1, 2, VERSION];
 const MAGIC = Buffer.from('MILLWAL');
 export const HEADER_BYTES = 44;
 export const FRAME_BYTES = 19;
