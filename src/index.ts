@@ -42,7 +42,7 @@ export { Template, template } from './component/template.ts';
 export { Inbox } from './component/inbox.ts';
 export { Registry } from './component/registry.ts';
 export { components, registry } from './components/index.ts';
-export type { ConfigFormat, LoadOptions, ParseOptions } from './config/load.ts';
+export type { ConfigFormat, LoadedConfig, LoadOptions, ParseOptions } from './config/load.ts';
 export { loadConfig, parseConfig } from './config/load.ts';
 export type { Problem } from './config/problem.ts';
 export { ConfigError } from './config/problem.ts';

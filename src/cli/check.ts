@@ -1,5 +1,5 @@
 import { duration } from '../component/fields.ts';
-import { openConfig } from '../config/load.ts';
+import { loadConfig } from '../config/load.ts';
 import { errorMessage } from '../errors.ts';
 import type { DialReport } from '../runtime/dial.ts';
 import type { Engine } from '../runtime/engine.ts';
@@ -21,11 +21,10 @@ export async function checkCommand(shell: Shell, file: string, options: CheckOpt
   const timeout = duration('s', { min: 1 }).safeParse(options.timeout);
   if (!timeout.success)
     throw new UsageError(`--timeout ${options.timeout}: expected a duration, such as 10s`);
-  const registry = await shell.registry();
-  const config = await openConfig(file, { registry, env: shell.env });
+  const config = await loadConfig(file, { registry: await shell.registry(), env: shell.env });
   // What is logged here are warnings that the run would log too.
   const logger = shell.logger({ level: 'warn', format: config.plan.logging.format });
-  const engine = await prepareEngine(config, registry, logger, shell.env);
+  const engine = await prepareEngine(config, logger, shell.env);
   try {
     const count = config.plan.streams.length;
     await shell.out(`${file}: OK, ${plural(count, 'stream')}\n`);

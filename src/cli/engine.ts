@@ -1,5 +1,4 @@
 import type { Environment } from '../component/context.ts';
-import type { Registry } from '../component/registry.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import type { Engine } from '../runtime/engine.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -8,14 +7,9 @@ import type { Logger } from '../telemetry/logger.ts';
  * An engine for a file, with every component made and its queries checked.
  * @throws ConfigError for what only the components could see
  */
-export async function prepareEngine(
-  config: LoadedConfig,
-  registry: Registry,
-  logger: Logger,
-  env: Environment,
-): Promise<Engine> {
+export async function prepareEngine(config: LoadedConfig, logger: Logger, env: Environment): Promise<Engine> {
   const { Engine: EngineClass } = await import('../runtime/engine.ts');
-  const engine = new EngineClass(config.plan, { registry, logger, env });
+  const engine = new EngineClass(config.plan, { registry: config.registry, logger, env });
   const findings = await engine.prepare();
   if (findings.length === 0) return engine;
   await engine.close();

@@ -2,13 +2,20 @@ import { kinds, type AnyDefinition } from '../component/define.ts';
 import type { Registry } from '../component/registry.ts';
 import { describeFields, type FieldDescription } from '../config/describe-fields.ts';
 import { nearest } from '../config/nearest.ts';
-import { type Shell, UsageError } from './shell.ts';
+import { componentsOf, type Shell, UsageError } from './shell.ts';
 
 const WIDTH = 100;
 
-/** `millrace list`: every component; `millrace list NAME`: the fields of those called so, of each kind. */
-export async function listCommand(shell: Shell, name: string | undefined): Promise<number> {
-  const registry = await shell.registry();
+/**
+ * `millrace list`: every component; `millrace list NAME`: the fields of those called so, of each kind. With a `config`,
+ * those of its `plugins` too.
+ */
+export async function listCommand(
+  shell: Shell,
+  name: string | undefined,
+  config: string | undefined,
+): Promise<number> {
+  const registry = await componentsOf(shell, config);
   await shell.out(name === undefined ? overview(registry) : details(registry, name));
   return 0;
 }

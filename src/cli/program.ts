@@ -78,18 +78,20 @@ export async function runProgram(argv: readonly string[], shell: Shell): Promise
   program
     .command('schema')
     .description('print the JSON Schema of a configuration file')
-    .action(async () => {
+    .option('-c, --config <file>', 'with the components of its `plugins`')
+    .action(async ({ config }: { config?: string }) => {
       const { schemaCommand } = await import('./schema.ts');
-      code = await schemaCommand(shell);
+      code = await schemaCommand(shell, config);
     });
 
   program
     .command('list')
     .description('list the components, or the fields of one')
     .argument('[name]', 'a component, such as websocket')
-    .action(async (name: string | undefined) => {
+    .option('-c, --config <file>', 'also the components of its `plugins`')
+    .action(async (name: string | undefined, { config }: { config?: string }) => {
       const { listCommand } = await import('./list.ts');
-      code = await listCommand(shell, name);
+      code = await listCommand(shell, name, config);
     });
 
   program

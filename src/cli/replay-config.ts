@@ -2,10 +2,9 @@ import { fstatSync, statSync, type BigIntStats } from 'node:fs';
 import { resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { ComponentConfig } from '../component/context.ts';
-import { kinds, type AnyDefinition } from '../component/define.ts';
-import { Registry } from '../component/registry.ts';
+import type { AnyDefinition } from '../component/define.ts';
 import { pathPattern } from '../components/outputs/file/path.ts';
-import { openConfig, type LoadedConfig } from '../config/load.ts';
+import { loadConfig, type LoadedConfig } from '../config/load.ts';
 import { nearest } from '../config/nearest.ts';
 import type { Engine } from '../runtime/engine.ts';
 import type { StreamPlan } from '../runtime/plan.ts';
@@ -24,8 +23,7 @@ export async function configReplay(
   config: string,
   options: { file: string | undefined; stream: string | undefined },
 ) {
-  const registry = await shell.registry();
-  const loaded = await openConfig(config, { registry, env: shell.env });
+  const loaded = await loadConfig(config, { registry: await shell.registry(), env: shell.env });
   const { streams, logging } = loaded.plan;
   const index = chosen(streams, options.stream, config);
   const stream = streams[index]!;
@@ -33,10 +31,8 @@ export async function configReplay(
 
   return async (letters: Letters): Promise<Replayed> => {
     const input = new ReplayInput(letters);
-    const definitions = kinds.flatMap((kind): readonly AnyDefinition[] => registry.list(kind));
     const engine = await prepareEngine(
-      replaced(loaded, index),
-      new Registry([...definitions, input.definition]),
+      replaced(loaded, index, input.definition),
       // To stderr, and not to the file that a running engine may be writing.
       shell.logger({ level: 'warn', format: logging.format }),
       shell.env,
@@ -114,7 +110,7 @@ function chosen(streams: readonly StreamPlan[], id: string | undefined, config: 
 }
 
 /** The file with this stream alone, which reads the letters. */
-function replaced(loaded: LoadedConfig, index: number): LoadedConfig {
+function replaced(loaded: LoadedConfig, index: number, input: AnyDefinition): LoadedConfig {
   const { plan } = loaded;
   const stream = plan.streams[index]!;
   return {
@@ -132,6 +128,7 @@ function replaced(loaded: LoadedConfig, index: number): LoadedConfig {
         },
       ],
     },
+    registry: loaded.registry.with([input]),
     mistakes: (findings) =>
       loaded.mistakes(
         findings.map(({ path: [streams, , ...rest], message }) => ({

@@ -1,5 +1,5 @@
 import { isatty } from 'node:tty';
-import { openConfig } from '../config/load.ts';
+import { loadConfig } from '../config/load.ts';
 import { errorMessage } from '../errors.ts';
 import type { Engine, Outcome } from '../runtime/engine.ts';
 import { errorCode } from '../telemetry/events.ts';
@@ -21,10 +21,9 @@ const KEEP_ALIVE = 3_600_000;
 
 /** `millrace run FILE`: runs its streams until they end, or until SIGTERM or SIGINT. */
 export async function runCommand(shell: Shell, file: string): Promise<number> {
-  const registry = await shell.registry();
-  const config = await openConfig(file, { registry, env: shell.env });
+  const config = await loadConfig(file, { registry: await shell.registry(), env: shell.env });
   const logger = shell.logger(config.plan.logging);
-  const engine = await prepareEngine(config, registry, logger, shell.env);
+  const engine = await prepareEngine(config, logger, shell.env);
   collectProcessMetrics(engine.metrics.registry);
   const signals = handleSignals(engine, logger, () => reopenFiles(engine, logger));
   try {

@@ -1,8 +1,8 @@
 import { configJsonSchema } from '../config/json-schema.ts';
-import type { Shell } from './shell.ts';
+import { componentsOf, type Shell } from './shell.ts';
 
-/** `millrace schema`: JSON Schema of a configuration file, for editors. */
-export async function schemaCommand(shell: Shell): Promise<number> {
-  await shell.out(`${JSON.stringify(configJsonSchema(await shell.registry()), null, 2)}\n`);
+/** `millrace schema`: JSON Schema of a configuration file, for editors; with the components of the `plugins` of `config`. */
+export async function schemaCommand(shell: Shell, config: string | undefined): Promise<number> {
+  await shell.out(`${JSON.stringify(configJsonSchema(await componentsOf(shell, config)), null, 2)}\n`);
   return 0;
 }

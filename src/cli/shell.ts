@@ -30,6 +30,14 @@ export interface Shell {
   logger(logging: LoggingConfig): Logger;
 }
 
+/** The components, and those that a configuration file adds to them. @throws as `loadComponents` */
+export async function componentsOf(shell: Shell, config: string | undefined): Promise<Registry> {
+  const registry = await shell.registry();
+  if (config === undefined) return registry;
+  const { loadComponents } = await import('../config/load.ts');
+  return await loadComponents(config, { registry, env: shell.env });
+}
+
 /** A command that was called in a wrong way; exits with 2. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';

@@ -58,25 +58,37 @@ export type CodecDefinition = AnyDefinition<Codec> & { readonly kind: 'codec' };
 
 /** Declares an input: where messages come from. `create` gets the checked fields and a `Context`. */
 export function defineInput<S extends z.ZodObject>(d: Definition<S, Input>): InputDefinition {
-  return { kind: 'input', ...d };
+  return defined({ kind: 'input', ...d });
 }
 /** Declares an output: where messages go. `create` gets the checked fields and a `Context`. */
 export function defineOutput<S extends z.ZodObject>(d: Definition<S, Output>): OutputDefinition {
-  return { kind: 'output', ...d };
+  return defined({ kind: 'output', ...d });
 }
 /** Declares a processor: a batch in, batches out. `create` gets the checked fields and a `Context`. */
 export function defineProcessor<S extends z.ZodObject>(d: Definition<S, Processor>): ProcessorDefinition {
-  return { kind: 'processor', ...d };
+  return defined({ kind: 'processor', ...d });
 }
 /** Declares a buffer between input and pipeline. `create` gets the checked fields and a `Context`. */
 export function defineBuffer<S extends z.ZodObject>(d: Definition<S, Buffer>): BufferDefinition {
-  return { kind: 'buffer', ...d };
+  return defined({ kind: 'buffer', ...d });
 }
 /** Declares a framing: how messages lie in bytes. `create` gets the checked fields and a `Context`. */
 export function defineFraming<S extends z.ZodObject>(d: Definition<S, Framing>): FramingDefinition {
-  return { kind: 'framing', ...d };
+  return defined({ kind: 'framing', ...d });
 }
 /** Declares a codec: it checks what an input receives, and writes what an output sends. `create` gets the checked fields and a `Context`. */
 export function defineCodec<S extends z.ZodObject>(d: Definition<S, Codec>): CodecDefinition {
-  return { kind: 'codec', ...d };
+  return defined({ kind: 'codec', ...d });
+}
+
+const all = new WeakSet<object>();
+
+function defined<D extends AnyDefinition>(definition: D): D {
+  all.add(definition);
+  return definition;
+}
+
+/** Whether one of the functions above has given it. */
+export function isDefinition(value: unknown): value is AnyDefinition {
+  return typeof value === 'object' && value !== null && all.has(value);
 }

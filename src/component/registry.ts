@@ -47,6 +47,11 @@ export class Registry {
     };
   }
 
+  /** This registry with more components. @throws Error when one of them is in it already */
+  with(definitions: readonly AnyDefinition[]): Registry {
+    return new Registry([...this.#definitions.values(), ...definitions]);
+  }
+
   list<K extends Kind>(kind: K): readonly DefinitionOf[K][] {
     return [...this.#definitions.values()].filter((each) => each.kind === kind) as never;
   }

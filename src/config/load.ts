@@ -34,7 +34,7 @@ export interface LoadOptions {
   /** The components that the file can name. */
   readonly registry: Registry;
   /** What `${NAME}` is filled in from; `process.env` unless given. */
-  readonly env?: Environment;
+  readonly env?: Environment | undefined;
 }
 
 /** The same for a text, with its format (YAML unless said) and the name that mistakes give it. */
@@ -60,29 +60,45 @@ export interface LateFinding {
 /** A file that has been read and has no mistakes that show in its text. */
 export interface LoadedConfig {
   readonly plan: EnginePlan;
+  /** The components that the plan may name: those of `LoadOptions`, and those of the file's `plugins`. */
+  readonly registry: Registry;
   /** The error for mistakes that showed later, with their places in the file. */
   mistakes(findings: readonly LateFinding[]): ConfigError;
 }
 
 /**
- * Reads and checks a configuration file: `.yaml`, `.yml`, `.json` or `.toml`.
+ * Reads and checks a configuration file: `.yaml`, `.yml`, `.json` or `.toml`; and loads the modules that it lists under
+ * `plugins`, whose code runs.
  * @throws MillraceError MILLRACE_CONFIG_UNREADABLE
  * @throws ConfigError MILLRACE_CONFIG_INVALID, with every mistake
  */
-export async function loadConfig(path: string, options: LoadOptions): Promise<EnginePlan> {
-  return (await openConfig(path, options)).plan;
+export async function loadConfig(path: string, options: LoadOptions): Promise<LoadedConfig> {
+  const draft = await readDraft(path, options.env);
+  return check(draft, await withPlugins(draft, options.registry));
+}
+
+/**
+ * The components that a file may name, whatever else is wrong with it.
+ * @throws MillraceError, ConfigError as `loadConfig`, for the file's `plugins` alone
+ */
+export async function loadComponents(path: string, options: LoadOptions): Promise<Registry> {
+  return await withPlugins(await readDraft(path, options.env), options.registry);
 }
 
 /**
  * Checks the text of a configuration file. `file` is what mistakes say of where they are.
  * @throws ConfigError MILLRACE_CONFIG_INVALID, with every mistake
  */
-export function parseConfig(text: string, options: ParseOptions): EnginePlan {
-  return openText(text, options).plan;
+export function parseConfig(text: string, { registry, ...options }: ParseOptions): EnginePlan {
+  const draft = draftOf(text, options);
+  if (draft.plugins.length > 0) {
+    const message = 'is for a file; a text has the components that its registry has';
+    draft.problems.push(draft.problem(['plugins'], message, draft.places.value(['plugins'])));
+  }
+  return check(draft, registry).plan;
 }
 
-/** As `loadConfig`, for who goes on to make the components. */
-export async function openConfig(path: string, options: LoadOptions): Promise<LoadedConfig> {
+async function readDraft(path: string, env: Environment | undefined): Promise<Draft> {
   const unreadable = (reason: string, cause?: unknown): MillraceError =>
     new MillraceError(configErrors.MILLRACE_CONFIG_UNREADABLE, `${path} cannot be read: ${reason}`, {
       cause,
@@ -106,41 +122,87 @@ export async function openConfig(path: string, options: LoadOptions): Promise<Lo
   } catch (error) {
     throw unreadable('it is not UTF-8 text', error);
   }
-  return openText(text, { ...options, file: path, format });
+  return draftOf(text, { env, file: path, format });
 }
 
-function openText(text: string, options: ParseOptions): LoadedConfig {
-  const { registry, env = process.env, file = 'config', format = 'yaml' } = options;
+/** A text that has been read and filled in, and not been held against a schema. */
+interface Draft {
+  readonly file: string;
+  readonly places: Places;
+  /** Of a file that is a list, with `streams` around it. */
+  readonly expansion: Expansion;
+  /** A path in the expansion as it is in the file. */
+  readonly inFile: (path: Path) => Path;
+  readonly problem: (path: Path, message: string, at: Position) => Problem;
+  readonly problems: Problem[];
+  /** Where something is wrong already, which is not held against the schema as well. */
+  readonly known: readonly Path[];
+  /** The texts of `plugins`, with their places in the list. */
+  readonly plugins: readonly { readonly index: number; readonly name: string }[];
+}
+
+/** @throws ConfigError for a text whose parts cannot be told */
+function draftOf(
+  text: string,
+  { env = process.env, file = 'config', format = 'yaml' }: Omit<ParseOptions, 'registry'>,
+): Draft {
   const source = read(text.replace(/^\uFEFF/, ''), format);
   const { places } = source;
-  const problems: Problem[] = [];
   const problem = (path: Path, message: string, at: Position): Problem => ({
     file,
     path: formatPath(path),
     message,
     ...at,
   });
-  for (const { path, message, offset } of source.findings) {
-    problems.push(problem(path, message, places.position(offset)));
-  }
+  const problems = source.findings.map(({ path, message, offset }) =>
+    problem(path, message, places.position(offset)),
+  );
   if (source.broken) throw new ConfigError(problems);
-
-  const expansion = expand(source, env);
-  for (const { path, message } of expansion.failures)
+  const expanded = expand(source, env);
+  for (const { path, message } of expanded.failures) {
     problems.push(problem(path, message, places.value(path)));
-  // What is wrong already is not held against the schema as well.
-  const known = [...source.findings, ...expansion.failures].map(({ path }) => path);
+  }
+  const known = [...source.findings, ...expanded.failures].map(({ path }) => path);
+  const { expansion, added } = wrapList(expanded);
+  const plugins = pluginsOf(expansion.value).filter(
+    ({ index }) => !known.some((each) => startsWith(['plugins', index], each)),
+  );
+  const inFile = (path: Path): Path => path.slice(added);
+  return { file, places, expansion, inFile, problem, problems, known, plugins };
+}
 
-  const wrapped = wrapList(expansion);
-  const inFile = (path: Path): Path => path.slice(wrapped.added);
+function pluginsOf(root: unknown): { index: number; name: string }[] {
+  const list = isPlainObject(root) && Array.isArray(root['plugins']) ? root['plugins'] : [];
+  return list.flatMap((name: unknown, index) =>
+    typeof name === 'string' && name !== '' ? [{ index, name }] : [],
+  );
+}
+
+/** @throws ConfigError for modules that give no components: a file that names these would seem to be full of mistakes */
+async function withPlugins(draft: Draft, registry: Registry): Promise<Registry> {
+  const { file, plugins, places, problem, problems } = draft;
+  if (plugins.length === 0) return registry;
+  const { loadPlugins } = await import('./plugins.ts');
+  const loaded = await loadPlugins(file, plugins, registry);
+  if (loaded.mistakes.length === 0) return loaded.registry;
+  keepFilled(fileSchema(registry), draft.expansion);
+  const mistakes = loaded.mistakes.map(({ index, message }) => {
+    const path = ['plugins', index];
+    return problem(path, message, places.value(path));
+  });
+  throw new ConfigError([...problems, ...mistakes]);
+}
+
+function check(draft: Draft, registry: Registry): LoadedConfig {
+  const { places, expansion, inFile, problem, problems, known } = draft;
   const schema = fileSchema(registry);
-  keepFilled(schema, wrapped.expansion);
-  const checked = validate(schema, wrapped.expansion, registry);
+  keepFilled(schema, expansion);
+  const checked = validate(schema, expansion, registry);
   const explanations = [
     ...('explanations' in checked ? checked.explanations : []),
-    ...blankSecrets(schema, wrapped.expansion),
-    ...sameIds(wrapped.expansion.value),
-    ...sameLogs(wrapped.expansion.value),
+    ...blankSecrets(schema, expansion),
+    ...sameIds(expansion.value),
+    ...sameLogs(expansion.value),
   ];
   for (const explanation of explanations) {
     const path = inFile(explanation.path);
@@ -155,8 +217,9 @@ function openText(text: string, options: ParseOptions): LoadedConfig {
   }));
   return {
     plan: { ...checked.output, streams: streams as unknown as StreamPlan[] },
+    registry,
     mistakes: (findings) => {
-      const mask = createMask(schema, wrapped.expansion);
+      const mask = createMask(schema, expansion);
       return new ConfigError(
         findings.map(({ path, message }) => problem(inFile(path), mask(message), places.value(inFile(path)))),
       );

@@ -148,6 +148,12 @@ export function fileSchema(registry: Registry) {
   return z.strictObject({
     logging: logging.prefault({}),
     health_check: healthCheck.prefault({}),
+    plugins: z
+      .array(z.string().min(1).meta({ shown: true }))
+      .optional()
+      .describe(
+        'Modules with components of your own: paths from the folder of this file, or packages that are installed there. Their code runs, on `check` too.',
+      ),
     streams: z.array(streamSchema(registry)).min(1).describe('Each runs by itself.'),
   });
 }

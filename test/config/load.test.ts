@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { ConfigError, type Problem } from '../../src/config/problem.ts';
-import { loadConfig, openConfig, parseConfig } from '../../src/config/load.ts';
+import { loadConfig, parseConfig } from '../../src/config/load.ts';
 import { registry } from '../support/config-registry.ts';
 import { configFiles } from '../support/config.ts';
 
@@ -163,7 +163,7 @@ test('a file that is not there, and a directory, cannot be read', async () => {
 test('a mistake that shows later gets its place, and what it quotes is masked', async () => {
   const text =
     '- input: { type: generate, context: a }\n  pipeline:\n    processors:\n      - type: sql\n        query: ${Q}\n';
-  const config = await openConfig(dir.file('late.yaml', text), { registry, env: { Q: 'select secret' } });
+  const config = await loadConfig(dir.file('late.yaml', text), { registry, env: { Q: 'select secret' } });
   const path = ['streams', 0, 'pipeline', 'processors', 0];
   const error = config.mistakes([{ path, message: 'no such column in "select secret"' }]);
   expect(error.message).toBe(

@@ -14,7 +14,7 @@ dir.file(
 dir.file('package.json', JSON.stringify({ type: 'module' }));
 for (const page of ['README.md', 'docs/writing-a-component.md']) {
   for (const { info, text } of blocks(page)) {
-    const name = /^ts file=([\w.-]+)$/.exec(info)?.[1];
+    const name = /^(?:ts|yaml) file=([\w.-]+)$/.exec(info)?.[1];
     // The library as its source, since `dist/` may be older.
     if (name !== undefined) dir.file(name, text.replaceAll("'millrace'", `'${join(root, 'src/index.ts')}'`));
   }
@@ -37,6 +37,13 @@ test('the code in the pages compiles', () => {
 
 test('the program that runs a component of one’s own does what its page says', () => {
   expect(node('main.ts')).toMatchObject({ status: 0, stdout: 'one\nthree\nfive\n' });
+});
+
+test('the file that lists it does the same on the command line', () => {
+  expect(node(join(root, 'test/support/cli-entry.ts'), 'run', 'streams.yaml')).toMatchObject({
+    status: 0,
+    stdout: 'one\nthree\nfive\n',
+  });
 });
 
 test('the output of one’s own writes to its server', () => {

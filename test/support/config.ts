@@ -8,8 +8,8 @@ import { tempDir } from './temp-dir.ts';
 /** Loads texts as files, with the components of the test registry. */
 export function configFiles() {
   const dir = tempDir();
-  const load = (name: string, text: string, env: Record<string, string> = {}): Promise<EnginePlan> =>
-    loadConfig(dir.file(name, text), { registry, env });
+  const load = async (name: string, text: string, env: Record<string, string> = {}): Promise<EnginePlan> =>
+    (await loadConfig(dir.file(name, text), { registry, env })).plan;
   /** The mistakes of a file, a line each, the file called by its extension only; empty if it has none. */
   const problems = async (
     name: string,

@@ -1,0 +1,137 @@
+import { stat } from 'node:fs/promises';
+import { registerHooks } from 'node:module';
+import { dirname, resolve } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { isDefinition, type AnyDefinition } from '../component/define.ts';
+import type { Registry } from '../component/registry.ts';
+import { errorMessage } from '../errors.ts';
+
+/** One of `plugins` of a file. */
+interface Plugin {
+  /** Its place in the list. */
+  readonly index: number;
+  /** A path from the file's folder, or a package that is installed there. */
+  readonly name: string;
+}
+
+/** What is wrong with one of `plugins`. */
+export interface PluginMistake {
+  readonly index: number;
+  readonly message: string;
+}
+
+const TYPE = /^[a-z][a-z0-9]*(?:_[a-z0-9]+)*$/;
+
+/**
+ * Loads the modules that a file lists and adds what they define to `registry`. Their code runs; they get this copy of
+ * Millrace for what they import of `millrace`, wherever they are.
+ */
+export async function loadPlugins(
+  file: string,
+  plugins: readonly Plugin[],
+  registry: Registry,
+): Promise<{ readonly registry: Registry; readonly mistakes: readonly PluginMistake[] }> {
+  const folder = resolve(dirname(file));
+  const mistakes: PluginMistake[] = [];
+  let extended = registry;
+  for (const { index, name } of plugins) {
+    const mistake = (message: string): void => void mistakes.push({ index, message });
+    if (isPath(name) && !(await isFile(resolve(folder, name)))) {
+      mistake('there is no such file');
+      continue;
+    }
+    try {
+      const definitions = await definitionsOf(name, folder);
+      if (definitions.length === 0) {
+        mistake('exports no component; expected what defineInput, or another of its kind, gives');
+      }
+      for (const definition of definitions) {
+        const wrong = whatIsWrong(definition, extended);
+        if (wrong === undefined) extended = extended.with([definition]);
+        else mistake(wrong);
+      }
+    } catch (error) {
+      mistake(`cannot be loaded: ${describe(error)}`);
+    }
+  }
+  return { registry: extended, mistakes };
+}
+
+async function definitionsOf(name: string, folder: string): Promise<AnyDefinition[]> {
+  shareThisCopy();
+  const exported = Object.values((await import(requestFor(name, folder))) as Record<string, unknown>);
+  return [...new Set(exported)].filter(isDefinition);
+}
+
+function isPath(name: string): boolean {
+  return /^(?:\.{0,2}[/\\]|[a-zA-Z]:[/\\])/.test(name);
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return await stat(path).then(
+    (found) => found.isFile(),
+    () => false,
+  );
+}
+
+function whatIsWrong(definition: AnyDefinition, registry: Registry): string | undefined {
+  const { kind, type } = definition;
+  const name = `the ${kind} ${type}`;
+  if (!TYPE.test(type)) return `defines ${name}; expected a type in snake_case`;
+  if (registry.list(kind).some((each) => each.type === type)) {
+    return `defines ${name}, which there is already; expected a type of its own`;
+  }
+  try {
+    registry.with([definition]).schemaOf(definition);
+    return undefined;
+  } catch (error) {
+    return `defines ${name}, whose schema cannot be used: ${errorMessage(error)}`;
+  }
+}
+
+/** With the place in the module where it was thrown. */
+function describe(error: unknown): string {
+  const [, place] = /\(?(file:\/\/[^\s)]+:\d+:\d+)\)?/.exec((error as Error | undefined)?.stack ?? '') ?? [];
+  const message = errorMessage(error).replaceAll(/file:\/\/[^\s']+/g, pathOf);
+  return place === undefined || !(error instanceof Error) ? message : `${message}, at ${pathOf(place)}`;
+}
+
+/** A URL of a file, with line and column where it has them, as a path. */
+function pathOf(url: string): string {
+  const [, file, rest] = /^(.*?)((?::\d+){0,2})$/.exec(url)!;
+  try {
+    return `${fileURLToPath(file!)}${rest}`;
+  } catch {
+    return url;
+  }
+}
+
+const SCHEME = 'millrace-plugin:';
+
+/** What `import` is given, so that Node resolves `name` as if a module in `folder` imported it. */
+function requestFor(name: string, folder: string): string {
+  const importer = pathToFileURL(resolve(folder, 'millrace.js')).href;
+  const request = isPath(name) ? pathToFileURL(resolve(folder, name)).href : name;
+  return `${SCHEME}${JSON.stringify([request, importer])}`;
+}
+
+let shared = false;
+
+/** From now on `millrace`, whoever imports it, is this copy: another has another zod, and errors that nobody knows here. */
+function shareThisCopy(): void {
+  if (shared) return;
+  shared = true;
+  const ending = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+  const entries: Readonly<Record<string, string>> = {
+    millrace: new URL(`../index.${ending}`, import.meta.url).href,
+  };
+  registerHooks({
+    resolve(specifier, context, next) {
+      const own = entries[specifier];
+      if (own !== undefined) return { url: own, shortCircuit: true };
+      if (!specifier.startsWith(SCHEME)) return next(specifier, context);
+      const [request, importer] = JSON.parse(specifier.slice(SCHEME.length)) as [string, string];
+      return next(request, { ...context, parentURL: importer });
+    },
+  });
+}
