@@ -102,16 +102,24 @@ export interface ProcessCall {
 export interface Processor {
   /** Called once before anything is read; what it throws is a mistake in the configuration (a query that is not SQL). */
   prepare?(): Promise<void>;
+  /** As `Output.connect`, for one that talks to something: nothing is processed or flushed before. */
+  connect?(signal: AbortSignal, lost: (error: Error) => void): Promise<void>;
+  readonly backoff?: Backoff;
   /**
    * Gives the batches that go on; none drops the messages on purpose. The input's batch is seen to when everything that
    * came of it is. Whoever keeps messages for later keeps `call.keep()` with them, and gives them on with it, as a
    * delivery: of one batch, or of several (`joinDeliveries`).
-   * Throws only for what it cannot split: then the whole batch goes to `error_output`.
+   * Throws only for what it cannot split: then the whole batch goes to `error_output`. What it has kept of a batch on which
+   * it throws is no more its to keep.
+   * @throws NotConnectedError when what it talks to is away: the engine connects and gives it the batch again
    */
   process(batch: Batch, call: ProcessCall): Promise<(Batch | Delivery)[]> | (Batch | Delivery)[];
   /** True when batches must enter one at a time in input order, because the processor keeps state between them. */
   readonly ordered?: boolean;
-  /** Gives what has been kept. Called at `flushAt`, and at the end of the stream. */
+  /**
+   * Gives what has been kept. Called at `flushAt`, and at the end of the stream; not again while it is under way.
+   * @throws NotConnectedError as `process`
+   */
   flush?(): Promise<Delivery[]> | Delivery[];
   /** When what is kept must go on though no more arrives, in milliseconds of `performance.now()`. */
   readonly flushAt?: number | undefined;

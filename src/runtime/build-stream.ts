@@ -93,7 +93,11 @@ export function buildStream(plan: StreamPlan, surroundings: Surroundings): Strea
     buffer:
       plan.buffer &&
       factory.create('buffer', plan.buffer, { stage: 'buffer', component: plan.buffer.type, followed }),
-    pipeline: new Pipeline(processors(), { deadLetters, signal: abort.signal }),
+    pipeline: new Pipeline(processors(), {
+      deadLetters,
+      signal: abort.signal,
+      connections: { events, gate: surroundings.gate, failed },
+    }),
     sink,
     errorSink,
     deadLetters,

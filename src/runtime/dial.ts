@@ -4,19 +4,24 @@ import type { Member } from './member.ts';
 /** The answer of `millrace check --dial` for one component. */
 export interface DialReport {
   readonly stream: string;
-  readonly stage: 'input' | 'output' | 'error_output' | 'durability';
+  readonly stage: 'input' | 'processor' | 'output' | 'error_output' | 'durability';
   /** Of the component; of a log its path. */
   readonly type: string;
   /** Undefined when it connected, or the log can be opened. */
   readonly error?: Error;
 }
 
-/** Connects every input and output once, without retrying, and closes them again; and looks at every log's path. */
+/** Connects every component that talks to something once, without retrying, and closes them again; and looks at every log's path. */
 export async function dialStreams(members: readonly Member[], signal: AbortSignal): Promise<DialReport[]> {
   const parts = members.flatMap(({ plan, stream }) => {
-    const { id, source, sink, errorSink } = stream.parts;
+    const { id, source, pipeline, sink, errorSink } = stream.parts;
+    const processors = pipeline.connectable.map(
+      ({ type, dial }) =>
+        ({ stream: id, stage: 'processor', part: { dial, close: () => pipeline.close() }, type }) as const,
+    );
     return [
       { stream: id, stage: 'input', part: source, type: plan.input.type },
+      ...processors,
       { stream: id, stage: 'output', part: sink, type: plan.output.type },
       { stream: id, stage: 'error_output', part: errorSink, type: plan.error_output?.type ?? '' },
     ] as const;

@@ -1,17 +1,22 @@
-import type { Processor } from '../component/contracts.ts';
-import { MillraceError, errorMessage, type Rejection } from '../errors.ts';
+import type { ProcessCall, Processor } from '../component/contracts.ts';
+import { MillraceError, NotConnectedError, errorMessage, type Rejection } from '../errors.ts';
 import { Batch } from '../message/batch.ts';
 import type { Delivery } from '../message/delivery.ts';
 import type { Receipt } from '../message/receipt.ts';
 import type { DeadLetters } from './dead-letters.ts';
 import { TapPoint } from './tap.ts';
 import { standstill } from '../component/outage.ts';
+import { KeptConnection, type ConnectionSurroundings } from './kept-connection.ts';
 
 interface Step {
   readonly type: string;
   readonly processor: Processor;
   /** Behind it. */
   readonly tapPoint: TapPoint;
+  /** Undefined where nothing is waited for. */
+  readonly connection: KeptConnection | undefined;
+  /** A flush is queued, or under way. */
+  flushing: boolean;
   /** Resolves when the batch before has left this step; only kept for processors that are `ordered`. */
   tail: Promise<void>;
   /** When each batch that it works on began, oldest first, in milliseconds of `performance.now()`. */
@@ -31,11 +36,19 @@ export class Pipeline {
 
   constructor(
     processors: readonly { type: string; processor: Processor }[],
-    options: { deadLetters: Pick<DeadLetters, 'reject'>; signal: AbortSignal },
+    options: {
+      readonly deadLetters: Pick<DeadLetters, 'reject'>;
+      readonly signal: AbortSignal;
+      /** Without it nothing is connected, and a processor that is not fails like any other. */
+      readonly connections?: ConnectionSurroundings;
+    },
   ) {
+    const { connections } = options;
     this.#steps = processors.map((each) => ({
       ...each,
       tapPoint: new TapPoint(),
+      connection: connections && connectionOf(each, connections),
+      flushing: false,
       tail: Promise.resolve(),
       working: new Set(),
     }));
@@ -57,6 +70,21 @@ export class Pipeline {
     return problems;
   }
 
+  /** Connects the processors that talk to something. @throws a fatal error, or the signal's reason */
+  async connect(signal: AbortSignal): Promise<void> {
+    const connections = this.#steps.map(({ connection }) => connection).filter(isDown);
+    await Promise.all(connections.map((connection) => connection.connect(signal)));
+  }
+
+  /** The processors that talk to something, to see whether they can be connected. */
+  get connectable(): { type: string; dial: (signal: AbortSignal) => Promise<void> }[] {
+    return this.#steps.flatMap(({ type, processor }) =>
+      processor.connect === undefined
+        ? []
+        : [{ type, dial: (signal) => processor.connect!(signal, () => {}) }],
+    );
+  }
+
   /** Call in input order. @returns the batches to write; rejects with a fatal error or when aborted */
   process(delivery: Delivery): Promise<Delivery[]> {
     if (this.#steps.length === 0) return Promise.resolve([delivery]);
@@ -66,9 +94,9 @@ export class Pipeline {
   /** When a processor must give what it keeps, in milliseconds of `performance.now()`. */
   get flushAt(): number | undefined {
     let earliest: number | undefined;
-    for (const { processor } of this.#steps) {
-      if (processor.flushAt !== undefined && processor.flushAt < (earliest ?? Infinity))
-        earliest = processor.flushAt;
+    for (const { processor, flushing } of this.#steps) {
+      if (flushing || processor.flushAt === undefined) continue;
+      if (processor.flushAt < (earliest ?? Infinity)) earliest = processor.flushAt;
     }
     return earliest;
   }
@@ -76,18 +104,22 @@ export class Pipeline {
   /** Call in input order, like `process`: what the processors keep that is due by `now`. */
   flush(now: number): Promise<Delivery[]>[] {
     const flushed: Promise<Delivery[]>[] = [];
-    for (const [index, { processor }] of this.#steps.entries()) {
-      if (processor.flush === undefined || (now !== Infinity && (processor.flushAt ?? Infinity) > now))
-        continue;
-      flushed.push(this.#run(index, () => processor.flush!(), true));
+    for (const [index, step] of this.#steps.entries()) {
+      const { processor, flushing } = step;
+      if (processor.flush === undefined) continue;
+      if (now !== Infinity && (flushing || (processor.flushAt ?? Infinity) > now)) continue;
+      step.flushing = true;
+      flushed.push(this.#run(index, () => this.#flush(step), true));
     }
     return flushed;
   }
 
   /** A sentence for each processor that messages do not get through. */
   notReady(): string[] {
-    const reasons = this.#steps.map(({ type, processor, working }) => {
+    const reasons = this.#steps.map(({ type, processor, connection, working }) => {
       const [oldest] = working;
+      if (connection !== undefined && (!connection.connected || connection.outage.active))
+        return connection.outage.describe(`processor ${type} is not connected`);
       return (
         processor.notReady?.() ??
         standstill(`processor ${type} has not come to an end with a batch`, oldest?.since)
@@ -97,7 +129,10 @@ export class Pipeline {
   }
 
   async close(): Promise<void> {
-    for (const { processor } of this.#steps) await processor.close?.();
+    for (const { processor, connection } of this.#steps) {
+      connection?.close();
+      await processor.close?.();
+    }
   }
 
   async #run(
@@ -122,6 +157,25 @@ export class Pipeline {
     }
   }
 
+  async #flush(step: Step): Promise<Delivery[]> {
+    try {
+      return await this.#use(step, () => step.processor.flush!());
+    } finally {
+      step.flushing = false;
+    }
+  }
+
+  /** Has a processor do something, again whenever what it talks to was away. */
+  async #use<T>({ connection }: Step, act: () => Promise<T> | T): Promise<T> {
+    if (connection === undefined) return await act();
+    return await connection.use(
+      'process',
+      act,
+      this.#signal,
+      (error) => !(error instanceof NotConnectedError),
+    );
+  }
+
   async #apply(step: Step, deliveries: readonly Delivery[]): Promise<Delivery[]> {
     const results: Delivery[] = [];
     for (const delivery of deliveries) results.push(...(await this.#applyToOne(step, delivery)));
@@ -131,15 +185,28 @@ export class Pipeline {
   async #applyToOne(step: Step, delivery: Delivery): Promise<Delivery[]> {
     const { batch, receipt } = delivery;
     const rejections: Rejection[] = [];
-    const keep = (): Receipt => receipt.fork();
+    const kept: Receipt[] = [];
+    const call: ProcessCall = {
+      reject: (rejection) => rejections.push(rejection),
+      signal: this.#signal,
+      keep() {
+        const fork = receipt.fork();
+        kept.push(fork);
+        return fork;
+      },
+    };
+    const forget = (): void => {
+      rejections.length = 0;
+      // The batch as a whole still has its receipt.
+      for (const fork of kept.splice(0)) fork.done();
+    };
     let results: (Batch | Delivery)[];
     const work = { since: performance.now() };
     step.working.add(work);
     try {
-      results = await step.processor.process(batch, {
-        reject: (rejection) => rejections.push(rejection),
-        signal: this.#signal,
-        keep,
+      results = await this.#use(step, () => {
+        forget();
+        return step.processor.process(batch, call);
       });
     } catch (error) {
       if (this.#signal.aborted || (error instanceof MillraceError && error.fatal)) {
@@ -147,7 +214,7 @@ export class Pipeline {
         throw error;
       }
       results = [];
-      rejections.length = 0;
+      forget();
       const wrapped =
         error instanceof MillraceError
           ? error
@@ -158,7 +225,7 @@ export class Pipeline {
     } finally {
       step.working.delete(work);
     }
-    this.#deadLetters.reject('processor', batch, rejections, keep);
+    this.#deadLetters.reject('processor', batch, rejections, () => receipt.fork());
     const [only] = results;
     if (results.length === 1 && only instanceof Batch) return [{ batch: only, receipt }];
     const deliveries = results.map((each) =>
@@ -167,6 +234,20 @@ export class Pipeline {
     receipt.done();
     return deliveries;
   }
+}
+
+function connectionOf(
+  { type, processor }: Pick<Step, 'type' | 'processor'>,
+  surroundings: ConnectionSurroundings,
+): KeptConnection {
+  const connect =
+    processor.connect &&
+    ((signal: AbortSignal, lost: (error: Error) => void) => processor.connect!(signal, lost));
+  return new KeptConnection({ stage: 'processor', type, backoff: processor.backoff, connect }, surroundings);
+}
+
+function isDown(connection: KeptConnection | undefined): connection is KeptConnection {
+  return connection?.connected === false;
 }
 
 function takeTurn(step: Step): Turn | undefined {

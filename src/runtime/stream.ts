@@ -60,10 +60,10 @@ export class Stream {
     this.#enter('running');
     try {
       const upstream = this.parts.buffer ?? this.parts.source;
-      // An output that cannot connect is not waited for when there is nothing to write; but it has had its chance.
+      // What cannot connect is not waited for when there is nothing to write; but it has had its chance.
       const done = new AbortController();
-      const connect = async (output: Sink): Promise<void> => {
-        await output.connect(AbortSignal.any([signal, done.signal])).catch((error: unknown) => {
+      const connect = async (part: Sink | Pipeline): Promise<void> => {
+        await part.connect(AbortSignal.any([signal, done.signal])).catch((error: unknown) => {
           if (!done.signal.aborted) throw error;
         });
       };
@@ -77,7 +77,7 @@ export class Stream {
         await Promise.all([sink.attempted, errorSink?.attempted]);
         done.abort();
       };
-      await this.#all([connect(sink), errorSink && connect(errorSink), flow()]);
+      await this.#all([connect(this.parts.pipeline), connect(sink), errorSink && connect(errorSink), flow()]);
       signal.throwIfAborted();
       this.#enter('ended');
       events.streamEnded();
@@ -166,11 +166,10 @@ export class Stream {
     await this.#tickets.slot(signal);
     for await (const delivery of this.#read(upstream)) {
       const result = this.parts.pipeline.process(delivery);
-      this.#tickets.push(result, true);
-      void result.then(this.#armFlush, () => {});
+      this.#push(result, true);
       await this.#tickets.slot(signal);
     }
-    for (const flushed of this.parts.pipeline.flush(Infinity)) this.#tickets.push(flushed, false);
+    this.#flush(Infinity);
     this.#tickets.end();
   }
 
@@ -209,13 +208,22 @@ export class Stream {
     }
   }
 
+  #push(result: Promise<Delivery[]>, slot: boolean): void {
+    this.#tickets.push(result, slot);
+    void result.then(this.#armFlush, () => {});
+  }
+
+  #flush(now: number): void {
+    for (const flushed of this.parts.pipeline.flush(now)) this.#push(flushed, false);
+  }
+
   readonly #armFlush = (): void => {
     const { pipeline, abort } = this.parts;
     clearTimeout(this.#flushTimer);
     if (pipeline.flushAt === undefined || abort.signal.aborted) return;
     this.#flushTimer = setTimeout(
       () => {
-        for (const flushed of pipeline.flush(performance.now())) this.#tickets.push(flushed, false);
+        this.#flush(performance.now());
         this.#armFlush();
       },
       Math.max(1, pipeline.flushAt - performance.now()),

@@ -305,7 +305,12 @@ export function createStreamEvents(metrics: Metrics, logger: Logger, lines: Repe
       line('warn', `${stage} lost ${code}`, details, `${stage} lost its connection: ${errorMessage(error)}`);
     },
     /** `delay` in milliseconds until the next attempt. */
-    attemptFailed(stage: Stage, action: 'connect' | 'read' | 'write', error: unknown, delay: number): void {
+    attemptFailed(
+      stage: Stage,
+      action: 'connect' | 'read' | 'write' | 'process',
+      error: unknown,
+      delay: number,
+    ): void {
       countError(stage, errorCode(error));
       if (action === 'connect') metrics.reconnects.labels({ stream, stage }).inc();
       const code = errorCode(error);
