@@ -123,3 +123,14 @@ test('every example that a page names exists', () => {
   expect(named.length).toBeGreaterThan(10);
   expect(named.filter(({ path }) => !existsSync(join(root, path)))).toEqual([]);
 });
+
+test('every source file that a page names exists', () => {
+  const named = pages().flatMap((page) =>
+    Array.from(readPage(page).matchAll(/`(src\/[\w./-]*(?:\/|\.ts))`/g), ([, path]) => ({
+      page,
+      path: path!,
+    })),
+  );
+  expect(named.length).toBeGreaterThan(20);
+  expect(named.filter(({ path }) => !existsSync(join(root, path)))).toEqual([]);
+});
