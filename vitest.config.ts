@@ -30,7 +30,7 @@ class Order extends BaseSequencer {
       const index = longest.findIndex((name) => file.moduleId.endsWith(path(name)));
       return index < 0 ? longest.length : index;
     };
-    // eslint-disable-next-line unicorn/no-array-sort -- it is not the array's
+    // eslint-disable-next-line unicorn/no-array-sort -- the method of a sequencer
     const sorted = await super.sort(files);
     return sorted.toSorted((a, b) => rank(a) - rank(b));
   }
@@ -39,8 +39,8 @@ class Order extends BaseSequencer {
 export default defineConfig({
   test: {
     globalSetup: 'test/support/global-setup.ts',
-    testTimeout: 90_000,
-    hookTimeout: 90_000,
+    testTimeout: 180_000,
+    hookTimeout: 180_000,
     // Half of the time a test waits for a server, a browser or a process. Still more at a time would only make them wait.
     maxWorkers: Math.min(2 * availableParallelism(), 8),
     sequence: { sequencer: Order },

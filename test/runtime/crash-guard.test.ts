@@ -77,20 +77,19 @@ ${fields.more ?? ''}
   async restart(): Promise<{ run: DurableProcess; crashes: number }> {
     for (let crashes = 0; crashes < 10; crashes++) {
       const run = this.start();
-      const dies = run.cli.result.then(() => true as const);
-      const lives = until('readiness', async () => (await run.readiness()).status === 200, {
-        timeout: 20_000,
-      });
+      let died = false;
+      void run.cli.result.then(() => (died = true));
       // It may die while it is asked.
-      const died = await Promise.race([
-        dies,
-        lives
-          .then(() => until('delivery', () => this.dead.length > 0))
-          .then(
-            () => false,
-            () => dies,
-          ),
-      ]);
+      const ready = async (): Promise<boolean> =>
+        await run.readiness().then(
+          ({ status }) => status === 200,
+          () => false,
+        );
+      await until('its end, or readiness and a dead letter', async () => died || (await ready()), {
+        timeout: LONG,
+        state: () => run.log,
+      });
+      await until('its end, or a dead letter', () => died || this.dead.length > 0, { state: () => run.log });
       if (!died) return { run, crashes };
       expect(run.cli.child.signalCode).toBe('SIGSEGV');
     }

@@ -4,7 +4,7 @@ import type { Output } from '../../src/component/contracts.ts';
 import type { Batch } from '../../src/message/batch.ts';
 import type { Ext } from '../../src/message/metadata.ts';
 import { textOf } from '../../src/message/text.ts';
-import { until } from './until.ts';
+import { PATIENCE, until } from './until.ts';
 
 /** A message as an output got it. */
 export interface Collected {
@@ -20,6 +20,9 @@ export class Collector {
   readonly messages: Collected[] = [];
   /** Writes that have begun; one that is held counts. */
   writes = 0;
+  /** Read once: a test asks again and again. */
+  readonly #text = once(({ payload }: Collected) => textOf(payload));
+  readonly #value = once((message: Collected): unknown => JSON.parse(this.#text(message)));
   #gate: PromiseWithResolvers<void> | undefined;
 
   hold(): void {
@@ -32,16 +35,16 @@ export class Collector {
   }
 
   get texts(): string[] {
-    return this.messages.map(({ payload }) => textOf(payload));
+    return this.messages.map(this.#text);
   }
 
   /** Each message as JSON. */
   get values(): unknown[] {
-    return this.texts.map((text): unknown => JSON.parse(text));
+    return this.messages.map(this.#value);
   }
 
   /** Resolves when there are at least `count` messages, with their texts. */
-  async count(count: number, timeout = 30_000): Promise<string[]> {
+  async count(count: number, timeout = PATIENCE): Promise<string[]> {
     await until(`${count} messages`, () => this.messages.length >= count, {
       timeout,
       state: () => `${this.messages.length} came: ${JSON.stringify(this.texts.slice(-5)).slice(0, 500)}`,
@@ -83,4 +86,14 @@ function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     signal.addEventListener('abort', () => resolve(), { once: true });
   });
+}
+
+/** A function that is asked about each message once. */
+function once<T>(read: (message: Collected) => T): (message: Collected) => T {
+  const known = new WeakMap<Collected, { readonly value: T }>();
+  return (message) => {
+    let found = known.get(message);
+    if (found === undefined) known.set(message, (found = { value: read(message) }));
+    return found.value;
+  };
 }

@@ -1,6 +1,8 @@
 import { afterEach } from 'vitest';
 
 const POLL_MS = 5;
+/** How long what must happen may take on a machine that is busy with something else. Milliseconds. */
+export const PATIENCE = 60_000;
 
 let failure: Error | undefined;
 
@@ -23,7 +25,7 @@ export async function until<T>(
   condition: () => T | Promise<T>,
   options: { timeout?: number; state?: () => string } = {},
 ): Promise<Exclude<T, false | undefined>> {
-  const { timeout = 30_000, state } = options;
+  const { timeout = PATIENCE, state } = options;
   const deadline = performance.now() + timeout;
   for (;;) {
     const value = await condition();
@@ -37,11 +39,14 @@ export async function until<T>(
 }
 
 /** Resolves with the value of `look` when it has stopped changing; `what` says what that means. */
-export async function standstill<T>(what: string, look: () => T | undefined): Promise<T> {
+export async function standstill<T>(
+  what: string,
+  look: () => T | undefined | Promise<T | undefined>,
+): Promise<T> {
   let last: T | undefined;
   let looks = 0;
-  await until(what, () => {
-    const value = look();
+  await until(what, async () => {
+    const value = await look();
     looks = value !== undefined && value === last ? looks + 1 : 0;
     last = value;
     return looks > STILL;

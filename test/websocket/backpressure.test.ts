@@ -82,7 +82,7 @@ test('connections that were quiet when the others filled the budget are heard ag
 
 test('over TLS the same holds', async () => {
   const fixture = (name: string): string =>
-    fileURLToPath(new URL(`../http/fixtures/${name}.pem`, import.meta.url));
+    fileURLToPath(new URL(`../control/fixtures/${name}.pem`, import.meta.url));
   const tls = `tls: { cert_file: "${fixture('server')}", key_file: "${fixture('server-key')}" }`;
   const run = await startEngine(server('messages: 10', tls));
   const url = await run.url();

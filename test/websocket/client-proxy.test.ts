@@ -21,7 +21,7 @@ streams:
     output: { type: collect }
 `;
 const pem = (name: string): string =>
-  readFileSync(new URL(`../http/fixtures/${name}.pem`, import.meta.url), 'utf8');
+  readFileSync(new URL(`../control/fixtures/${name}.pem`, import.meta.url), 'utf8');
 const feed = (): Promise<FaultServer> =>
   new FaultServer((peer) => void peer.accept({ then: frame('text', 'through') })).up();
 

@@ -148,7 +148,7 @@ describe('a redirect elsewhere', () => {
 
 describe('TLS', () => {
   const fixture = (name: string): Buffer =>
-    readFileSync(new URL(`../http/fixtures/${name}`, import.meta.url));
+    readFileSync(new URL(`../control/fixtures/${name}`, import.meta.url));
 
   test('a redirect from ws to wss on the same host is followed, and never back', async () => {
     const before = getCACertificates('default');

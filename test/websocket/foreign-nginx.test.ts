@@ -8,7 +8,7 @@ import { requireTool, Tool } from '../support/tools.ts';
 import { until } from '../support/until.ts';
 
 const fixture = (name: string): string =>
-  fileURLToPath(new URL(`../http/fixtures/${name}.pem`, import.meta.url));
+  fileURLToPath(new URL(`../control/fixtures/${name}.pem`, import.meta.url));
 const dir = tempDir();
 
 /** nginx in front of `upstream`: plain on one port, with TLS on another. */

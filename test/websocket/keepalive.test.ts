@@ -18,7 +18,7 @@ import { until } from '../support/until.ts';
 
 const fast = 'ping_interval: 50ms, ping_timeout: 100ms';
 const fixture = (name: string): string =>
-  fileURLToPath(new URL(`../http/fixtures/${name}.pem`, import.meta.url));
+  fileURLToPath(new URL(`../control/fixtures/${name}.pem`, import.meta.url));
 
 const server = (fields: string, more = ''): string => `
   - input: { type: websocket, mode: server, host: 127.0.0.1, port: 0, ${fields} }

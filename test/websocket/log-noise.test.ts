@@ -158,7 +158,7 @@ test.each(provocations)('$what: a few lines, and one that sums up', async ({ fie
 
 test('handshakes of TLS that fail are summed up as well', async () => {
   const fixture = (name: string): string =>
-    fileURLToPath(new URL(`../http/fixtures/${name}.pem`, import.meta.url));
+    fileURLToPath(new URL(`../control/fixtures/${name}.pem`, import.meta.url));
   const tls = `tls: { cert_file: "${fixture('server')}", key_file: "${fixture('server-key')}" },`;
   const run = await startEngine(server(tls));
   const port = await run.port();

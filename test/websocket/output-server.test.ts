@@ -7,7 +7,7 @@ import { python } from '../support/tools.ts';
 import { until } from '../support/until.ts';
 
 const fixture = (name: string): string =>
-  fileURLToPath(new URL(`../http/fixtures/${name}.pem`, import.meta.url));
+  fileURLToPath(new URL(`../control/fixtures/${name}.pem`, import.meta.url));
 
 /** What comes in on `/in` goes to all who connect to the output. */
 const hub = (output: string): string => `

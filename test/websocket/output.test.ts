@@ -11,7 +11,7 @@ import { FaultServer, afterTest, connectClient, send } from '../support/peers.ts
 import { until } from '../support/until.ts';
 
 const fixture = (name: string): string =>
-  fileURLToPath(new URL(`../http/fixtures/${name}.pem`, import.meta.url));
+  fileURLToPath(new URL(`../control/fixtures/${name}.pem`, import.meta.url));
 const quick = 'reconnect: { initial: 1ms, max: 5ms }';
 
 /** From a WebSocket server input to a WebSocket output. */

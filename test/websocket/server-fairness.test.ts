@@ -4,7 +4,7 @@ import { startEngine } from '../support/engine.ts';
 import type { Collector } from '../support/collect-output.ts';
 import { flood } from '../support/flooder.ts';
 import { afterTest, connectClient, send, type Client } from '../support/peers.ts';
-import { until } from '../support/until.ts';
+import { standstill, until } from '../support/until.ts';
 
 const SLOW = 1000;
 const ROUNDS = 5;
@@ -15,9 +15,10 @@ const SIZE = 126;
 /** What one read of a socket can bring, after which it is not read again. */
 const CHUNK = Math.ceil((64 * 1024) / SIZE);
 
-/** Lets one write of the output through now and then, until the test is over. */
-function slowDown(output: Collector): void {
+/** Lets one write of the output through now and then, until the test is over; none while it is told to `stand`. */
+function slowDown(output: Collector): { stand: boolean } {
   const over = new AbortController();
+  const state = { stand: false };
   afterTest(() => {
     over.abort();
     output.release();
@@ -25,13 +26,14 @@ function slowDown(output: Collector): void {
   output.hold();
   const step = async (): Promise<void> => {
     await setTimeout(5);
-    output.release();
+    if (!state.stand) output.release();
     await setImmediate();
     if (over.signal.aborted) return;
     output.hold();
     await step();
   };
   void step();
+  return state;
 }
 
 test('one that floods does not starve a thousand that send now and then: each message waits for a share of its, not for all', async () => {
@@ -55,7 +57,7 @@ streams:
       if (output.messages[seen]!.payload.length === SIZE) flooded++;
     return flooded;
   };
-  slowDown(output);
+  const pace = slowDown(output);
   const flooder = flood(url, 1, SIZE);
   await until('the flood to have come and to be held', async () => {
     return count() > IN_FLIGHT && (await flooder.state()).blocked === 1;
@@ -63,11 +65,15 @@ streams:
 
   const sentAt = new Map<string, number>();
   for (let round = 0; round < ROUNDS; round++) {
+    // Nothing comes out until what is read of them has been, however busy the machine is.
+    pace.stand = true;
     for (const [index, client] of clients.entries()) {
-      const text = `${index}/${round}`;
-      sentAt.set(text, count());
-      await send(client, text);
+      await send(client, `${index}/${round}`);
     }
+    await standstill('what can be read to have been', async () => (await run.inFlight()).messages);
+    const before = count();
+    for (const index of clients.keys()) sentAt.set(`${index}/${round}`, before);
+    pace.stand = false;
   }
   await until('all of the slow ones’ messages', () => output.messages.length - count() >= SLOW * ROUNDS, {
     timeout: 60_000,

@@ -9,7 +9,7 @@ import { connectPage, openPage } from '../support/pages.ts';
 import { afterTest, connectClient } from '../support/peers.ts';
 
 const fixture = (name: string): string =>
-  fileURLToPath(new URL(`../http/fixtures/${name}.pem`, import.meta.url));
+  fileURLToPath(new URL(`../control/fixtures/${name}.pem`, import.meta.url));
 
 const statusFrom = (url: string, origin: string, headers: Record<string, string> = {}): Promise<number> =>
   statusOf(url, { Origin: origin, ...headers });

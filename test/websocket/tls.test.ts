@@ -13,7 +13,7 @@ import { rawClient } from '../control/raw.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 const fixture = (name: string): string =>
-  fileURLToPath(new URL(`../http/fixtures/${name}.pem`, import.meta.url));
+  fileURLToPath(new URL(`../control/fixtures/${name}.pem`, import.meta.url));
 const pem = (name: string): Buffer => readFileSync(fixture(name));
 const dir = tempDir();
 
