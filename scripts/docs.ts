@@ -133,7 +133,7 @@ function componentPage(definition: AnyDefinition): string {
     `# \`${type}\` ${kind}`,
     summary,
     `Status: ${status}. Its place in a file: ${places[kind]}.`,
-    guide === undefined ? '' : `[This page](../../${guide}) explains it with everything around it.`,
+    guide === undefined ? '' : `[This guide](../../${guide}) explains it in context.`,
     description ?? '',
     examples.length === 0 ? '' : '## Examples',
     ...examples.map(
@@ -198,7 +198,7 @@ function indexPage(): string {
   return [
     NOTE,
     '# Reference',
-    'Every component and its fields. The same is printed by `millrace list` and `millrace list NAME`; `millrace schema` gives it to editors as JSON Schema. What surrounds the components in a file is on the page [Configuration](../configuration.md), and every error code on the page [Errors](errors.md).',
+    'Every component and its fields. `millrace list` and `millrace list NAME` print the same; `millrace schema` gives it to editors as JSON Schema. [Configuration](../configuration.md) describes the rest of a file, and [Errors](errors.md) lists every error code.',
     ...sections,
   ].join('\n\n');
 }
@@ -211,8 +211,8 @@ function errorsPage(): string {
   return [
     NOTE,
     '# Errors',
-    'Codes stay what they are: programs and alerts may rely on them. A code is in the log line’s field `code`, in the label `code` of the metrics `millrace_errors_total` and `millrace_dead_letters_total`, in `error.code` of a [dead letter](../concepts.md#errors-and-dead-letters), and in the property `code` of what the library throws.',
-    'An error that has no code of its own, because nobody foresaw it, is shown as `MILLRACE_UNEXPECTED` with what the system or a library said of it.',
+    'Codes do not change: programs and alerts may rely on them. A code is in the log line’s field `code`, in the label `code` of the metrics `millrace_errors_total` and `millrace_dead_letters_total`, in `error.code` of a [dead letter](../concepts.md#errors-and-dead-letters), and in the property `code` of errors that the library throws.',
+    'An unforeseen error has no code of its own. It appears as `MILLRACE_UNEXPECTED`, with the words of the system or the library that threw it.',
     ...sections,
   ].join('\n\n');
 }
@@ -272,7 +272,7 @@ async function metricsTable(registry: MetricsRegistry): Promise<string> {
     const names = labels.get(name) ?? Object.keys(values[0]?.labels ?? {}).filter((label) => label !== 'le');
     return `| \`${name}\` | ${String(type)} | ${names.map((label) => `\`${label}\``).join(', ')} | ${help} |`;
   });
-  return `| metric | type | labels | what it counts |\n| --- | --- | --- | --- |\n${rows.join('\n')}`;
+  return `| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n${rows.join('\n')}`;
 }
 
 /** What the last long fault campaign found. */
