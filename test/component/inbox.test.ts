@@ -157,6 +157,20 @@ test('what was refused stays counted: it is not confirmed', async () => {
   expect(budget.messages).toBe(1);
 });
 
+test('what is parked is in flight no more; it is confirmed later, and counts no second time', async () => {
+  const { budget, inbox } = create({ messages: 2, bytes: 1_000 });
+  for (const each of ['1', '2', '3']) inbox.push(bytes(each), a);
+  const { receipt } = await inbox.read(never);
+  inbox.push(bytes('4'), a);
+  const fork = receipt.fork();
+  receipt.done();
+  expect([budget.messages, budget.full]).toEqual([4, true]);
+  fork.park();
+  expect([budget.messages, budget.bytes, budget.full]).toEqual([1, 1, false]);
+  fork.done();
+  expect(budget.messages).toBe(1);
+});
+
 test('a read that is aborted takes nothing, and throws the reason', async () => {
   const { inbox } = create();
   const aborter = new AbortController();

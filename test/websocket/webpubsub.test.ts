@@ -92,6 +92,20 @@ describe.each([
     expect(group.map(({ data }) => data)).toEqual([{ n: 2 }]);
   });
 
+  test('a rejected message is an error once its dead letter is written, though its neighbours wait for the output', async () => {
+    const run = await startEngine(server({ input: 'codec: { type: json }' }));
+    const client = await rawClient(await run.url(), plain ? PLAIN : RELIABLE);
+    run.output().hold();
+    // In one batch, as they go out at once.
+    client.say({ type: 'event', event: 'e', ackId: 1, dataType: 'json', data: 1 });
+    client.say({ type: 'event', event: 'e', ackId: 2, dataType: 'text', data: 'no JSON' });
+    const { success, error } = await client.got({ ackId: 2 });
+    expect([success, error]).toMatchObject([false, { name: 'MILLRACE_CODEC_INVALID_JSON' }]);
+    expect(client.frames.filter(({ ackId }) => ackId === 1)).toEqual([]);
+    run.output().release();
+    expect(await client.got({ ackId: 1 })).toMatchObject({ success: true });
+  });
+
   test('what `dedupe` knows again is an error where the first was, also where nobody waited for that', async () => {
     const run = await startEngine(
       server({ input: 'codec: { type: json }, dedupe: { key: id, per: all }' }).replace(
