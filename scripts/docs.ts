@@ -15,7 +15,7 @@ import { markdown, type Results } from '../faults/report.ts';
 import { kinds, type AnyDefinition, type Kind } from '../src/component/define.ts';
 import { registry } from '../src/components/index.ts';
 import { describeFields, type FieldDescription } from '../src/config/describe-fields.ts';
-import { defOf, unwrap } from '../src/config/schema-walk.ts';
+import { defOf, tagsOf, unwrap } from '../src/config/schema-walk.ts';
 import { errorCodes } from '../src/cli/error-codes.ts';
 import { createMetrics } from '../src/telemetry/metrics.ts';
 import { collectProcessMetrics } from '../src/telemetry/process-metrics.ts';
@@ -126,8 +126,6 @@ function componentPage(definition: AnyDefinition): string {
   const fields = describeFields(schema);
   const choices = choicesOf(schema);
   const guide = guides[`${kind} ${type}`];
-  // TLS fields that only a client has are shared with components that are always one.
-  const hasModes = fields.some(({ name }) => name === 'mode');
   return [
     NOTE,
     `# \`${type}\` ${kind}`,
@@ -141,41 +139,54 @@ function componentPage(definition: AnyDefinition): string {
     ),
     '## Fields',
     fields.length === 0 ? `None besides \`type: ${type}\`.` : '',
-    ...fields.map((row) => field(row, hasModes, choices.get(row.name))),
+    ...fields.map((row) => field(row, choices.get(row.name))),
   ]
     .filter((part) => part !== '')
     .join('\n\n');
 }
 
 /** Which of the choices by `type` have a field, where not all have it: `auth.users` is for `basic` only. */
-function choicesOf(schema: z.ZodObject): Map<string, string[]> {
-  const choices = new Map<string, string[]>();
-  for (const [name, outer] of Object.entries(schema.shape)) {
-    const def = defOf(unwrap(outer).schema);
-    if (def.type !== 'union' || !('discriminator' in def) || def.discriminator !== 'type') continue;
-    for (const option of def.options) {
-      const types = [...(option._zod.propValues?.['type'] ?? [])].map(String);
-      const inner = defOf(option);
-      for (const key of inner.type === 'object' ? Object.keys(inner.shape) : []) {
-        if (key === 'type') continue;
-        const path = `${name}.${key}`;
-        choices.set(path, [...(choices.get(path) ?? []), ...types]);
+function choicesOf(schema: z.core.$ZodType): Map<string, Set<string>> {
+  const choices = new Map<string, Set<string>>();
+  for (const shape of shapesOf(schema)) {
+    for (const [name, outer] of Object.entries(shape)) {
+      const tags = tagsOf(unwrap(outer).schema);
+      if (tags?.field !== 'type') continue;
+      for (const { name: type, schema: option } of tags.options) {
+        for (const key of shapesOf(option).flatMap((each) => Object.keys(each))) {
+          if (key === 'type') continue;
+          const path = `${name}.${key}`;
+          choices.set(path, (choices.get(path) ?? new Set()).add(type));
+        }
       }
     }
   }
   return choices;
 }
 
-function field(row: FieldDescription, hasModes: boolean, choices: readonly string[] | undefined): string {
+/** The fields of an object, or of the objects that a component with modes has. */
+function shapesOf(schema: z.core.$ZodType): Readonly<Record<string, z.core.$ZodType>>[] {
+  const { schema: inner } = unwrap(schema);
+  const def = defOf(inner);
+  if (def.type === 'object') return [def.shape];
+  return tagsOf(inner)?.options.flatMap((option) => shapesOf(option.schema)) ?? [];
+}
+
+function field(row: FieldDescription, choices: ReadonlySet<string> | undefined): string {
   const facts = [
-    choices === undefined ? '' : `For \`type: ${choices.join('`, `')}\``,
+    choices === undefined ? '' : `For \`type: ${[...choices].join('`, `')}\``,
     `Type: ${row.type.replaceAll(' | ', ' or ')}`,
-    row.required ? 'required' : 'optional',
+    row.required ? 'required' : requiredIn(row),
     row.default === undefined ? '' : `default: \`${row.default}\``,
-    row.mode === undefined || !hasModes ? '' : `\`mode: ${row.mode}\` only`,
+    row.modes === undefined ? '' : `${row.modes.map((mode) => `\`mode: ${mode}\``).join(' and ')} only`,
+    row.aliases === undefined ? '' : `also written \`${row.aliases.join('`, `')}\`, ArkFlow’s name`,
     row.secret ? 'never shown in logs or errors' : '',
   ].filter((fact) => fact !== '');
   return `### \`${row.name}\`\n\n${row.description}\n\n${facts.join(' · ')}`;
+}
+
+function requiredIn({ requiredIn: modes }: FieldDescription): string {
+  return modes === undefined ? 'optional' : `required with \`mode: ${modes.join('` and `mode: ')}\``;
 }
 
 function indent(text: string): string {

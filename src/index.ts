@@ -41,6 +41,8 @@ export type { TemplateNames, TemplateValues } from './component/template.ts';
 export { Template, template } from './component/template.ts';
 export { Inbox } from './component/inbox.ts';
 export { Registry } from './component/registry.ts';
+export type { Settings } from './component/settings.ts';
+export { alias, givenOf, settings } from './component/settings.ts';
 export { components, registry } from './components/index.ts';
 export type { ConfigFormat, LoadedConfig, LoadOptions, ParseOptions } from './config/load.ts';
 export { loadConfig, parseConfig } from './config/load.ts';

@@ -1,21 +1,14 @@
-import { z } from 'zod';
+import type { z } from 'zod';
 import { duration } from '../component/fields.ts';
+import { settings } from '../component/settings.ts';
 import { errorMessage } from '../errors.ts';
-import { auth } from '../net/auth/fields.ts';
+import type { clientAuth } from '../net/auth/auth-schema.ts';
 import { checkClientConfig } from '../websocket/client/check.ts';
-import { clientFields, subprotocols, websocketUrl } from '../websocket/client/fields.ts';
-import { commonFields } from '../websocket/common-fields.ts';
-import type { ClientConfig } from '../websocket/client/fields.ts';
+import { clientFields, websocketUrl, type ClientConfig } from '../websocket/client/client-schema.ts';
 import type { ClientOptions } from './client-options.ts';
 import { UsageError } from './shell.ts';
 
-const schema = z.object({
-  url: websocketUrl,
-  protocols: subprotocols,
-  auth: auth.optional(),
-  ...clientFields,
-  ...commonFields,
-});
+const schema = settings({ url: websocketUrl, ...clientFields });
 
 /** The options that the fields come from, where they are called something else. */
 const optionNames: Readonly<Record<string, string>> = {
@@ -82,7 +75,7 @@ function withScheme(address: string): string {
   return scheme === 'http' || scheme === 'https' ? address.replace(/^http/i, 'ws') : address;
 }
 
-function authOf({ user, bearer, bearerFile }: ClientOptions): z.input<typeof auth> | undefined {
+function authOf({ user, bearer, bearerFile }: ClientOptions): z.input<typeof clientAuth> | undefined {
   if (bearer !== undefined) return { type: 'bearer', token: bearer };
   if (bearerFile !== undefined) return { type: 'bearer', token_file: bearerFile };
   if (user === undefined) return undefined;

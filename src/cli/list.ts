@@ -57,9 +57,14 @@ function component(registry: Registry, definition: AnyDefinition): string {
 function facts(row: FieldDescription): string {
   return [
     row.type,
-    row.required ? 'required' : '',
+    row.required
+      ? 'required'
+      : row.requiredIn === undefined
+        ? ''
+        : `required in ${row.requiredIn.join(' and ')} mode`,
     row.default === undefined ? '' : `default ${row.default}`,
-    row.mode === undefined ? '' : `${row.mode} mode`,
+    row.modes === undefined ? '' : `${row.modes.join(' or ')} mode`,
+    row.aliases === undefined ? '' : `also ${row.aliases.join(', ')}`,
     row.secret ? 'secret' : '',
   ]
     .filter((fact) => fact !== '')

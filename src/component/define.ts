@@ -22,8 +22,12 @@ export interface Instances {
 /** Schemas of other components, for a schema that nests them (`multiple_inputs`). */
 export type ComponentSchemas = { readonly [K in Kind]: z.ZodType };
 
-/** A component as it is declared. `schema` has all its fields but `type`, and an input's and output's `codec`. */
-export interface Definition<S extends z.ZodObject, Instance> {
+/**
+ * A component as it is declared. `schema` has all its fields but `type`, and an input's and output's `codec`: an object of
+ * zod's; one of `settings`, whose checks can tell a default from what the file says; or, for a component that has modes, a
+ * discriminated union of such objects.
+ */
+export interface Definition<S extends z.ZodType, Instance> {
   /** Its name in the file, snake_case. */
   readonly type: string;
   /** One sentence, for `millrace list` and the reference page. */
@@ -44,7 +48,7 @@ export interface AnyDefinition<Instance = unknown> {
   readonly summary: string;
   readonly status: 'stable' | 'beta';
   readonly description?: string;
-  readonly schema: z.ZodObject | ((components: ComponentSchemas) => z.ZodObject);
+  readonly schema: z.ZodType | ((components: ComponentSchemas) => z.ZodType);
   readonly examples: readonly { readonly title: string; readonly yaml: string }[];
   create(config: never, context: Context): Instance;
 }
@@ -57,27 +61,27 @@ export type FramingDefinition = AnyDefinition<Framing> & { readonly kind: 'frami
 export type CodecDefinition = AnyDefinition<Codec> & { readonly kind: 'codec' };
 
 /** Declares an input: where messages come from. `create` gets the checked fields and a `Context`. */
-export function defineInput<S extends z.ZodObject>(d: Definition<S, Input>): InputDefinition {
+export function defineInput<S extends z.ZodType>(d: Definition<S, Input>): InputDefinition {
   return defined({ kind: 'input', ...d });
 }
 /** Declares an output: where messages go. `create` gets the checked fields and a `Context`. */
-export function defineOutput<S extends z.ZodObject>(d: Definition<S, Output>): OutputDefinition {
+export function defineOutput<S extends z.ZodType>(d: Definition<S, Output>): OutputDefinition {
   return defined({ kind: 'output', ...d });
 }
 /** Declares a processor: a batch in, batches out. `create` gets the checked fields and a `Context`. */
-export function defineProcessor<S extends z.ZodObject>(d: Definition<S, Processor>): ProcessorDefinition {
+export function defineProcessor<S extends z.ZodType>(d: Definition<S, Processor>): ProcessorDefinition {
   return defined({ kind: 'processor', ...d });
 }
 /** Declares a buffer between input and pipeline. `create` gets the checked fields and a `Context`. */
-export function defineBuffer<S extends z.ZodObject>(d: Definition<S, Buffer>): BufferDefinition {
+export function defineBuffer<S extends z.ZodType>(d: Definition<S, Buffer>): BufferDefinition {
   return defined({ kind: 'buffer', ...d });
 }
 /** Declares a framing: how messages lie in bytes. `create` gets the checked fields and a `Context`. */
-export function defineFraming<S extends z.ZodObject>(d: Definition<S, Framing>): FramingDefinition {
+export function defineFraming<S extends z.ZodType>(d: Definition<S, Framing>): FramingDefinition {
   return defined({ kind: 'framing', ...d });
 }
 /** Declares a codec: it checks what an input receives, and writes what an output sends. `create` gets the checked fields and a `Context`. */
-export function defineCodec<S extends z.ZodObject>(d: Definition<S, Codec>): CodecDefinition {
+export function defineCodec<S extends z.ZodType>(d: Definition<S, Codec>): CodecDefinition {
   return defined({ kind: 'codec', ...d });
 }
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Backoff } from './backoff.ts';
+import { settings } from './settings.ts';
 
 const UNITS_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const;
 const UNITS_BYTES = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3, KB: 1e3, MB: 1e6, GB: 1e9 } as const;
@@ -154,8 +155,7 @@ export const reconnect = z
           .default([])
           .describe('HTTP statuses that answer the handshake.'),
       })
-      .optional()
-      .meta({ default: {} })
+      .prefault({})
       .describe('After these it does not connect again: the stream fails.'),
     end_on: z
       .array(closeCodes)
@@ -172,38 +172,59 @@ export const reconnect = z
 export type ReconnectConfig = z.output<typeof reconnect>;
 
 /** The pauses that a configuration asks for. */
-export function backoffOf(config: ReconnectConfig | undefined): Backoff {
-  const { initial, max, attempts = Infinity, stable_after: stableAfter } = config ?? reconnect.parse({});
-  return { initial, max, attempts, stableAfter };
+export function backoffOf({ initial, max, attempts = Infinity, stable_after }: ReconnectConfig): Backoff {
+  return { initial, max, attempts, stableAfter: stable_after };
 }
 
-/** TLS of a client, or of a server. Files hold PEM and are read at each attempt to connect. */
-export const tls = z
-  .strictObject({
+/** TLS of a client. Files hold PEM and are read at each attempt to connect. */
+export const clientTls = settings(
+  {
     ca_file: z
       .string()
       .optional()
-      .describe(
-        'Certificates of the authorities to trust, in place of those that come with Node.js. On a server, clients must then show a certificate that one of them signed.',
-      ),
+      .describe('Certificates of the authorities to trust, in place of those that come with Node.js.'),
     cert_file: z.string().optional().describe('The own certificate, with its intermediates.'),
     key_file: z.string().optional().describe('The key of the own certificate.'),
     server_name: z
       .string()
       .optional()
-      .meta({ mode: 'client' })
       .describe('The name to ask for (SNI) and to verify, in place of the URL’s host.'),
     insecure_skip_verify: z
       .boolean()
-      .optional()
-      .meta({ mode: 'client', default: false })
+      .default(false)
       .describe('Accept any certificate. That gives up what TLS is for; use it only to find a fault.'),
-  })
-  .refine((value) => (value.cert_file === undefined) === (value.key_file === undefined), {
-    message: 'cert_file and key_file belong together; give both or neither',
-  });
+  },
+  (value, fail) => {
+    if ((value.cert_file === undefined) === (value.key_file === undefined)) return;
+    fail([], 'cert_file and key_file belong together; give both or neither');
+  },
+);
 
-export type TlsFiles = z.output<typeof tls>;
+/** TLS of a server. Files hold PEM and are read again when they change. */
+export const serverTls = settings(
+  {
+    ca_file: z
+      .string()
+      .optional()
+      .describe('On a server, clients must show a certificate that one of these authorities signed.'),
+    cert_file: z.string().optional().describe('The own certificate, with its intermediates.'),
+    key_file: z.string().optional().describe('The key of the own certificate.'),
+  },
+  ({ cert_file, key_file }, fail) => {
+    if (cert_file === undefined && key_file === undefined) fail([], 'a server needs cert_file and key_file');
+    else if (cert_file === undefined || key_file === undefined)
+      fail([], 'cert_file and key_file belong together; give both or neither');
+  },
+);
+
+export type ClientTls = z.output<typeof clientTls>;
+
+/** The files of either. */
+export interface TlsFiles {
+  readonly ca_file?: string | undefined;
+  readonly cert_file?: string | undefined;
+  readonly key_file?: string | undefined;
+}
 
 const CONTROL_CHARACTER = /[\u0000-\u0008\u000a-\u001f\u007f]/;
 
@@ -238,23 +259,3 @@ export const headers = z
       fail(`this header is part of the handshake itself and cannot be set${hint}`);
     }
   });
-
-/** The fields of one mode of a component that has several; each must be optional. */
-export function forMode<S extends Readonly<Record<string, z.ZodType>>>(mode: string, shape: S): S {
-  const marked = Object.entries(shape).map(([name, field]) => [name, field.meta({ ...field.meta(), mode })]);
-  return Object.fromEntries(marked) as S;
-}
-
-/** For a component with modes: reports every field that is set and belongs to another mode (meta `mode`). */
-export function refuseOtherMode(
-  shape: Readonly<Record<string, z.ZodType>>,
-  value: Readonly<Record<string, unknown>>,
-  mode: string,
-  report: (field: string, message: string) => void,
-): void {
-  for (const [name, field] of Object.entries(shape)) {
-    const owner = (field.meta() as { mode?: string } | undefined)?.mode;
-    if (owner === undefined || owner === mode || value[name] === undefined) continue;
-    report(name, `only for \`mode: ${owner}\`; this is \`mode: ${mode}\``);
-  }
-}

@@ -64,7 +64,7 @@ export class Registry {
   }
 
   /** The whole schema of one component: `type`, its own fields, and `codec` and `name` where its kind has them. */
-  schemaOf(definition: AnyDefinition): z.ZodObject {
+  schemaOf(definition: AnyDefinition): z.ZodType {
     const own = typeof definition.schema === 'function' ? definition.schema(this.schemas) : definition.schema;
     const shape: Record<string, z.ZodType> = { type: z.literal(definition.type) };
     if (definition.kind === 'input') {
@@ -85,7 +85,7 @@ export class Registry {
       if (definition.type === 'none') shape['type'] = z.literal('none').optional();
       Object.assign(shape, framingFields);
     }
-    return own.safeExtend(shape).strict();
+    return withFields(own, shape);
   }
 
   readonly #unions = new Map<Kind, z.ZodType>();
@@ -99,4 +99,15 @@ export class Registry {
     }
     return union;
   }
+}
+
+/** The schema of a component with fields that are not its own. */
+function withFields(schema: z.core.$ZodType, shape: Readonly<Record<string, z.ZodType>>): z.ZodType {
+  if (schema instanceof z.ZodObject) return schema.safeExtend(shape).strict();
+  if (schema instanceof z.ZodPipe) return withFields(schema.in, shape).pipe(schema.out);
+  if (schema instanceof z.ZodDiscriminatedUnion) {
+    const options = schema.options.map((option) => withFields(option, shape));
+    return z.discriminatedUnion(schema.def.discriminator, options as [z.ZodObject]);
+  }
+  throw new Error('the schema of a component is an object, `settings`, or a discriminated union of them');
 }

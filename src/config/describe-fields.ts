@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import { defaultInFile, yamlText } from './field-values.ts';
-import { defOf, unwrap } from './schema-walk.ts';
+import { defOf, tagsOf, unwrap, type Tags } from './schema-walk.ts';
 import { typeName } from './type-names.ts';
 
 /** A field as its reference tells it. */
@@ -16,22 +16,34 @@ export interface FieldDescription {
   readonly description: string;
   /** Its value is never shown. */
   readonly secret: boolean;
-  /** The mode of the component that it is for, where it is not for all. */
-  readonly mode?: string;
+  /** The modes of the component that it is for, where it is not for all. */
+  readonly modes?: readonly string[];
+  /** The modes in which it is required, where it is in some. */
+  readonly requiredIn?: readonly string[];
+  /** Other names that it may have in a file. */
+  readonly aliases?: readonly string[];
 }
 
 /** The fields of a component's schema, in their order and each followed by its own parts. `type` is not among them. */
-export function describeFields(schema: z.ZodObject): FieldDescription[] {
-  return describe(schema, '').filter(({ name }) => name !== 'type');
+export function describeFields(schema: z.ZodType): FieldDescription[] {
+  return rowsOf(schema, '').filter(({ name }) => name !== 'type');
 }
 
-function describe(schema: z.core.$ZodType, prefix: string): FieldDescription[] {
-  const def = defOf(unwrap(schema).schema);
-  if (def.type !== 'object') return [];
-  return Object.entries(def.shape).flatMap(([key, field]) => {
+function rowsOf(schema: z.core.$ZodType, prefix: string): FieldDescription[] {
+  const { schema: inner } = unwrap(schema);
+  const def = defOf(inner);
+  if (def.type === 'object') return describe(def.shape, prefix);
+  const tags = tagsOf(inner);
+  return tags?.field === 'mode' ? byMode(tags, prefix) : [];
+}
+
+function describe(shape: Readonly<Record<string, z.core.$ZodType>>, prefix: string): FieldDescription[] {
+  const fields = Object.entries(shape).map(([key, field]) => ({ key, field, unwrapped: unwrap(field) }));
+  return fields.flatMap(({ key, field, unwrapped }) => {
     const name = `${prefix}${key}`;
-    const unwrapped = unwrap(field);
     const { meta, optional } = unwrapped;
+    if (meta.alias !== undefined) return [];
+    const aliases = fields.flatMap((each) => (each.unwrapped.meta.alias === key ? [prefix + each.key] : []));
     const fallback = defaultInFile(unwrapped);
     const row: FieldDescription = {
       name,
@@ -40,7 +52,7 @@ function describe(schema: z.core.$ZodType, prefix: string): FieldDescription[] {
       description: meta.description ?? '',
       secret: meta.secret ?? false,
       ...(fallback === undefined ? {} : { default: yamlText(fallback) }),
-      ...(meta.mode === undefined ? {} : { mode: meta.mode }),
+      ...(aliases.length === 0 ? {} : { aliases }),
     };
     return [row, ...parts(unwrapped.schema, name)];
   });
@@ -49,16 +61,69 @@ function describe(schema: z.core.$ZodType, prefix: string): FieldDescription[] {
 /** Rows for what is inside an object, a list or map of objects, or a choice that may be an object. */
 function parts(schema: z.core.$ZodType, name: string): FieldDescription[] {
   const def = defOf(schema);
-  if (def.type === 'object') return describe(schema, `${name}.`);
+  if (def.type === 'object') return rowsOf(schema, `${name}.`);
   if (def.type === 'array') return parts(unwrap(def.element).schema, `${name}[]`);
   if (def.type === 'record') return parts(unwrap(def.valueType).schema, `${name}.<name>`);
   if (def.type !== 'union') return [];
-  const rows = new Map<string, FieldDescription>();
-  for (const row of def.options.flatMap((option) => parts(unwrap(option).schema, name))) {
-    const known = rows.get(row.name);
-    if (known === undefined) rows.set(row.name, row);
-    // What tells the options apart has one value in each.
-    else if (known.type !== row.type) rows.set(row.name, { ...known, type: `${known.type} | ${row.type}` });
+  return merge(def.options.map((option) => parts(unwrap(option).schema, name)));
+}
+
+/** The rows of several choices, each field once. Those that only a later choice has come before the next that both have. */
+function merge(choices: readonly (readonly FieldDescription[])[]): FieldDescription[] {
+  let rows: FieldDescription[] = [];
+  for (const choice of choices) {
+    const merged: FieldDescription[] = [];
+    let own: FieldDescription[] = [];
+    let left = rows;
+    for (const row of choice) {
+      const known = left.findIndex(({ name }) => name === row.name);
+      if (known < 0) {
+        const earlier = merged.findIndex(({ name }) => name === row.name);
+        if (earlier < 0) own.push(row);
+        else merged[earlier] = both(merged[earlier]!, row);
+        continue;
+      }
+      merged.push(...left.slice(0, known), ...own, both(left[known]!, row));
+      own = [];
+      left = left.slice(known + 1);
+    }
+    rows = [...merged, ...left, ...own];
   }
-  return [...rows.values()];
+  return rows;
+}
+
+/** What tells the choices apart has one value in each; everything else is the same field. */
+function both(one: FieldDescription, other: FieldDescription): FieldDescription {
+  const types = new Set([one.type, other.type].flatMap((type) => type.split(' | ')));
+  if (one.type.startsWith(`${other.type} or `)) types.delete(other.type);
+  return {
+    ...one,
+    type: [...types].join(' | '),
+    required: one.required && other.required,
+    description: one.description.includes(other.description)
+      ? one.description
+      : `${one.description} ${other.description}`.trim(),
+    secret: one.secret || other.secret,
+    ...(one.default === undefined && other.default !== undefined ? { default: other.default } : {}),
+  };
+}
+
+/** The fields of all modes, each with those that have it, unless all do. */
+function byMode(tags: Tags, prefix: string): FieldDescription[] {
+  const choices = tags.options.map(({ name, schema }) => ({ mode: name, rows: rowsOf(schema, prefix) }));
+  return merge(choices.map(({ rows }) => rows)).map((row) => {
+    const having = choices.flatMap(({ mode, rows }) => {
+      const own = rows.find(({ name }) => name === row.name);
+      return own === undefined ? [] : [{ mode, required: own.required }];
+    });
+    const modes = having.map(({ mode }) => mode);
+    const requiredIn = having.flatMap(({ mode, required }) => (required ? [mode] : []));
+    const isDecided =
+      requiredIn.length === 0 || requiredIn.length === modes.length || row.default !== undefined;
+    return {
+      ...row,
+      ...(modes.length === choices.length ? {} : { modes }),
+      ...(isDecided ? {} : { requiredIn }),
+    };
+  });
 }

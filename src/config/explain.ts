@@ -3,9 +3,9 @@ import { kinds, type Kind } from '../component/define.ts';
 import type { Registry } from '../component/registry.ts';
 import { maskUrl } from '../component/mask.ts';
 import { nearest } from './nearest.ts';
-import { isPlainObject, valueAt } from './plain.ts';
+import { isPlainObject, replaceAt, valueAt } from './plain.ts';
 import type { Path } from './problem.ts';
-import { schemaAt, shapeOf, unwrap } from './schema-walk.ts';
+import { schemaAt, shapeOf, tagsAt, unwrap } from './schema-walk.ts';
 import { article, either, expectation } from './type-names.ts';
 
 /** Stands in an issue for the words that zod would use; what is not this was written by the field's author. */
@@ -55,8 +55,8 @@ export function explain(issue: Issue, subject: Subject): Explanation[] {
     return [{ path, at: 'key', message: why.startsWith('not ') ? `the name is ${why}` : why }];
   }
   if (value === undefined && isPlainObject(valueAt(subject.value, path.slice(0, -1)))) {
-    const byAuthor = own !== undefined && issue.code === 'custom';
-    const message = byAuthor ? subject.mask(own, path) : `is missing; expected ${expected(issue, subject)}`;
+    const message =
+      own !== undefined ? subject.mask(own, path) : `is missing; expected ${expected(issue, subject)}`;
     return [{ path, at: 'key', message }];
   }
   if (own !== undefined) {
@@ -87,7 +87,9 @@ function wrongValue(issue: Issue, value: unknown, path: Path, subject: Subject):
     return `${shown}does not fit; expected a multiple of ${issue.divisor}`;
   const kind = componentKind(path, subject);
   if (kind !== undefined && path.at(-1) === 'type') return wrongType(issue, kind, value, subject);
-  const isWord = issue.code === 'invalid_value' && typeof value === 'string';
+  const elsewhere = isTag(issue) ? ownersOf(path, subject, (root) => allows(root, path, subject)) : '';
+  if (elsewhere !== '') return elsewhere;
+  const isWord = (issue.code === 'invalid_value' || isTag(issue)) && typeof value === 'string';
   const meant = isWord ? suggestion(issue, value, subject) : undefined;
   const hint = meant === undefined ? '' : ` (did you mean ${meant}?)`;
   return `${shown}is ${isWord ? 'not known' : typeOf(value)}; expected ${expected(issue, subject)}${hint}`;
@@ -122,16 +124,83 @@ function outOfRange(
   return `${wrong}; expected ${atLimit} ${limit} ${unit}`;
 }
 
-function unknownField(key: string, parent: Path, subject: Subject): string {
-  const { schema } = schemaAt(subject.schema, subject.value, parent);
-  const shape = schema === undefined ? undefined : shapeOf(schema, valueAt(subject.value, parent));
-  const known = Object.keys(shape ?? {});
-  const given = valueAt(subject.value, parent);
-  const meant = nearest(
-    key,
-    known.filter((name) => !isPlainObject(given) || !Object.hasOwn(given, name)),
+/** Whether what tells the options of a union apart has a value that no option has. */
+function isTag(issue: Issue): issue is Extract<Issue, { code: 'invalid_union' }> & { discriminator: string } {
+  return 'discriminator' in issue;
+}
+
+/** Whether the tag at `path` has a value that there is, if the file were `root`. */
+function allows(root: unknown, path: Path, { schema }: Subject): boolean {
+  const parent = path.slice(0, -1);
+  const tags = schemaAt(schema, root, parent).schema;
+  const value = valueAt(root, path);
+  return (
+    tags !== undefined &&
+    tagsAt(tags, valueAt(root, parent)).some(
+      ({ field, options }) => field === path.at(-1) && options.some(({ values }) => values.includes(value)),
+    )
   );
+}
+
+/** What the file would be if a component that `path` is in had another mode. */
+interface OtherMode {
+  readonly root: unknown;
+  readonly name: string;
+  readonly current: string;
+}
+
+/** For each component that has modes, the innermost first. */
+function otherModes(path: Path, { schema, value }: Subject): OtherMode[][] {
+  return path.toReversed().flatMap((_, index) => {
+    const at = path.slice(0, path.length - 1 - index);
+    const outer = schemaAt(schema, value, at).schema;
+    const owner = valueAt(value, at);
+    if (outer === undefined || !isPlainObject(owner)) return [];
+    return tagsAt(outer, owner).flatMap(({ field, options }) => {
+      const current = options.find(({ values }) => values.includes(owner[field]));
+      if (field === 'type' || current === undefined) return [];
+      const others = options.filter((each) => each !== current);
+      return [
+        others.map(({ name }) => ({
+          root: replaceAt(value, at, { ...owner, [field]: name }),
+          name: `\`${field}: ${name}\``,
+          current: `\`${field}: ${current.name}\``,
+        })),
+      ];
+    });
+  });
+}
+
+/** That only other modes have what `fits` looks for, in words, or an empty text. */
+function ownersOf(path: Path, subject: Subject, fits: (root: unknown) => boolean): string {
+  for (const modes of otherModes(path, subject)) {
+    const owners = modes.filter(({ root }) => fits(root));
+    if (owners.length > 0) {
+      return `only for ${owners.map(({ name }) => name).join(' and ')}; this is ${owners[0]!.current}`;
+    }
+  }
+  return '';
+}
+
+function unknownField(key: string, parent: Path, subject: Subject): string {
+  const fieldsIn = (root: unknown): string[] => {
+    const { schema } = schemaAt(subject.schema, root, parent);
+    return Object.keys((schema && shapeOf(schema, valueAt(root, parent))) ?? {});
+  };
+  const path = [...parent, key];
+  const elsewhere = ownersOf(path, subject, (root) => fieldsIn(root).includes(key));
+  if (elsewhere !== '') return elsewhere;
+  const given = valueAt(subject.value, parent);
+  const isFree = (name: string): boolean => !isPlainObject(given) || !Object.hasOwn(given, name);
+  const known = fieldsIn(subject.value);
+  const meant = nearest(key, known.filter(isFree));
   if (meant !== undefined) return `unknown field; did you mean ${meant}?`;
+  const roots = otherModes(path, subject).flat();
+  const other = nearest(key, roots.flatMap(({ root }) => fieldsIn(root)).filter(isFree));
+  if (other !== undefined) {
+    const owner = ownersOf(path, subject, (root) => fieldsIn(root).includes(other));
+    return `unknown field; did you mean ${other}? It is ${owner}`;
+  }
   if (known.length === 0) return 'unknown field; expected none';
   return `unknown field; expected ${known.length === 1 ? known[0] : `one of ${either(known)}`}`;
 }
@@ -166,7 +235,9 @@ function suggestion(issue: Issue, value: unknown, subject: Subject): string | un
 /** The values that an issue says were possible, if it does. */
 function alternatives(issue: Issue): readonly unknown[] {
   if (issue.code === 'invalid_value') return issue.values;
-  return 'options' in issue && Array.isArray(issue.options) ? issue.options : [];
+  const options: readonly unknown[] = 'options' in issue && Array.isArray(issue.options) ? issue.options : [];
+  // A tag that may be left out has `undefined` among its values.
+  return options.filter((each) => each !== undefined);
 }
 
 /** The issues of that option of a union which the value was meant for, if one can tell. */

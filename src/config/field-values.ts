@@ -17,7 +17,7 @@ const units = {
 
 /** The default of a field as a file would give it: `5s` and not 5000, or undefined if there is none. */
 export function defaultInFile({ default: fallback, meta }: Unwrapped): unknown {
-  if (fallback === undefined) return meta.default;
+  if (fallback === undefined) return undefined;
   const { value, parsed } = fallback;
   if (!parsed || typeof value !== 'number' || (meta.format !== 'duration' && meta.format !== 'size'))
     return value;

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Registry } from '../component/registry.ts';
 import { defaultInFile } from './field-values.ts';
 import { fileSchema } from './schema.ts';
-import { defOf, unwrap } from './schema-walk.ts';
+import { defOf, tagsOf, unwrap } from './schema-walk.ts';
 
 type JsonSchema = z.core.JSONSchema.BaseSchema;
 
@@ -17,16 +17,21 @@ const expansion: JsonSchema = { type: 'string', pattern: '^\\$\\{[^{}]*\\}$' };
  * list of streams.
  */
 export function configJsonSchema(registry: Registry): Record<string, unknown> {
-  const { $schema, definitions, ...file }: JsonSchema = z.toJSONSchema(fileSchema(registry), {
-    io: 'input',
-    target: 'draft-7',
-    unrepresentable: 'any',
-    override: ({ zodSchema, jsonSchema }) => edit(zodSchema, jsonSchema),
-  });
+  const { $schema, definitions, ...file }: JsonSchema = tidy(
+    z.toJSONSchema(fileSchema(registry), {
+      io: 'input',
+      target: 'draft-7',
+      unrepresentable: 'any',
+      override: ({ zodSchema, jsonSchema }) => edit(zodSchema, jsonSchema),
+    }),
+  );
   return {
     $schema,
     title: 'Millrace configuration',
-    anyOf: [{ $ref: '#/definitions/file' }, { $ref: '#/definitions/file/properties/streams' }],
+    if: { type: 'array' },
+    // oxlint-disable-next-line unicorn/no-thenable: a keyword of JSON Schema
+    then: { $ref: '#/definitions/file/properties/streams' },
+    else: { $ref: '#/definitions/file' },
     definitions: Object.assign({ file }, definitions),
   };
 }
@@ -34,10 +39,10 @@ export function configJsonSchema(registry: Registry): Record<string, unknown> {
 /** Makes a schema say what the loader accepts, and takes from it what means something else to other readers. */
 function edit(zodSchema: z.core.$ZodType, json: JsonSchema): void {
   const unwrapped = unwrap(zodSchema);
-  const { secret, format } = unwrapped.meta;
+  const { secret, format, alias } = unwrapped.meta;
   // Editors show these as they are; JSON Schema has its own word for the first.
   delete json['secret'];
-  delete json['mode'];
+  delete json['alias'];
   delete json['exact'];
   delete json['shown'];
   if (secret === true) json.writeOnly = true;
@@ -45,7 +50,47 @@ function edit(zodSchema: z.core.$ZodType, json: JsonSchema): void {
   if (format === 'duration' || format === 'size') delete json.format;
   const fallback = defaultInFile(unwrapped);
   if (fallback !== undefined && defOf(zodSchema).type !== 'lazy') Object.assign(json, { default: fallback });
+  if (alias !== undefined) json['deprecated'] = true;
+  chooseByTag(zodSchema, json);
+  joinTypes(json);
   if (isPlainScalar(json)) acceptExpansion(json);
+}
+
+/**
+ * A union whose options are told apart by a field, as conditions on that field: an editor then holds a value against the
+ * option that it names and no other, so that a mistake is one mistake.
+ */
+function chooseByTag(zodSchema: z.core.$ZodType, json: JsonSchema): void {
+  const tags = tagsOf(zodSchema);
+  if (tags === undefined) return;
+  const { field, options } = tags;
+  const schemas = json.oneOf!;
+  delete json.oneOf;
+  const known = options.flatMap(({ values }) => values);
+  const mayBeMissing = known.includes(undefined);
+  const names: JsonSchema = { enum: known.filter((value) => value !== undefined) as string[] };
+  json.type = 'object';
+  // A component's `type` is never filled in: a file that named its components elsewhere could not be checked.
+  json.properties = { [field]: field === 'type' ? names : { if: expansion, else: names } };
+  if (!mayBeMissing) json.required = [field];
+  json.allOf = options.map(({ values }, index) => ({
+    if: {
+      properties: { [field]: { enum: values.filter((value) => value !== undefined) as string[] } },
+      ...(values.includes(undefined) ? {} : { required: [field] }),
+    },
+    // oxlint-disable-next-line unicorn/no-thenable: a keyword of JSON Schema
+    then: schemas[index]!,
+  }));
+}
+
+/** A choice between bare types, as one list of them: a value of none of them is one mistake. */
+function joinTypes(json: JsonSchema): void {
+  const options = (json.anyOf ?? []).map((option) => option.else ?? option) as JsonSchema[];
+  const types = options.map(({ type }) => type);
+  const isBare = options.every((option) => Object.keys(option).length === 1) && types.includes('string');
+  if (!isBare || !types.every((type) => type !== undefined)) return;
+  delete json.anyOf;
+  Object.assign(json, { type: types });
 }
 
 /** Whether a string such as `${PORT}` would be refused. A component's `type` is not one: it tells the others apart. */
@@ -65,5 +110,15 @@ function acceptExpansion(json: JsonSchema): void {
     rule[key] = value;
     delete json[key];
   }
-  json.anyOf = [rule, expansion];
+  json.if = expansion;
+  json.else = rule;
+}
+
+/** What has a reference and says more has the reference beside it twice, and readers of draft 7 look at one of the two. */
+function tidy<T>(node: T): T {
+  if (typeof node !== 'object' || node === null) return node;
+  if (Array.isArray(node)) return node.map((each: unknown) => tidy(each)) as T;
+  const { $ref, ...rest } = node as { $ref?: string; allOf?: unknown };
+  if ($ref !== undefined && Object.keys(rest).length > 0) return tidy({ ...rest, allOf: [{ $ref }] }) as T;
+  return Object.fromEntries(Object.entries(node).map(([key, each]) => [key, tidy(each)])) as T;
 }

@@ -1,4 +1,5 @@
 import { globalRegistry, type z } from 'zod';
+import { declarations } from '../component/settings.ts';
 import { isPlainObject, valueAt } from './plain.ts';
 import type { Path } from './problem.ts';
 
@@ -10,12 +11,10 @@ export interface FieldMeta {
   readonly secret?: boolean | undefined;
   /** Its value may be shown also where it came from `${…}`. */
   readonly shown?: boolean | undefined;
-  /** What a field without a default of its own does when it is left out, as a file would give it. */
-  readonly default?: unknown;
   /** It takes any JSON, and its numbers keep the digits of the file, as `ExactNumber`. */
   readonly exact?: boolean | undefined;
-  /** The mode of its component that the field is for, where it is not for all. */
-  readonly mode?: string | undefined;
+  /** The field beside it that it is another name of. */
+  readonly alias?: string | undefined;
 }
 
 /** A schema without what is wrapped around it, and what that said. */
@@ -43,7 +42,7 @@ function metaOf(schema: z.core.$ZodType): FieldMeta {
 
 /** Lazy schemas of components are left as they are, as their `id` says enough. */
 export function unwrap(schema: z.core.$ZodType): Unwrapped {
-  let inner = schema;
+  let inner = declarations.get(schema) ?? schema;
   let meta: FieldMeta = {};
   let optional = false;
   let fallback: Unwrapped['default'];
@@ -67,20 +66,56 @@ function innerOf(def: ReturnType<typeof defOf>): z.core.$ZodType | undefined {
   return 'innerType' in def ? def.innerType : undefined;
 }
 
+/** What tells the options of a union apart, each with its values there; `undefined` is one where it may be left out. */
+export interface Tags {
+  readonly field: string;
+  readonly options: readonly TaggedOption[];
+}
+
+export interface TaggedOption {
+  /** The first of its values. */
+  readonly name: string;
+  readonly values: readonly unknown[];
+  readonly schema: z.core.$ZodType;
+}
+
+/** The tags of a union that has some: by `type`, by `mode`. */
+export function tagsOf(schema: z.core.$ZodType): Tags | undefined {
+  const def = defOf(schema);
+  if (def.type !== 'union' || !('discriminator' in def)) return undefined;
+  const field = String(def.discriminator);
+  return {
+    field,
+    options: def.options.map((option) => {
+      const values = [...(option._zod.propValues?.[field] ?? [])];
+      return { name: values.find((value) => typeof value === 'string') ?? '', values, schema: option };
+    }),
+  };
+}
+
 /** The schemas that a value may have to meet: the options of unions, as far as `type` and the like tell them apart. */
 export function options(schema: z.core.$ZodType, value: unknown): z.core.$ZodType[] {
   const { schema: inner } = unwrap(schema);
   const def = defOf(inner);
   if (def.type === 'lazy') return options(def.getter(), value);
   if (def.type !== 'union') return [inner];
-  if (!('discriminator' in def)) return def.options.flatMap((option) => options(option, value));
-  const { discriminator } = def;
-  const tag = isPlainObject(value) && typeof discriminator === 'string' ? value[discriminator] : undefined;
-  const chosen = def.options.filter((option) => {
-    const tags = option._zod.propValues?.[String(discriminator)];
-    return tags !== undefined && [...tags].some((each) => each === tag);
-  });
-  return chosen.flatMap((option) => options(option, value));
+  const tags = tagsOf(inner);
+  if (tags === undefined) return def.options.flatMap((option) => options(option, value));
+  const tag = isPlainObject(value) ? value[tags.field] : undefined;
+  const chosen = tags.options.filter(({ values }) => values.includes(tag));
+  return chosen.flatMap((option) => options(option.schema, value));
+}
+
+/** The unions by a tag that a value goes through on its way to the schema that it has to meet, the outermost first. */
+export function tagsAt(schema: z.core.$ZodType, value: unknown): Tags[] {
+  const { schema: inner } = unwrap(schema);
+  const def = defOf(inner);
+  if (def.type === 'lazy') return tagsAt(def.getter(), value);
+  const tags = tagsOf(inner);
+  if (tags === undefined) return [];
+  const tag = isPlainObject(value) ? value[tags.field] : undefined;
+  const chosen = tags.options.find(({ values }) => values.includes(tag));
+  return [tags, ...(chosen === undefined ? [] : tagsAt(chosen.schema, value))];
 }
 
 /** The schema of the part of `root` at `path`, where there is one, and whether it is, or is part of, a secret. */

@@ -17,7 +17,6 @@ const defaults = how.parse({});
 
 export const compression = z
   .union([z.boolean(), how])
-  .default(false)
   .describe(
     'permessage-deflate (RFC 7692): `true`, or how. A client offers it, a server accepts it. A connection that uses it takes about 250 KiB more memory.',
   );

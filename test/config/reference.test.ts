@@ -20,7 +20,7 @@ test('the fields of a component, as its reference tells them', () => {
       default: 'client',
       description: 'Who connects to whom.',
     },
-    { ...plain, name: 'port', type: 'integer', mode: 'server', description: 'The port to listen on.' },
+    { ...plain, name: 'port', type: 'integer', modes: ['server'], description: 'The port to listen on.' },
     {
       ...plain,
       name: 'headers',

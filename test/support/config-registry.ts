@@ -9,12 +9,13 @@ import {
 } from '../../src/component/define.ts';
 import { duration, secret, size } from '../../src/component/fields.ts';
 import { Registry } from '../../src/component/registry.ts';
+import { settings, type Fail } from '../../src/component/settings.ts';
 
 /** A registry of components that have a schema and do nothing, for the tests of config and command line. */
 
-type Rest<S extends z.ZodObject> = Omit<Definition<S, never>, 'status' | 'examples' | 'create'>;
+type Rest<S extends z.ZodType> = Omit<Definition<S, never>, 'status' | 'examples' | 'create'>;
 
-function stub<S extends z.ZodObject>(definition: Rest<S>) {
+function stub<S extends z.ZodType>(definition: Rest<S>) {
   return { status: 'stable' as const, examples: [], create: neverCreated, ...definition };
 }
 
@@ -22,54 +23,55 @@ function neverCreated(): never {
   throw new Error('a stub is never created');
 }
 
+const url = z.string().optional().describe('Where to connect to.');
+
+const socketFields = {
+  headers: z.record(z.string(), secret(z.string())).default({}).describe('Sent with each attempt.'),
+  token: secret(z.string().min(8)).optional().describe('Shown to the server.'),
+  timeout: duration('s', { max: 60_000 }).default(5000).describe('How long a connection may take to open.'),
+  max_message_size: size()
+    .default(1024 ** 2)
+    .describe('The longest message.'),
+  compress: z.boolean().default(false).describe('Whether to compress.'),
+  tls: z
+    .strictObject({
+      ca_file: z.string().optional().describe('Authorities to trust.'),
+      insecure: z.boolean().default(false).describe('Trust anyone.'),
+    })
+    .optional()
+    .describe('TLS of the connection.'),
+};
+
+function checkUrl({ url: text }: { readonly url?: string | undefined }, fail: Fail): void {
+  if (text?.startsWith('http') === true) fail(['url'], `${text} is no ws URL; expected ws:// or wss://`);
+}
+
 const socket = defineInput(
   stub({
     type: 'websocket',
     summary: 'Receives messages from WebSocket connections.',
-    schema: z
-      .strictObject({
-        url: z.string().optional().describe('Where to connect to.'),
-        mode: z.enum(['client', 'server']).default('client').describe('Who connects to whom.'),
-        port: z
-          .int()
-          .min(0)
-          .max(65_535)
-          .optional()
-          .describe('The port to listen on.')
-          .meta({ mode: 'server' }),
-        headers: z.record(z.string(), secret(z.string())).default({}).describe('Sent with each attempt.'),
-        token: secret(z.string().min(8)).optional().describe('Shown to the server.'),
-        timeout: duration('s', { max: 60_000 })
-          .default(5000)
-          .describe('How long a connection may take to open.'),
-        max_message_size: size()
-          .default(1024 ** 2)
-          .describe('The longest message.'),
-        compress: z.boolean().default(false).describe('Whether to compress.'),
-        tls: z
-          .strictObject({
-            ca_file: z.string().optional().describe('Authorities to trust.'),
-            insecure: z.boolean().default(false).describe('Trust anyone.'),
-          })
-          .optional()
-          .describe('TLS of the connection.'),
-      })
-      .superRefine((value, context) => {
-        if (value.mode === 'client' && value.url === undefined) {
-          context.addIssue({
-            code: 'custom',
-            path: ['url'],
-            message: 'is missing; expected a URL in client mode',
-          });
-        }
-        if (value.url?.startsWith('http') === true) {
-          context.addIssue({
-            code: 'custom',
-            path: ['url'],
-            message: `${value.url} is no ws URL; expected ws:// or wss://`,
-          });
-        }
-      }),
+    schema: z.discriminatedUnion('mode', [
+      settings(
+        {
+          url,
+          mode: z.literal('client').default('client').describe('Who connects to whom.'),
+          ...socketFields,
+        },
+        (value, fail) => {
+          if (value.url === undefined) fail(['url'], 'is missing; expected a URL in client mode');
+          checkUrl(value, fail);
+        },
+      ),
+      settings(
+        {
+          url,
+          mode: z.literal('server').describe('Who connects to whom.'),
+          port: z.int().min(0).max(65_535).optional().describe('The port to listen on.'),
+          ...socketFields,
+        },
+        checkUrl,
+      ),
+    ]),
   }),
 );
 

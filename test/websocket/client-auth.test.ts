@@ -402,7 +402,7 @@ test.each([
   ['auth: { type: basic, username: "a:b", password: x }', 'a user name cannot hold a colon'],
   ['auth: { type: basic, username: a }', 'expected one of password, password_file'],
   ['auth: { type: bearer, token: x, token_file: y }', 'expected one of token, token_file'],
-  ['auth: { type: oauth2, client_id: a, client_secret: b }', 'auth.token_url: missing'],
+  ['auth: { type: oauth2, client_id: a, client_secret: b }', 'auth.token_url: is missing; expected a string'],
   [
     'auth: { type: oauth2, token_url: "ftp://x", client_id: a, client_secret: b }',
     'is not a URL; expected one like https://host/path',

@@ -270,21 +270,19 @@ test('text frames are text, where the message was binary and a codec has made JS
 });
 
 test.each([
-  ['url: "ws://h"', 'url'],
-  ['port: 1', 'port'],
-  ['path: /a', 'path'],
-  ['headers: { a: b }', 'headers'],
-  ['match: { subject: a }', 'match'],
-  ['ping_interval: 1s', 'ping_interval'],
-  ['protocols: [a]', 'protocols'],
-])('a mistake in the file: reply with %s', (output, field) => {
+  ['url: "ws://h"', 'url', '`mode: client` and `mode: server`'],
+  ['port: 1', 'port', '`mode: server`'],
+  ['path: /a', 'path', '`mode: server`'],
+  ['headers: { a: b }', 'headers', '`mode: client`'],
+  ['match: { subject: a }', 'match', '`mode: server`'],
+  ['ping_interval: 1s', 'ping_interval', '`mode: client` and `mode: server`'],
+  ['protocols: [a]', 'protocols', '`mode: client` and `mode: server`'],
+])('a mistake in the file: reply with %s', (output, field, owners) => {
   expect(
     configMistakes(
       `- input: { type: websocket, mode: server, port: 0 }\n  output: { type: websocket, mode: reply, ${output} }\n`,
     ),
-  ).toEqual([
-    `[0].output.${field}: \`mode: reply\` has no connections of its own; this belongs to the input that has them`,
-  ]);
+  ).toEqual([`[0].output.${field}: only for ${owners}; this is \`mode: reply\``]);
 });
 
 test('a mistake in the file: slow_timeout with another policy', () => {

@@ -203,7 +203,7 @@ describe('mistakes in the file', () => {
     ['url: "ws://h", port: 80', '.port: only for `mode: server`; this is `mode: client`'],
     ['url: "ws://h", path: /a', '.path: only for `mode: server`; this is `mode: client`'],
     ['url: "ws://h", slow_consumer: block', '.slow_consumer: only for `mode: server` and `mode: reply`'],
-    ['url: "ws://h", outgoing_buffer: 1MiB', '.outgoing_buffer: only for sessions of this file’s inputs'],
+    ['url: "ws://h", outgoing_buffer: 1MiB', '.outgoing_buffer: only for `mode: server` and `mode: reply`'],
     ['url: "ws://h", auth: { type: bearer, tokens: [t0ken] }', '.auth'],
     ['url: "ws://h", protocols: [a, a]', '.protocols'],
     ['mode: broadcast', '.mode'],

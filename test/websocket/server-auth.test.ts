@@ -391,7 +391,7 @@ describe('mistakes in the configuration', () => {
       'protocols[1]: begins as a key does (`auth.subprotocol`); it would never be answered',
     ],
     ['auth: { type: mtls }', 'auth: mtls needs `tls.ca_file`, the authority of the clients’ certificates'],
-    [`auth: { type: jwt, secret: "${key}" }`, 'auth.algorithms: missing'],
+    [`auth: { type: jwt, secret: "${key}" }`, 'auth.algorithms: is missing; expected a list'],
     ['auth: { type: jwt, algorithms: [ES256] }', 'auth: expected one of secret, key_file, jwks_url'],
     [
       `auth: { type: jwt, algorithms: [HS256], secret: "${key}", key_file: k }`,

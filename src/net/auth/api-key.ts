@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { ComponentEvents } from '../../telemetry/events.ts';
-import type { AuthConfig } from './fields.ts';
+import type { ServerAuth } from './auth-schema.ts';
 import { offeredProtocols, queryOf } from './request.ts';
 import type { Authenticator, Verdict } from './authenticator.ts';
 import { utf8 } from './bearer.ts';
@@ -15,8 +15,8 @@ export class ApiKeyAuth implements Authenticator {
   readonly #prefix: string | undefined;
   readonly #keys: Granted;
 
-  constructor(config: Extract<AuthConfig, { type: 'api_key' }>, events: ComponentEvents) {
-    this.#header = config.header ?? 'x-api-key';
+  constructor(config: Extract<ServerAuth, { type: 'api_key' }>, events: ComponentEvents) {
+    this.#header = config.header;
     this.#query = config.query;
     this.#prefix = config.subprotocol;
     this.#keys = new Granted((config.keys ?? []).map(tokenGrant), config.keys_file, parseTokens, events);

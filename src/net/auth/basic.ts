@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { ComponentEvents } from '../../telemetry/events.ts';
-import type { AuthConfig } from './fields.ts';
+import type { ServerAuth } from './auth-schema.ts';
 import type { Authenticator, Verdict } from './authenticator.ts';
 import { Granted } from './granted.ts';
 import { parseUsers, userGrant } from './grants.ts';
@@ -10,7 +10,7 @@ export class BasicAuth implements Authenticator {
   readonly challenge = 'Basic realm="millrace", charset="UTF-8"';
   readonly #users: Granted;
 
-  constructor(config: Extract<AuthConfig, { type: 'basic' }>, events: ComponentEvents) {
+  constructor(config: Extract<ServerAuth, { type: 'basic' }>, events: ComponentEvents) {
     const users = Object.entries(config.users ?? {}).map(([user, password]) => userGrant(user, password));
     this.#users = new Granted(users, config.users_file, parseUsers, events);
   }

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { ComponentEvents } from '../../telemetry/events.ts';
-import type { AuthConfig } from './fields.ts';
+import type { ServerAuth } from './auth-schema.ts';
 import { queryOf } from './request.ts';
 import type { Authenticator, Verdict } from './authenticator.ts';
 import { Granted } from './granted.ts';
@@ -14,7 +14,7 @@ export class BearerAuth implements Authenticator {
   readonly #query: string | undefined;
   readonly #tokens: Granted;
 
-  constructor(config: Extract<AuthConfig, { type: 'bearer' }>, events: ComponentEvents) {
+  constructor(config: Extract<ServerAuth, { type: 'bearer' }>, events: ComponentEvents) {
     this.#query = config.query;
     this.#tokens = new Granted(
       (config.tokens ?? []).map(tokenGrant),

@@ -1,8 +1,8 @@
-import type { AuthConfig } from './fields.ts';
+import type { ServerAuth } from './auth-schema.ts';
 
 /** What of a server's settings could carry a client's secret further. */
 interface Settings {
-  readonly auth?: AuthConfig | undefined;
+  readonly auth?: ServerAuth | undefined;
   readonly protocols?: readonly string[] | undefined;
   readonly metadata?:
     | { readonly headers?: readonly string[] | undefined; readonly query?: readonly string[] | undefined }
@@ -29,9 +29,9 @@ export function checkSecretsKept(
 }
 
 /** Where a client may put its secret. */
-function placesOf(auth: AuthConfig): { headers: readonly string[]; query?: string | undefined } {
+function placesOf(auth: ServerAuth): { headers: readonly string[]; query?: string | undefined } {
   if (auth.type === 'bearer' || auth.type === 'jwt') return { headers: ['authorization'], query: auth.query };
   if (auth.type !== 'api_key') return { headers: ['authorization'] };
   const protocols = auth.subprotocol === undefined ? [] : ['sec-websocket-protocol'];
-  return { headers: [auth.header ?? 'x-api-key', ...protocols], query: auth.query };
+  return { headers: [auth.header, ...protocols], query: auth.query };
 }

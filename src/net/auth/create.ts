@@ -1,5 +1,5 @@
 import type { ComponentEvents } from '../../telemetry/events.ts';
-import type { AuthConfig } from './fields.ts';
+import type { ServerAuth } from './auth-schema.ts';
 import { ApiKeyAuth } from './api-key.ts';
 import type { Authenticator } from './authenticator.ts';
 import { BasicAuth } from './basic.ts';
@@ -8,11 +8,10 @@ import { JwtAuth } from './jwt.ts';
 import { MutualTlsAuth } from './mtls.ts';
 
 /** The way to authenticate that a server's configuration asks for. */
-export function createAuthenticator(config: AuthConfig, events: ComponentEvents): Authenticator {
+export function createAuthenticator(config: ServerAuth, events: ComponentEvents): Authenticator {
   if (config.type === 'basic') return new BasicAuth(config, events);
   if (config.type === 'bearer') return new BearerAuth(config, events);
   if (config.type === 'jwt') return new JwtAuth(config, events);
   if (config.type === 'api_key') return new ApiKeyAuth(config, events);
-  if (config.type === 'mtls') return new MutualTlsAuth(config);
-  throw new Error(`${config.type} is for clients`);
+  return new MutualTlsAuth(config);
 }

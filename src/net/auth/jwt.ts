@@ -9,7 +9,7 @@ import {
 } from 'jose';
 import { errorMessage } from '../../errors.ts';
 import type { ComponentEvents } from '../../telemetry/events.ts';
-import type { AuthConfig } from './fields.ts';
+import type { ServerAuth } from './auth-schema.ts';
 import { unknown, type Authenticator, type Verdict } from './authenticator.ts';
 import { BEARER_CHALLENGE, bearerToken } from './bearer.ts';
 import {
@@ -21,7 +21,7 @@ import {
   type VerificationKeys,
 } from './keys.ts';
 
-type JwtConfig = Extract<AuthConfig, { type: 'jwt' }>;
+type JwtConfig = Extract<ServerAuth, { type: 'jwt' }>;
 
 /** A signed token of an issuer (RFC 7519), in `Authorization` or a query parameter. */
 export class JwtAuth implements Authenticator {
@@ -33,7 +33,7 @@ export class JwtAuth implements Authenticator {
 
   constructor(config: JwtConfig, events: ComponentEvents) {
     this.#config = config;
-    const { algorithms = [], issuer, audience } = config;
+    const { algorithms, issuer, audience } = config;
     this.#algorithms = algorithms;
     this.#keys = keysOf(config, events);
     this.#options = {
@@ -108,12 +108,12 @@ export class JwtAuth implements Authenticator {
   }
 
   get #tolerance(): number {
-    return this.#config.clock_tolerance ?? 0;
+    return this.#config.clock_tolerance;
   }
 }
 
 function keysOf(config: JwtConfig, events: ComponentEvents): KeySource {
   if (config.secret !== undefined) return sharedKey(config.secret);
-  if (config.key_file !== undefined) return keyFile(config.key_file, config.algorithms ?? [], events);
+  if (config.key_file !== undefined) return keyFile(config.key_file, config.algorithms, events);
   return new RemoteKeys(config.jwks_url ?? '', events);
 }

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { TLSSocket } from 'node:tls';
-import type { AuthConfig } from './fields.ts';
+import type { ServerAuth } from './auth-schema.ts';
 import type { Authenticator, Verdict } from './authenticator.ts';
 
 /** The certificate that a client has shown; that an authority of `tls.ca_file` signed it is TLS's work. */
@@ -8,7 +8,7 @@ export class MutualTlsAuth implements Authenticator {
   readonly challenge = 'Mutual';
   readonly #subjects: ReadonlySet<string> | undefined;
 
-  constructor(config: Extract<AuthConfig, { type: 'mtls' }>) {
+  constructor(config: Extract<ServerAuth, { type: 'mtls' }>) {
     this.#subjects = config.subjects && new Set(config.subjects);
   }
 

@@ -1,4 +1,4 @@
-import type { AuthConfig } from '../auth/fields.ts';
+import type { ClientAuth } from '../auth/auth-schema.ts';
 import { bearerProblem } from '../secret-text.ts';
 import type { Deadline } from '../deadline.ts';
 import { OAuth2Tokens } from './oauth2.ts';
@@ -18,17 +18,17 @@ const none: Credential = { authorization: undefined, token: undefined };
 /** The credentials of `auth`, looked up for each attempt. */
 export class Credentials {
   /** By the `auth` of the file, so that the connections of one input share an OAuth2 token. */
-  static readonly #shared = new WeakMap<AuthConfig, Credentials>();
+  static readonly #shared = new WeakMap<ClientAuth, Credentials>();
 
-  readonly #config: AuthConfig | undefined;
+  readonly #config: ClientAuth | undefined;
   readonly #oauth2: OAuth2Tokens | undefined;
 
-  private constructor(config: AuthConfig | undefined, proxies: Proxies) {
+  private constructor(config: ClientAuth | undefined, proxies: Proxies) {
     this.#config = config;
     if (config?.type === 'oauth2') this.#oauth2 = new OAuth2Tokens(config, proxies);
   }
 
-  static of(config: AuthConfig | undefined, proxies: Proxies): Credentials {
+  static of(config: ClientAuth | undefined, proxies: Proxies): Credentials {
     if (config === undefined) return new Credentials(config, proxies);
     let credentials = Credentials.#shared.get(config);
     if (credentials === undefined) {

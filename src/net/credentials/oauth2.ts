@@ -1,14 +1,11 @@
-import type { AuthConfig } from '../auth/fields.ts';
+import type { ClientAuth } from '../auth/auth-schema.ts';
 import { Deadline, attemptError } from '../deadline.ts';
 import { abortable } from '../../component/waker.ts';
 import { maskUrl } from '../../component/mask.ts';
 import type { Proxies } from '../proxy/proxy.ts';
 import { requestToken, type Token } from './token-request.ts';
 
-export type OAuth2Config = Extract<AuthConfig, { type: 'oauth2' }>;
-
-/** Milliseconds. */
-const REFRESH_BEFORE = 60_000;
+export type OAuth2Config = Extract<ClientAuth, { type: 'oauth2' }>;
 
 /** A request for a token that is under way, and how many wait for it. */
 interface Run {
@@ -31,7 +28,7 @@ export class OAuth2Tokens {
 
   /** @throws NotConnectedError that says why there is none, without secrets; the reason of the deadline's caller */
   async get(deadline: Deadline): Promise<string> {
-    const { refresh_before = REFRESH_BEFORE } = this.#config;
+    const { refresh_before } = this.#config;
     if (this.#token !== undefined && performance.now() < this.#token.expires - refresh_before) {
       return this.#token.value;
     }
@@ -42,7 +39,7 @@ export class OAuth2Tokens {
       return (await abortable(run.token, deadline.signal)).value;
     } catch (error) {
       if (!deadline.signal.aborted) throw error;
-      const what = `cannot get a token from ${maskUrl(this.#config.token_url!)}`;
+      const what = `cannot get a token from ${maskUrl(this.#config.token_url)}`;
       throw attemptError(what, error, deadline.signal);
     } finally {
       if (--run.waiting === 0) run.end.abort();

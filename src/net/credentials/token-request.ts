@@ -23,16 +23,16 @@ export async function requestToken(
   proxies: Proxies,
   deadline: Deadline,
 ): Promise<Token> {
-  const endpoint = config.token_url!;
+  const endpoint = config.token_url;
   const failure = `cannot get a token from ${maskUrl(endpoint)}`;
   const secret =
     config.client_secret ?? (await readSecret(config.client_secret_file!, 'auth.client_secret_file'));
   const secrets = new Secrets();
-  secrets.add(secret, basicPair(config.client_id!, secret), ...Object.values(config.parameters ?? {}));
+  secrets.add(secret, basicPair(config.client_id, secret), ...Object.values(config.parameters));
   // Made when it is needed: most streams have no such token.
   const oauth = await import('oauth4webapi');
   const server = { issuer: endpoint, token_endpoint: endpoint };
-  const client = { client_id: config.client_id! };
+  const client = { client_id: config.client_id };
   const authenticate =
     config.auth_method === 'client_secret_post' ? oauth.ClientSecretPost(secret) : basic(secret);
   const parameters = {

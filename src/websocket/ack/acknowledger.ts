@@ -7,7 +7,7 @@ import { withoutDepths } from '../../message/json-validate.ts';
 import { relayReceipt } from '../../message/receipt.ts';
 import type { ComponentEvents } from '../../telemetry/events.ts';
 import type { Session } from '../session.ts';
-import type { AckConfig } from './fields.ts';
+import type { AckConfig } from './ack-schema.ts';
 import { Frames } from './frames.ts';
 import { Ledger, ledgerOf } from './ledger.ts';
 import { Replies } from './replies.ts';

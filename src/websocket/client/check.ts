@@ -1,28 +1,20 @@
-import type { ReconnectConfig } from '../../component/fields.ts';
 import { isSecretName } from '../../component/mask.ts';
 import { Template } from '../../component/template.ts';
-import type { AuthConfig } from '../../net/auth/fields.ts';
+import type { Fail } from '../../component/settings.ts';
 import { walkStrings } from '../messages.ts';
 import { answerNames } from './answer.ts';
+import type { ClientConfig } from './client-schema.ts';
 import { isBareScheme } from './request.ts';
 
 /** What is looked at of a client's configuration. */
-export interface CheckedClient {
-  readonly headers?: Readonly<Record<string, string>> | undefined;
-  readonly query?: Readonly<Record<string, string>> | undefined;
-  readonly protocols?: readonly string[] | undefined;
-  readonly on_open?: readonly { readonly send?: unknown }[] | undefined;
-  readonly heartbeat?: unknown;
-  readonly auth?: AuthConfig | undefined;
-  readonly resume?: unknown;
-  readonly reconnect?: ReconnectConfig | undefined;
-}
-
-type Report = (path: (string | number)[], message: string) => void;
+export type CheckedClient = Pick<
+  ClientConfig,
+  'headers' | 'query' | 'protocols' | 'on_open' | 'heartbeat' | 'auth' | 'reconnect'
+> & { readonly resume?: unknown };
 
 /** Reports what the fields of a client, each right by itself, get wrong together. `urls` are its URLs. */
-export function checkClientConfig(config: CheckedClient, urls: readonly string[], report: Report): void {
-  const { auth, headers = {} } = config;
+export function checkClientConfig(config: CheckedClient, urls: readonly string[], report: Fail): void {
+  const { auth, headers, query } = config;
   const header = Object.keys(headers).find((name) => name.toLowerCase() === 'authorization');
   const hasUser = urls.some((url) => /^wss?:[/\\]*[^/\\?#]*@/i.test(url));
   const user = 'the URL has a user of its own already; remove one of the two';
@@ -30,15 +22,15 @@ export function checkClientConfig(config: CheckedClient, urls: readonly string[]
     if (header !== undefined) report(['headers', header], 'is sent by `auth` already; remove one of the two');
     if (hasUser) report(['auth'], user);
   } else if (header !== undefined && hasUser) report(['headers', header], user);
-  for (const [field, values] of Object.entries({ headers, query: config.query ?? {} })) {
+  for (const [field, values] of Object.entries({ headers, query })) {
     for (const [name, text] of Object.entries(values)) {
       const problem = text.includes('{{') ? undefined : credentialProblem(name, text);
       if (problem !== undefined) report([field, name], problem);
     }
   }
-  const { end_on = [], stop_on } = config.reconnect ?? {};
+  const { end_on = [], stop_on } = config.reconnect;
   for (const [index, { first, last }] of end_on.entries()) {
-    const both = stop_on?.close_codes.find((codes) => codes.first <= last && codes.last >= first);
+    const both = stop_on.close_codes.find((codes) => codes.first <= last && codes.last >= first);
     if (both !== undefined) {
       const codes = Math.max(first, both.first);
       report(
@@ -52,7 +44,7 @@ export function checkClientConfig(config: CheckedClient, urls: readonly string[]
   if (config.resume === undefined) reportUses('cursor', 'the cursor needs `resume`');
 
   function reportUses(name: string, message: string): void {
-    const { query, protocols, on_open, heartbeat } = config;
+    const { protocols, on_open, heartbeat } = config;
     walkStrings({ headers, query, protocols, on_open, heartbeat }, [], (text, path) => {
       if (uses(name, text)) report(path, message);
     });

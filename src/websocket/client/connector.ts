@@ -8,7 +8,7 @@ import type { Session } from '../session.ts';
 import { Credentials } from '../../net/credentials/credentials.ts';
 import { Deadline } from '../../net/deadline.ts';
 import { RefusedError, dialWebSocket } from './dial.ts';
-import type { ClientConfig } from './fields.ts';
+import type { ClientConfig } from './client-schema.ts';
 import { compileSteps, runSteps, type Step } from './on-open.ts';
 import { refusalError, stopsOn } from './policy.ts';
 import { Proxies } from '../../net/proxy/proxy.ts';
@@ -16,11 +16,6 @@ import { MAX_REDIRECTS, redirectOf, type Destination } from './redirects.ts';
 import { RequestTemplates, type HandshakeRequest } from './request.ts';
 import { Secrets } from '../../net/attempt-secrets.ts';
 import { attemptValues } from './values.ts';
-
-const HANDSHAKE_TIMEOUT = 10_000;
-
-/** Frames that a message may come in, unless the configuration says otherwise. */
-const FRAGMENTS = 16_384;
 
 /**
  * Close codes by which servers say that credentials are no good: policy violation (RFC 6455 section 7.4.1), unauthorized
@@ -68,7 +63,7 @@ export class Connector {
    */
   async open(signal: AbortSignal, opened: Opened): Promise<Session> {
     const { config, env, cursor } = this.#options;
-    const deadline = new Deadline(signal, config.timeout ?? HANDSHAKE_TIMEOUT);
+    const deadline = new Deadline(signal, config.timeout);
     try {
       const credential = await this.#credentials.get(deadline);
       const secrets = new Secrets();
@@ -142,7 +137,7 @@ export class Connector {
         closeTimeout,
         maxMessageSize: config.max_message_size,
         compression: config.compression,
-        fragments: config.limits?.fragments ?? FRAGMENTS,
+        fragments: config.limits.fragments,
         tls: config.tls,
         proxy: this.#proxies.for(url),
       },

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket, connect } from 'node:net';
 import { WebSocket } from 'ws';
-import type { TlsFiles } from '../../component/fields.ts';
+import type { ClientTls } from '../../component/fields.ts';
 import { MillraceError, errorMessage } from '../../errors.ts';
 import { compressAsConfigured, socketOptions, type CompressionConfig } from '../compression.ts';
 import { answerPings } from '../control-frames.ts';
@@ -27,7 +27,7 @@ export interface DialOptions {
   readonly compression: CompressionConfig;
   /** Frames that one message may come in. */
   readonly fragments: number;
-  readonly tls: TlsFiles | undefined;
+  readonly tls: ClientTls | undefined;
   readonly proxy: URL | undefined;
 }
 

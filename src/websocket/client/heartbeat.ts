@@ -5,13 +5,10 @@ import type { ComponentEvents } from '../../telemetry/events.ts';
 import { compileMatcher, compileOutgoing, type Match, type Outgoing } from '../messages.ts';
 import type { Session } from '../session.ts';
 import { answerNames, answerValues } from './answer.ts';
-import type { ClientConfig } from './fields.ts';
+import type { ClientConfig } from './client-schema.ts';
 import { attemptNames } from './values.ts';
 
 type HeartbeatConfig = NonNullable<ClientConfig['heartbeat']>;
-
-/** Milliseconds. */
-const INTERVAL = 30_000;
 
 /** A server that has this much to take already gets no more signs of life from us, in bytes. */
 const ENOUGH_WAITING = 64 * 1024;
@@ -37,7 +34,7 @@ export class Heartbeats {
     events: ComponentEvents,
     cursor = (): string | undefined => undefined,
   ) {
-    const { send, interval = INTERVAL, timeout, silence_timeout: silence, ignore = [], reply = [] } = config;
+    const { send, interval, timeout, silence_timeout: silence, ignore = [], reply = [] } = config;
     this.#events = events;
     this.#cursor = cursor;
     this.#plan = {

@@ -3,13 +3,10 @@ import type { TemplateValues } from '../../component/template.ts';
 import { NotConnectedError, errorMessage } from '../../errors.ts';
 import { compileMatcher, compileOutgoing, type Match, type Outgoing } from '../messages.ts';
 import type { Session } from '../session.ts';
-import type { ClientConfig } from './fields.ts';
+import type { ClientConfig } from './client-schema.ts';
 import { endingError } from './policy.ts';
 import type { Secrets } from '../../net/attempt-secrets.ts';
 import { attemptNames } from './values.ts';
-
-/** How long an `expect` waits, in milliseconds. */
-const STEP_TIMEOUT = 10_000;
 
 /** How long a server has to answer the close frame when a step has failed, in milliseconds. */
 const CLOSE_GRACE = 1_000;
@@ -27,7 +24,7 @@ export type Step =
     };
 
 export function compileSteps(config: ClientConfig['on_open']): Step[] {
-  return (config ?? []).map(({ send, expect, timeout = STEP_TIMEOUT, reject = [] }, index) => {
+  return config.map(({ send, expect, timeout, reject = [] }, index) => {
     const field = `on_open[${index}]`;
     if (send !== undefined) return { field, send: compileOutgoing(send, attemptNames) };
     return { field, expect: compileMatcher(expect), reject: reject.map(compileMatcher), timeout };

@@ -10,7 +10,7 @@ export const stopErrors = declareErrors({
   },
 });
 
-type Policy = Pick<ReconnectConfig, 'stop_on' | 'end_on'> | undefined;
+type Policy = Pick<ReconnectConfig, 'stop_on' | 'end_on'>;
 
 /** Thrown when a server asks to be left alone for a while. */
 export class ServerBusyError extends NotConnectedError {}
@@ -38,13 +38,13 @@ export function endingError(
   when = '',
 ): MillraceError {
   const message = describeEnding(url, ending, ours) + when;
-  if (!sentOneOf(reconnect?.stop_on?.close_codes, ending, ours)) return new NotConnectedError(message);
+  if (!sentOneOf(reconnect.stop_on.close_codes, ending, ours)) return new NotConnectedError(message);
   return stopped(`${message}; \`reconnect.stop_on.close_codes\` names ${ending.code}`);
 }
 
 /** Whether the server has closed with a code of `reconnect.end_on`. */
 export function endsOn(ending: Ending, ours: boolean, reconnect: Policy): boolean {
-  return sentOneOf(reconnect?.end_on, ending, ours);
+  return sentOneOf(reconnect.end_on, ending, ours);
 }
 
 type CloseCodes = readonly { readonly first: number; readonly last: number }[];
@@ -56,7 +56,7 @@ function sentOneOf(codes: CloseCodes = [], { code }: Ending, ours: boolean): boo
 
 /** Whether `reconnect.stop_on` names the status. */
 export function stopsOn(status: number, reconnect: Policy): boolean {
-  return reconnect?.stop_on?.statuses.includes(status) ?? false;
+  return reconnect.stop_on.statuses.includes(status);
 }
 
 /** The error of a handshake that was refused; `message` says so. It is fatal for a status of `reconnect.stop_on`. */

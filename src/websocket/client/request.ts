@@ -1,6 +1,7 @@
 import { Template, type TemplateValues } from '../../component/template.ts';
 import { NotConnectedError, errorMessage } from '../../errors.ts';
-import { SUBPROTOCOL, WEBSOCKET_URL, type ClientConfig } from './fields.ts';
+import { SUBPROTOCOL } from '../connection-schema.ts';
+import { WEBSOCKET_URL, type ClientConfig } from './client-schema.ts';
 import { requestTarget } from '../../net/request-target.ts';
 import { attemptNames } from './values.ts';
 
@@ -27,8 +28,8 @@ export class RequestTemplates {
 
   constructor(url: string, config: Pick<ClientConfig, 'query' | 'headers' | 'protocols'>) {
     this.#url = Template.parse(url, attemptNames);
-    this.#query = fieldsOf('query', config.query ?? {});
-    this.#headers = fieldsOf('headers', config.headers ?? {});
+    this.#query = fieldsOf('query', config.query);
+    this.#headers = fieldsOf('headers', config.headers);
     this.#protocols = fieldsOf('protocols', config.protocols);
   }
 

@@ -12,7 +12,7 @@ import { answerPings } from '../control-frames.ts';
 import { NO_TIMEOUT } from '../timeouts.ts';
 import { loadTls } from '../../net/tls.ts';
 import { Admission, type Admitted, type Refused } from './admission.ts';
-import { bindAddress, limitsOf, type Limits, type ServerConfig } from './fields.ts';
+import { bindAddress, type Limits, type ServerConfig } from './server-schema.ts';
 import { queryOf } from '../../net/auth/request.ts';
 import { Slots, type Slot } from '../../net/slots.ts';
 import { TlsReload, versions } from '../../net/tls-reload.ts';
@@ -65,7 +65,7 @@ export class Acceptor {
     this.#context = context;
     this.#opened = opened;
     this.#address = bindAddress(config);
-    this.#limits = limitsOf(config.limits);
+    this.#limits = config.limits;
     this.#slots = new Slots(this.#limits);
     this.#admission = new Admission(config, context.events);
     this.#server = new WebSocketServer({
@@ -205,7 +205,7 @@ export class Acceptor {
       const headers = { 'Retry-After': String(RETRY_AFTER) };
       return { address, status: 429, reason: 'too many connections from this address', headers };
     }
-    if (this.#config.protocol_required !== true || this.#admission.selectProtocol(request) !== false)
+    if (!this.#config.protocol_required || this.#admission.selectProtocol(request) !== false)
       return undefined;
     const reason = `expected one of these subprotocols in Sec-WebSocket-Protocol: ${this.#config.protocols.join(', ')}`;
     return { address, status: 400, reason };
@@ -227,7 +227,7 @@ export class Acceptor {
   /** The headers and query parameters that the configuration asks for, where the request has them. */
   #chosen(request: IncomingMessage): Record<string, string> {
     const chosen: Record<string, string> = {};
-    const { headers = [], query = [] } = this.#config.metadata ?? {};
+    const { headers, query } = this.#config.metadata;
     for (const name of headers) {
       const value = Object.hasOwn(request.headers, name) ? request.headers[name] : undefined;
       if (value !== undefined) chosen[`header.${name}`] = Array.isArray(value) ? value.join(', ') : value;

@@ -7,7 +7,7 @@ import type { Authenticator, Verdict } from '../../net/auth/authenticator.ts';
 import { createAuthenticator } from '../../net/auth/create.ts';
 import { RETRY_AFTER } from '../../net/auth/keys.ts';
 import { FailedLogins } from '../../net/auth/failed-logins.ts';
-import { limitsOf, type ServerConfig } from './fields.ts';
+import type { ServerConfig } from './server-schema.ts';
 import { OriginPolicy } from '../../net/origins.ts';
 import { addressGroup, TrustedProxies } from '../../net/proxies.ts';
 import { offeredProtocols } from '../../net/auth/request.ts';
@@ -32,9 +32,6 @@ export interface Refused {
   /** For the log. */
   readonly cause?: string;
 }
-
-/** So many failures an address may have in a minute, unless the configuration says otherwise. */
-const FAILED_LOGINS = 10;
 
 /** Clients whose credentials are being looked at, while the issuer's keys are fetched; more get 503. */
 const MAX_PENDING = 1_000;
@@ -65,12 +62,12 @@ export class Admission {
 
   constructor(config: ServerConfig, events: ComponentEvents) {
     this.#events = events;
-    this.#proxies = new TrustedProxies(config.trusted_proxies ?? []);
+    this.#proxies = new TrustedProxies(config.trusted_proxies);
     this.#origins = new OriginPolicy(config.allowed_origins, this.#proxies);
     this.#hosts = new HostPolicy(config.allowed_hosts);
     this.#originsGiven = config.allowed_origins !== undefined;
     this.#auth = config.auth && createAuthenticator(config.auth, events);
-    this.#failedLogins = new FailedLogins(limitsOf(config.limits).failed_logins ?? FAILED_LOGINS);
+    this.#failedLogins = new FailedLogins(config.limits.failed_logins);
     this.#protocols = config.protocols;
   }
 

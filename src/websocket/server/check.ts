@@ -1,45 +1,22 @@
 import { parseAddress } from '../../component/address.ts';
-import { refuseOtherMode, tls } from '../../component/fields.ts';
+import { givenOf, type Fail, type Given } from '../../component/settings.ts';
 import { checkSecretsKept } from '../../net/auth/check.ts';
 import { compileOutgoing } from '../messages.ts';
 import { isSessionEntry, missingInSessions } from './session-entries.ts';
-import { path, type ServerConfig } from './fields.ts';
+import { path, type ServerConfig } from './server-schema.ts';
 import { sessionNames } from './session-names.ts';
 
-/** A server's settings before anything of them is known to fit together. */
-export type UncheckedServer = {
-  readonly [
-    F in
-      | 'host'
-      | 'port'
-      | 'path'
-      | 'tls'
-      | 'auth'
-      | 'protocols'
-      | 'protocol_required'
-      | 'limits'
-      | 'welcome'
-      | 'metadata'
-  ]?: ServerConfig[F] | undefined;
-} & { readonly url?: unknown };
-
-type Fail = (path: (string | number)[], message: string) => void;
-
 /** Reports what a schema of fields alone cannot: what is missing, named twice, or does not fit together. */
-export function checkServer(value: UncheckedServer, fail: Fail): void {
-  if (value.tls !== undefined) {
-    refuseOtherMode(tls.shape, value.tls, 'server', (field, message) => fail(['tls', field], message));
-    if (value.tls.cert_file === undefined) fail(['tls'], 'a server needs cert_file and key_file');
-  }
+export function checkServer(value: ServerConfig, given: Given<ServerConfig>, fail: Fail): void {
   if (value.auth?.type === 'mtls' && value.tls?.ca_file === undefined) {
     fail(['auth'], 'mtls needs `tls.ca_file`, the authority of the clients’ certificates');
   }
   checkSecretsKept(value, fail);
   checkLimits(value, fail);
   checkWelcome(value, fail);
-  for (const [index, name] of (value.protocols ?? []).entries())
+  for (const [index, name] of value.protocols.entries())
     if (name.includes('{{')) fail(['protocols', index], 'only a client’s can hold templates');
-  if (value.protocol_required === true && (value.protocols ?? []).length === 0) {
+  if (value.protocol_required && value.protocols.length === 0) {
     fail(['protocol_required'], 'needs `protocols`');
   }
   if (value.url === undefined) {
@@ -47,7 +24,6 @@ export function checkServer(value: UncheckedServer, fail: Fail): void {
       fail(['port'], 'missing; a server needs `port`, or `url` with the address to bind');
     return;
   }
-  if (typeof value.url !== 'string') return fail(['url'], 'a list of URLs is for `mode: client`');
   const address = parseAddress(value.url);
   if (address === undefined) {
     return fail(['url'], 'not an address to bind; expected one like ws://0.0.0.0:8080/ws or 0.0.0.0:8080');
@@ -55,9 +31,9 @@ export function checkServer(value: UncheckedServer, fail: Fail): void {
   const problem = path.safeParse(address.path ?? '/').error?.issues[0];
   if (problem !== undefined) fail(['url'], `its path: ${problem.message}`);
   for (const name of ['host', 'port'] as const) {
-    if (value[name] !== undefined) fail([name], 'given by `url` already; remove one of the two');
+    if (given[name] !== undefined) fail([name], 'given by `url` already; remove one of the two');
   }
-  if (value.path !== undefined && address.path !== undefined && address.path !== '/') {
+  if (given.path !== undefined && address.path !== undefined && address.path !== '/') {
     fail(['path'], 'given by `url` already; remove one of the two');
   }
   if (address.secure && value.tls === undefined)
@@ -67,23 +43,17 @@ export function checkServer(value: UncheckedServer, fail: Fail): void {
 }
 
 /** Limits that would never be reached. */
-function checkLimits({ limits, auth }: UncheckedServer, fail: Fail): void {
-  const { failed_logins, messages_per_second, bytes_per_second, rate_per } = limits ?? {};
-  if (messages_per_second === undefined && bytes_per_second === undefined) {
-    for (const field of ['over_rate', 'rate_per'] as const)
-      if (limits?.[field] !== undefined)
-        fail(['limits', field], 'needs messages_per_second or bytes_per_second');
-  }
-  if (rate_per === 'subject' && auth === undefined)
+function checkLimits({ limits, auth }: ServerConfig, fail: Fail): void {
+  if (limits.rate_per === 'subject' && auth === undefined)
     fail(['limits', 'rate_per'], 'needs `auth`, or no client has a subject');
-  if (failed_logins === undefined) return;
+  if (givenOf(limits).failed_logins === undefined) return;
   if (auth === undefined) fail(['limits', 'failed_logins'], 'needs `auth`');
   if (auth?.type === 'mtls')
     fail(['limits', 'failed_logins'], 'has no effect with mtls: nobody can guess a certificate');
 }
 
 /** A message that no client would get, because it names what no session has. */
-function checkWelcome(value: UncheckedServer, fail: Fail): void {
+function checkWelcome(value: ServerConfig, fail: Fail): void {
   if (value.welcome === undefined) return;
   let culprit = '';
   const missing = (entry: string): string | undefined =>

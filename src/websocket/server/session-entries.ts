@@ -1,12 +1,10 @@
-import type { ServerConfig } from './fields.ts';
-import { bindAddress } from './fields.ts';
+import type { ServerConfig } from './server-schema.ts';
+import { bindAddress } from './server-schema.ts';
 
 const ENTRY = /^(?:session_id|remote_address|path|protocol|subject|(?:param|query|header|claim)\..+)$/;
 
 /** What decides which entries a server's sessions have in their `__meta_ext`. */
-type Settings = Partial<Pick<ServerConfig, 'host' | 'port' | 'path' | 'metadata' | 'auth'>> & {
-  readonly url?: unknown;
-};
+type Settings = Pick<ServerConfig, 'url' | 'host' | 'port' | 'path' | 'metadata' | 'auth'>;
 
 /** Whether sessions of any server can have an entry of this name. */
 export function isSessionEntry(entry: string): boolean {
@@ -22,13 +20,13 @@ export function missingOnPath(path: string, entry: string): string | undefined {
 
 /** Why no session of this server has an entry, or undefined when some may. */
 export function missingInSessions(value: Settings, entry: string): string | undefined {
-  const { url, metadata, auth } = value;
-  const { path } = bindAddress({ ...value, url: typeof url === 'string' ? url : undefined });
+  const { metadata, auth } = value;
+  const { path } = bindAddress(value);
   const missing = missingOnPath(path, entry);
   if (missing !== undefined) return missing;
   const { kind, name } = partsOf(entry);
-  if (kind === 'header' && !(metadata?.headers ?? []).includes(name)) return 'add it to `metadata.headers`';
-  if (kind === 'query' && !(metadata?.query ?? []).includes(name)) return 'add it to `metadata.query`';
+  if (kind === 'header' && !metadata.headers.includes(name)) return 'add it to `metadata.headers`';
+  if (kind === 'query' && !metadata.query.includes(name)) return 'add it to `metadata.query`';
   if (kind === 'subject' && auth === undefined) return 'without `auth` it is not known who they are';
   if (kind !== 'claim') return undefined;
   if (auth?.type !== 'jwt') return 'claims are those of `auth: { type: jwt }`';

@@ -1,11 +1,8 @@
 import type { ComponentEvents } from '../../telemetry/events.ts';
 import type { SessionsOptions } from '../sessions.ts';
-import { limitsOf, type ServerConfig } from './fields.ts';
+import type { Limits, ServerConfig } from './server-schema.ts';
 import type { Rate } from './rate-limit.ts';
 import { compileWelcome } from './welcome.ts';
-
-/** Of the stream's budget, unless the configuration says otherwise. */
-const SHARE = 0.25;
 
 /** What a server's settings say of each of its sessions. */
 export function sessionOptions(
@@ -15,11 +12,11 @@ export function sessionOptions(
   SessionsOptions,
   'pingInterval' | 'pingTimeout' | 'share' | 'rate' | 'idleTimeout' | 'outgoingLimit' | 'welcome'
 > {
-  const limits = limitsOf(config.limits);
+  const { limits } = config;
   return {
     pingInterval: config.ping_interval,
     pingTimeout: config.ping_timeout,
-    share: limits.in_flight_share ?? SHARE,
+    share: limits.in_flight_share,
     rate: rateOf(limits),
     idleTimeout: limits.idle_timeout,
     outgoingLimit: limits.outgoing_buffer,
@@ -27,8 +24,8 @@ export function sessionOptions(
   };
 }
 
-function rateOf(limits: ReturnType<typeof limitsOf>): Rate | undefined {
+function rateOf(limits: Limits): Rate | undefined {
   const { messages_per_second: messages, bytes_per_second: bytes } = limits;
-  const { over_rate: over = 'pause', rate_per: per = 'connection' } = limits;
+  const { over_rate: over, rate_per: per } = limits;
   return messages === undefined && bytes === undefined ? undefined : { messages, bytes, over, per };
 }

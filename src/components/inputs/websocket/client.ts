@@ -66,7 +66,7 @@ export class WebSocketClientInput implements Input {
     const { heartbeat, renew } = config;
     this.#config = config;
     this.#context = context;
-    this.#urls = [config.url as string | string[]].flat();
+    this.#urls = [config.url].flat();
     this.#turns = new Turns(this.#urls.length);
     this.backoff = backoffOf(config.reconnect);
     this.#cursor = cursorOf(config, this.#urls, events);

@@ -1,25 +1,25 @@
 import { z } from 'zod';
-import { duration, forMode, refuseOtherMode, secret } from '../../../component/fields.ts';
+import { duration, secret } from '../../../component/fields.ts';
 import { urlKey } from '../../../component/mask.ts';
+import { givenOf, settings, type Fail, type Filled, type Given } from '../../../component/settings.ts';
 import { jsonPath } from '../../../message/json-path.ts';
-import { ack } from '../../../websocket/ack/fields.ts';
-import { auth, checkAuth } from '../../../net/auth/fields.ts';
+import { ack } from '../../../websocket/ack/ack-schema.ts';
 import { checkClientConfig } from '../../../websocket/client/check.ts';
-import { clientFields, incoming, subprotocols, websocketUrl } from '../../../websocket/client/fields.ts';
-import { commonFields } from '../../../websocket/common-fields.ts';
+import { clientFields, incoming, websocketUrl } from '../../../websocket/client/client-schema.ts';
 import { checkServer } from '../../../websocket/server/check.ts';
 import type { Scope } from '../../../delivery/dedupe.ts';
-import { checkClientLimits, limitsField, serverFields } from '../../../websocket/server/fields.ts';
-import { checkWebPubSub, webPubSub } from '../../../websocket/webpubsub/fields.ts';
+import { serverFields } from '../../../websocket/server/server-schema.ts';
+import { checkWebPubSub, webPubSub } from '../../../websocket/webpubsub/web-pubsub-schema.ts';
 
-const dedupe = z
-  .strictObject({
+/** `per` is by itself for whom keys tell messages apart. */
+const dedupe = (per: Scope) =>
+  settings({
     key: jsonPath.describe(
       'The JSON path of what tells messages apart, such as `id` or `data.seq`. A message without it is passed on.',
     ),
     per: z
       .enum(['all', 'subject', 'session'])
-      .optional()
+      .default(per)
       .describe(
         'Among whom keys tell messages apart: `all` senders; those who authenticated as one `subject`, where there is none one session; or one `session`. A client’s default is `all`, a server’s `subject`: senders that count from 1 would else lose messages to each other.',
       ),
@@ -30,8 +30,7 @@ const dedupe = z
       .max(10_000_000)
       .default(100_000)
       .describe('How many keys are remembered; of more, the oldest of the sender that has most go first.'),
-  })
-  .describe(
+  }).describe(
     'Passes each message on once, whichever connection it came on. A copy is acknowledged like the first. With `durability` the keys are kept through restarts.',
   );
 
@@ -74,100 +73,85 @@ const renew = z
   })
   .describe('Opens a new connection before the old one is closed, so that nothing is missed in between.');
 
-const shape = {
-  mode: z
-    .enum(['client', 'server'])
-    .default('client')
-    .describe('`client` connects to a WebSocket server; `server` listens for connections.'),
-  url: secret(z.union([z.string(), z.array(z.string()).min(1)]))
-    .optional()
-    .describe(
-      'Client: the server’s URL, `ws://` or `wss://`, or a list of them; required. Server: the address to bind, `ws://0.0.0.0:8080/ws` or `0.0.0.0:8080`, in place of `host`, `port` and `path`.',
-    ),
-  ...forMode('client', {
-    strategy: z
-      .enum(['all', 'failover'])
-      .optional()
-      .meta({ default: 'all' })
-      .describe(
-        'With a list of URLs: `all` keeps a connection to each; `failover` keeps one, to the next of them when it is lost.',
-      ),
-  }),
-  ...forMode('server', { ...serverFields, web_pubsub: webPubSub.optional() }),
-  protocols: subprotocols
-    .default([])
-    .describe(
-      'Subprotocols. A client offers them in this order; a server picks the first of them that the client offers.',
-    ),
-  auth: auth.optional().describe('How a client proves who it is, or how a server has its clients do so.'),
-  ...forMode('client', clientFields),
-  limits: limitsField,
-  ...commonFields,
-  ...forMode('client', {
-    resume: resume.optional(),
-    renew: renew.optional(),
-    redundancy: z
-      .int()
-      .min(1)
-      .max(8)
-      .optional()
-      .meta({ default: 1 })
-      .describe('Connections to each URL. More than one wants `dedupe`.'),
-  }),
+const MODE = '`client` connects to a WebSocket server; `server` listens for connections.';
+
+const common = {
   ack: ack.optional(),
-  dedupe: dedupe.optional(),
   lifecycle_events: z
     .boolean()
     .default(false)
     .describe('Also tell when a session opens and closes, each as a message.'),
 };
 
-const modes = z.strictObject(shape).superRefine(
-  (value, context) => {
-    refuseOtherMode(shape, value, value.mode, (field, message) =>
-      context.addIssue({ code: 'custom', path: [field], message }),
-    );
-  },
-  // Also where another field is wrong, so that all mistakes are told at once.
-  { when: ({ value }) => shape.mode.safeParse((value as { mode?: unknown } | null)?.mode).success },
-);
+const clientShape = {
+  mode: z.literal('client').default('client').describe(MODE),
+  url: secret(
+    z.union([z.string(), z.array(z.string()).min(1)], {
+      error: ({ input }) =>
+        input === undefined
+          ? 'missing; a client needs the URL of a server, like ws://host:port/path'
+          : undefined,
+    }),
+  ).describe('Client: the server’s URL, `ws://` or `wss://`, or a list of them.'),
+  strategy: z
+    .enum(['all', 'failover'])
+    .default('all')
+    .describe(
+      'With a list of URLs: `all` keeps a connection to each; `failover` keeps one, to the next of them when it is lost.',
+    ),
+  ...clientFields,
+  resume: resume.optional(),
+  renew: renew.optional(),
+  redundancy: z
+    .int()
+    .min(1)
+    .max(8)
+    .default(1)
+    .describe('Connections to each URL. More than one wants `dedupe`.'),
+  dedupe: dedupe('all').optional(),
+  ...common,
+};
 
-type Fail = (path: (string | number)[], message: string) => void;
-type Value = z.output<typeof modes>;
+const serverShape = {
+  mode: z.literal('server').describe(MODE),
+  ...serverFields,
+  web_pubsub: webPubSub.prefault({}),
+  dedupe: dedupe('subject').optional(),
+  ...common,
+};
 
-export const schema = modes.superRefine((value, context) => {
-  const fail: Fail = (path, message) => context.addIssue({ code: 'custom', path, message });
-  if (value.auth !== undefined) {
-    checkAuth(value.auth, value.mode, (path, message) => fail(['auth', ...path], message));
-  }
-  if (value.dedupe?.per !== undefined) checkScope(value, value.dedupe.per, fail);
+export type ClientInputConfig = Filled<typeof clientShape>;
+export type ServerInputConfig = Filled<typeof serverShape>;
+export type WebSocketInputConfig = ClientInputConfig | ServerInputConfig;
+
+export const schema = z.discriminatedUnion('mode', [
+  settings(clientShape, checkClient),
+  settings(serverShape, (value, fail, given) => {
+    const path = ['dedupe', 'per'];
+    if (givenOf(value.dedupe).per === 'subject' && value.auth === undefined)
+      fail(path, 'needs `auth`, or no session has a subject');
+    checkAck(value, fail);
+    checkServer(value, given, fail);
+    checkWebPubSub(value, given.web_pubsub !== undefined, fail);
+  }),
+]);
+
+function checkAck(value: WebSocketInputConfig, fail: Fail): void {
   const { codec } = value as { readonly codec?: unknown };
-  if (value.ack?.when === 'stored' && value.ack.reject_reply !== undefined && codec === undefined) {
-    const message =
-      'is never sent with `when: stored` and no `codec`: what is rejected behind the log has had its `reply`';
-    fail(['ack', 'reject_reply'], message);
-  }
-  if (value.mode === 'client') checkClient(value, fail);
-  else {
-    checkServer(value, fail);
-    checkWebPubSub(value, fail);
-  }
-});
-
-function checkScope({ mode, auth, redundancy = 1 }: Value, per: Scope, fail: Fail): void {
-  const path = ['dedupe', 'per'];
-  if (per === 'subject' && mode === 'client') fail(path, 'only the clients of a server have a subject');
-  else if (per === 'subject' && auth === undefined) fail(path, 'needs `auth`, or no session has a subject');
-  if (per === 'session' && redundancy > 1) {
-    fail(path, 'with `redundancy` a message comes on several; expected `all`');
-  }
+  if (value.ack?.when !== 'stored' || value.ack.reject_reply === undefined || codec !== undefined) return;
+  const message =
+    'is never sent with `when: stored` and no `codec`: what is rejected behind the log has had its `reply`';
+  fail(['ack', 'reject_reply'], message);
 }
 
-function checkClient(value: Value, fail: Fail): void {
-  if (value.url === undefined) {
-    return fail(['url'], 'missing; a client needs the URL of a server, like ws://host:port/path');
+function checkClient(value: ClientInputConfig, fail: Fail, given: Given<ClientInputConfig>): void {
+  checkAck(value, fail);
+  const path = ['dedupe', 'per'];
+  if (value.dedupe?.per === 'subject') fail(path, 'only the clients of a server have a subject');
+  if (value.dedupe?.per === 'session' && value.redundancy > 1) {
+    fail(path, 'with `redundancy` a message comes on several; expected `all`');
   }
-  const urls = typeof value.url === 'string' ? [value.url] : value.url;
+  const urls = [value.url].flat();
   for (const [index, url] of urls.entries()) {
     const path = typeof value.url === 'string' ? ['url'] : ['url', index];
     const problem = websocketUrl.safeParse(url).error?.issues[0];
@@ -178,8 +162,8 @@ function checkClient(value: Value, fail: Fail): void {
   if (value.tls !== undefined && !urls.some((url) => url.toLowerCase().startsWith('wss:'))) {
     fail(['tls'], 'has no effect with a ws:// URL; use wss:// or remove it');
   }
-  if (value.strategy !== undefined && urls.length < 2) fail(['strategy'], 'is for a list of URLs');
-  if ((value.redundancy ?? 1) > 1) {
+  if (given.strategy !== undefined && urls.length < 2) fail(['strategy'], 'is for a list of URLs');
+  if (value.redundancy > 1) {
     if (value.dedupe === undefined) {
       fail(['redundancy'], 'needs `dedupe`, or each message would be passed on once for each connection');
     }
@@ -189,12 +173,11 @@ function checkClient(value: Value, fail: Fail): void {
   }
   checkCursor(value, fail);
   if (value.resume !== undefined && value.strategy !== 'failover') checkCursorKeys(urls, fail);
-  checkClientLimits(value.limits, fail);
   checkClientConfig(value, urls, fail);
 }
 
 /** `resume` and `{{cursor}}` do nothing without each other. */
-function checkCursor(value: Value, fail: Fail): void {
+function checkCursor(value: ClientInputConfig, fail: Fail): void {
   const { url, query, headers, protocols, on_open, heartbeat } = value;
   const used = /\{\{\s*cursor\b/.test(
     JSON.stringify([url, query, headers, protocols, on_open, heartbeat?.send, heartbeat?.reply]),
@@ -215,5 +198,3 @@ function checkCursorKeys(urls: readonly string[], fail: Fail): void {
     fail(['url', index], message);
   }
 }
-
-export type WebSocketInputConfig = z.output<typeof schema>;

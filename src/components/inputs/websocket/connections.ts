@@ -6,12 +6,12 @@ import { MillraceError } from '../../../errors.ts';
 import { parseJsonPath } from '../../../message/json-path.ts';
 import type { Cursor } from '../../../delivery/resume.ts';
 import { Dedupe } from '../../../delivery/dedupe.ts';
-import { bindAddress, type ServerConfig } from '../../../websocket/server/fields.ts';
-import type { WebSocketInputConfig } from './config.ts';
+import { bindAddress } from '../../../websocket/server/server-schema.ts';
+import type { ClientInputConfig, ServerInputConfig } from './config.ts';
 import { cursorOf, keyOf } from './cursors.ts';
 
-/** The configuration of an input, or of one that is a part of it. */
-export type ConnectionConfig = WebSocketInputConfig & {
+/** The configuration of a client, or of one that is a part of it. */
+export type ConnectionConfig = ClientInputConfig & {
   /** Of a part that shares its URL with others. */
   readonly sharedCursor?: Cursor | undefined;
 };
@@ -20,35 +20,38 @@ export type ConnectionConfig = WebSocketInputConfig & {
  * The parts of an input that is made of several, joined: one for each URL, and of each as many as `redundancy` says.
  * Undefined for an input that is one connection. Parts have no codec and no `dedupe`: those are for all together.
  */
-export function joinedConnections(config: ConnectionConfig, context: Context): Input | undefined {
-  const { dedupe, redundancy = 1, strategy = 'all' } = config;
-  const urls = strategy === 'all' && Array.isArray(config.url) ? config.url : [config.url];
-  const part: ConnectionConfig = { ...config, dedupe: undefined, strategy: undefined };
-  let parts: ConnectionConfig[];
-  if (urls.length > 1) parts = urls.map((url) => ({ ...part, url }));
-  else if (redundancy > 1) {
-    const [url] = urls as [string];
-    const sharedCursor = cursorOf(config, [url], context.events);
-    parts = Array.from({ length: redundancy }, () => ({ ...part, url, redundancy: 1, sharedCursor }));
-  } else if (dedupe !== undefined) parts = [{ ...part, strategy: config.strategy }];
-  else return undefined;
+export function joinedConnections(
+  config: ConnectionConfig | ServerInputConfig,
+  context: Context,
+): Input | undefined {
+  const parts = config.mode === 'client' ? clientParts(config, context) : serverParts(config);
+  if (parts === undefined) return undefined;
   const sources = parts.map((each) =>
-    context.open('input', { ...each, type: 'websocket', codec: undefined }),
+    context.open('input', { ...each, type: 'websocket', codec: undefined, dedupe: undefined }),
   );
-  return new JoinedSources(sources, {
-    ready: urls.length > 1 ? 'every' : 'some',
-    ...filterOf(config, context),
-  });
+  const several = config.mode === 'client' && config.strategy === 'all' && [config.url].flat().length > 1;
+  return new JoinedSources(sources, { ready: several ? 'every' : 'some', ...filterOf(config, context) });
 }
 
-function filterOf(config: ConnectionConfig, { events, stream: { durability } }: Context) {
+function serverParts(config: ServerInputConfig): ServerInputConfig[] | undefined {
+  return config.dedupe === undefined ? undefined : [config];
+}
+
+function clientParts(config: ConnectionConfig, context: Context): ConnectionConfig[] | undefined {
+  const { dedupe, redundancy, strategy, url } = config;
+  if (strategy === 'all' && Array.isArray(url) && url.length > 1)
+    return url.map((each) => ({ ...config, url: each }));
+  if (redundancy > 1) {
+    const [first] = [url].flat() as [string];
+    const sharedCursor = cursorOf(config, [first], context.events);
+    return Array.from({ length: redundancy }, () => ({ ...config, url: first, redundancy: 1, sharedCursor }));
+  }
+  return dedupe === undefined ? undefined : [config];
+}
+
+function filterOf(config: ConnectionConfig | ServerInputConfig, { events, stream: { durability } }: Context) {
   if (config.dedupe === undefined) return undefined;
-  const {
-    key,
-    window,
-    max_keys: maxKeys,
-    per = config.mode === 'server' ? 'subject' : 'all',
-  } = config.dedupe;
+  const { key, window, max_keys: maxKeys, per } = config.dedupe;
   // Not the name of what it is a part of, which others may be as well.
   const { name } = config as { readonly name?: string };
   const partsOf = (mask: (url: string) => string): string[] => [name ?? addressOf(config, mask), key, per];
@@ -88,8 +91,8 @@ function checkShared(shared: boolean): void {
 }
 
 /** The same at each start, also with other secrets, so that what the log remembers is found again. */
-function addressOf(config: ConnectionConfig, mask: (url: string) => string): string {
-  if (config.mode === 'client') return keyOf([config.url as string | string[]].flat(), mask);
-  const { host, port, path } = bindAddress(config as ServerConfig);
+function addressOf(config: ConnectionConfig | ServerInputConfig, mask: (url: string) => string): string {
+  if (config.mode === 'client') return keyOf([config.url].flat(), mask);
+  const { host, port, path } = bindAddress(config);
   return `${host}:${port}${path}`;
 }

@@ -3,19 +3,19 @@ import type { Input } from '../../../component/contracts.ts';
 import { EndOfInputError } from '../../../errors.ts';
 import type { InputDelivery } from '../../../message/delivery.ts';
 import { Acceptor } from '../../../websocket/server/acceptor.ts';
-import { drainOf, type ServerConfig } from '../../../websocket/server/fields.ts';
+import { drainReason } from '../../../websocket/server/server-schema.ts';
 import { sessionOptions } from '../../../websocket/server/session-options.ts';
 import { Sessions } from '../../../websocket/sessions.ts';
-import { speaksWebPubSub, webPubSub } from '../../../websocket/webpubsub/fields.ts';
+import { speaksWebPubSub } from '../../../websocket/webpubsub/web-pubsub-schema.ts';
 import { Hub } from '../../../websocket/webpubsub/hub.ts';
 import { acknowledgerOf, checkAck } from './acknowledge.ts';
-import type { WebSocketInputConfig } from './config.ts';
+import type { ServerInputConfig } from './config.ts';
 
 /** Accepts any number of connections on one path. */
 export class WebSocketServerInput implements Input {
   readonly budgeted = true;
   readonly listens = true;
-  readonly #config: WebSocketInputConfig;
+  readonly #config: ServerInputConfig;
   readonly #context: Context;
   readonly #sessions: Sessions;
   readonly #acceptor: Acceptor;
@@ -25,12 +25,11 @@ export class WebSocketServerInput implements Input {
   #source = '';
   #closing = false;
 
-  constructor(config: WebSocketInputConfig, context: Context) {
+  constructor(config: ServerInputConfig, context: Context) {
     this.#config = config;
     this.#context = context;
-    const server = config as ServerConfig;
     this.#acceptor = new Acceptor(
-      server,
+      config,
       context,
       (socket, connection, ext, expires, request) => {
         const dialect = this.#hub?.connectionOf(socket, request, ext);
@@ -46,14 +45,14 @@ export class WebSocketServerInput implements Input {
         directory: context.sessions,
         path,
         when: config.ack?.when ?? 'delivered',
-        recovery: (config.web_pubsub ?? webPubSub.parse({})).recovery,
+        recovery: config.web_pubsub.recovery,
         refused: (reason, remote_address) =>
           context.events.connectionRefused({ status: 1008, reason, remote_address }),
         take: (session, message) => this.#sessions.take(session, message),
       });
     }
     this.#sessions = new Sessions({
-      ...sessionOptions(server, context.events),
+      ...sessionOptions(config, context.events),
       budget: context.stream.budget,
       events: context.events,
       directory: context.sessions,
@@ -83,7 +82,7 @@ export class WebSocketServerInput implements Input {
   drain(): void {
     this.#acceptor.stop();
     if (!this.#sessions.awaited) return this.#closeAll();
-    const { timeout } = drainOf(this.#config.drain);
+    const { timeout } = this.#config.drain;
     void this.#sessions.settle(timeout, this.#closed.signal).then(
       () => this.#closeAll(),
       () => {},
@@ -99,8 +98,8 @@ export class WebSocketServerInput implements Input {
 
   #closeAll(): void {
     this.#closing = true;
-    const { code, reason, timeout } = drainOf(this.#config.drain);
-    this.#sessions.closeAll(code, reason, timeout);
+    const { drain } = this.#config;
+    this.#sessions.closeAll(drain.code, drainReason(drain), drain.timeout);
     this.#endIfEmpty();
   }
 

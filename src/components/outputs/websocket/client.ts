@@ -6,20 +6,19 @@ import { maskUrl } from '../../../component/mask.ts';
 import { NotConnectedError } from '../../../errors.ts';
 import type { Batch } from '../../../message/batch.ts';
 import { Connector } from '../../../websocket/client/connector.ts';
-import type { ClientConfig } from '../../../websocket/client/fields.ts';
 import { Heartbeats, type Heartbeat } from '../../../websocket/client/heartbeat.ts';
 import { endingError } from '../../../websocket/client/policy.ts';
 import { limitControlFrames } from '../../../websocket/control-frames.ts';
 import { Keepalive } from '../../../websocket/keepalive.ts';
 import { Session } from '../../../websocket/session.ts';
 import { CLOSE_TIMEOUT } from '../../../websocket/timeouts.ts';
-import { clientConfig, type WebSocketOutputConfig } from './config.ts';
+import type { ClientOutputConfig } from './config.ts';
 import { isBinary } from './frames.ts';
 
 /** Sends every message to one server. */
 export class WebSocketClientOutput implements Output {
   readonly backoff: Backoff;
-  readonly #config: ClientConfig;
+  readonly #config: ClientOutputConfig;
   /** As it may be shown. */
   readonly #url: string;
   readonly #context: Context;
@@ -30,23 +29,22 @@ export class WebSocketClientOutput implements Output {
   /** Why the connection is gone, or undefined while it is open. */
   #lost: Error | undefined = new NotConnectedError('not connected');
 
-  constructor(config: WebSocketOutputConfig, context: Context) {
-    const settings = clientConfig(config);
-    const { url } = settings;
-    this.#config = settings;
+  constructor(config: ClientOutputConfig, context: Context) {
+    const { url } = config;
+    this.#config = config;
     this.#url = maskUrl(url);
     this.#context = context;
-    this.backoff = backoffOf(settings.reconnect);
+    this.backoff = backoffOf(config.reconnect);
     this.#connector = new Connector({
       url,
-      config: settings,
+      config,
       env: context.env,
       closeTimeout: CLOSE_TIMEOUT,
     });
-    this.#heartbeats = settings.heartbeat && new Heartbeats(settings.heartbeat, context.events);
+    this.#heartbeats = config.heartbeat && new Heartbeats(config.heartbeat, context.events);
     this.#keepalive = new Keepalive({
-      interval: settings.ping_interval,
-      timeout: settings.ping_timeout,
+      interval: config.ping_interval,
+      timeout: config.ping_timeout,
     });
   }
 

@@ -3,18 +3,18 @@ import type { Context } from '../../../component/context.ts';
 import type { Output, WriteCall } from '../../../component/contracts.ts';
 import type { Batch } from '../../../message/batch.ts';
 import { Acceptor } from '../../../websocket/server/acceptor.ts';
-import { drainOf, type ServerConfig } from '../../../websocket/server/fields.ts';
+import { drainReason } from '../../../websocket/server/server-schema.ts';
 import { sessionOptions } from '../../../websocket/server/session-options.ts';
 import type { Session } from '../../../websocket/session.ts';
 import { Sessions } from '../../../websocket/sessions.ts';
 import { Audience } from './audience.ts';
 import { Broadcast } from './broadcast.ts';
-import { serverConfig, type WebSocketOutputConfig } from './config.ts';
+import type { ServerOutputConfig } from './config.ts';
 
 /** Listens, and sends to all who connect. What they send is read and dropped, within their limits. */
 export class WebSocketListenOutput implements Output {
   readonly toClients = true;
-  readonly #config: ServerConfig;
+  readonly #config: ServerOutputConfig;
   readonly #audience: Audience;
   readonly #broadcast: Broadcast;
   readonly #sessions: Sessions;
@@ -22,12 +22,12 @@ export class WebSocketListenOutput implements Output {
   /** Set once it closes: called when the last session has. */
   #emptied: (() => void) | undefined;
 
-  constructor(config: WebSocketOutputConfig, context: Context) {
-    this.#config = serverConfig(config);
+  constructor(config: ServerOutputConfig, context: Context) {
+    this.#config = config;
     this.#audience = new Audience(config.match);
     this.#broadcast = new Broadcast({
       audience: this.#audience,
-      policy: config.slow_consumer ?? 'disconnect',
+      policy: config.slow_consumer,
       limit: undefined,
       events: context.events,
     });
@@ -70,9 +70,9 @@ export class WebSocketListenOutput implements Output {
   async close(): Promise<void> {
     this.#acceptor.stop();
     if (this.#sessions.size > 0) {
-      const { code, reason, timeout } = drainOf(this.#config.drain);
+      const { drain } = this.#config;
       const emptied = new Promise<void>((resolve) => (this.#emptied = resolve));
-      this.#sessions.closeAll(code, reason, timeout);
+      this.#sessions.closeAll(drain.code, drainReason(drain), drain.timeout);
       await emptied;
     }
     this.#sessions.dispose();

@@ -1,18 +1,15 @@
 import { missingInSessions, missingOnPath } from '../../../websocket/server/session-entries.ts';
-import { bindAddress } from '../../../websocket/server/fields.ts';
-import type { WebSocketOutputConfig } from './config.ts';
+import { bindAddress } from '../../../websocket/server/server-schema.ts';
+import type { Fail } from '../../../component/settings.ts';
+import type { ServerOutputConfig } from './config.ts';
 
-type Settings = Pick<WebSocketOutputConfig, 'match' | 'url' | 'host' | 'port' | 'path' | 'metadata' | 'auth'>;
+type Settings = Pick<ServerOutputConfig, 'match' | 'url' | 'host' | 'port' | 'path' | 'metadata' | 'auth'>;
 
 /**
  * Reports entries of `match` that no session will have, so that nobody would ever get a message. Where the output does
  * not listen itself, only the path is known.
  */
-export function checkMatch(
-  value: Settings,
-  listens: boolean,
-  fail: (path: string[], message: string) => void,
-): void {
+export function checkMatch(value: Settings, listens: boolean, fail: Fail): void {
   for (const entry of Object.keys(value.match ?? {})) {
     const missing = listens ? missingInSessions(value, entry) : missingOnPath(bindAddress(value).path, entry);
     if (missing !== undefined) fail(['match', entry], `no session has it: ${missing}`);

@@ -5,7 +5,7 @@ import { declareErrors, MessagesRefusedError, MillraceError, type Rejection } fr
 import type { Batch, Run } from '../../../message/batch.ts';
 import { metaText } from '../../../message/metadata.ts';
 import type { ComponentEvents } from '../../../telemetry/events.ts';
-import type { WebSocketOutputConfig } from './config.ts';
+import type { ReplyOutputConfig } from './config.ts';
 import { Corks } from './corks.ts';
 import { compact, isBinary, isJson } from './frames.ts';
 import { Room } from './room.ts';
@@ -17,9 +17,6 @@ export const sessionErrors = declareErrors({
     told: 'the session that the message is for is not open any more',
   },
 });
-
-/** Milliseconds. */
-const SLOW_TIMEOUT = 5_000;
 
 /** What one session was sent of a batch: the messages' places, and what it had been sent in all with each. */
 interface Sent {
@@ -34,14 +31,10 @@ export class WebSocketReplyOutput implements Output {
   readonly #events: ComponentEvents;
   readonly #room: Room;
 
-  constructor(config: WebSocketOutputConfig, context: Context) {
+  constructor(config: ReplyOutputConfig, context: Context) {
     this.#sessions = context.sessions;
     this.#events = context.events;
-    const {
-      slow_consumer: policy = 'disconnect',
-      outgoing_buffer: limit,
-      slow_timeout: patience = SLOW_TIMEOUT,
-    } = config;
+    const { slow_consumer: policy, outgoing_buffer: limit, slow_timeout: patience } = config;
     this.#room = new Room(policy, limit, patience);
     context.sessions.attach(undefined);
   }

@@ -4,7 +4,7 @@ import { MillraceError } from '../../../errors.ts';
 import type { Batch } from '../../../message/batch.ts';
 import { Audience } from './audience.ts';
 import { Broadcast } from './broadcast.ts';
-import type { WebSocketOutputConfig } from './config.ts';
+import type { ServerOutputConfig } from './config.ts';
 
 /** Sends to the sessions of a path that WebSocket inputs of the file serve. */
 export class WebSocketSessionsOutput implements Output {
@@ -15,13 +15,13 @@ export class WebSocketSessionsOutput implements Output {
   readonly #broadcast: Broadcast;
   #unwatch: (() => void) | undefined;
 
-  constructor(config: WebSocketOutputConfig, context: Context) {
-    this.#path = config.path!;
+  constructor(config: ServerOutputConfig, context: Context) {
+    this.#path = config.path;
     this.#context = context;
     this.#audience = new Audience(config.match);
     this.#broadcast = new Broadcast({
       audience: this.#audience,
-      policy: config.slow_consumer ?? 'disconnect',
+      policy: config.slow_consumer,
       limit: config.outgoing_buffer,
       events: context.events,
     });

@@ -1,16 +1,9 @@
 import { defineOutput } from '../../../component/define.ts';
 import { WebSocketClientOutput } from './client.ts';
-import { formOf, schema } from './config.ts';
+import { listens, schema } from './config.ts';
 import { WebSocketListenOutput } from './listen.ts';
 import { WebSocketReplyOutput } from './reply.ts';
 import { WebSocketSessionsOutput } from './sessions.ts';
-
-const forms = {
-  client: WebSocketClientOutput,
-  listen: WebSocketListenOutput,
-  sessions: WebSocketSessionsOutput,
-  reply: WebSocketReplyOutput,
-} as const;
 
 /** Sends messages over WebSocket: to a server, to the sessions of a server here, or back to where they came from. */
 export const websocketOutput = defineOutput({
@@ -40,5 +33,11 @@ A session whose buffer is full is waited for as long as it takes at least a buff
     },
     { title: 'Answer', yaml: 'type: websocket\nmode: reply\n' },
   ],
-  create: (config, context) => new forms[formOf(config)](config, context),
+  create: (config, context) => {
+    if (config.mode === 'client') return new WebSocketClientOutput(config, context);
+    if (config.mode === 'reply') return new WebSocketReplyOutput(config, context);
+    return listens(config)
+      ? new WebSocketListenOutput(config, context)
+      : new WebSocketSessionsOutput(config, context);
+  },
 });

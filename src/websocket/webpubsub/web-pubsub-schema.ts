@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { duration } from '../../component/fields.ts';
-import { ack as ackSchema, type AckConfig } from '../ack/fields.ts';
+import type { Fail } from '../../component/settings.ts';
+import { ack as ackSchema, type AckConfig } from '../ack/ack-schema.ts';
 import { PLAIN, RELIABLE } from './protocol.ts';
 
 /** The option `web_pubsub` of a server. */
@@ -20,19 +21,18 @@ export function speaksWebPubSub(protocols: readonly string[]): boolean {
 }
 
 interface Checked {
-  readonly web_pubsub?: unknown;
   readonly protocols: readonly string[];
-  readonly protocol_required?: boolean | undefined;
+  readonly protocol_required: boolean;
   readonly ack?: AckConfig | undefined;
 }
 
-/** Reports settings that have no effect. */
-export function checkWebPubSub(value: Checked, fail: (path: string[], message: string) => void): void {
+/** Reports settings that have no effect; `isGiven` says whether the file has `web_pubsub`. */
+export function checkWebPubSub(value: Checked, isGiven: boolean, fail: Fail): void {
   const { protocols, protocol_required: required, ack } = value;
-  if (value.web_pubsub !== undefined && !protocols.includes(RELIABLE)) {
+  if (isGiven && !protocols.includes(RELIABLE)) {
     fail(['web_pubsub'], `has no effect without ${RELIABLE} among \`protocols\``);
   }
-  const alone = required === true && protocols.every((name) => name === PLAIN || name === RELIABLE);
+  const alone = required && protocols.every((name) => name === PLAIN || name === RELIABLE);
   if (!alone || ack === undefined) return;
   const why =
     'here: `protocol_required` lets clients of Web PubSub in alone, who have confirmations of their own';

@@ -1,29 +1,13 @@
 import { z } from 'zod';
-import { duration, headers, reconnect, secret } from '../../component/fields.ts';
+import { clientTls, duration, headers, reconnect, secret } from '../../component/fields.ts';
+import { settings, type Filled } from '../../component/settings.ts';
 import { checkTemplate, template } from '../../component/template.ts';
-import type { AuthConfig } from '../../net/auth/fields.ts';
-import type { commonFields } from '../common-fields.ts';
+import { clientAuth } from '../../net/auth/auth-schema.ts';
+import { connectionFields, fragments, LIMITS, TLS } from '../connection-schema.ts';
 import { matcher, outgoing } from '../messages.ts';
 import { answer } from './answer.ts';
 import { parseProxy } from '../../net/proxy/proxy.ts';
 import { attemptNames } from './values.ts';
-
-/** A token, as the names of subprotocols are (RFC 6455 section 4.1). */
-export const SUBPROTOCOL = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
-
-/** Names of subprotocols (RFC 6455 section 1.9); a client's may hold templates. */
-export const subprotocols = z
-  .array(
-    z.string().superRefine((name, context) => {
-      if (name.includes('{{')) checkTemplate(name, attemptNames, context);
-      else if (!SUBPROTOCOL.test(name)) {
-        context.addIssue({ code: 'custom', message: 'not a subprotocol name (RFC 6455 section 4.1)' });
-      }
-    }),
-  )
-  .refine((names) => new Set(names).size === names.length, {
-    message: 'each subprotocol can be named once only',
-  });
 
 /** How one begins; a URL parser takes one without the slashes, too, and looks for the host behind more of them. */
 export const WEBSOCKET_URL = /^\s*wss?:\/\/[^/\\]/i;
@@ -58,8 +42,8 @@ export const incoming = matcher(attemptNames);
 
 const onOpen = z
   .array(
-    z
-      .strictObject({
+    settings(
+      {
         send: outgoing(attemptNames)
           .optional()
           .describe(
@@ -71,35 +55,29 @@ const onOpen = z
             'Waits for a message: one with this text in it; `{ regex: … }`; or any other JSON value that the message must have in it. It is not part of the data; others that come meanwhile are.',
           ),
         timeout: duration('s', { min: 1 })
-          .optional()
-          .meta({ default: '10s' })
+          .default(10_000)
           .describe('How long `expect` waits before the attempt fails.'),
         reject: z
           .array(incoming)
           .min(1)
           .optional()
           .describe('Messages that make the attempt fail at once, such as a refusal; as in `expect`.'),
-      })
-      .superRefine((step, context) => {
-        if ((step.send === undefined) === (step.expect === undefined)) {
-          context.addIssue({ code: 'custom', message: 'expected either send or expect' });
-        }
-        if (step.expect === undefined && (step.timeout !== undefined || step.reject !== undefined)) {
-          context.addIssue({ code: 'custom', message: 'timeout and reject belong to expect' });
-        }
-      }),
+      },
+      ({ send, expect }, fail, given) => {
+        if ((send === undefined) === (expect === undefined)) fail([], 'expected either send or expect');
+        if (expect === undefined && (given.timeout !== undefined || given.reject !== undefined))
+          fail([], 'timeout and reject belong to expect');
+      },
+    ),
   )
   .describe('Steps after the connection has opened, in order. It counts as connected after the last one.');
 
-const heartbeat = z
-  .strictObject({
+const heartbeat = settings(
+  {
     send: outgoing(attemptNames)
       .optional()
       .describe('A ping of the application’s own, sent every `interval`; as `send` in `on_open`.'),
-    interval: duration('s', { min: 1 })
-      .optional()
-      .meta({ default: '30s' })
-      .describe('The time between two of them.'),
+    interval: duration('s', { min: 1 }).default(30_000).describe('The time between two of them.'),
     timeout: duration('s', { min: 1 })
       .optional()
       .describe(
@@ -127,35 +105,32 @@ const heartbeat = z
       .describe(
         'A connection on which no message, of data or not, comes for this long is cut. Off by default.',
       ),
-  })
-  .refine((value) => Object.values(value).some((each) => each !== undefined), {
-    message: 'expected send, ignore, reply or silence_timeout',
-  })
-  .refine(
-    (value) => value.send !== undefined || (value.interval === undefined && value.timeout === undefined),
-    {
-      message: 'interval and timeout belong to send',
-    },
-  )
-  .describe('Signs of life in messages, for servers that do not rely on WebSocket pings.');
+  },
+  (_, fail, given) => {
+    if (Object.values(given).every((each) => each === undefined))
+      fail([], 'expected send, ignore, reply or silence_timeout');
+    if (given.send === undefined && (given.interval !== undefined || given.timeout !== undefined))
+      fail([], 'interval and timeout belong to send');
+  },
+).describe('Signs of life in messages, for servers that do not rely on WebSocket pings.');
 
 const templatedHeaders = headers.superRefine((value, context) => {
   for (const [name, text] of Object.entries(value)) checkTemplate(text, attemptNames, context, [name]);
 });
 
-/** What every WebSocket client has: the input in client mode, and the output. */
+/** What every WebSocket client has: the input in client mode, the output, and the commands `send` and `tail`. */
 export const clientFields = {
   headers: secret(templatedHeaders)
-    .optional()
-    .meta({ secret: true, default: {} })
+    .default({})
+    .meta({ secret: true })
     .describe('Headers to send with the handshake, at every attempt. Values may hold `{{…}}`.'),
   query: secret(z.record(z.string().min(1), template(attemptNames)))
-    .optional()
-    .meta({ secret: true, default: {} })
+    .default({})
+    .meta({ secret: true })
     .describe('Parameters to add to the URL’s query. Values may hold `{{…}}`.'),
+  auth: clientAuth.optional(),
   timeout: duration('s', { min: 1 })
-    .optional()
-    .meta({ default: '10s' })
+    .default(10_000)
     .describe(
       'How long the handshake may take, with all that comes before it: the token of `auth`, the proxy, redirects. A bare number is seconds.',
     ),
@@ -165,14 +140,13 @@ export const clientFields = {
     .describe(
       'An HTTP or SOCKS proxy to connect through, also to the token endpoint of `auth`; `none` for no proxy at all. Without it the environment’s `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` decide.',
     ),
-  on_open: onOpen.optional().meta({ default: [] }),
+  on_open: onOpen.default([]),
   heartbeat: heartbeat.optional(),
-  reconnect: reconnect.optional().meta({ default: {} }),
+  reconnect: reconnect.prefault({}),
+  limits: settings({ fragments }).prefault({}).describe(LIMITS),
+  tls: clientTls.optional().describe(TLS),
+  ...connectionFields,
 };
 
 /** A client's settings, whichever component it belongs to. */
-export type ClientConfig = z.output<z.ZodObject<typeof clientFields & typeof commonFields>> & {
-  readonly protocols: readonly string[];
-  readonly auth?: AuthConfig | undefined;
-  readonly limits?: { readonly fragments?: number | undefined } | undefined;
-};
+export type ClientConfig = Filled<typeof clientFields>;
