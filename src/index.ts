@@ -8,7 +8,9 @@ export type {
   Environment,
   Opened,
   Source,
+  State,
   StreamFacts,
+  Transform,
 } from './component/context.ts';
 export type {
   Buffer,

@@ -1,6 +1,6 @@
 import type { MillraceError } from '../errors.ts';
 import type { Batch } from '../message/batch.ts';
-import type { InputDelivery, Keys } from '../message/delivery.ts';
+import type { Delivery, InputDelivery, Keys } from '../message/delivery.ts';
 import type { ComponentEvents } from '../telemetry/events.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { ComponentMetrics } from '../telemetry/component-metrics.ts';
@@ -37,6 +37,11 @@ export interface Context {
   readonly sessions: SessionDirectory;
   /** Secrets that it learns at run time. */
   readonly secrets: SecretKeeper;
+  /**
+   * What it keeps through a restart; undefined in a stream without a log. Use it once the component connects or processes:
+   * before that, another process may still have the log.
+   */
+  readonly state: State | undefined;
   /** For values that are looked up at run time; every `${…}` of the file is filled in already. */
   readonly env: Environment;
   /**
@@ -48,6 +53,17 @@ export interface Context {
     config: ComponentConfig,
     options?: { readonly name?: string | undefined },
   ): Opened[K];
+}
+
+/** Values that a component keeps beside the stream's log. Each is on the disk as it was or as it is to be, never in between. */
+export interface State {
+  /** The content of a value, or undefined. @throws Error of the system */
+  read(name: string): Promise<Buffer | undefined>;
+  /** Resolves when it is on the disk. Names have letters, digits, dots and hyphens. @throws Error of the system */
+  write(name: string, content: Uint8Array | string): Promise<void>;
+  remove(name: string): Promise<void>;
+  /** The component's own folder, which is there then; for a library that keeps files by itself. */
+  folder(): Promise<string>;
 }
 
 /** The stream that a component is a part of. */
@@ -77,6 +93,7 @@ export interface Durability {
 export interface Opened {
   readonly input: Source;
   readonly output: Destination;
+  readonly processor: Transform;
   readonly framing: Framing;
   readonly codec: Codec;
 }
@@ -103,6 +120,27 @@ export interface Source {
   notReady(): string | undefined;
   /** Updates what metrics show of it and nobody counts as it happens. */
   measure?(): void;
+}
+
+/** A processor, with the engine's care: connected, and what it throws told message by message. */
+export interface Transform {
+  /** As `Processor.prepare`. */
+  prepare(): Promise<void>;
+  /** Begins to connect, where it talks to something; a fatal error fails the stream. */
+  start(signal: AbortSignal): void;
+  /**
+   * Gives what comes of messages; wrong ones go to `error_output`. Call it in input order, with a receipt of
+   * `ProcessCall.keep`, and give on what it returns.
+   * @throws a fatal error
+   */
+  process(delivery: Delivery): Promise<Delivery[]>;
+  /** As `Processor.flushAt`. */
+  readonly flushAt: number | undefined;
+  /** Gives what it has kept and is due at `now`, in milliseconds of `performance.now()`; Infinity for everything. */
+  flush(now: number): Promise<Delivery[]>;
+  /** Why messages do not get through it, or undefined. */
+  notReady(): string | undefined;
+  close(): Promise<void>;
 }
 
 /** An output, with the engine's care: encoded, connected and retried. */

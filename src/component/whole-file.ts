@@ -1,5 +1,5 @@
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 
 /** The longest file that is read as a secret: a password, a token, what `${file:…}` and `{{file:…}}` name. In bytes. */
 export const LONGEST_SECRET = 1024 ** 2;
@@ -47,6 +47,31 @@ export function readWholeFileSync(path: string, longest = LONGEST_FILE): Buffer 
     }
   } finally {
     closeSync(file);
+  }
+}
+
+/**
+ * Writes a file whole or not at all: beside the old one, which it then takes the place of. It is on the disk when this
+ * resolves, and its name once the folder is synced.
+ */
+export async function writeWholeFile(
+  path: string,
+  content: Uint8Array | string,
+  mode?: number,
+): Promise<void> {
+  const temporary = `${path}.${process.pid}.tmp`;
+  try {
+    const handle = await open(temporary, 'w', mode);
+    try {
+      await handle.writeFile(content);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => {});
+    throw error;
   }
 }
 

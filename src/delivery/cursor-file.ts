@@ -1,7 +1,7 @@
-import { open, rename, rm, access, constants } from 'node:fs/promises';
+import { access, constants } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
-import { readWholeFile } from '../component/whole-file.ts';
+import { readWholeFile, writeWholeFile } from '../component/whole-file.ts';
 import { Outage } from '../component/outage.ts';
 import { declareErrors, MillraceError, errorMessage } from '../errors.ts';
 
@@ -163,22 +163,9 @@ export class CursorFile {
   }
 
   async #write(): Promise<void> {
-    const temporary = `${this.path}.${process.pid}.tmp`;
     const cursors = Object.fromEntries(this.#cursors);
     const text = JSON.stringify({ format: 'millrace cursors', version: 1, cursors }, undefined, 2);
-    try {
-      const handle = await open(temporary, 'w');
-      try {
-        await handle.writeFile(`${text}\n`);
-        await handle.sync();
-      } finally {
-        await handle.close();
-      }
-      await rename(temporary, this.path);
-    } catch (error) {
-      await rm(temporary, { force: true }).catch(() => {});
-      throw error;
-    }
+    await writeWholeFile(this.path, `${text}\n`);
   }
 }
 

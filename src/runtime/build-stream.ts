@@ -33,9 +33,8 @@ export function buildStream(plan: StreamPlan, surroundings: Surroundings): Strea
     budget,
     share,
     durability: () => durability,
-    deadLetters: () => deadLetters,
-    refused: (stage, batch, rejections, keep) =>
-      (stage === 'error_output' ? lastResort : deadLetters).reject(stage, batch, rejections, keep),
+    deadLetters: (stage) => (stage === 'error_output' ? lastResort : deadLetters),
+    signal: abort.signal,
     failed,
   });
   const followed = plan.pipeline.processors.length > 0;
@@ -56,7 +55,7 @@ export function buildStream(plan: StreamPlan, surroundings: Surroundings): Strea
     const name = plan.input['name'] as string | undefined;
     return factory.input(plan.input, { stage: 'input', component: name ?? plan.input.type, followed });
   };
-  const processors = (): { type: string; processor: Processor }[] => {
+  const processors = (trial = false): { type: string; processor: Processor }[] => {
     const taken = new Set<string>();
     return plan.pipeline.processors.map((config, index, all) => ({
       type: config.type,
@@ -64,6 +63,7 @@ export function buildStream(plan: StreamPlan, surroundings: Surroundings): Strea
         stage: 'processor',
         component: distinct(config.type, taken),
         followed: index < all.length - 1,
+        trial,
       }),
     }));
   };
@@ -75,7 +75,7 @@ export function buildStream(plan: StreamPlan, surroundings: Surroundings): Strea
     ),
     // Nothing comes of what is only tried.
     create: (signal: AbortSignal) =>
-      new Pipeline(processors(), { deadLetters: { reject: () => {} }, signal }),
+      new Pipeline(processors(true), { deadLetters: { reject: () => {} }, signal }),
   };
   const sourceOf = (): Source => {
     const options = logOptions(plan.durability, events);

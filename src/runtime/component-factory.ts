@@ -1,5 +1,12 @@
 import type { Budget } from '../component/budget.ts';
-import type { ComponentConfig, Context, Durability, Environment, Opened } from '../component/context.ts';
+import type {
+  ComponentConfig,
+  Context,
+  Durability,
+  Environment,
+  Opened,
+  Transform,
+} from '../component/context.ts';
 import type { Codec } from '../component/contracts.ts';
 import type { Instances, Kind } from '../component/define.ts';
 import type { Listeners } from '../component/listeners.ts';
@@ -10,10 +17,12 @@ import { createComponentEvents, type Stage, type StreamEvents } from '../telemet
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { RepeatedLines } from '../telemetry/repeated-lines.ts';
-import { createSecretKeeper } from '../telemetry/secrets.ts';
+import type { SecretKeeper } from '../telemetry/secrets.ts';
+import { StateFolder } from '../delivery/state-folder.ts';
 import type { DeadLetters } from './dead-letters.ts';
 import type { StreamPlan } from './plan.ts';
-import { Sink, type RefusedHandler } from './sink.ts';
+import { Pipeline } from './pipeline.ts';
+import { Sink } from './sink.ts';
 import { SupervisedInput } from './source.ts';
 import type { StartGate } from './start-gate.ts';
 
@@ -25,6 +34,8 @@ export interface Surroundings {
   readonly lines: RepeatedLines;
   readonly listeners: Listeners;
   readonly sessions: SessionDirectory;
+  /** Makes one for each component. */
+  readonly secretKeeper: () => SecretKeeper;
   readonly env: Environment;
   readonly gate: StartGate;
 }
@@ -38,9 +49,10 @@ interface Parts {
   /** Of `budget`, for what is behind the log. */
   readonly share: Budget;
   readonly durability: () => Durability | undefined;
-  readonly deadLetters: () => DeadLetters;
-  /** What an output can never take. */
-  readonly refused: RefusedHandler;
+  /** Where rejected messages go, of `error_output` or of anything else. */
+  readonly deadLetters: (stage: Stage) => DeadLetters;
+  /** Aborts when the stream ends at once. */
+  readonly signal: AbortSignal;
   /** Called when a part has failed for good while nobody was waiting for it. */
   readonly failed: (error: unknown) => void;
 }
@@ -53,6 +65,8 @@ export interface Place {
   readonly name?: string | undefined;
   /** True when a processor comes after it. */
   readonly followed: boolean;
+  /** True when nothing comes of what it does. */
+  readonly trial?: boolean;
 }
 
 /** Makes the components of one stream, each with its context, and those that they open. */
@@ -80,21 +94,21 @@ export class ComponentFactory {
       type: config.type,
       events,
       budget,
-      deadLetters: deadLetters(),
+      deadLetters: deadLetters('input'),
       gate: this.#surroundings.gate,
       durable: durability() !== undefined,
     });
   }
 
   output(config: ComponentConfig, place: Place & { readonly stage: 'output' | 'error_output' }): Sink {
-    const { events, refused, failed } = this.#parts;
+    const { events, deadLetters, failed } = this.#parts;
     return new Sink({
       output: this.create('output', config, place),
       codec: this.#codecOf(config, place),
       type: config.type,
       stage: place.stage,
       events,
-      refused,
+      refused: (stage, ...rejected) => deadLetters(stage).reject(stage, ...rejected),
       failed,
       gate: this.#surroundings.gate,
     });
@@ -107,7 +121,7 @@ export class ComponentFactory {
 
   #context(type: string, place: Place): Context {
     const { stage, component, name } = place;
-    const { metrics, listeners, sessions, env } = this.#surroundings;
+    const { metrics, listeners, sessions, env, secretKeeper } = this.#surroundings;
     const { plan, logger, budget, share, durability } = this.#parts;
     const opened = new Set<string>();
     return {
@@ -129,7 +143,11 @@ export class ComponentFactory {
       }),
       listeners,
       sessions,
-      secrets: createSecretKeeper(),
+      secrets: secretKeeper(),
+      state:
+        plan.durability?.enabled === true && place.trial !== true
+          ? new StateFolder(plan.durability.path, `${stage}.${component}`)
+          : undefined,
       env,
       open: (kind, config, options = {}) => {
         const own = nameOf(config) ?? options.name;
@@ -144,10 +162,39 @@ export class ComponentFactory {
       input: () => this.input(config, { ...place, stage: 'input' }),
       output: () =>
         this.output(config, { ...place, stage: place.stage === 'error_output' ? 'error_output' : 'output' }),
+      processor: () => this.#transform(config, place),
       framing: () => this.create('framing', config, { ...place, stage: 'codec' }),
       codec: () => this.create('codec', config, { ...place, stage: 'codec' }),
     };
     return open[kind]();
+  }
+
+  /** Its rejections end where those of what it is a part of do. */
+  #transform(config: ComponentConfig, place: Place): Transform {
+    const { events, deadLetters, failed, signal } = this.#parts;
+    const processor = this.create('processor', config, { ...place, stage: 'processor' });
+    const pipeline = new Pipeline([{ type: config.type, processor }], {
+      deadLetters: place.trial === true ? NOBODY : deadLetters(place.stage),
+      signal,
+      ...(place.trial !== true && { connections: { events, gate: this.#surroundings.gate, failed } }),
+    });
+    return {
+      async prepare() {
+        for (const { error } of await pipeline.prepare()) throw error;
+      },
+      start: (until) => {
+        pipeline.connect(until).catch((error: unknown) => {
+          if (!until.aborted) failed(error);
+        });
+      },
+      process: (delivery) => pipeline.process(delivery),
+      get flushAt() {
+        return pipeline.flushAt;
+      },
+      flush: async (now) => (await Promise.all(pipeline.flush(now))).flat(),
+      notReady: () => pipeline.notReady()[0],
+      close: () => pipeline.close(),
+    };
   }
 
   /** One for each stage, which says some things only once. */
@@ -162,6 +209,9 @@ export class ComponentFactory {
     return events;
   }
 }
+
+/** For what is only tried. */
+const NOBODY = { reject: () => {} };
 
 /** `wanted`, or with a number behind it when it is taken; from now on it is. */
 export function distinct(wanted: string, taken: Set<string>): string {

@@ -279,6 +279,7 @@ export class Engine {
         lines,
         listeners,
         sessions,
+        secretKeeper: () => scope.secretKeeper(),
         gate,
       });
       return { plan, stream, scope, end: undefined, leaving: false };

@@ -4,6 +4,7 @@ import type { SharedListeners } from '../control/listeners.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { forgetStream } from '../telemetry/metrics.ts';
 import { RepeatedLines } from '../telemetry/repeated-lines.ts';
+import { createSecretKeeper, type SecretKeeper } from '../telemetry/secrets.ts';
 import type { Directory } from '../websocket/session-directory.ts';
 
 /** What all streams of a process share. */
@@ -22,6 +23,7 @@ export class StreamScope {
   readonly #shared: Shared;
   readonly #endpoints = new Set<Endpoint>();
   readonly #undo: (() => void)[] = [];
+  readonly #secrets: { release(): void }[] = [];
 
   /** `replaced` is the scope of the stream that ends before this one begins: its paths are free for this one. */
   constructor(id: string, shared: Shared, replaced?: StreamScope) {
@@ -53,6 +55,13 @@ export class StreamScope {
     };
   }
 
+  /** For a component of the stream. */
+  secretKeeper(): SecretKeeper {
+    const keeper = createSecretKeeper();
+    this.#secrets.push(keeper);
+    return keeper;
+  }
+
   /** The stream has ended: its outputs write to no session any more. */
   detach(): void {
     for (const undo of this.#undo.splice(0)) undo();
@@ -63,6 +72,7 @@ export class StreamScope {
     this.detach();
     this.lines.flush();
     await Promise.all([...this.#endpoints].map((endpoint) => endpoint.close()));
+    for (const keeper of this.#secrets.splice(0)) keeper.release();
     if (series) await forgetStream(this.#shared.metrics, this.#id);
   }
 

@@ -125,6 +125,11 @@ export async function forgetStream(metrics: Metrics, stream: string): Promise<vo
   for (const metric of metrics.registry.getMetricsAsArray()) {
     if (!(metric instanceof Counter || metric instanceof Gauge || metric instanceof Histogram)) continue;
     const { values } = await metric.get();
-    for (const { labels } of values) if (labels['stream'] === stream) metric.remove(labels);
+    for (const { labels } of values) {
+      if (labels['stream'] !== stream) continue;
+      // Each bucket of a histogram has its own; they go together.
+      const { le: _, ...series } = labels as Record<string, string | number>;
+      metric.remove(series);
+    }
   }
 }

@@ -1,7 +1,9 @@
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
 import { pino } from 'pino';
 import { expect, test } from 'vitest';
 import { z } from 'zod';
-import type { ComponentConfig, Context } from '../../src/component/context.ts';
+import type { ComponentConfig, Context, State } from '../../src/component/context.ts';
 import type { Output } from '../../src/component/contracts.ts';
 import { defineOutput, defineProcessor, type AnyDefinition } from '../../src/component/define.ts';
 import { Registry } from '../../src/component/registry.ts';
@@ -9,8 +11,12 @@ import { components } from '../../src/components/index.ts';
 import { parseConfig } from '../../src/config/load.ts';
 import { MessagesRefusedError, MillraceError, NotConnectedError } from '../../src/errors.ts';
 import { Engine } from '../../src/runtime/engine.ts';
+import { maskSecrets } from '../../src/telemetry/secrets.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { until } from '../support/until.ts';
 import { engineFor, testOutput, textsOf } from './harness.ts';
 
+const dir = tempDir();
 const meta = { summary: 'For tests.', status: 'stable', examples: [] } as const;
 const messages = (...texts: string[]): string =>
   `input: { type: memory, messages: ${JSON.stringify(texts)} }`;
@@ -250,4 +256,148 @@ test('a line that a component logs names its stream and stage', async () => {
     stage: 'processor',
     room: 7,
   });
+});
+
+test('what a component keeps beside the log is there at the next start, each component’s own; without a log it keeps nothing', async () => {
+  const states: (State | undefined)[] = [];
+  const seen: string[] = [];
+  const own = defineProcessor({
+    ...meta,
+    type: 'keeps',
+    schema: z.strictObject({ name: z.string() }),
+    create({ name }, { state }) {
+      states.push(state);
+      return {
+        ordered: true,
+        process: async (batch) => {
+          const before = await state?.read('total');
+          seen.push(`${name} ${before?.toString() ?? 'nothing'}`);
+          await state?.write('total', String(Number(before ?? 0) + batch.length));
+          return [batch];
+        },
+      };
+    },
+  });
+  const run = (more: string) =>
+    engineFor(
+      `streams: [{ ${messages('1', '2')}, pipeline: { processors: [{ type: keeps, name: a }, { type: keeps, name: b }] }, output: { type: drop }, ${more} }]`,
+      [own],
+    ).run();
+  const path = join(dir.path, 'log');
+  await run(`durability: { path: ${path} }`);
+  await run(`durability: { path: ${path} }`);
+  expect(seen).toEqual(['a nothing', 'b nothing', 'a 2', 'b 2']);
+  const [first] = states as State[];
+  expect(await first!.folder()).toBe(join(path, 'state', 'processor.keeps'));
+  expect(statSync(join(path, 'state', 'processor.keeps', 'total')).mode & 0o777).toBe(0o600);
+  await first!.remove('total');
+  expect(await first!.read('total')).toBeUndefined();
+  await expect(first!.write('../total', 'x')).rejects.toThrow('expected a name of letters');
+
+  await run('id: s');
+  expect(states.at(-1)).toBeUndefined();
+});
+
+/** A processor around another, which it gives everything. */
+const around = defineProcessor({
+  ...meta,
+  type: 'around',
+  schema: (schemas) => z.strictObject({ inner: schemas.processor }),
+  create({ inner }, context) {
+    const part = context.open('processor', inner as ComponentConfig);
+    return {
+      prepare: () => part.prepare(),
+      connect: (signal) => {
+        part.start(signal);
+        return Promise.resolve();
+      },
+      process: (batch, { keep }) => part.process({ batch, receipt: keep() }),
+      get flushAt() {
+        return part.flushAt;
+      },
+      flush: () => part.flush(performance.now()),
+      notReady: () => part.notReady(),
+      close: () => part.close(),
+    };
+  },
+});
+
+test('a processor opens another: what that rejects, throws and waits for is seen to as if it stood alone', async () => {
+  let away = true;
+  const inner = defineProcessor({
+    ...meta,
+    type: 'inner',
+    schema: z.strictObject({}),
+    create: () => ({
+      backoff: { initial: 1, max: 1, attempts: Infinity },
+      connect: () => Promise.resolve(),
+      process: (batch, { reject }) => {
+        if (away) {
+          away = false;
+          throw new NotConnectedError('not there yet');
+        }
+        const texts = textsOf(batch);
+        const bad = texts.indexOf('bad');
+        if (bad >= 0)
+          reject({ index: bad, error: new MillraceError('MILLRACE_PROCESSOR_FAILED', 'no good') });
+        return [batch.without(bad < 0 ? [] : [bad])];
+      },
+    }),
+  });
+  const kept: Record<string, string[]> = { out: [], dead: [] };
+  const into = (name: string) =>
+    testOutput(name, {
+      write: (batch) => {
+        kept[name]!.push(...textsOf(batch));
+        return Promise.resolve();
+      },
+    });
+  const engine = engineFor(
+    `streams:
+      - id: s
+        ${messages('a', 'bad', 'b')}
+        pipeline: { processors: [{ type: around, inner: { type: inner } }] }
+        output: { type: out }
+        error_output: { type: dead }`,
+    [around, inner, into('out'), into('dead')],
+  );
+  expect(await engine.prepare()).toEqual([]);
+  expect(await engine.run()).toEqual({ failed: [], left: [] });
+  expect(kept['out']).toEqual(['a', 'b']);
+  expect(kept['dead']!.map((letter): unknown => JSON.parse(letter))).toMatchObject([
+    { payload: 'bad', error: { code: 'MILLRACE_PROCESSOR_FAILED', stage: 'processor', message: 'no good' } },
+  ]);
+});
+
+test('a mistake that only an inner processor can see has its place in the file', async () => {
+  const engine = engineFor(
+    `streams: [{ ${messages('a')}, pipeline: { processors: [{ type: around, inner: { type: sql, query: SELECT 1 + FROM flow } }] }, output: { type: drop } }]`,
+    [around],
+  );
+  const [problem] = await engine.prepare();
+  await engine.close();
+  expect(problem!.path).toEqual(['streams', 0, 'pipeline', 'processors', 0, 'query']);
+  expect(problem!.message).toMatch(/syntax error/i);
+});
+
+test('the metrics and secrets of a stream’s components go with it', async () => {
+  const own = using(({ metrics, secrets, stream }) => {
+    metrics.counter({ name: 'gone_total', help: 'x', labels: ['k'] }).add(1, { k: 'v' });
+    metrics.histogram({ name: 'gone_seconds', help: 'x', buckets: [1] }).observe(2);
+    secrets.add(`a secret of ${stream.id}`);
+  });
+  const stream = (id: string): string =>
+    `{ id: ${id}, input: { type: generate, context: x, interval: 1ms }, pipeline: { processors: [{ type: using }] }, output: { type: drop } }`;
+  const engine = engineFor(`streams: [${stream('stays')}, ${stream('goes')}]`, [own]);
+  const end = engine.run();
+  const series = async () =>
+    (await lines(engine, 'millrace_using_gone')).filter((line) => line.includes('"goes"'));
+  await until('the metrics', async () => (await series()).length === 5);
+  expect(maskSecrets('a secret of goes, a secret of stays')).toBe('***, ***');
+  await engine.remove('goes');
+  expect(await series()).toEqual([]);
+  expect(await lines(engine, 'millrace_using_gone_seconds_count')).toHaveLength(1);
+  expect(maskSecrets('a secret of goes, a secret of stays')).toBe('a secret of goes, ***');
+  engine.stop();
+  await end;
 });
