@@ -61,10 +61,14 @@ export {
   MillraceError,
   NotConnectedError,
 } from './errors.ts';
-export type { Format, Metadata, Origin, Run } from './message/batch.ts';
+export type { Content, Format, Metadata, Origin, Run } from './message/batch.ts';
 export { Batch, concatBatches, nowMicros } from './message/batch.ts';
 export type { Delivery, InputDelivery } from './message/delivery.ts';
 export { joinDeliveries } from './message/delivery.ts';
+export type { RowValue } from './message/row-values.ts';
+export { valueReader } from './message/row-values.ts';
+export type { ColumnType, RowColumn, Rows, Values } from './message/rows.ts';
+export { concatRows, selectRows } from './message/rows.ts';
 export type { Receipt, ReceiptEvents } from './message/receipt.ts';
 export { createReceipt, noReceipt, relayReceipt } from './message/receipt.ts';
 export { Engine } from './runtime/engine.ts';

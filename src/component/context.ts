@@ -77,6 +77,8 @@ export interface StreamFacts {
   readonly durability: Durability | undefined;
   /** True when a processor comes after the component, which may reject what it gives. */
   readonly followed: boolean;
+  /** True when what comes after the component takes rows with types (`takes`): who has some gives them as they are. */
+  readonly takesRows: boolean;
 }
 
 /** What a component may know of the stream's log, once it is asked to connect. */

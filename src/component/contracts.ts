@@ -62,6 +62,11 @@ export interface Output {
   write(batch: Batch, call: WriteCall): Promise<void>;
   close(): Promise<void>;
   readonly backoff?: Backoff;
+  /**
+   * `rows` says that it can use rows with types (`Batch.rows`). A processor that has some then gives them as they are, and
+   * else as JSON. There may be batches that are none all the same.
+   */
+  readonly takes?: 'rows' | undefined;
   /** True when it writes to clients: dead letters then say of an error only what a sender may know (`told`). */
   readonly toClients?: boolean;
   /** Why it is not ready though it is connected and no write has failed, or undefined. */
@@ -114,6 +119,8 @@ export interface Processor {
    * @throws NotConnectedError when what it talks to is away: the engine connects and gives it the batch again
    */
   process(batch: Batch, call: ProcessCall): Promise<(Batch | Delivery)[]> | (Batch | Delivery)[];
+  /** As that of an output, of the batches that it processes. */
+  readonly takes?: 'rows' | undefined;
   /** True when batches must enter one at a time in input order, because the processor keeps state between them. */
   readonly ordered?: boolean;
   /**

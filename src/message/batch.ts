@@ -1,3 +1,5 @@
+import { bytesOfRows, concatRows, selectRows, type Rows } from './rows.ts';
+import { rowsToLines } from './rows-json.ts';
 import {
   extEntry,
   extName,
@@ -75,53 +77,77 @@ interface BatchOptions {
   readonly columns?: MetaColumns;
   readonly format?: Format;
   /** What each message was as its sender sent it, where that is known and is something else. */
-  readonly sent?: readonly Uint8Array[] | undefined;
+  readonly sent?: Sent | undefined;
   /** The place of each message in its delivery: its own index, or as listed. Undefined where none can be named. */
   readonly positions?: Positions;
   /** Of each message, its index in the batch that its run was made for, where that is another. */
   readonly places?: Uint32Array | undefined;
 }
 
+/** What was sent, or of which messages of another batch it is what was sent: of rows it is made when somebody asks. */
+type Sent = readonly Uint8Array[] | { readonly of: Batch; readonly at: readonly number[] };
+
 type Positions = 'own' | Uint32Array | undefined;
 
-/** Messages that travel together: their payloads, their metadata in runs and columns. */
+/** What the messages of a batch are: payloads, lines, or typed rows. */
+export type Content = readonly Uint8Array[] | JsonLines | Rows;
+
+/**
+ * Messages that travel together: their content, and their metadata in runs and columns. The content is what it was made
+ * of, until somebody asks for something else: then it is converted, once.
+ */
 export class Batch {
   readonly format: Format;
   readonly runs: readonly Run[];
   readonly columns: MetaColumns;
   readonly length: number;
   #payloads: readonly Uint8Array[] | undefined;
-  readonly #sent: readonly Uint8Array[] | undefined;
-  readonly #lines: JsonLines | undefined;
+  #sent: Sent | undefined;
+  readonly #rows: Rows | undefined;
+  #lines: JsonLines | undefined;
   readonly #positions: Positions;
   readonly #places: Uint32Array | undefined;
   #bytes: number | undefined;
 
-  constructor(content: readonly Uint8Array[] | JsonLines, options: BatchOptions = {}) {
+  constructor(content: Content, options: BatchOptions = {}) {
     if ('data' in content) this.#lines = content;
+    else if ('columns' in content) this.#rows = content;
     else this.#payloads = content;
     this.length = content.length;
     this.runs = options.runs ?? [{ start: 0, origin: unknownOrigin, time: nowMicros() }];
     this.columns = options.columns ?? NO_COLUMNS;
-    this.format = options.format ?? 'bytes';
+    this.format = options.format ?? (this.#rows === undefined ? 'bytes' : 'json');
     this.#sent = options.sent;
     this.#positions = options.positions;
     this.#places = options.places;
   }
 
   get payloads(): readonly Uint8Array[] {
-    this.#payloads ??= splitLines(this.#lines!.data);
+    this.#payloads ??= splitLines(this.lines!);
     return this.#payloads;
   }
 
   /** Each message as its sender sent it; the payloads where they are that, or where a row came of many messages. */
   get sent(): readonly Uint8Array[] {
-    return this.#sent ?? this.payloads;
+    const sent = this.#sent;
+    if (sent === undefined) return this.payloads;
+    if (!('of' in sent)) return sent;
+    const all = sent.of.sent;
+    return (this.#sent = sent.at.map((index) => all[index]!));
   }
 
-  /** Sum of the payloads' lengths. */
+  /** What was sent of the messages at `indices`, where that is something else than they are. */
+  #sentAt(indices: readonly number[]): Sent | undefined {
+    const sent = this.#sent;
+    if (sent === undefined) return undefined;
+    if ('of' in sent) return { of: sent.of, at: indices.map((index) => sent.at[index]!) };
+    return indices.map((index) => sent[index]!);
+  }
+
+  /** Sum of the payloads' lengths; of rows that nobody has asked for payloads, the memory that their values take. */
   get bytes(): number {
     if (this.#lines !== undefined) return this.#lines.data.length - this.length;
+    if (this.#rows !== undefined) return bytesOfRows(this.#rows);
     if (this.#bytes === undefined) {
       let sum = 0;
       for (const payload of this.payloads) sum += payload.length;
@@ -137,9 +163,16 @@ export class Batch {
     return sum;
   }
 
-  /** The batch as lines, each ended by a line feed, if that is what it was made of. */
+  /** The batch as lines, each ended by a line feed, if it was made of lines or of rows. */
   get lines(): Uint8Array | undefined {
+    const rows = this.#rows;
+    if (rows !== undefined) this.#lines ??= { data: rowsToLines(rows), length: this.length };
     return this.#lines?.data;
+  }
+
+  /** The messages as rows with types, if that is what it was made of. As payloads, each row is a JSON object. */
+  get rows(): Rows | undefined {
+    return this.#rows;
   }
 
   /** All that a batch is besides its content. */
@@ -150,7 +183,7 @@ export class Batch {
   }
 
   #with(changes: BatchOptions): Batch {
-    return new Batch(this.#lines ?? this.payloads, { ...this.parts, ...changes });
+    return new Batch(this.#rows ?? this.#lines ?? this.payloads, { ...this.parts, ...changes });
   }
 
   /** The same messages (same number, same order) with other payloads or another format. */
@@ -181,9 +214,14 @@ export class Batch {
 
   /** The messages at `indices`, in that order; one may be there several times. */
   select(indices: readonly number[]): Batch {
-    const payloads = indices.map((index) => this.payloads[index]!);
-    const sent = this.#sent && indices.map((index) => this.#sent![index]!);
-    return new Batch(payloads, { ...this.#partsAt(indices), sent });
+    return new Batch(this.contentAt(indices), { ...this.#partsAt(indices), sent: this.#sentAt(indices) });
+  }
+
+  /** What the messages at `indices` are, in that order. */
+  contentAt(indices: readonly number[]): Content {
+    if (this.#rows !== undefined) return selectRows(this.#rows, indices);
+    const { payloads } = this;
+    return indices.map((index) => payloads[index]!);
   }
 
   /** All messages but those at `indices` (ascending). */
@@ -218,19 +256,15 @@ export class Batch {
    * Other messages, each made of the one at its place in `sources`: with that one's metadata, position, and what its sender
    * sent. With `runs`, that is their metadata instead.
    */
-  derive(
-    sources: readonly number[],
-    content: readonly Uint8Array[] | JsonLines,
-    format: Format,
-    runs?: readonly Run[],
-  ): Batch {
-    const { sent } = this;
+  derive(sources: readonly number[], content: Content, format: Format, runs?: readonly Run[]): Batch {
+    const payloads = this.#rows === undefined ? this.payloads : undefined;
+    const sent = payloads ? sources.map((index) => payloads[index]!) : { of: this, at: sources };
     const metadata = runs && { runs, columns: NO_COLUMNS, places: undefined };
     return new Batch(content, {
       ...this.#partsAt(sources),
       ...metadata,
       format,
-      sent: sources.map((index) => sent[index]!),
+      sent: this.#sentAt(sources) ?? sent,
     });
   }
 
@@ -340,18 +374,18 @@ function pick(from: Uint32Array | undefined, indices: readonly number[]): Uint32
  * it is bytes.
  */
 export function concatBatches(batches: readonly Batch[]): Batch {
-  const payloads: Uint8Array[] = [];
   const runs: Run[] = [];
+  let length = 0;
   let format = batches[0]?.format ?? 'bytes';
   for (const batch of batches) {
     if (batch.format !== format) format = 'bytes';
-    for (const run of batch.runs) runs.push({ ...run, start: payloads.length + run.start });
-    for (const payload of batch.payloads) payloads.push(payload);
+    for (const run of batch.runs) runs.push({ ...run, start: length + run.start });
+    length += batch.length;
   }
-  const changed = batches.some((batch) => batch.sent !== batch.payloads);
+  const changed = batches.some((batch) => batch.parts.sent !== undefined);
   const sent = changed ? batches.flatMap((batch) => batch.sent) : undefined;
-  const places = joinPlaces(batches, payloads.length);
-  return new Batch(payloads, {
+  const places = joinPlaces(batches, length);
+  return new Batch(contentOf(batches), {
     runs,
     columns: joinColumns(batches),
     format,
@@ -359,6 +393,16 @@ export function concatBatches(batches: readonly Batch[]): Batch {
     positions: 'own',
     places,
   });
+}
+
+/** Rows stay rows where all are rows of the same columns. */
+function contentOf(batches: readonly Batch[]): Content {
+  const rows = batches.map((batch) => batch.rows);
+  const joined = rows.every((each) => each !== undefined) ? concatRows(rows) : undefined;
+  if (joined !== undefined) return joined;
+  const payloads: Uint8Array[] = [];
+  for (const batch of batches) for (const payload of batch.payloads) payloads.push(payload);
+  return payloads;
 }
 
 function joinPlaces(batches: readonly Batch[], length: number): Uint32Array | undefined {

@@ -1,5 +1,4 @@
-import { wireErrors } from './wire-errors.ts';
-import { MillraceError } from '../errors.ts';
+import { unknownTag, WireParts, WireReader } from './wire-bytes.ts';
 import {
   innerTypes,
   storageOf,
@@ -11,7 +10,7 @@ import {
 } from './rows.ts';
 
 /**
- * How rows are written, after a byte that says that it is rows:
+ * How rows are written:
  *
  *     rows    u32 rows · u32 columns · each column: text name · type · values
  *     text    u32 length · UTF-8
@@ -64,176 +63,110 @@ const KINDS: ReadonlyMap<number, ColumnType['kind']> = new Map(
   Object.entries(TAGS).map(([kind, tag]) => [tag, kind as ColumnType['kind']]),
 );
 
-/** @throws RangeError for rows that are not what their types say */
 export function encodeRows({ length, columns }: Rows): Buffer {
-  const writer = new Writer();
-  writer.u32(length);
-  writer.u32(columns.length);
+  const parts = new WireParts();
+  parts.u32(length);
+  parts.u32(columns.length);
   for (const { name, type, values } of columns) {
-    writer.text(name);
-    writer.type(type);
-    writer.values(values);
+    parts.text(name);
+    writeType(parts, type);
+    writeValues(parts, values);
   }
-  return writer.bytes();
+  return parts.all();
 }
 
 /**
  * @throws MillraceError MILLRACE_WAL_VERSION for a type that this version does not know
- * @throws RangeError for what is too short
+ * @throws RangeError for what is too short or too long
  */
 export function decodeRows(bytes: Uint8Array): Rows {
-  const reader = new Reader(bytes);
+  const reader = new WireReader(bytes);
   const length = reader.u32();
-  const columns: RowColumn[] = [];
-  for (let left = reader.u32(); left > 0; left--) {
-    const name = reader.text();
-    const type = reader.type();
-    columns.push({ name, type, values: reader.values(type, length) });
-  }
+  const columns = reader.many((): RowColumn => {
+    const name = readText(reader);
+    const type = readType(reader);
+    return { name, type, values: readValues(reader, type, length) };
+  });
   reader.end();
   return { length, columns };
 }
 
-class Writer {
-  readonly #parts: Uint8Array[] = [];
-
-  u8(value: number): void {
-    this.#parts.push(Uint8Array.of(value));
-  }
-
-  u32(value: number): void {
-    const part = Buffer.allocUnsafe(4);
-    part.writeUInt32LE(value);
-    this.#parts.push(part);
-  }
-
-  text(value: string): void {
-    const bytes = Buffer.from(value);
-    this.u32(bytes.length);
-    this.#parts.push(bytes);
-  }
-
-  type(type: ColumnType): void {
-    this.u8(TAGS[type.kind]);
-    if (type.kind === 'decimal') {
-      this.u8(type.width);
-      this.u8(type.scale);
-    } else if (type.kind === 'enum') {
-      this.u32(type.values.length);
-      for (const value of type.values) this.text(value);
-    } else if (type.kind === 'array') this.u32(type.length);
-    else if (type.kind === 'struct') {
-      this.u32(type.fields.length);
-      for (const field of type.fields) {
-        this.text(field.name);
-        this.type(field.type);
-      }
-      return;
+function writeType(parts: WireParts, type: ColumnType): void {
+  parts.u8(TAGS[type.kind]);
+  if (type.kind === 'decimal') {
+    parts.u8(type.width);
+    parts.u8(type.scale);
+  } else if (type.kind === 'enum') {
+    parts.u32(type.values.length);
+    for (const value of type.values) parts.text(value);
+  } else if (type.kind === 'array') parts.u32(type.length);
+  else if (type.kind === 'struct') {
+    parts.u32(type.fields.length);
+    for (const field of type.fields) {
+      parts.text(field.name);
+      writeType(parts, field.type);
     }
-    for (const inner of innerTypes(type)) this.type(inner);
+    return;
   }
-
-  values(values: Values): void {
-    this.u8(values.valid === undefined ? 0 : 1);
-    if (values.valid !== undefined) this.#parts.push(values.valid);
-    if (values.storage === 'bytes' || values.storage === 'list') this.#offsets(values.offsets);
-    if (values.storage === 'fixed' || values.storage === 'bytes') this.#parts.push(values.data);
-    const inner = values.storage === 'list' ? values.items : values.storage === 'struct' ? values.fields : [];
-    for (const each of inner) this.values(each);
-  }
-
-  bytes(): Buffer {
-    return Buffer.concat(this.#parts);
-  }
-
-  #offsets(offsets: Uint32Array): void {
-    // Both machines and what is written are little endian.
-    this.#parts.push(new Uint8Array(offsets.buffer, offsets.byteOffset, offsets.byteLength));
-  }
+  for (const inner of innerTypes(type)) writeType(parts, inner);
 }
 
-class Reader {
-  readonly #buffer: Buffer;
-  #at = 0;
-
-  constructor(bytes: Uint8Array) {
-    this.#buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+function readType(reader: WireReader): ColumnType {
+  const tag = reader.u8();
+  const kind = KINDS.get(tag);
+  if (kind === undefined) throw unknownTag('the type of a column', tag);
+  if (kind === 'enum') return { kind, values: reader.many(() => readText(reader)) };
+  if (kind === 'list') return { kind, of: readType(reader) };
+  if (kind === 'struct')
+    return {
+      kind,
+      fields: reader.many((): StructField => ({ name: readText(reader), type: readType(reader) })),
+    };
+  // What is written one after the other is read so.
+  if (kind === 'decimal') {
+    const width = reader.u8();
+    return { kind, width, scale: reader.u8() };
   }
-
-  u8(): number {
-    return this.#buffer.readUInt8(this.#advance(1));
+  if (kind === 'array') {
+    const length = reader.u32();
+    return { kind, of: readType(reader), length };
   }
-
-  u32(): number {
-    return this.#buffer.readUInt32LE(this.#advance(4));
+  if (kind === 'map') {
+    const key = readType(reader);
+    return { kind, key, value: readType(reader) };
   }
+  return { kind };
+}
 
-  text(): string {
-    const length = this.u32();
-    const at = this.#advance(length);
-    return this.#buffer.toString('utf8', at, at + length);
-  }
+function writeValues(parts: WireParts, values: Values): void {
+  const { valid, storage } = values;
+  parts.u8(valid === undefined ? 0 : 1);
+  if (valid !== undefined) parts.bytes(valid);
+  if (storage === 'bytes' || storage === 'list') parts.numbers(values.offsets);
+  if (storage === 'fixed' || storage === 'bytes') parts.bytes(values.data);
+  const inner = storage === 'list' ? values.items : storage === 'struct' ? values.fields : [];
+  for (const each of inner) writeValues(parts, each);
+}
 
-  type(): ColumnType {
-    const tag = this.u8();
-    const kind = KINDS.get(tag);
-    if (kind === undefined) {
-      const message = `the type of a column has the tag ${tag}, which this version of Millrace does not know; a newer one has written it`;
-      throw new MillraceError(wireErrors.MILLRACE_WAL_VERSION, message);
-    }
-    if (kind === 'enum') return { kind, values: this.#many(() => this.text()) };
-    if (kind === 'list') return { kind, of: this.type() };
-    if (kind === 'struct')
-      return { kind, fields: this.#many((): StructField => ({ name: this.text(), type: this.type() })) };
-    // What is written one after the other is read so.
-    if (kind === 'decimal') {
-      const width = this.u8();
-      return { kind, width, scale: this.u8() };
-    }
-    if (kind === 'array') {
-      const length = this.u32();
-      return { kind, of: this.type(), length };
-    }
-    if (kind === 'map') {
-      const key = this.type();
-      return { kind, key, value: this.type() };
-    }
-    return { kind };
-  }
+function readValues(reader: WireReader, type: ColumnType, length: number): Values {
+  const tag = reader.u8();
+  if (tag > 1) throw unknownTag('the values of a column', tag);
+  const valid = tag === 0 ? undefined : readBytes(reader, length);
+  const { storage, width } = storageOf(type);
+  const inner = (count: number): Values[] => innerTypes(type).map((each) => readValues(reader, each, count));
+  if (storage === 'fixed') return { storage, valid, width, data: readBytes(reader, length * width) };
+  if (storage === 'struct') return { storage, valid, length, fields: inner(length) };
+  const offsets = new Uint32Array(reader.copy((length + 1) * 4));
+  const end = offsets[length]!;
+  if (storage === 'bytes') return { storage, valid, offsets, data: readBytes(reader, end) };
+  return { storage, valid, offsets, items: inner(end) };
+}
 
-  values(type: ColumnType, length: number): Values {
-    const valid = this.u8() === 0 ? undefined : this.#bytes(length);
-    const { storage, width } = storageOf(type);
-    const inner = (count: number): Values[] => innerTypes(type).map((each) => this.values(each, count));
-    if (storage === 'fixed') return { storage, valid, width, data: this.#bytes(length * width) };
-    if (storage === 'struct') return { storage, valid, length, fields: inner(length) };
-    // Copied, as its place in the buffer may be none for numbers of four bytes.
-    const offsets = new Uint32Array(this.#bytes((length + 1) * 4).buffer);
-    const end = offsets[length]!;
-    if (storage === 'bytes') return { storage, valid, offsets, data: this.#bytes(end) };
-    return { storage, valid, offsets, items: inner(end) };
-  }
+function readText(reader: WireReader): string {
+  return reader.text().toString();
+}
 
-  end(): void {
-    if (this.#at !== this.#buffer.length) throw new RangeError('the content has more than its rows');
-  }
-
-  #many<T>(read: () => T): T[] {
-    const count = this.u32();
-    const items: T[] = [];
-    while (items.length < count) items.push(read());
-    return items;
-  }
-
-  #bytes(count: number): Uint8Array {
-    const at = this.#advance(count);
-    return Uint8Array.from(this.#buffer.subarray(at, at + count));
-  }
-
-  #advance(count: number): number {
-    const at = this.#at;
-    if (at + count > this.#buffer.length) throw new RangeError('the content of the rows is too short');
-    this.#at = at + count;
-    return at;
-  }
+/** A copy, so that rows are whole when what they came in is used again. */
+function readBytes(reader: WireReader, count: number): Uint8Array {
+  return new Uint8Array(reader.copy(count));
 }

@@ -96,6 +96,7 @@ export interface StructValues extends Nullable {
   readonly fields: readonly Values[];
 }
 
+/** A column of rows. `valueReader` gives its values as JavaScript has them. */
 export interface RowColumn {
   readonly name: string;
   readonly type: ColumnType;

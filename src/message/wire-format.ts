@@ -1,5 +1,6 @@
-import { Batch, type Format, type Origin, type Run } from './batch.ts';
+import { Batch, type Content, type Format, type Origin, type Run } from './batch.ts';
 import { NO_COLUMNS, type Ext } from './metadata.ts';
+import { decodeRows, encodeRows } from './rows-wire.ts';
 import { u48 } from './u48.ts';
 import { unknownTag, WireParts, WireReader } from './wire-bytes.ts';
 import { readColumns, writeColumns } from './wire-columns.ts';
@@ -18,12 +19,14 @@ import { isUntagged, readUntagged } from './wire-untagged.ts';
  *     sent      u32 messages that were sent as · u32 bytes, again and again to the last message · bytes of all
  *     payloads  u32 length of each · bytes of all
  *     lines     u32 length · bytes
+ *     rows      u32 length · as rows-wire.ts has them
  *
  * Each version, content, format, flag and message type has a tag that stands for it for ever. One that this version does not know is
  * refused. None of the versions is a byte that a batch begins with in wire-untagged.ts.
  */
 const VERSION = 0x10;
-const contents = { payloads: 1, lines: 2 } as const;
+const contents = { payloads: 1, lines: 2, rows: 3 } as const;
+const knownContents: ReadonlySet<number> = new Set(Object.values(contents));
 const formats: readonly Format[] = ['bytes', 'text', 'json'];
 const messageTypes = [undefined, 'text', 'binary'] as const;
 const HAS_SEQUENCE = 4;
@@ -57,6 +60,8 @@ export interface Part {
   readonly flags: number;
   /** What the flags say is there, written. */
   readonly more: Buffer | undefined;
+  /** The content, written, where it is rows. */
+  readonly rows: Buffer | undefined;
   readonly bytes: number;
 }
 
@@ -86,14 +91,16 @@ export function measure(batch: Batch): Part {
     }
     return place;
   });
-  const { lines } = batch;
-  bytes += lines === undefined ? batch.length * 4 + batch.bytes : 4 + lines.length;
-  return { batch, origins, places, flags: set, more, bytes };
+  const rows = batch.rows && encodeRows(batch.rows);
+  const whole = rows ?? batch.lines;
+  bytes += whole === undefined ? batch.length * 4 + batch.bytes : 4 + whole.length;
+  return { batch, origins, places, flags: set, more, rows, bytes };
 }
 
 /** Most batches have nothing of it. */
 function moreOf(batch: Batch): { set: number; more: Buffer | undefined } {
-  const { columns = NO_COLUMNS, places, positions, sent } = batch.parts;
+  const { columns = NO_COLUMNS, places, positions } = batch.parts;
+  const sent = batch.parts.sent && batch.sent;
   const parts = new WireParts();
   let set = positions === 'own' ? flags.own : 0;
   if (columns.size > 0) {
@@ -151,11 +158,11 @@ export class WireWriter {
     this.#bytes(text);
   }
 
-  batch({ batch, origins, places, flags: set, more }: Part): void {
-    const { lines } = batch;
+  batch({ batch, origins, places, flags: set, more, rows }: Part): void {
+    const whole = rows ?? batch.lines;
     const { buffer } = this;
     buffer[this.#at++] = VERSION;
-    buffer[this.#at++] = lines === undefined ? contents.payloads : contents.lines;
+    buffer[this.#at++] = rows ? contents.rows : whole ? contents.lines : contents.payloads;
     buffer[this.#at++] = formats.indexOf(batch.format);
     buffer[this.#at++] = set;
     this.u32(batch.length);
@@ -164,8 +171,8 @@ export class WireWriter {
     this.u32(batch.runs.length);
     batch.runs.forEach((run, index) => this.#run(run, places[index]!));
     if (more !== undefined) this.#bytes(more);
-    if (lines === undefined) this.#payloads(batch.payloads);
-    else this.text(lines);
+    if (whole === undefined) this.#payloads(batch.payloads);
+    else this.text(whole);
   }
 
   #run({ start, time, sequence, messageType }: Run, origin: number): void {
@@ -212,9 +219,7 @@ export function readBatch(reader: WireReader): Batch {
   if (isUntagged(version)) return readUntagged(version, reader);
   if (version !== VERSION) throw unknownTag('a batch', version);
   const content = reader.u8();
-  if (content !== contents.payloads && content !== contents.lines) {
-    throw unknownTag('the content of a batch', content);
-  }
+  if (!knownContents.has(content)) throw unknownTag('the content of a batch', content);
   const format = formatOf(reader.u8());
   const set = reader.u8();
   if (set > ALL_FLAGS) throw unknownTag('a batch', set);
@@ -230,8 +235,15 @@ export function readBatch(reader: WireReader): Batch {
   const listed = has(flags.positions) ? new Uint32Array(reader.copy(4 * length)) : undefined;
   const positions = has(flags.own) ? 'own' : has(flags.same) ? places : listed;
   const sent = has(flags.sent) ? readSent(reader, length) : undefined;
-  const whole = content === contents.lines ? { data: reader.text(), length } : readPayloads(reader, length);
-  return new Batch(whole, { runs, columns, format, places, positions, sent });
+  return new Batch(readContent(reader, content, length), { runs, columns, format, places, positions, sent });
+}
+
+function readContent(reader: WireReader, content: number, length: number): Content {
+  if (content === contents.payloads) return readPayloads(reader, length);
+  if (content === contents.lines) return { data: reader.text(), length };
+  const rows = decodeRows(reader.text());
+  if (rows.length !== length) throw new RangeError('the rows are not as many as the messages');
+  return rows;
 }
 
 function formatOf(tag: number): Format {

@@ -57,15 +57,29 @@ export function buildStream(plan: StreamPlan, surroundings: Surroundings): Strea
   };
   const processors = (trial = false): { type: string; processor: Processor }[] => {
     const taken = new Set<string>();
-    return plan.pipeline.processors.map((config, index, all) => ({
-      type: config.type,
-      processor: factory.create('processor', config, {
-        stage: 'processor',
-        component: distinct(config.type, taken),
-        followed: index < all.length - 1,
-        trial,
-      }),
-    }));
+    const components = plan.pipeline.processors.map(({ type }) => distinct(type, taken));
+    // What each gives depends on what comes after it.
+    let { takes } = sink;
+    return plan.pipeline.processors
+      .map((config, index, all) => ({
+        config,
+        component: components[index]!,
+        last: index === all.length - 1,
+      }))
+      .toReversed()
+      .map(({ config, component, last }) => {
+        const place = {
+          stage: 'processor',
+          component,
+          followed: !last,
+          takesRows: takes === 'rows',
+          trial,
+        } as const;
+        const processor = factory.create('processor', config, place);
+        ({ takes } = processor);
+        return { type: config.type, processor };
+      })
+      .toReversed();
   };
   const trials = {
     pipeline: hash(

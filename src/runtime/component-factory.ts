@@ -67,6 +67,8 @@ export interface Place {
   readonly followed: boolean;
   /** True when nothing comes of what it does. */
   readonly trial?: boolean;
+  /** True when what comes after it takes rows with types. */
+  readonly takesRows?: boolean;
 }
 
 /** Makes the components of one stream, each with its context, and those that they open. */
@@ -134,6 +136,7 @@ export class ComponentFactory {
           return durability();
         },
         followed: place.followed,
+        takesRows: place.takesRows === true,
       },
       logger: logger.child({ stage }),
       events: this.#eventsOf(stage),

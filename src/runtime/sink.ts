@@ -55,6 +55,11 @@ export class Sink implements Destination {
     await this.#output.prepare?.();
   }
 
+  /** As `Output.takes`; a codec is given messages. */
+  get takes(): 'rows' | undefined {
+    return this.#codec === undefined ? this.#output.takes : undefined;
+  }
+
   /** Whether what it writes goes to clients. */
   get toClients(): boolean {
     return this.#output.toClients ?? false;

@@ -12,7 +12,7 @@ import { Growth, keyOf, type Group } from './growth.ts';
 import { Questions } from './questions.ts';
 import { shorten, takeSpellings } from './spellings.ts';
 
-const TOO_DEEP = `the message is or holds text whose brackets are nested deeper than ${MAX_JSON_DEPTH} levels, and the query reads JSON from text`;
+export const TOO_DEEP = `the message is or holds text whose brackets are nested deeper than ${MAX_JSON_DEPTH} levels, and the query reads JSON from text`;
 
 const SURROGATE = 'the message has a \\u escape of half a surrogate pair, which is no text';
 

@@ -24,13 +24,15 @@ export class Database {
       enable_external_access: external,
       autoinstall_known_extensions: external,
       autoload_known_extensions: external,
-      lock_configuration: 'true',
       memory_limit: `${Math.ceil(options.memoryLimit / 1024)}KiB`,
       ...(!options.allowExternalAccess && { max_temp_directory_size: '0B' }),
     });
     const connection = await instance.connect();
     try {
       await connection.run(LIKE_MACROS);
+      // Text of a time with a zone is the same on every machine, and in rows that are not text.
+      await connection.run(`SET GLOBAL TimeZone = 'UTC'`);
+      await connection.run('SET lock_configuration = true');
     } finally {
       connection.closeSync();
     }

@@ -1,4 +1,5 @@
 import type { Batch } from '../message/batch.ts';
+import type { BytesValues } from '../message/rows.ts';
 import { joinJsonArray } from '../message/json.ts';
 import type { MetadataMode } from './flow-sql.ts';
 
@@ -43,6 +44,18 @@ export function asObject(payload: Uint8Array, format: Batch['format']): Uint8Arr
 }
 const VALUE_BEFORE = Buffer.from('{"__value__":');
 const VALUE_AFTER = Buffer.from('}');
+
+/** The metadata of each message, as `withMetadata` writes it, of messages that are rows. */
+export function metadataValues(batch: Batch): BytesValues {
+  const texts = withMetadata(
+    batch,
+    Array.from({ length: batch.length }, () => NULL),
+  );
+  const offsets = new Uint32Array(texts.length + 1);
+  for (const [index, text] of texts.entries()) offsets[index + 1] = offsets[index]! + text.length;
+  return { storage: 'bytes', valid: undefined, offsets, data: Buffer.concat(texts) };
+}
+const NULL = Buffer.from('null');
 
 /** `{"v": the object, "s": its source, "t": its time, "e": its ext}` of each. */
 function withMetadata(batch: Batch, objects: readonly Uint8Array[]): Uint8Array[] {

@@ -14,27 +14,25 @@ export type MetadataMode = 'none' | 'row' | 'columns';
 
 const VALUE: Column = { name: '__value__', as: '__value__', kinds: fieldKinds.STRING, shown: true };
 
+export interface FlowOptions {
+  readonly metadata: MetadataMode;
+  readonly missing: Iterable<string>;
+  readonly nullOf: (name: string) => string;
+  /**
+   * Whether the rows are those that a probe looks at: nothing in them fails, and they have two columns more, `__row__`
+   * and `__fault__`: what is wrong with a value of the message, or null.
+   */
+  readonly probe?: boolean;
+  /** Whether rows carry the number of their message, whatever becomes of its metadata. */
+  readonly numbered?: boolean;
+}
+
 /**
  * The SELECT that reads the batch, parameter 1: a JSON array in UTF-8, an element a message (`encodeBatch`).
  * `missing` are columns that it has not; `nullOf` gives what a column is that has no value.
  */
-export function flowSql(
-  columns: Iterable<Column>,
-  options: {
-    format: Format;
-    metadata: MetadataMode;
-    missing: Iterable<string>;
-    nullOf: (name: string) => string;
-    /**
-     * Whether the rows are those that a probe looks at: nothing in them fails, and they have two columns more, `__row__`
-     * and `__fault__`: what is wrong with a value of the message, or null.
-     */
-    probe?: boolean;
-    /** Whether rows carry the number of their message, whatever becomes of its metadata. */
-    numbered?: boolean;
-  },
-): string {
-  const { format, metadata, missing, nullOf, probe = false } = options;
+export function flowSql(columns: Iterable<Column>, format: Format, options: FlowOptions): string {
+  const { metadata, missing, nullOf, probe = false } = options;
   // Without a prototype, `__proto__` is a name like any other.
   const extracted = Object.create(null) as Record<string, string>;
   const selected: string[] = [];
@@ -56,8 +54,8 @@ export function flowSql(
   for (const name of missing) selected.push(`${nullOf(name)} AS ${identifier(name)}`);
   let structure: unknown = Object.keys(extracted).length === 0 ? 'JSON' : extracted;
   if (metadata === 'columns') {
-    structure = { v: structure, s: 'VARCHAR', t: 'BIGINT', e: 'MAP(VARCHAR,VARCHAR)' };
-    selected.push('m.s AS __meta_source', 'make_timestamp(m.t) AS __meta_ingest_time', 'm.e AS __meta_ext');
+    structure = { v: structure, ...METADATA };
+    selected.push(...metadataColumns);
   }
   if (probe) selected.push(`coalesce(${[...faults, 'NULL'].join(', ')}) AS __fault__`);
   const numbered = probe || metadata === 'row' || options.numbered === true;
@@ -69,6 +67,14 @@ export function flowSql(
     : `SELECT unnest(${array}) AS m`;
   return `SELECT ${selected.join(', ')} FROM (${messages})`;
 }
+
+/** What a message's metadata is as JSON, and the columns that are made of it where it is called `m`. */
+export const METADATA = { s: 'VARCHAR', t: 'BIGINT', e: 'MAP(VARCHAR,VARCHAR)' };
+export const metadataColumns = [
+  'm.s AS __meta_source',
+  'make_timestamp(m.t) AS __meta_ingest_time',
+  'm.e AS __meta_ext',
+];
 
 interface Reading {
   /** The type that the value is taken from JSON as. */

@@ -1,13 +1,26 @@
 import { sqlErrors } from './sql-errors.ts';
-import type { DuckDBConnection, DuckDBPreparedStatement } from '@duckdb/node-api';
+import type { DuckDBConnection, DuckDBPreparedStatement, DuckDBType } from '@duckdb/node-api';
 import { MillraceError, errorMessage, oneLine } from '../errors.ts';
 import type { Format } from '../message/batch.ts';
+import type { ColumnType, StructField } from '../message/rows.ts';
 import type { QueryAnalysis } from './analyse.ts';
 import { fold, identifier } from './database.ts';
 import { explain } from './explain.ts';
 import { ROW, type FlowSchema } from './flow-schema.ts';
-import { flowSql, type MetadataMode } from './flow-sql.ts';
-import { resultFor, selectResult, type Result } from './rows.ts';
+import type { FlowOptions, MetadataMode } from './flow-sql.ts';
+import type { RowsFlow } from './rows-flow.ts';
+import { resultFor, selectResult, typedFields, type Result } from './rows.ts';
+
+/** The table that is the batch, as SQL. */
+export interface Flow {
+  /** What it is made for; statements for it are prepared once. */
+  readonly of: FlowSchema | RowsFlow;
+  /** What its messages are: only JSON and rows have fields. */
+  readonly format: Format | 'rows';
+  /** Columns that the query names and it has not, folded, with how the query writes them; it is the caller's. */
+  readonly missing: Map<string, string>;
+  readonly sql: (options: FlowOptions) => string;
+}
 
 /** What to prepare: the user's query over the table of this name. */
 export interface Plan {
@@ -16,13 +29,17 @@ export interface Plan {
   readonly metadata: MetadataMode;
   /** Whether rows that are made of one message each are to know what its sender sent. */
   readonly traced: boolean;
+  /** Where rows are to keep their types: the type of a column, or undefined for one that rows cannot have. */
+  readonly typeOf: ((type: DuckDBType) => ColumnType | undefined) | undefined;
 }
 
-/** A statement for one schema and one format; its parameter is the batch. */
+/** A statement for one table; what it is given is the batch. */
 export interface Prepared {
-  readonly schema: FlowSchema;
+  readonly of: Flow['of'];
   readonly statement: DuckDBPreparedStatement;
   readonly result: Result;
+  /** The columns of rows that keep their types; undefined where the rows are JSON. */
+  readonly typed: readonly StructField[] | undefined;
   /** Lines of SQL before the user's query. */
   readonly linesBefore: number;
   /** The same without the numbers of messages in its rows: what fails has its place in the query as the user wrote it. */
@@ -34,12 +51,10 @@ export interface Prepared {
 /** @throws MillraceError with what the database says */
 export async function prepare(
   connection: DuckDBConnection,
-  { analysis, tableName, metadata, traced }: Plan,
-  schema: FlowSchema,
-  format: Format,
+  { analysis, tableName, metadata, traced, typeOf }: Plan,
+  { of, format, missing, sql }: Flow,
 ): Promise<Prepared> {
-  // Messages that are not JSON have no fields, and none that might still come.
-  const missing = format === 'json' ? schema.missing : new Map<string, string>();
+  const hasFields = format === 'json' || format === 'rows';
   const temporal = new Set<string>();
   const nullOf = (name: string): string => {
     if (analysis.dotted.has(fold(name))) return 'NULL::JSON';
@@ -48,13 +63,7 @@ export async function prepare(
   for (;;) {
     // With a `*` the number would be a field of the row.
     const numbered = traced && metadata !== 'row' && !analysis.star ? analysis.numbered : undefined;
-    const flow = flowSql(schema.columns, {
-      format,
-      metadata,
-      numbered: numbered !== undefined,
-      missing: missing.values(),
-      nullOf,
-    });
+    const flow = sql({ metadata, numbered: numbered !== undefined, missing: missing.values(), nullOf });
     // DuckDB 1.5 gives no rows for some queries that have an unnested list more than once.
     const once = analysis.joins ? 'MATERIALIZED ' : '';
     const before = `WITH ${identifier(tableName)} AS ${once}(${flow}) SELECT`;
@@ -65,19 +74,22 @@ export async function prepare(
       const columns = Array.from({ length: described.columnCount }, (_, index) => ({
         name: described.columnName(index),
         isBlob: described.columnType(index).toString() === 'BLOB',
+        type: typeOf?.(described.columnType(index)),
       }));
       described.destroySync();
-      const result = format === 'json' && analysis.rows === 'messages' ? 'numbers' : resultFor(columns);
-      const statement = await connection.prepare(`${before} ${selectResult(columns, result)}${after}`);
-      const probed = (): string =>
-        flowSql(schema.columns, { format, metadata, missing: missing.values(), nullOf, probe: true });
+      const result = hasFields && analysis.rows === 'messages' ? 'numbers' : resultFor(columns);
+      const fields = typeOf === undefined || result === 'numbers' ? undefined : typedFields(columns);
+      const typed =
+        fields && (await withoutGuesses(connection, fields, (list) => `${before} ${list}${after}`));
+      const statement = await connection.prepare(`${before} ${selectResult(columns, result, typed)}${after}`);
+      const probed = (): string => sql({ metadata, missing: missing.values(), nullOf, probe: true });
       let found: Promise<DuckDBPreparedStatement | undefined> | undefined;
       const probe = (): Promise<DuckDBPreparedStatement | undefined> =>
         (found ??= prepareProbe(connection, analysis, tableName, probed()));
-      const plain = { schema, statement, result, linesBefore, probe };
+      const plain = { of, statement, result, typed, linesBefore, probe };
       if (numbered === undefined || (result !== 'rows' && result !== 'rows and metadata')) return plain;
       const traces = `${result} and messages` as const;
-      const select = selectResult([...columns, { name: ROW, isBlob: false }], traces);
+      const select = selectResult([...columns, { name: ROW, isBlob: false }], traces, typed);
       const tracing = await connection.prepare(`${before} ${select} FROM (\n${numbered}\n)`);
       return { ...plain, statement: tracing, result: traces, plain };
     } catch (error) {
@@ -90,12 +102,30 @@ export async function prepare(
       // Where NULL could be anything, what is meant is a kind of time.
       for (const name of analysis.argumentsOf.get(call ?? '') ?? []) temporal.add(name);
       if (temporal.size > known) continue;
-      if (format === 'json' || !message.includes('Referenced column')) throw failed(error, linesBefore);
+      if (hasFields || !message.includes('Referenced column')) throw failed(error, linesBefore);
       const hint =
         'the messages are not JSON and have no fields; does the input lack `codec: { type: json }`?';
       throw failed(new Error(`${hint} ${(error as Error).message}`, { cause: error }), linesBefore);
     }
   }
+}
+
+/**
+ * The fields with no type for those that are nothing but NULL: DuckDB calls such a column INTEGER, and a list of it and
+ * text is a list of text.
+ */
+async function withoutGuesses(
+  connection: DuckDBConnection,
+  fields: readonly StructField[],
+  select: (list: string) => string,
+): Promise<StructField[]> {
+  const guessed = fields.filter(({ type }) => type.kind === 'integer');
+  if (guessed.length === 0) return [...fields];
+  const lists = guessed.map(({ name }) => `[${identifier(name)}, '']`);
+  const described = await connection.prepare(select(lists.join(', ')));
+  const none = guessed.filter((_, index) => described.columnType(index).toString() === 'VARCHAR[]');
+  described.destroySync();
+  return fields.map((field) => (none.includes(field) ? { name: field.name, type: { kind: 'null' } } : field));
 }
 
 /** With what the query computes where that can be said, else with the values of the messages alone. */

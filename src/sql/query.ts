@@ -1,18 +1,25 @@
 import { sqlErrors } from './sql-errors.ts';
-import type { DuckDBConnection } from '@duckdb/node-api';
+import type { DuckDBConnection, DuckDBPreparedStatement } from '@duckdb/node-api';
 import { MillraceError, errorMessage, type Rejection } from '../errors.ts';
 import { Batch, type Format } from '../message/batch.ts';
-import { Admission, type Admitted } from './admission.ts';
+import { columnsOf } from '../message/rows.ts';
+import { Admission } from './admission.ts';
 import { analyseQuery, type QueryAnalysis } from './analyse.ts';
 import { findCulprits, isOfSize, type Attempt } from './culprits.ts';
 import { Database } from './database.ts';
+import type * as duckdbRows from './duckdb-rows.ts';
 import { sqlGate } from './gate.ts';
 import { readDeclared } from './declared.ts';
 import { encodeBatch } from './encode.ts';
 import { FlowSchema, META, type Widened } from './flow-schema.ts';
-import type { MetadataMode } from './flow-sql.ts';
-import { failed, fieldFault, prepare, type Plan, type Prepared } from './prepare.ts';
-import { readResult, readText } from './rows.ts';
+import { flowSql, type MetadataMode } from './flow-sql.ts';
+import { failed, fieldFault, prepare, type Flow, type Plan, type Prepared } from './prepare.ts';
+import type { RowTable } from './row-table.ts';
+import { METADATA_FIELD, RowsFlow, tableRows } from './rows-flow.ts';
+import { readResult, readText, readTyped } from './rows.ts';
+
+/** What takes DuckDB itself: it is imported when a query is opened. */
+type DuckDBRows = typeof duckdbRows;
 
 /** A query that runs longer is slow, unless it may not run much longer than that. Milliseconds. */
 const SLOW = 5_000;
@@ -31,7 +38,9 @@ const EMPTY = new Batch([Buffer.from('{}')], { format: 'json' });
 
 interface Worker {
   readonly connection: DuckDBConnection;
-  readonly prepared: Map<Format, Prepared>;
+  readonly prepared: Map<Flow['format'], Prepared>;
+  /** Where a batch of rows is read from, once there was one. */
+  table?: RowTable;
 }
 
 /** A batch on its way through the query: since when it waits, or runs, in milliseconds of `performance.now()`. */
@@ -45,7 +54,8 @@ interface Task {
   readonly worker: Worker;
   readonly prepared: Prepared;
   readonly signal: AbortSignal;
-  readonly respelled: Admitted['respelled'];
+  /** Gives a statement the batch, or a part of it. */
+  readonly give: (statement: DuckDBPreparedStatement, part: Batch) => void;
 }
 
 export interface QueryOptions {
@@ -56,6 +66,8 @@ export interface QueryOptions {
   readonly allowExternalAccess: boolean;
   /** Whether the rows are to know which message each was made of, as far as they are made of one. */
   readonly traced: boolean;
+  /** Whether the rows are to keep their types, and be no JSON. */
+  readonly typed?: boolean;
   /** How long it may run on a batch, in milliseconds. */
   readonly timeout: number;
   /** What its database may hold in memory, and the rows for one batch, in bytes. */
@@ -68,12 +80,16 @@ export interface QueryOptions {
   readonly widened: (column: Widened) => void;
 }
 
-/** One SQL query over batches: JSON bytes in, JSON bytes out. */
+/** One SQL query over batches: JSON bytes or rows with types in, either of them out. */
 export class Query {
   readonly #options: QueryOptions;
   readonly #database: Database;
   readonly #plan: Plan;
   readonly #admission: Admission;
+  readonly #declared: FlowSchema;
+  readonly #duckdb: DuckDBRows;
+  /** That of the last batch of rows. */
+  #rowsFlow: RowsFlow | undefined;
   readonly #idle: Worker[] = [];
   readonly #closing = new AbortController();
   readonly #stays = new Set<Stay>();
@@ -85,11 +101,15 @@ export class Query {
     database: Database,
     analysis: QueryAnalysis,
     schema: FlowSchema,
+    duckdb: DuckDBRows,
   ) {
     this.#options = options;
     this.#database = database;
-    const { tableName, traced } = options;
-    this.#plan = { analysis, tableName, traced, metadata: metadataFor(analysis) };
+    this.#declared = schema;
+    this.#duckdb = duckdb;
+    const { tableName, traced, typed = false } = options;
+    const typeOf = typed ? duckdb.columnTypeOf : undefined;
+    this.#plan = { analysis, tableName, traced, metadata: metadataFor(analysis), typeOf };
     this.#admission = new Admission(schema, (grown) => this.#objection(grown), options.widened);
   }
 
@@ -103,7 +123,8 @@ export class Query {
       const analysis = await analyseQuery(connection, text, tableName, allowExternalAccess);
       // Columns of declared types make rows that are not the messages as they came.
       if (analysis.rows === 'messages' && declared.size > 0) analysis.rows = 'by message';
-      const query = new Query(options, database, analysis, FlowSchema.declare(analysis, declared));
+      const schema = FlowSchema.declare(analysis, declared);
+      const query = new Query(options, database, analysis, schema, await import('./duckdb-rows.ts'));
       await query.#validate(connection);
       query.#idle.push({ connection, prepared: new Map() });
       return query;
@@ -123,14 +144,13 @@ export class Query {
     reject: (rejection: Rejection) => void,
     signal: AbortSignal,
   ): Promise<readonly Batch[]> {
-    const { refused, schema, respelled } = await this.#admission.check(batch, reject);
+    const { refused, task: taskOf } = await this.#admit(batch, reject);
     const taken = batch.without(refused);
     if (taken.length === 0) return [];
     return await this.#borrow(signal, async (worker) => {
       const { timeout } = this.#options;
       const start = performance.now();
-      const prepared = await this.#prepare(worker, schema, batch.format);
-      const task: Task = { worker, prepared, signal, respelled };
+      const task = await taskOf(worker, signal);
       try {
         return await this.#rows(task, taken, timeout);
       } catch (error) {
@@ -150,7 +170,7 @@ export class Query {
           signal,
         });
         const gone = new Set(refused);
-        const places = Array.from(batch.payloads.keys()).filter((index) => !gone.has(index));
+        const places = placesOf(batch).filter((index) => !gone.has(index));
         for (const [index, reason] of culprits) {
           const { field } = reason;
           reject({ index: places[index]!, error: reason, ...(field !== undefined && { field }) });
@@ -229,7 +249,7 @@ export class Query {
         const splits = this.#plan.analysis.rowwise && part.length > 1 && left >= 0 && isTooLarge(error);
         if (!splits) throw error;
         const middle = part.length >> 1;
-        const places = [...part.payloads.keys()];
+        const places = placesOf(part);
         const first = await rowsOf(part.select(places.slice(0, middle)));
         return [...first, ...(await rowsOf(part.select(places.slice(middle))))];
       }
@@ -251,7 +271,7 @@ export class Query {
     if (probe === undefined) return known;
     const [outcome] = await Promise.allSettled([
       this.#interruptible(task, this.#options.timeout, async () => {
-        probe.bindBlob(1, encodeBatch(batch, this.#plan.metadata, task.respelled));
+        task.give(probe, batch);
         return readText((await (await probe.run()).fetchChunk())!);
       }),
     ]);
@@ -308,15 +328,16 @@ export class Query {
 
   /** @throws MillraceError with what the database says */
   async #execute(
-    { prepared, respelled }: Task,
+    { prepared, give }: Task,
     batch: Batch,
     check: (bytes: number) => void,
   ): Promise<Batch | undefined> {
-    const parameter = encodeBatch(batch, this.#plan.metadata, respelled);
-    const execute = async ({ statement, result }: Prepared): Promise<Batch | undefined> => {
-      statement.bindBlob(1, parameter);
+    const execute = async ({ statement, result, typed }: Prepared): Promise<Batch | undefined> => {
+      give(statement, batch);
       const rows = await statement.run();
-      return readResult((await rows.fetchChunk())!, batch, result, check);
+      if (typed === undefined) return readResult((await rows.fetchChunk())!, batch, result, check);
+      const { fetchChunks, readRows: read } = this.#duckdb;
+      return readTyped(await fetchChunks(rows), batch, { result, typed, read }, check);
     };
     try {
       return await execute(prepared).catch((error: unknown) => {
@@ -330,10 +351,50 @@ export class Query {
     }
   }
 
-  async #prepare(worker: Worker, schema: FlowSchema, format: Format): Promise<Prepared> {
+  /** What the query takes of the batch, and how it is run on it. */
+  async #admit(
+    batch: Batch,
+    reject: (rejection: Rejection) => void,
+  ): Promise<{
+    refused: readonly number[];
+    task: (worker: Worker, signal: AbortSignal) => Promise<Task>;
+  }> {
+    const { rows, format } = batch;
+    const { metadata } = this.#plan;
+    if (rows === undefined) {
+      const { refused, schema, respelled } = await this.#admission.check(batch, reject);
+      const task = async (worker: Worker, signal: AbortSignal): Promise<Task> => {
+        const prepared = await this.#prepare(worker, schema, format);
+        return {
+          worker,
+          prepared,
+          signal,
+          give: (statement, part) => statement.bindBlob(1, encodeBatch(part, metadata, respelled)),
+        };
+      };
+      return { refused, task };
+    }
+    if (this.#rowsFlow?.fits(rows) !== true) this.#rowsFlow = new RowsFlow(columnsOf(rows), this.#declared);
+    const flow = this.#rowsFlow;
+    const task = async (worker: Worker, signal: AbortSignal): Promise<Task> => {
+      const table = (worker.table ??= new this.#duckdb.RowTable(worker.connection));
+      const prepared = await this.#prepare(worker, flow, 'rows');
+      const give: Task['give'] = (_, part) => table.set(tableRows(part, metadata === 'columns'));
+      return { worker, prepared, signal, give };
+    };
+    return { refused: flow.check(batch, reject), task };
+  }
+
+  async #prepare(worker: Worker, of: Flow['of'], format: Flow['format']): Promise<Prepared> {
     const known = worker.prepared.get(format);
-    if (known?.schema === schema) return known;
-    const prepared = await prepare(worker.connection, this.#plan, schema, format);
+    if (known?.of === of) return known;
+    const { table } = worker;
+    if (of instanceof RowsFlow) table!.expect([...of.fields, METADATA_FIELD]);
+    const flow =
+      of instanceof RowsFlow
+        ? ({ of, format, missing: of.missing, sql: (options) => of.sql(table!.name, options) } satisfies Flow)
+        : messagesFlow(of, format as Format);
+    const prepared = await prepare(worker.connection, this.#plan, flow);
     known?.statement.destroySync();
     known?.plain?.statement.destroySync();
     worker.prepared.set(format, prepared);
@@ -347,7 +408,9 @@ export class Query {
       try {
         // Some of what does not fit shows only when it runs: `a = 'x'` where `a` is JSON, and `x` is not.
         const prepared = await this.#prepare(worker, schema, 'json');
-        await this.#rows({ worker, prepared, signal, respelled: new Map() }, EMPTY, this.#options.timeout);
+        const give: Task['give'] = (statement) =>
+          statement.bindBlob(1, encodeBatch(EMPTY, this.#plan.metadata, new Map()));
+        await this.#rows({ worker, prepared, signal, give }, EMPTY, this.#options.timeout);
         return undefined;
       } catch (error) {
         this.#closing.signal.throwIfAborted();
@@ -360,7 +423,8 @@ export class Query {
   /** Throws if the query cannot be right, whatever messages bring. */
   async #validate(connection: DuckDBConnection): Promise<void> {
     try {
-      const { statement } = await prepare(connection, this.#plan, this.#admission.schema, 'json');
+      const flow = messagesFlow(this.#admission.schema, 'json');
+      const { statement } = await prepare(connection, this.#plan, flow);
       statement.destroySync();
     } catch (cause) {
       const message = errorMessage(cause);
@@ -374,6 +438,20 @@ export class Query {
       });
     }
   }
+}
+
+/** The table of messages of one format. Those that are not JSON have no fields, and none that might still come. */
+function messagesFlow(schema: FlowSchema, format: Format): Flow {
+  return {
+    of: schema,
+    format,
+    missing: format === 'json' ? schema.missing : new Map(),
+    sql: (options) => flowSql(schema.columns, format, options),
+  };
+}
+
+function placesOf(batch: Batch): number[] {
+  return Array.from({ length: batch.length }, (_, index) => index);
 }
 
 function isTooLarge(error: unknown): boolean {

@@ -1,6 +1,7 @@
 import { BIGINT, DuckDBTableFunction, type DuckDBConnection } from '@duckdb/node-api';
 import duckdb from '@duckdb/node-bindings';
 import type { Rows, StructField } from '../message/rows.ts';
+import { columnName, ROW_NUMBER } from './row-table-names.ts';
 import { duckTypeOf } from './row-types.ts';
 import { writeVector } from './row-vectors.ts';
 
@@ -16,7 +17,7 @@ let tables = 0;
 export class RowTable {
   /** How SQL calls it, as a function without arguments. */
   readonly name = `__millrace_rows_${tables++}__`;
-  /** What statements that are being prepared find in it. */
+  /** What statements find in it that are prepared now. */
   #columns: readonly StructField[] = [];
   #rows: Rows = { length: 0, columns: [] };
 
@@ -46,7 +47,7 @@ export class RowTable {
             const vector = duckdb.data_chunk_get_vector(chunk, place);
             const column = columns[index];
             if (column !== undefined) writeVector(vector, column.type, column.values, done, count);
-            else if (index === columns.length) writeNumbers(vector, done, count);
+            else if (index === this.#columns.length) writeNumbers(vector, done, count);
           }
           done += count;
         },
@@ -59,20 +60,11 @@ export class RowTable {
     this.#columns = columns;
   }
 
-  /** What the next run is of; the columns must be those that its statement was prepared for. */
+  /** What the next run is of: columns that its statement was prepared for; the last may be missing where it does not ask for them. */
   set(rows: Rows): void {
     this.#rows = rows;
-    this.#columns = rows.columns;
   }
 }
-
-/** How SQL calls a column of the table; names that rows have are given in the query. */
-export function columnName(index: number): string {
-  return `c${index}`;
-}
-
-/** And the column that numbers the rows, from 0. */
-export const ROW_NUMBER = 'i';
 
 function writeNumbers(vector: duckdb.Vector, start: number, count: number): void {
   const numbers = BigInt64Array.from({ length: count }, (_, at) => BigInt(start + at));

@@ -1,5 +1,7 @@
 import type { DuckDBDataChunk } from '@duckdb/node-api';
-import { Batch, type Origin, type Run } from '../message/batch.ts';
+import { Batch, type Content, type Origin, type Run } from '../message/batch.ts';
+import { valueReader, type RowValue } from '../message/row-values.ts';
+import { bytesOfRows, type ColumnType, type Rows, type StructField } from '../message/rows.ts';
 import { fold, identifier } from './database.ts';
 import { asObject } from './encode.ts';
 import { META, ROW } from './flow-schema.ts';
@@ -19,6 +21,8 @@ export interface ResultColumn {
   readonly name: string;
   /** JSON has no bytes: they become base64. */
   readonly isBlob: boolean;
+  /** Its type where the rows are to keep theirs; undefined for one that rows cannot have. */
+  readonly type?: ColumnType | undefined;
 }
 
 /**
@@ -44,8 +48,23 @@ export function resultFor(columns: readonly ResultColumn[]): Result {
   return columns.some(({ name }) => META.includes(fold(name))) ? 'rows and metadata' : 'rows';
 }
 
-/** The select list that gives the result from the query's columns. */
-export function selectResult(columns: readonly ResultColumn[], result: Result): string {
+/** The columns of rows that keep their types; undefined where one has a type that rows cannot have. */
+export function typedFields(columns: readonly ResultColumn[]): StructField[] | undefined {
+  const fields: StructField[] = [];
+  for (const { name, type } of columns) {
+    if (name === ROW || META.includes(fold(name))) continue;
+    if (type === undefined) return undefined;
+    fields.push({ name, type });
+  }
+  return new Set(fields.map(({ name }) => fold(name))).size === fields.length ? fields : undefined;
+}
+
+/** The select list that gives the result from the query's columns: in one row, or row by row with the `typed` columns. */
+export function selectResult(
+  columns: readonly ResultColumn[],
+  result: Result,
+  typed?: readonly StructField[],
+): string {
   const numbers = `encode(string_agg(CAST(${ROW} AS VARCHAR), ','))`;
   if (result === 'numbers') return `count(*), ${numbers}`;
   const fields: string[] = [];
@@ -61,14 +80,29 @@ export function selectResult(columns: readonly ResultColumn[], result: Result): 
     `t := ${has('__meta_ingest_time', 'epoch_us(CAST(__meta_ingest_time AS TIMESTAMP))')}`,
     `e := ${has('__meta_ext', 'CAST(__meta_ext AS MAP(VARCHAR, VARCHAR))')}`,
   ];
+  if (typed !== undefined) {
+    const selected = typed.map(({ name }) => identifier(name));
+    if (result.startsWith('rows and metadata'))
+      selected.push(textOfJson(`struct_pack(${lifted.join(', ')})`));
+    if (hasNumbers(result)) selected.push(ROW);
+    return selected.length === 0 ? 'NULL' : selected.join(', ');
+  }
   const results = ['count(*)', lines(fields.length === 0 ? 'MAP {}' : `struct_pack(${fields.join(', ')})`)];
   if (result.startsWith('rows and metadata')) results.push(lines(`struct_pack(${lifted.join(', ')})`));
-  if (result === 'rows and numbers' || result.endsWith('messages')) results.push(numbers);
+  if (hasNumbers(result)) results.push(numbers);
   return results.join(', ');
 }
 
+function hasNumbers(result: Result): boolean {
+  return result === 'rows and numbers' || result.endsWith('messages');
+}
+
+function textOfJson(struct: string): string {
+  return `CAST(to_json(${struct}) AS VARCHAR)`;
+}
+
 function lines(struct: string): string {
-  return `encode(string_agg(CAST(to_json(${struct}) AS VARCHAR) || chr(10), ''))`;
+  return `encode(string_agg(${textOfJson(struct)} || chr(10), ''))`;
 }
 
 /**
@@ -85,18 +119,62 @@ export function readResult(
   if (length === 0) return undefined;
   if (result === 'numbers') {
     const numbers = numbersIn(bytesAt(chunk, 1));
+    if (batch.rows !== undefined) return batch.select(numbers);
     const payloads = numbers.map((index) => asObject(batch.payloads[index]!, batch.format));
     return batch.derive(numbers, payloads, 'json');
   }
   const rows = bytesAt(chunk, 1);
   check(rows.length);
-  const lines = { data: withoutNaN(rows), length };
-  if (result === 'rows and numbers') return batch.derive(numbersIn(bytesAt(chunk, 2)), lines, 'json');
-  const isLifted = result === 'rows and metadata' || result === 'rows and metadata and messages';
-  const runs = isLifted ? liftedRuns(bytesAt(chunk, 2), commonRun(batch)) : [commonRun(batch)];
-  if (result.endsWith('messages'))
-    return batch.derive(numbersIn(bytesAt(chunk, isLifted ? 3 : 2)), lines, 'json', runs);
-  return new Batch(lines, { runs, format: 'json' });
+  const isLifted = result.startsWith('rows and metadata');
+  return madeOf(batch, result, {
+    content: { data: withoutNaN(rows), length },
+    lifted: isLifted ? bytesAt(chunk, 2) : undefined,
+    numbers: hasNumbers(result) ? numbersIn(bytesAt(chunk, isLifted ? 3 : 2)) : undefined,
+  });
+}
+
+/** As `readResult`, of rows that keep their types. */
+export function readTyped(
+  chunks: readonly DuckDBDataChunk[],
+  batch: Batch,
+  { result, typed, read }: { result: Result; typed: readonly StructField[]; read: ReadRows },
+  check: (bytes: number) => void,
+): Batch | undefined {
+  const more: StructField[] = [];
+  if (result.startsWith('rows and metadata')) more.push({ name: 'lifted', type: { kind: 'varchar' } });
+  if (hasNumbers(result)) more.push({ name: 'numbers', type: { kind: 'bigint' } });
+  const all = read(chunks, [...typed, ...more]);
+  if (all.length === 0) return undefined;
+  const rows = { length: all.length, columns: all.columns.slice(0, typed.length) };
+  check(bytesOfRows(rows));
+  const valuesOf = (name: string): RowValue[] | undefined => {
+    const column = all.columns.slice(typed.length).find((each) => each.name === name);
+    return column && Array.from({ length: all.length }, (_, row) => valueReader(column)(row));
+  };
+  const lifted = valuesOf('lifted')?.map(String).join('\n');
+  return madeOf(batch, result, {
+    content: rows,
+    lifted: lifted === undefined ? undefined : Buffer.from(lifted),
+    numbers: valuesOf('numbers')?.map(Number),
+  });
+}
+
+/** `readRows` of the module that is imported when DuckDB is. */
+type ReadRows = (chunks: readonly DuckDBDataChunk[], columns: readonly StructField[]) => Rows;
+
+/** What a query has made of a batch: its rows, what it says of their metadata, and the messages that they are made of. */
+interface Made {
+  readonly content: Content;
+  readonly lifted: Buffer | undefined;
+  readonly numbers: readonly number[] | undefined;
+}
+
+function madeOf(batch: Batch, result: Result, { content, lifted, numbers }: Made): Batch {
+  if (numbers !== undefined && result === 'rows and numbers') return batch.derive(numbers, content, 'json');
+  const common = commonRun(batch);
+  const runs = lifted === undefined ? [common] : liftedRuns(lifted, common);
+  if (numbers !== undefined) return batch.derive(numbers, content, 'json', runs);
+  return new Batch(content, { runs, format: 'json' });
 }
 
 /** The text that is the result, as bytes, or nothing where there is none. */

@@ -5,6 +5,7 @@ import * as fc from 'fast-check';
 import { expect, onTestFinished, test } from 'vitest';
 import { Batch, type Run } from '../../src/message/batch.ts';
 import { NO_OFFSET, type ExtValue } from '../../src/message/metadata.ts';
+import type { Rows } from '../../src/message/rows.ts';
 import { fromWire, toWire } from '../../src/message/wire-format.ts';
 import { until } from '../support/until.ts';
 
@@ -121,6 +122,33 @@ const echo = `
   const again = (bytes) => toWire(fromWire(bytes));
 `;
 
+test('rows with types stay rows, with what was sent and their metadata', () => {
+  const sent = [Buffer.from('{"a":1}'), Buffer.from('{"a":2}')];
+  const rows: Rows = {
+    length: 2,
+    columns: [
+      {
+        name: 'd',
+        type: { kind: 'decimal', width: 38, scale: 10 },
+        values: {
+          storage: 'fixed',
+          valid: Uint8Array.of(1, 0),
+          width: 16,
+          data: new Uint8Array(32).map((_, at) => at),
+        },
+      },
+    ],
+  };
+  const batch = new Batch(sent, { format: 'json', positions: 'own' }).derive([1, 0], rows, 'json');
+  const back = fromWire(toWire(batch));
+  expect(back.rows).toEqual(rows);
+  expect(seen(back)).toEqual(seen(batch));
+  expect(back.sent.map(String)).toEqual(['{"a":2}', '{"a":1}']);
+  // Of rows that were made of rows.
+  const again = batch.derive([1], { length: 1, columns: [] }, 'json');
+  expect(fromWire(toWire(again)).sent.map(String)).toEqual(['{"a":1}']);
+});
+
 test('so it does through a worker, which is handed the memory and hands it back', async () => {
   const code = `import { parentPort } from 'node:worker_threads';${echo}
     parentPort.on('message', (bytes) => { const all = again(bytes); parentPort.postMessage(all, [all.buffer]); });`;
@@ -180,7 +208,7 @@ test.each([
   const bytes = toWire(tagged);
   const known = [
     [0, 1, 2, 0x10, 0x80, 0x81, 0x82],
-    [1, 2],
+    [1, 2, 3],
     [0, 1, 2],
     Array.from({ length: 64 }, (_, set) => set),
   ];

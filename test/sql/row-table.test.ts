@@ -4,7 +4,8 @@ import { concatRows, selectRows, type Rows, type StructField } from '../../src/m
 import { rowsToLines } from '../../src/message/rows-json.ts';
 import { decodeRows, encodeRows } from '../../src/message/rows-wire.ts';
 import { fetchChunks, readRows } from '../../src/sql/row-chunks.ts';
-import { RowTable, columnName } from '../../src/sql/row-table.ts';
+import { RowTable } from '../../src/sql/row-table.ts';
+import { columnName } from '../../src/sql/row-table-names.ts';
 import { columnTypeOf } from '../../src/sql/row-types.ts';
 
 /** Every type that rows have, at its limits, and in lists, structs and maps. DuckDB's own table of them, and more. */
@@ -58,6 +59,7 @@ describe('values out of DuckDB, as rows, and back into it', () => {
     const connection = await connect();
     const rows = await rowsOf(connection, EVERY_TYPE);
     const table = new RowTable(connection);
+    table.expect(rows.columns);
     table.set(rows);
     const back = selectAll(table, rows);
     expect(await typesOf(connection, back)).toEqual(await typesOf(connection, EVERY_TYPE));
@@ -76,6 +78,7 @@ describe('values out of DuckDB, as rows, and back into it', () => {
     const rows = await rowsOf(connection, query);
     expect(rows.length).toBe(10_000);
     const table = new RowTable(connection);
+    table.expect(rows.columns);
     table.set(rows);
     const back = selectAll(table, rows);
     expect(await textsOf(connection, back)).toEqual(await textsOf(connection, query));

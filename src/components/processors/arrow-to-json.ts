@@ -8,7 +8,8 @@ export const arrowToJsonProcessor = defineProcessor({
   summary: 'Makes every message JSON, and keeps only the fields named.',
   status: 'stable',
   description: `
-Accepted so that ArkFlow files run. Millrace has no Arrow: messages stay bytes, and after \`sql\` they are JSON already.
+Accepted so that ArkFlow files run. Millrace has no Arrow: messages stay bytes, and what \`sql\` gives this processor is JSON already.
+An \`sql\` after it reads JSON, and not the types of an \`sql\` before it.
 JSON is left as it is, byte for byte. Any other message becomes an object: \`{"__value__": "its text"}\`, or where it is
 not valid UTF-8 \`{"__value__": "its bytes in base64", "encoding": "base64"}\`. No message is rejected.
 `.trim(),

@@ -22,18 +22,21 @@ export const batchProcessor = defineProcessor({
     'The batches keep the input’s order. At the end of the stream what is left goes on as a smaller batch.',
   schema,
   examples: [{ title: 'A hundred at a time', yaml: 'type: batch\ncount: 100\ntimeout_ms: 500\n' }],
-  create: (config) => new BatchProcessor(config),
+  create: (config, { stream }) => new BatchProcessor(config, stream.takesRows),
 });
 
 class BatchProcessor implements Processor {
   readonly ordered = true;
+  /** Rows of the same columns stay rows. */
+  readonly takes: 'rows' | undefined;
   readonly #count: number;
   readonly #timeout: number;
   #held: Delivery[] = [];
   #messages = 0;
   #flushAt: number | undefined;
 
-  constructor({ count, timeout_ms }: z.output<typeof schema>) {
+  constructor({ count, timeout_ms }: z.output<typeof schema>, takesRows: boolean) {
+    this.takes = takesRows ? 'rows' : undefined;
     this.#count = count;
     this.#timeout = timeout_ms;
   }

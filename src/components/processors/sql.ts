@@ -54,7 +54,7 @@ export const sqlProcessor = defineProcessor({
 - A JSON object gives a column for each of its fields; nested objects and arrays are columns of type JSON (\`device->>'name'\`). A field that a message lacks is NULL, and so is a column that no message has shown yet. A JSON value that is not an object is in the column \`__value__\`. Without a codec, \`__value__\` is all there is: a BLOB, or with the \`text\` codec a VARCHAR.
 - \`__meta_source\`, \`__meta_ingest_time\` and \`__meta_ext\` (\`__meta_ext['session_id']\`) are columns too. Rows that have them keep them as their metadata, apart from their payload; give one another name to have it in the payload.
 - Columns take the narrowest type that holds what was seen and widen when more is needed: integers to 38 digits are exact. Where the query computes with a column, a message whose field has another type than most senders give it goes to \`error_output\` alone, and so does a message that makes the query fail.
-- Each row goes on as one JSON object. \`SELECT * FROM flow\`, filtered or sorted at most and without \`schema\`, passes the messages themselves on, byte for byte. NaN and infinity become null, and a BLOB becomes base64.`,
+- Each row goes on as one JSON object. \`SELECT * FROM flow\`, filtered or sorted at most and without \`schema\`, passes the messages themselves on, byte for byte. NaN and infinity become null, and a BLOB becomes base64. A processor or an output that takes rows, as \`sql\` does, gets them with their types instead.`,
   schema,
   examples: [
     {
@@ -67,6 +67,7 @@ export const sqlProcessor = defineProcessor({
 });
 
 class SqlProcessor implements Processor {
+  readonly takes = 'rows';
   readonly #config: z.output<typeof schema>;
   readonly #context: Context;
   #query: Promise<Query> | undefined;
@@ -112,6 +113,7 @@ class SqlProcessor implements Processor {
       allowExternalAccess: config.allow_external_access,
       // Who comes after it may reject a row, and the dead letter is of the message.
       traced: stream.followed,
+      typed: stream.takesRows,
       timeout: config.timeout,
       memoryLimit: config.memory_limit ?? Math.max(LEAST_MEMORY, 4 * stream.limits.bytes),
       maxResultBytes: config.max_result_bytes ?? Math.max(LEAST_RESULT, stream.limits.bytes),
