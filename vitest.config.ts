@@ -1,13 +1,9 @@
 import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
+import { sharedFiles } from './test/support/shared-imports.ts';
 
 const report = process.env['MILLRACE_TEST_REPORT'];
-
-/** Folders whose tests start nothing and leave nothing behind, so that files can share what they have imported. */
-const shared = ['architecture', 'component', 'config', 'delivery', 'docs', 'message', 'sql', 'telemetry'];
-/** Files in them that start engines or programs after all. */
-const apart = ['durations', 'endless-files', 'crash', 'files', 'full-disk'];
 
 /** The longest files, which must not be the last ones to begin. They mostly wait. */
 const longest = [
@@ -20,7 +16,6 @@ const longest = [
 ];
 
 const path = (name: string): string => `test/${name}.test.ts`;
-const sharedFiles = shared.map((folder) => `test/${folder}/**/!(${apart.join('|')}).test.ts`);
 
 /** The longest files first. Last those that share their imports, in a row: only then does a worker go on to the next. */
 class Order extends BaseSequencer {

@@ -1,9 +1,11 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import { test, TestRunner } from 'vitest';
+import { afterEach, test, TestRunner } from 'vitest';
 import { findPython, findTool, isAble, type Ability, type ToolName } from './machine.ts';
 import { afterTest } from './peers.ts';
-import { failAtOnce, until } from './until.ts';
+import { failAtOnce, forgetFailure, until } from './until.ts';
+
+afterEach(forgetFailure);
 
 /** `test`, which skips where the machine lacks one of these. For files that need it before their first test runs. */
 export function testWith(...needs: (ToolName | Ability)[]): typeof test {

@@ -1,5 +1,3 @@
-import { afterEach } from 'vitest';
-
 const POLL_MS = 5;
 /** How long what must happen may take on a machine that is busy with something else. Milliseconds. */
 export const PATIENCE = 60_000;
@@ -11,7 +9,10 @@ export function failAtOnce(error: Error): void {
   failure ??= error;
 }
 
-afterEach(() => (failure = undefined));
+/** After a test: the next one has none. */
+export function forgetFailure(): void {
+  failure = undefined;
+}
 
 /** How often a value must be seen unchanged to stand still. */
 const STILL = 50;
