@@ -148,8 +148,16 @@ export interface Buffer {
 
 /** What a payload has to be on the way in, and becomes on the way out. */
 export interface Codec {
-  /** Messages as the input received them in, checked messages out; never throws. */
-  decode(batch: Batch, reject: Reject): Batch;
-  /** Messages as the pipeline left them in, messages as the output shall write them out; never throws. */
-  encode(batch: Batch, reject: Reject): Batch;
+  /** Called once before anything starts; what it throws is a mistake in the configuration. */
+  prepare?(): Promise<void>;
+  /**
+   * Messages as the input received them in, checked messages out. What it makes of a message keeps that one's metadata and
+   * position: `batch.expand` makes several of one, or none. One that talks to
+   * something throws NotConnectedError when that is away, and is called again; what else it throws rejects the whole batch.
+   */
+  decode(batch: Batch, reject: Reject): Batch | Promise<Batch>;
+  /** Messages as the pipeline left them in, messages as the output shall write them out; else as `decode`. */
+  encode(batch: Batch, reject: Reject): Batch | Promise<Batch>;
+  /** Called at the end of the stream, and perhaps more than once. */
+  close?(): Promise<void>;
 }

@@ -22,8 +22,11 @@ export interface Instances {
 /** Schemas of other components, for a schema that nests them (`multiple_inputs`). */
 export type ComponentSchemas = { readonly [K in Kind]: z.ZodType };
 
+/** Who applies the `framing` of a component: see `Definition.framing`. */
+export type FramingUse = 'own' | 'stream' | 'none';
+
 /**
- * A component as it is declared. `schema` has all its fields but `type`, and an input's and output's `codec`: an object of
+ * A component as it is declared. `schema` has all its fields but `type`, and those that every component of its kind has: an object of
  * zod's; one of `settings`, whose checks can tell a default from what the file says; or, for a component that has modes, a
  * discriminated union of such objects.
  */
@@ -36,6 +39,12 @@ export interface Definition<S extends z.ZodType, Instance> {
   /** What a reader of its reference page needs to know besides its fields; Markdown. */
   readonly description?: string;
   readonly schema: S | ((components: ComponentSchemas) => S);
+  /**
+   * Who applies the `framing` of an input or an output. Left out, the engine does: each message of the component is a
+   * frame. `own`: the component, by `openUnframer` or `openFramer`. `stream`: so too, and its bytes are one stream, of lines
+   * where the file says nothing else. `none`: it has no bytes of its own, and no such field.
+   */
+  readonly framing?: FramingUse;
   /** The component's value in a file, in YAML; a test loads each. */
   readonly examples: readonly { readonly title: string; readonly yaml: string }[];
   create(config: z.output<S>, context: Context): Instance;
@@ -48,6 +57,7 @@ export interface AnyDefinition<Instance = unknown> {
   readonly summary: string;
   readonly status: 'stable' | 'beta';
   readonly description?: string;
+  readonly framing?: FramingUse;
   readonly schema: z.ZodType | ((components: ComponentSchemas) => z.ZodType);
   readonly examples: readonly { readonly title: string; readonly yaml: string }[];
   create(config: never, context: Context): Instance;

@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
+import type { MillraceError, Rejection } from '../errors.ts';
 import { Batch, nowMicros, type Origin, type Run } from '../message/batch.ts';
-import type { Delivery } from '../message/delivery.ts';
+import type { InputDelivery } from '../message/delivery.ts';
 import { createReceipt } from '../message/receipt.ts';
 import type { Budget } from './budget.ts';
 import { Waker } from './waker.ts';
@@ -29,6 +30,8 @@ interface Filling {
   copiedBytes: number;
   /** Bytes of memory that the others keep: a payload is a view of what was read from the socket with it. */
   kept: number;
+  /** Those that are no messages. */
+  refused: Rejection[] | undefined;
 }
 
 /**
@@ -51,8 +54,17 @@ export class Inbox {
     this.#budget = budget;
   }
 
-  /** @returns the bytes that it counts in the budget */
-  push(payload: Uint8Array, origin: Origin, sequence?: number, messageType?: 'text' | 'binary'): number {
+  /**
+   * `refused` says why it is no message, and only its sender and `error_output` are to have it.
+   * @returns the bytes that it counts in the budget
+   */
+  push(
+    payload: Uint8Array,
+    origin: Origin,
+    sequence?: number,
+    messageType?: 'text' | 'binary',
+    refused?: MillraceError,
+  ): number {
     let held = payload.length;
     if (this.#time === 0) {
       // All messages of one socket read came at one time; the microtask runs once that read has been handled.
@@ -65,7 +77,16 @@ export class Inbox {
       filling.payloads.length >= MAX_BATCH_MESSAGES ||
       filling.bytes >= MAX_BATCH_BYTES
     ) {
-      filling = { payloads: [], runs: [], bytes: 0, held: 0, copied: 0, copiedBytes: 0, kept: 0 };
+      filling = {
+        payloads: [],
+        runs: [],
+        bytes: 0,
+        held: 0,
+        copied: 0,
+        copiedBytes: 0,
+        kept: 0,
+        refused: undefined,
+      };
       this.#batches.push(filling);
       this.#last = filling;
       this.#run = undefined;
@@ -84,6 +105,8 @@ export class Inbox {
       filling.runs.push(this.#run);
       held += origin.size ?? 0;
     }
+    if (refused !== undefined)
+      (filling.refused ??= []).push({ index: filling.payloads.length, error: refused });
     filling.payloads.push(payload);
     filling.bytes += payload.length;
     filling.held += held;
@@ -113,7 +136,7 @@ export class Inbox {
     this.#end = undefined;
   }
 
-  async read(signal: AbortSignal): Promise<Delivery> {
+  async read(signal: AbortSignal): Promise<InputDelivery> {
     while (this.#batches.length === 0) {
       signal.throwIfAborted();
       if (this.#end !== undefined) throw this.#end.error;
@@ -128,14 +151,14 @@ export class Inbox {
       this.#memory = undefined;
     }
     if (filling.kept > MAX_READ_BYTES) this.#copySparse(filling);
-    const { payloads, runs, held } = filling;
+    const { payloads, runs, held, refused } = filling;
     const parked = this.#budget.releaser(payloads.length, held);
     // What failed is still not confirmed: it stays counted, and the stream says so when it ends.
     const settled = (error: unknown): void => {
       if (error === undefined) parked();
     };
     const batch = new Batch(payloads, { runs, positions: 'own' });
-    return { batch, receipt: createReceipt({ settled, parked }) };
+    return { batch, receipt: createReceipt({ settled, parked }), refused };
   }
 
   /**

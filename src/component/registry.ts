@@ -63,7 +63,7 @@ export class Registry {
     return definition as never;
   }
 
-  /** The whole schema of one component: `type`, its own fields, and `codec` and `name` where its kind has them. */
+  /** The whole schema of one component: `type`, its own fields, and those that its kind has. */
   schemaOf(definition: AnyDefinition): z.ZodType {
     const own = typeof definition.schema === 'function' ? definition.schema(this.schemas) : definition.schema;
     const shape: Record<string, z.ZodType> = { type: z.literal(definition.type) };
@@ -76,6 +76,9 @@ export class Registry {
         .describe('What `__meta_source` says, in place of the address.');
     }
     if (definition.kind === 'input' || definition.kind === 'output') {
+      // A registry of an embedder's own may have none.
+      const framed = definition.framing !== 'none' && this.list('framing').length > 0;
+      if (framed) shape['framing'] = this.#framingOf(definition);
       shape['codec'] = this.schemas.codec
         .optional()
         .describe('How payloads are read or written. With none they are passed as they are.');
@@ -88,6 +91,28 @@ export class Registry {
     return withFields(own, shape);
   }
 
+  #framingOf({ kind, framing }: AnyDefinition): z.ZodType {
+    const field =
+      framing === 'stream' ? this.schemas.framing.prefault('lines') : this.schemas.framing.optional();
+    return field.describe(
+      kind === 'input'
+        ? 'How messages lie in what is received, before the codec: a type, such as `lines`, or an object with its fields. With none, each message stays as it came.'
+        : 'How messages are put together in what is sent, after the codec: a type, such as `lines`, or an object with its fields. With none, each message is sent by itself.',
+    );
+  }
+
+  /** What a file can say without fields is enough as a word. */
+  #shortFramings(): z.ZodType[] {
+    const words = this.list('framing').filter(
+      (each) => this.schemaOf(each).safeParse({ type: each.type }).success,
+    );
+    const types = words.map(({ type }) => type);
+    if (types.length === 0) return [];
+    const error = `not a framing that needs no fields; expected ${types.join(', ')}, or an object with a \`type\``;
+    const word = z.enum(types, { error: ({ input }) => (typeof input === 'string' ? error : undefined) });
+    return [word.transform((type) => this.schemaOf(this.get('framing', type)).parse({ type }))];
+  }
+
   readonly #unions = new Map<Kind, z.ZodType>();
 
   #union(kind: Kind): z.ZodType {
@@ -95,6 +120,7 @@ export class Registry {
     if (union === undefined) {
       const options = this.list(kind).map((definition) => this.schemaOf(definition));
       union = z.discriminatedUnion('type', options as unknown as [z.ZodObject]);
+      if (kind === 'framing') union = z.union([...this.#shortFramings(), union]);
       this.#unions.set(kind, union);
     }
     return union;

@@ -27,7 +27,7 @@ export function validate<S extends z.ZodType>(
   }
   if (result.issues === undefined) return { output: result.output };
 
-  const issues = [...result.issues, ...hiddenByCodecs(schema, value, result.issues)];
+  const issues = [...result.issues, ...hiddenByParts(schema, value, result.issues)];
   const mask = createMask(schema, expansion);
   const subject = {
     schema,
@@ -92,15 +92,15 @@ function scalarFor(schema: z.core.$ZodType, text: string): number | boolean | un
   return undefined;
 }
 
-/** Issues of a component that zod does not come to while the component's codec is wrong. */
-function hiddenByCodecs(schema: z.ZodType, value: unknown, issues: readonly Issue[]): readonly Issue[] {
-  const codecs = issues
+/** Issues of a component that zod does not come to while the component's codec or framing is wrong. */
+function hiddenByParts(schema: z.ZodType, value: unknown, issues: readonly Issue[]): readonly Issue[] {
+  const parts = issues
     .map(pathOf)
-    .map((path) => path.slice(0, path.indexOf('codec') + 1))
+    .map((path) => path.slice(0, path.findIndex((part) => part === 'codec' || part === 'framing') + 1))
     .filter(({ length }) => length > 0);
-  if (codecs.length === 0) return [];
+  if (parts.length === 0) return [];
   let without = value;
-  for (const path of codecs) without = replaceAt(without, path, undefined);
+  for (const path of parts) without = replaceAt(without, path, undefined);
   const known = new Set(issues.map((issue) => JSON.stringify([issue.code, issue.path])));
   const all = parse(schema, without).issues ?? [];
   return all.filter((issue) => !known.has(JSON.stringify([issue.code, issue.path])));

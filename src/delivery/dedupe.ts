@@ -139,7 +139,7 @@ export class Dedupe {
     const copies = { ...delivery, indices: dropped };
     for (const other of others) this.#follow(other, copies);
     if (dropped.length > 0) this.#options.dropped(dropped.length);
-    if (dropped.length === batch.length) {
+    if (dropped.length === batch.length && delivery.rejected === undefined) {
       receipt.done();
       return undefined;
     }

@@ -25,7 +25,9 @@ export interface InputDelivery extends Delivery {
   /** When it is done, in a stream with a log: `stored` is as soon as the log has it, which is the default. */
   readonly confirm?: 'stored' | 'delivered' | undefined;
   readonly keys?: Keys | undefined;
-  /** Messages that came with it and that its codec has rejected; `batch` holds all that the codec was given. */
+  /** Messages in `batch` that the input itself rejects: bytes that are not framed as they should be. */
+  readonly refused?: readonly Rejection[] | undefined;
+  /** Messages that came with it and that were rejected before and by its codec; `batch` holds all that the codec was given. */
   readonly rejected?: Rejected | undefined;
 }
 

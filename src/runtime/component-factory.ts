@@ -9,6 +9,9 @@ import type {
 } from '../component/context.ts';
 import type { Codec } from '../component/contracts.ts';
 import type { Instances, Kind } from '../component/define.ts';
+import type { Framer } from '../component/framing/framer.ts';
+import { openFramer, openUnframer } from '../component/framing/open-framing.ts';
+import type { Unframer } from '../component/framing/unframer.ts';
 import type { Listeners } from '../component/listeners.ts';
 import type { Registry } from '../component/registry.ts';
 import type { SessionDirectory } from '../component/sessions.ts';
@@ -93,6 +96,7 @@ export class ComponentFactory {
     return new SupervisedInput({
       input: this.create('input', config, named),
       codec: this.#codecOf(config, named),
+      unframer: this.#unframerOf(config, named),
       type: config.type,
       events,
       budget,
@@ -107,6 +111,7 @@ export class ComponentFactory {
     return new Sink({
       output: this.create('output', config, place),
       codec: this.#codecOf(config, place),
+      framer: this.#framerOf(config, place),
       type: config.type,
       stage: place.stage,
       events,
@@ -114,6 +119,18 @@ export class ComponentFactory {
       failed,
       gate: this.#surroundings.gate,
     });
+  }
+
+  /** What finds messages in what the input gives, where it does not do that itself. */
+  #unframerOf(config: ComponentConfig, place: Place): Unframer | undefined {
+    if (this.#surroundings.registry.get('input', config.type).framing !== undefined) return undefined;
+    return openUnframer(config, { open: (kind, part) => this.#open(kind, part, place) });
+  }
+
+  /** What frames messages for the output, where it does not do that itself. */
+  #framerOf(config: ComponentConfig, place: Place): Framer | undefined {
+    if (this.#surroundings.registry.get('output', config.type).framing !== undefined) return undefined;
+    return openFramer(config, { open: (kind, part) => this.#open(kind, part, place) });
   }
 
   #codecOf({ codec }: ComponentConfig, place: Place): Codec | undefined {

@@ -1,9 +1,11 @@
 import type { Destination } from '../component/context.ts';
 import type { Codec, Keep, Output, WriteCall } from '../component/contracts.ts';
+import { framesOf, messagesOf, type Framer, type Frames } from '../component/framing/framer.ts';
 import { MessagesRefusedError, type Rejection } from '../errors.ts';
 import type { Batch } from '../message/batch.ts';
 import type { Stage } from '../telemetry/events.ts';
 import { standstill } from '../component/outage.ts';
+import { Coder } from './coder.ts';
 import { KeptConnection, type ConnectionSurroundings } from './kept-connection.ts';
 import { TapPoint } from './tap.ts';
 
@@ -18,7 +20,8 @@ export type RefusedHandler = (
 /** An output with the engine's care: encoded, connected, and retried until it has every message. */
 export class Sink implements Destination {
   readonly #output: Output;
-  readonly #codec: Codec | undefined;
+  readonly #coder: Coder | undefined;
+  readonly #framer: Framer | undefined;
   readonly #type: string;
   readonly #stage: 'output' | 'error_output';
   readonly #refused: RefusedHandler;
@@ -31,6 +34,8 @@ export class Sink implements Destination {
     options: ConnectionSurroundings & {
       readonly output: Output;
       readonly codec: Codec | undefined;
+      /** Undefined where the output does it, or each message is a frame. */
+      readonly framer: Framer | undefined;
       readonly type: string;
       readonly stage: 'output' | 'error_output';
       readonly refused: RefusedHandler;
@@ -38,7 +43,8 @@ export class Sink implements Destination {
   ) {
     const { output, type, stage } = options;
     this.#output = output;
-    this.#codec = options.codec;
+    this.#coder = options.codec && new Coder(options.codec, stage, type, options);
+    this.#framer = options.framer;
     this.#type = type;
     this.#stage = stage;
     this.#refused = options.refused;
@@ -53,11 +59,12 @@ export class Sink implements Destination {
   /** @throws what the output says of its configuration */
   async prepare(): Promise<void> {
     await this.#output.prepare?.();
+    await this.#coder?.prepare();
   }
 
-  /** As `Output.takes`; a codec is given messages. */
+  /** As `Output.takes`; a codec or a framing is given messages. */
   get takes(): 'rows' | undefined {
-    return this.#codec === undefined ? this.#output.takes : undefined;
+    return this.#coder === undefined && this.#framer === undefined ? this.#output.takes : undefined;
   }
 
   /** Whether what it writes goes to clients. */
@@ -68,6 +75,8 @@ export class Sink implements Destination {
   notReady(): string | undefined {
     const { connected, outage } = this.#connection;
     const name = `${this.#stage} ${this.#type}`;
+    const uncoded = this.#coder?.notReady(name);
+    if (uncoded !== undefined) return uncoded;
     if (!connected) return outage.describe(`${name} is not connected`);
     if (outage.active) return outage.describe(`${name} cannot write`);
     return (
@@ -99,18 +108,25 @@ export class Sink implements Destination {
   /** Resolves when the sink has every message that it can take. @throws a fatal error, or the signal's reason */
   async write(batch: Batch, call: WriteCall): Promise<void> {
     const { signal, keep } = call;
-    const pending = this.#codec === undefined ? batch : this.#encode(this.#codec, batch, keep);
-    if (pending.length > 0) await this.#connection.use('write', () => this.#writeOnce(pending, call), signal);
+    const messages = this.#coder === undefined ? batch : await this.#encode(this.#coder, batch, call);
+    const frames = framesOf(this.#framer, messages);
+    if (frames.refusals.length > 0) this.#refused(this.#stage, messages, frames.refusals, keep);
+    if (frames.batch.length === 0) return;
+    await this.#connection.use('write', () => this.#writeOnce(messages, frames, call), signal);
   }
 
-  async #writeOnce(batch: Batch, call: WriteCall): Promise<void> {
+  async #writeOnce(messages: Batch, frames: Frames, call: WriteCall): Promise<void> {
     this.#writing = performance.now();
     try {
-      await this.#output.write(batch, call);
-      this.tapPoint.pass(batch);
+      await this.#output.write(frames.batch, call);
+      const refused = frames.refusals.map(({ index }) => index);
+      this.tapPoint.pass(messages.without(refused));
     } catch (error) {
       if (!(error instanceof MessagesRefusedError)) throw error;
-      this.#refused(this.#stage, batch, error.refusals, call.keep);
+      const refusals = error.refusals.flatMap((refusal) =>
+        messagesOf(frames, refusal.index, messages.length).map((index) => ({ ...refusal, index })),
+      );
+      this.#refused(this.#stage, messages, refusals, call.keep);
     } finally {
       this.#writing = undefined;
     }
@@ -124,11 +140,11 @@ export class Sink implements Destination {
   async close(): Promise<void> {
     this.#connection.close();
     await this.#output.close();
+    await this.#coder?.close();
   }
 
-  #encode(codec: Codec, batch: Batch, keep: Keep): Batch {
-    const rejections: Rejection[] = [];
-    const encoded = codec.encode(batch, (rejection) => rejections.push(rejection));
+  async #encode(coder: Coder, batch: Batch, { signal, keep }: WriteCall): Promise<Batch> {
+    const { batch: encoded, rejections } = await coder.encode(batch, signal);
     if (rejections.length > 0) this.#refused(this.#stage, batch, rejections, keep);
     return encoded;
   }

@@ -3,18 +3,22 @@ import type { Budget } from '../component/budget.ts';
 import type { Source } from '../component/context.ts';
 import type { Codec, Input } from '../component/contracts.ts';
 import { EndOfInputError, NotConnectedError, type Rejection } from '../errors.ts';
-import type { InputDelivery } from '../message/delivery.ts';
+import { positioned, type InputDelivery, type Rejected } from '../message/delivery.ts';
 import { relayReceipt } from '../message/receipt.ts';
 import type { StreamEvents } from '../telemetry/events.ts';
+import type { Unframer } from '../component/framing/unframer.ts';
+import { Coder } from './coder.ts';
 import type { DeadLetters } from './dead-letters.ts';
 import { Outage } from '../component/outage.ts';
 import { Retry, pause } from './retry.ts';
 import type { StartGate } from './start-gate.ts';
+import { unframed } from './unframed-delivery.ts';
 
 /** An input with the engine's care: connected, retried, counted in the budget, and decoded. */
 export class SupervisedInput implements Source {
   readonly #input: Input;
-  readonly #codec: Codec | undefined;
+  readonly #coder: Coder | undefined;
+  readonly #unframer: Unframer | undefined;
   readonly #type: string;
   readonly #events: StreamEvents;
   readonly #budget: Budget;
@@ -36,6 +40,8 @@ export class SupervisedInput implements Source {
   constructor(options: {
     input: Input;
     codec: Codec | undefined;
+    /** Undefined where the input does it, or each message is a frame. */
+    unframer: Unframer | undefined;
     type: string;
     events: StreamEvents;
     budget: Budget;
@@ -44,7 +50,9 @@ export class SupervisedInput implements Source {
     durable: boolean;
   }) {
     this.#input = options.input;
-    this.#codec = options.codec;
+    const { codec, type, events, gate } = options;
+    this.#coder = codec && new Coder(codec, 'input', type, { events, gate, failed: () => {} });
+    this.#unframer = options.unframer;
     this.#type = options.type;
     this.#events = options.events;
     this.#budget = options.budget;
@@ -61,12 +69,15 @@ export class SupervisedInput implements Source {
 
   async prepare(): Promise<void> {
     await this.#input.prepare?.();
+    await this.#coder?.prepare();
   }
 
   notReady(): string | undefined {
     const reason = this.#input.notReady?.();
     const { active } = this.#outage;
     const name = `input ${this.#type}`;
+    const uncoded = this.#coder?.notReady(name);
+    if (uncoded !== undefined) return uncoded;
     if (this.#connected) {
       return reason ?? (active ? this.#outage.describe(`${name} cannot read`) : this.#input.trouble?.());
     }
@@ -112,6 +123,7 @@ export class SupervisedInput implements Source {
   async close(): Promise<void> {
     this.#connected = false;
     await this.#input.close();
+    await this.#coder?.close();
   }
 
   async #connect(signal: AbortSignal): Promise<void> {
@@ -146,10 +158,13 @@ export class SupervisedInput implements Source {
     let delivery = await this.#input.read(signal);
     if (this.#input.composite !== true) {
       delivery = { ...delivery, batch: delivery.batch.withPositions() };
+      if (this.#unframer !== undefined) delivery = unframed(delivery, this.#unframer);
       this.#events.batchRead(delivery.batch);
     }
     if (!budgeted) delivery = this.#count(delivery);
-    return this.#codec === undefined ? delivery : this.#decode(this.#codec, delivery);
+    const { refused } = delivery;
+    if (this.#coder === undefined && refused === undefined) return delivery;
+    return await this.#checked(delivery, refused ?? [], signal);
   }
 
   #count(delivery: InputDelivery): InputDelivery {
@@ -162,14 +177,24 @@ export class SupervisedInput implements Source {
     return { ...delivery, receipt: relayReceipt(delivery.receipt, settled, release) };
   }
 
-  #decode(codec: Codec, delivery: InputDelivery): InputDelivery {
-    const { batch } = delivery;
-    const rejections: Rejection[] = [];
-    const decoded = { ...delivery, batch: codec.decode(batch, (rejection) => rejections.push(rejection)) };
-    if (rejections.length === 0) return decoded;
-    if (this.#durable) return { ...decoded, rejected: { batch, rejections } };
-    this.#deadLetters.reject('codec', batch, rejections, () => delivery.receipt.fork());
-    return decoded;
+  /** What the codec makes of a delivery, without what it and the input reject. */
+  async #checked(
+    delivery: InputDelivery,
+    refused: readonly Rejection[],
+    signal: AbortSignal,
+  ): Promise<InputDelivery> {
+    const { batch, rejected: before, receipt } = delivery;
+    const framed = batch.without(refused.map(({ index }) => index));
+    const coded = this.#coder === undefined ? undefined : await this.#coder.decode(framed, signal);
+    const { batch: made, rejections: own } = coded ?? { batch: framed, rejections: [] };
+    const checked = { ...delivery, refused: undefined, batch: made };
+    // What the input has refused was no longer there.
+    const rest = refused.length === 0 ? own : positioned(framed, own);
+    const rejections = [...refused, ...rest];
+    if (rejections.length === 0) return checked;
+    if (this.#durable) return { ...checked, rejected: allRejected(before, { batch, rejections }) };
+    this.#deadLetters.reject('codec', batch, rejections, () => receipt.fork());
+    return checked;
   }
 
   async #recover(
@@ -191,4 +216,14 @@ export class SupervisedInput implements Source {
     else this.#events.attemptFailed('input', lost ? 'connect' : action, error, delay);
     await pause(delay, either).catch(() => signal.throwIfAborted());
   }
+}
+
+/** What a part of an input has rejected, and what was rejected of the rest of its messages. */
+function allRejected(before: Rejected | undefined, now: Rejected): Rejected {
+  if (before === undefined) return now;
+  // What a part has given is all there is: its places are the positions.
+  return {
+    batch: before.batch,
+    rejections: [...before.rejections, ...positioned(now.batch, now.rejections)],
+  };
 }

@@ -2,10 +2,12 @@ import type { Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { WebSocket } from 'ws';
 import type { Budget } from '../component/budget.ts';
+import type { Unframer } from '../component/framing/unframer.ts';
 import { Inbox } from '../component/inbox.ts';
+import type { MillraceError } from '../errors.ts';
 import type { SessionDirectory } from '../component/sessions.ts';
 import type { Origin } from '../message/batch.ts';
-import type { Delivery, InputDelivery } from '../message/delivery.ts';
+import type { InputDelivery } from '../message/delivery.ts';
 import { extText } from '../message/metadata.ts';
 import { relayReceipt } from '../message/receipt.ts';
 import type { ComponentEvents } from '../telemetry/events.ts';
@@ -13,6 +15,7 @@ import type { Acknowledger } from './ack/acknowledger.ts';
 import { limitControlFrames } from './control-frames.ts';
 import type { Dialect, Incoming } from './dialect.ts';
 import type { Ending } from './ending.ts';
+import { forEachMessage } from './framed.ts';
 import { Inflation } from './inflation.ts';
 import { Keepalive } from './keepalive.ts';
 import { atExpiry } from './server/expiry.ts';
@@ -34,6 +37,8 @@ export interface SessionsOptions {
   readonly share: number | undefined;
   /** Also tells of opened and closed sessions, each as a message. */
   readonly lifecycleEvents: boolean;
+  /** Finds their messages in what they send. */
+  readonly unframer?: Unframer | undefined;
   /** Confirms their messages to the senders. */
   readonly acknowledger?: Acknowledger | undefined;
   /** What each session may send. */
@@ -295,7 +300,8 @@ export class Sessions {
     if (this.#filled(session) <= share / 2) session.release(holds.share);
   };
 
-  #counted({ batch, receipt }: Delivery, share: number): Delivery {
+  #counted(delivery: InputDelivery, share: number): InputDelivery {
+    const { batch, receipt } = delivery;
     const parts: { origin: Origin; messages: number; bytes: number }[] = [];
     for (const [index, { origin, start }] of batch.runs.entries()) {
       const end = batch.runs[index + 1]?.start ?? batch.length;
@@ -319,22 +325,18 @@ export class Sessions {
     const settled = (error: unknown): void => {
       if (error === undefined) release();
     };
-    return { batch, receipt: relayReceipt(receipt, settled, release) };
+    return { ...delivery, receipt: relayReceipt(receipt, settled, release) };
   }
 
   readonly #owner: SessionOwner = {
     message: (session, payload, binary) => {
       // It could not be confirmed any more, so its sender sends it again: taken in now, it would come out twice.
       if (session.ledger !== undefined && !session.open) return;
-      if (this.#rate?.take(session, payload.length) === false) return;
-      this.#options.received?.(session, payload.length);
-      if (session.intercepted(payload, binary)) return;
-      if (session.dialect !== undefined) return session.dialect.message(session, payload, binary);
-      session.sequence++;
-      const held = this.inbox.push(payload, session.origin, session.sequence, binary ? 'binary' : 'text');
-      session.ledger?.arrived();
-      this.#options.arrived?.();
-      this.#taken(session, held);
+      const { unframer } = this.#options;
+      // A dialect says by itself what a message is.
+      if (unframer === undefined || session.dialect !== undefined)
+        return this.#message(session, payload, binary, binary);
+      this.#frame(session, unframer, payload, binary);
     },
     failed: (session) => session.expectClose(CLOSE_TIMEOUT),
     closed: (session, ending) => {
@@ -350,6 +352,34 @@ export class Sessions {
       closed(session, ending);
     },
   };
+
+  #message(
+    session: Session,
+    payload: Buffer,
+    binary: boolean,
+    hidden: boolean,
+    refused?: MillraceError,
+  ): void {
+    if (this.#rate?.take(session, payload.length) === false) return;
+    this.#options.received?.(session, payload.length);
+    if (session.intercepted(payload, hidden)) return;
+    if (session.dialect !== undefined) return session.dialect.message(session, payload, binary);
+    session.sequence++;
+    const type = binary ? 'binary' : 'text';
+    const held = this.inbox.push(payload, session.origin, session.sequence, type, refused);
+    session.ledger?.arrived();
+    this.#options.arrived?.();
+    this.#taken(session, held);
+  }
+
+  #frame(session: Session, unframer: Unframer, frame: Buffer, binary: boolean): void {
+    const count = forEachMessage(unframer, frame, binary, (message, hidden, refused) =>
+      this.#message(session, message, binary || unframer.binary, hidden, refused),
+    );
+    if (count > 0) return;
+    // One that holds nothing is a sign of life, and counts for the rate.
+    if (this.#rate?.take(session, frame.length) !== false) session.intercepted(frame, binary);
+  }
 
   #tell(session: Session, event: 'session_opened' | 'session_closed', ending?: Ending): void {
     const payload = Buffer.from(JSON.stringify({ event, ...session.ext, ...ending }));

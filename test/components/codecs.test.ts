@@ -5,7 +5,7 @@ import { jsonCodec } from '../../src/components/codecs/json.ts';
 import { textCodec } from '../../src/components/codecs/text.ts';
 import {
   batchOf,
-  create,
+  createCodec,
   hostile,
   numbersOf,
   odd,
@@ -14,9 +14,9 @@ import {
   textsOf,
 } from '../support/payload-cases.ts';
 
-const json = create(jsonCodec);
-const text = create(textCodec);
-const binary = create(binaryCodec);
+const json = createCodec(jsonCodec);
+const text = createCodec(textCodec);
+const binary = createCodec(binaryCodec);
 const invalidUtf8 = Buffer.from('a\xffb', 'latin1');
 
 function isJson(payload: string): boolean {

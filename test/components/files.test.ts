@@ -254,7 +254,7 @@ describe('file input', () => {
   test('a line that is too long, or a missing file, fails the stream', async () => {
     writeFileSync(at('in.txt'), `short\n${'x'.repeat(100)}\n`);
     const tooLong = engineFor(
-      `streams: [{ id: s, input: { type: file, path: ${at('in.txt')}, max_line_size: 50 }, output: { type: drop } }]`,
+      `streams: [{ id: s, input: { type: file, path: ${at('in.txt')}, framing: { type: lines, max_message_size: 50 } }, output: { type: drop } }]`,
     );
     expect((await tooLong.run()).failed).toEqual(['s']);
     const missing = engineFor(

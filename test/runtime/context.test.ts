@@ -221,7 +221,7 @@ test('a processor opens a codec', async () => {
     schema: (schemas) => z.strictObject({ as: schemas.codec }),
     create({ as }, context) {
       const codec = context.open('codec', as as ComponentConfig);
-      return { process: (batch, { reject }) => [codec.decode(batch, reject)] };
+      return { process: async (batch, { reject }) => [await codec.decode(batch, reject)] };
     },
   });
   const written: string[] = [];

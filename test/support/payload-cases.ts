@@ -1,5 +1,5 @@
 import type { AnyDefinition } from '../../src/component/define.ts';
-import type { ProcessCall, Reject } from '../../src/component/contracts.ts';
+import type { Codec, ProcessCall, Reject } from '../../src/component/contracts.ts';
 import type { Rejection } from '../../src/errors.ts';
 import { Batch, type Origin } from '../../src/message/batch.ts';
 import { noReceipt } from '../../src/message/receipt.ts';
@@ -13,6 +13,14 @@ export function create<T>(
 ): T {
   if (typeof definition.schema === 'function') throw new Error('not a plain schema');
   return Reflect.apply(definition.create, definition, [definition.schema.parse(config), {}]);
+}
+
+/** A codec that gives no promises, as the engine would make it. */
+export const createCodec = (definition: AnyDefinition<Codec>): SyncCodec => create(definition) as SyncCodec;
+
+interface SyncCodec {
+  decode(batch: Batch, reject: Reject): Batch;
+  encode(batch: Batch, reject: Reject): Batch;
 }
 
 /** A batch of one session whose messages are numbered from 100. */

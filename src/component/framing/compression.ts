@@ -1,4 +1,4 @@
-import type { Transform } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import {
   brotliCompressSync,
   brotliDecompressSync,
@@ -52,12 +52,9 @@ export const fileCompressions = {
   zstd: { ending: '.zst', compressor: createZstdCompress },
 } as const;
 
-export type FileCompression = keyof typeof fileCompressions;
+export const fileCompressionNames = ['gzip', 'zstd'] as const satisfies readonly FileCompression[];
 
-/** For bytes that come in pieces. */
-export function inflater(compression: Compression): Transform {
-  return algorithms[compression].inflater();
-}
+export type FileCompression = keyof typeof fileCompressions;
 
 /** What was compressed; why that cannot be told where it is no such thing, or is longer than `max` bytes. */
 export function inflate(
@@ -79,4 +76,37 @@ export function inflate(
     }
     return framingError(`not ${compression}: ${errorMessage(error)}`);
   }
+}
+
+/** What comes out of bytes that come in pieces. @throws MillraceError MILLRACE_FRAMING_INVALID, or what `source` throws */
+export async function* inflated(
+  compression: Compression,
+  source: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Buffer> {
+  const inflater = algorithms[compression].inflater();
+  let given = 0;
+  let failure: { readonly error: unknown } | undefined;
+  const counted = async function* (): AsyncGenerator<Uint8Array> {
+    try {
+      for await (const piece of source) {
+        given += piece.length;
+        yield piece;
+      }
+    } catch (error) {
+      failure = { error };
+      throw error;
+    }
+  };
+  const done = pipeline(counted, inflater);
+  // It is awaited below; until then nobody must take a failure for one that is nobody's.
+  done.catch(() => {});
+  try {
+    for await (const piece of inflater) yield piece as Buffer;
+    await done;
+  } catch (error) {
+    if (failure !== undefined) throw failure.error;
+    throw framingError(`not ${compression}: ${errorMessage(error)}`);
+  }
+  const left = given - inflater.bytesWritten;
+  if (left > 0) throw framingError(`not ${compression}: ${left} bytes or more stand behind its end`);
 }

@@ -34,6 +34,11 @@ export class Framer {
     return this.#framing.terminator;
   }
 
+  /** True where frames are compressed. What a stream of bytes is made of is not. */
+  get compresses(): boolean {
+    return this.#bounds.compression !== undefined;
+  }
+
   /** Frames of neighbours that belong together, each within the bounds. */
   frames(batch: Batch, apart?: Apart): Frames {
     const { max_messages, max_frame_size } = this.#bounds;
@@ -135,7 +140,12 @@ export class Framer {
   }
 }
 
-/** The messages of the frame at `frame` that an output could not take. */
+/** As `Framer.frames`; each message is a frame where nothing says otherwise. */
+export function framesOf(framer: Framer | undefined, batch: Batch, apart?: Apart): Frames {
+  return framer === undefined ? { batch, firsts: undefined, refusals: [] } : framer.frames(batch, apart);
+}
+
+/** The messages of the frame at `frame`, which an output could not take; `length` is that of the batch of messages. */
 export function messagesOf({ firsts, batch, refusals }: Frames, frame: number, length: number): number[] {
   if (firsts === undefined) return [frame];
   const end = frame + 1 < batch.length ? firsts[frame + 1]! : length;

@@ -1,5 +1,4 @@
-import type { Transform } from 'node:stream';
-import { inflate, inflater } from './compression.ts';
+import { inflate, inflated } from './compression.ts';
 import { Unframed, type FrameDecoder, type Framing } from './framing.ts';
 import type { FramingBounds } from './framing-fields.ts';
 import { framingError } from './records.ts';
@@ -64,9 +63,9 @@ export class Unframer {
     return this.#framing.decoder(this.#bounds.max_message_size);
   }
 
-  /** What inflates that; undefined where nothing is compressed. */
-  inflater(): Transform | undefined {
+  /** The bytes of a source that comes in pieces, inflated. @throws as `inflated` */
+  inflated(source: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
     const { compression } = this.#bounds;
-    return compression === undefined ? undefined : inflater(compression);
+    return compression === undefined ? source : inflated(compression, source);
   }
 }

@@ -3,126 +3,149 @@ import { z } from 'zod';
 import type { Context } from '../../component/context.ts';
 import type { Input } from '../../component/contracts.ts';
 import { defineInput } from '../../component/define.ts';
-import { fixedPath, size } from '../../component/fields.ts';
+import { fixedPath } from '../../component/fields.ts';
+import { Unframed, type FrameDecoder } from '../../component/framing/framing.ts';
+import { openUnframer } from '../../component/framing/open-framing.ts';
+import { framingErrors } from '../../component/framing/records.ts';
+import type { Unframer } from '../../component/framing/unframer.ts';
 import { EndOfInputError, MillraceError, errorMessage } from '../../errors.ts';
 import { Batch, nowMicros, type Origin } from '../../message/batch.ts';
 import type { Delivery } from '../../message/delivery.ts';
 import { noReceipt } from '../../message/receipt.ts';
 
-const LF = 10;
-const CR = 13;
-const SPACE = 32;
-const TAB = 9;
-const BOM = [0xef, 0xbb, 0xbf] as const;
+const BOM = Buffer.from('\ufeff');
 const CHUNK = 256 * 1024;
 
 const schema = z.strictObject({
   path: fixedPath.describe('The file.'),
-  max_line_size: size({ min: 1, max: 2 ** 30 })
-    .default(1024 * 1024)
-    .describe('The longest line to accept. A longer one fails the stream, and nothing behind it is read.'),
 });
 
-/** The lines of a file, a message each; the stream ends with the file. */
+/** The messages of a file; the stream ends with the file. */
 export const fileInput = defineInput({
   type: 'file',
-  summary: 'Reads a file, a message a line, and ends with it.',
+  summary: 'Reads a file, a message a line unless `framing` says otherwise, and ends with it.',
   status: 'stable',
-  description:
-    'A line ends with a line feed, or a carriage return and a line feed; neither is part of the message. A line that is empty, or has only spaces and tabs, is no message; nor is a byte order mark at the start of the file part of one.',
+  framing: 'stream',
+  description: [
+    'A byte order mark at the start of a file of text is part of no message. With `framing: { type: lines, compression: gzip }` the file is inflated as it is read.',
+    'A file that is not framed as `framing` says fails the stream: what comes before the mistake goes on, and nothing behind it is read. So does a message longer than `framing.max_message_size`. `framing.max_frame_size` and `framing.max_messages` are not for files, which are read piece by piece.',
+  ].join('\n\n'),
   schema,
   examples: [
     { title: 'A file of JSON lines', yaml: 'type: file\npath: ./readings.jsonl\ncodec:\n  type: json\n' },
+    {
+      title: 'A compressed file that holds an array',
+      yaml: 'type: file\npath: ./readings.json.gz\nframing:\n  type: json_array\n  compression: gzip\n',
+    },
   ],
   create: (config, context) => new FileInput(config, context),
 });
 
 class FileInput implements Input {
-  readonly #config: z.output<typeof schema>;
+  readonly #path: string;
   readonly #origin: Origin;
+  readonly #unframer: Unframer;
+  readonly #decoder: FrameDecoder;
   #file: FileHandle | undefined;
-  #rest: Buffer = Buffer.alloc(0);
-  #line = 0;
+  #pieces: AsyncIterator<Uint8Array> | undefined;
+  #messages = 0;
+  /** Found behind messages that are read first. */
+  #mistake: MillraceError | undefined;
 
   constructor(config: z.output<typeof schema>, context: Context) {
-    this.#config = config;
+    this.#path = config.path;
     this.#origin = { source: context.name ?? config.path, ext: {} };
+    this.#unframer = openUnframer(config, context)!;
+    this.#decoder = this.#unframer.stream();
   }
 
   async connect(): Promise<void> {
     try {
-      this.#file ??= await open(this.#config.path, 'r');
+      this.#file ??= await open(this.#path, 'r');
     } catch (error) {
       throw this.#failed('open', error);
     }
+    this.#pieces ??= this.#read(this.#file);
   }
 
   async read(): Promise<Delivery> {
     for (;;) {
-      if (this.#file === undefined) throw new EndOfInputError();
-      const chunk = await this.#readChunk(this.#file);
-      const payloads: Buffer[] = [];
-      const data = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
-      let start = 0;
-      for (let end = data.indexOf(LF); end >= 0; end = data.indexOf(LF, start)) {
-        this.#take(payloads, data, start, end);
-        start = end + 1;
+      if (this.#mistake !== undefined) throw this.#mistake;
+      if (this.#pieces === undefined) throw new EndOfInputError();
+      const out = new Unframed();
+      try {
+        const { value, done } = await this.#pieces.next();
+        if (done !== true) this.#decoder.push(value, out);
+        else {
+          await this.close();
+          this.#decoder.flush(out);
+        }
+      } catch (error) {
+        throw this.#failed('read', error);
       }
-      this.#rest = data.subarray(start);
-      if (chunk.length === 0) {
-        await this.close();
-        this.#take(payloads, this.#rest, 0, this.#rest.length);
-      } else if (this.#rest.length > this.#config.max_line_size) {
-        throw this.#tooLong();
-      }
-      if (payloads.length > 0) {
-        const runs = [{ start: 0, origin: this.#origin, time: nowMicros() }];
-        return { batch: new Batch(payloads, { runs }), receipt: noReceipt };
-      }
+      const messages = this.#before(out);
+      this.#messages += messages.length;
+      if (messages.length === 0) continue;
+      const runs = [{ start: 0, origin: this.#origin, time: nowMicros() }];
+      return { batch: new Batch(messages, { runs }), receipt: noReceipt };
     }
   }
 
   async close(): Promise<void> {
     const file = this.#file;
     this.#file = undefined;
+    this.#pieces = undefined;
     await file?.close();
   }
 
-  /** Takes the line from `start` to `end`, unless it is blank. */
-  #take(payloads: Buffer[], data: Buffer, start: number, end: number): void {
-    this.#line++;
-    const from = this.#line === 1 && BOM.every((byte, at) => data[start + at] === byte) ? start + 3 : start;
-    const to = end > from && data[end - 1] === CR ? end - 1 : end;
-    if (to - from > this.#config.max_line_size) throw this.#tooLong();
-    if (!isBlank(data, from, to)) payloads.push(data.subarray(from, to));
+  /** The messages before the first mistake. */
+  #before({ messages, errors }: Unframed): Uint8Array[] {
+    const [first] = errors ?? [];
+    if (first === undefined) return messages;
+    const [place, { message }] = first;
+    this.#mistake = this.#misframed(`after message ${this.#messages + place}: ${message}`);
+    return messages.slice(0, place);
   }
 
-  async #readChunk(file: FileHandle): Promise<Buffer> {
-    try {
-      const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(CHUNK), 0, CHUNK, null);
-      return buffer.subarray(0, bytesRead);
-    } catch (error) {
-      throw this.#failed('read', error);
-    }
-  }
-
-  #tooLong(): MillraceError {
-    const { path, max_line_size } = this.#config;
-    return new MillraceError(
-      'MILLRACE_FILE_UNAVAILABLE',
-      `${path}: line ${Math.max(1, this.#line)} is longer than max_line_size (${max_line_size} bytes); raise it or mend the file`,
-      { fatal: true },
-    );
+  async *#read(file: FileHandle): AsyncGenerator<Uint8Array> {
+    const pieces = this.#unframer.inflated(chunksOf(file));
+    if (this.#unframer.binary) yield* pieces;
+    else yield* withoutMark(pieces);
   }
 
   #failed(action: string, error: unknown): MillraceError {
-    const message = `cannot ${action} ${this.#config.path}: ${errorMessage(error)}`;
+    if (error instanceof MillraceError) return this.#misframed(error.message);
+    const message = `cannot ${action} ${this.#path}: ${errorMessage(error)}`;
     return new MillraceError('MILLRACE_FILE_UNAVAILABLE', message, { cause: error, fatal: true });
+  }
+
+  #misframed(message: string): MillraceError {
+    return new MillraceError(framingErrors.MILLRACE_FRAMING_INVALID, `${this.#path}: ${message}`, {
+      fatal: true,
+    });
   }
 }
 
-function isBlank(data: Buffer, start: number, end: number): boolean {
-  let at = start;
-  while (at < end && (data[at] === SPACE || data[at] === TAB)) at++;
-  return at === end;
+async function* chunksOf(file: FileHandle): AsyncGenerator<Uint8Array> {
+  for (;;) {
+    const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(CHUNK), 0, CHUNK, null);
+    if (bytesRead === 0) return;
+    yield buffer.subarray(0, bytesRead);
+  }
+}
+
+/** The pieces without a byte order mark at the start of the first. */
+async function* withoutMark(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let start: Uint8Array | undefined = new Uint8Array(0);
+  for await (const piece of pieces) {
+    if (start === undefined) {
+      yield piece;
+      continue;
+    }
+    start = start.length === 0 ? piece : Buffer.concat([start, piece]);
+    if (start.length < BOM.length) continue;
+    yield BOM.equals(start.subarray(0, BOM.length)) ? start.subarray(BOM.length) : start;
+    start = undefined;
+  }
+  if (start !== undefined && start.length > 0) yield start;
 }

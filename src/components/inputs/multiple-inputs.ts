@@ -8,6 +8,7 @@ export const multipleInputsInput = defineInput({
   type: 'multiple_inputs',
   summary: 'Reads several inputs as one; it ends when all have ended.',
   status: 'stable',
+  framing: 'none',
   description:
     'Each input connects, and connects again, by itself. Give each a `name` to tell their messages apart: it is their `__meta_source`.',
   schema: (components) =>

@@ -6,6 +6,7 @@ export const dropOutput = defineOutput({
   type: 'drop',
   summary: 'Throws every message away.',
   status: 'stable',
+  framing: 'none',
   schema: z.strictObject({}),
   examples: [{ title: 'Measure an input', yaml: 'type: drop\n' }],
   create: () => ({

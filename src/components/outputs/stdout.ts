@@ -1,34 +1,51 @@
 import type { Writable } from 'node:stream';
 import { z } from 'zod';
 import { defineOutput, type OutputDefinition } from '../../component/define.ts';
+import type { Context } from '../../component/context.ts';
 import type { Output } from '../../component/contracts.ts';
+import type { Framer } from '../../component/framing/framer.ts';
+import { openFramer } from '../../component/framing/open-framing.ts';
 import { MessagesRefusedError, MillraceError, errorMessage, printable } from '../../errors.ts';
 import type { Batch } from '../../message/batch.ts';
-import { toLines } from '../../message/lines.ts';
+import { textOf } from '../../message/text.ts';
 
-/** Standard output, a message a line. */
-export const stdoutOutput = defineOutput({
-  type: 'stdout',
-  summary: 'Writes each message as a line to standard output.',
-  status: 'stable',
-  description:
-    'Logs go to standard error, so what you pipe on is data alone. On a terminal, control characters are shown as `\\u001b`. Line breaks at the end of a message are the end of its line. JSON over several lines is written as one, without the whitespace between its tokens. Any other message that has a line break inside goes to `error_output`, unless the output has a `json` codec or `append_newline` is false.',
-  schema: z.strictObject({
+const schema = z
+  .strictObject({
     append_newline: z
       .boolean()
       .default(true)
-      .describe(
-        'End each message with a line feed. Without it payloads are written one after the other, as they are.',
-      ),
-  }),
-  examples: [{ title: 'A message a line', yaml: 'type: stdout\n' }],
-  create: ({ append_newline }) => new StdoutOutput(append_newline, process),
+      .describe('With `false`, messages are written one after the other, as they are: `framing: none`.'),
+  })
+  .superRefine((value, context) => {
+    const { append_newline, framing } = value as typeof value & { readonly framing?: { type?: string } };
+    if (append_newline || framing === undefined || framing.type === 'lines') return;
+    const message = 'is another word for `framing: none`, and there is a `framing`; use one of the two';
+    context.addIssue({ code: 'custom', path: ['append_newline'], message });
+  });
+
+/** Standard output. */
+export const stdoutOutput = defineOutput({
+  type: 'stdout',
+  summary: 'Writes each message to standard output, a line each unless `framing` says otherwise.',
+  status: 'stable',
+  framing: 'stream',
+  description:
+    'Logs go to standard error, so what you pipe on is data alone. On a terminal, control characters are shown as `\\u001b`. [Lines](../framing/lines.md) says what becomes of line breaks in messages. With `json_array`, each batch is an array on a line of its own.',
+  schema,
+  examples: [
+    { title: 'A message a line', yaml: 'type: stdout\n' },
+    {
+      title: 'Messages that end with a NUL, for `xargs -0`',
+      yaml: 'type: stdout\nframing:\n  type: delimiter\n  delimiter: "\\0"\n',
+    },
+  ],
+  create: (config, context) => new StdoutOutput(config, context, process),
 });
 
 /** The same output to a stream in place of that of the process. */
 export function stdoutTo(stdout: Stdio['stdout']): OutputDefinition {
-  const create = ({ append_newline }: { append_newline: boolean }): Output =>
-    new StdoutOutput(append_newline, { stdout });
+  const create = (config: z.output<typeof schema>, context: Context): Output =>
+    new StdoutOutput(config, context, { stdout });
   return { ...stdoutOutput, create };
 }
 
@@ -37,12 +54,23 @@ interface Stdio {
 }
 
 class StdoutOutput implements Output {
-  readonly #appendNewline: boolean;
+  readonly #framer: Framer;
   readonly #stdio: Stdio;
 
-  constructor(appendNewline: boolean, stdio: Stdio) {
-    this.#appendNewline = appendNewline;
+  constructor(config: z.output<typeof schema>, context: Context, stdio: Stdio) {
     this.#stdio = stdio;
+    const { framing } = config as typeof config & { readonly framing: object };
+    this.#framer = openFramer(
+      { framing: config.append_newline ? framing : { ...framing, type: 'none' } },
+      context,
+    )!;
+  }
+
+  prepare(): Promise<void> {
+    if (!this.#framer.compresses) return Promise.resolve();
+    const message = 'is for frames, and standard output is a stream; pipe it through gzip or zstd';
+    const field = 'framing.compression';
+    return Promise.reject(new MillraceError('MILLRACE_CONFIG_INVALID', message, { field, fatal: true }));
   }
 
   connect(): Promise<void> {
@@ -53,13 +81,11 @@ class StdoutOutput implements Output {
   }
 
   async write(batch: Batch): Promise<void> {
-    const { lines, refusals } = this.#appendNewline
-      ? toLines(batch)
-      : { lines: Buffer.concat(batch.payloads), refusals: [] };
+    const { data, refusals } = this.#framer.stream(batch);
     const { stdout } = this.#stdio;
     await new Promise<void>((resolve, reject) => {
       // What would steer a terminal is shown there; into a file or a pipe goes every byte as it is.
-      stdout.write(stdout.isTTY === true ? printable(lines.toString()) : lines, (error) => {
+      stdout.write(stdout.isTTY === true ? printable(textOf(data)) : data, (error) => {
         if (error === null || error === undefined) return resolve();
         // Nobody reads any more (a closed pipe); that does not come back.
         const message = `nobody reads standard output any more (${errorMessage(error)})`;

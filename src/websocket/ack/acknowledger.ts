@@ -1,7 +1,7 @@
 import type { Form, MessageValues } from '../../component/message-template.ts';
 import type { MillraceError, Rejection } from '../../errors.ts';
 import type { Batch } from '../../message/batch.ts';
-import type { Delivery, InputDelivery } from '../../message/delivery.ts';
+import type { InputDelivery } from '../../message/delivery.ts';
 import { parseJsonPath, textAt, tokenAt, type JsonPath } from '../../message/json-path.ts';
 import { withoutDepths } from '../../message/json-validate.ts';
 import { relayReceipt } from '../../message/receipt.ts';
@@ -58,11 +58,12 @@ export class Acknowledger {
   }
 
   /** The delivery, whose receipt has its messages' replies sent. */
-  track({ batch, receipt }: Delivery): InputDelivery {
+  track(delivery: InputDelivery): InputDelivery {
+    const { batch, receipt } = delivery;
     const settled = (error: unknown, rejected: readonly Rejection[]): void => {
       if (error === undefined) this.#confirm(batch, rejected);
     };
-    return { batch, confirm: this.#when, receipt: relayReceipt(receipt, settled) };
+    return { ...delivery, confirm: this.#when, receipt: relayReceipt(receipt, settled) };
   }
 
   #confirm(batch: Batch, rejected: readonly Rejection[]): void {

@@ -14,6 +14,7 @@ import { compileMatcher, type Match } from '../../../websocket/messages.ts';
 import { holds, type Session } from '../../../websocket/session.ts';
 import { Sessions } from '../../../websocket/sessions.ts';
 import { CLOSE_TIMEOUT, NO_TIMEOUT } from '../../../websocket/timeouts.ts';
+import { openUnframer } from '../../../component/framing/open-framing.ts';
 import { acknowledgerOf, checkAck } from './acknowledge.ts';
 import type { ConnectionConfig } from './connections.ts';
 import { cursorOf } from './cursors.ts';
@@ -95,6 +96,7 @@ export class WebSocketClientInput implements Input {
       pingTimeout: config.ping_timeout,
       share: undefined,
       lifecycleEvents: config.lifecycle_events,
+      unframer: openUnframer(config, context),
       acknowledger: acknowledgerOf(config, context),
       arrived: this.#slot && (() => this.#slot!.arrived()),
       closed: (session, ending) => this.#ended(session, ending),

@@ -8,6 +8,7 @@ import { sessionOptions } from '../../../websocket/server/session-options.ts';
 import { Sessions } from '../../../websocket/sessions.ts';
 import { speaksWebPubSub } from '../../../websocket/webpubsub/web-pubsub-schema.ts';
 import { Hub } from '../../../websocket/webpubsub/hub.ts';
+import { openUnframer } from '../../../component/framing/open-framing.ts';
 import { acknowledgerOf, checkAck } from './acknowledge.ts';
 import type { ServerInputConfig } from './config.ts';
 
@@ -58,6 +59,7 @@ export class WebSocketServerInput implements Input {
       directory: context.sessions,
       path,
       lifecycleEvents: config.lifecycle_events,
+      unframer: openUnframer(config, context),
       acknowledger: acknowledgerOf(config, context),
       closed: () => this.#endIfEmpty(),
     });

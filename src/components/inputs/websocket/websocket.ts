@@ -9,6 +9,7 @@ export const websocketInput = defineInput({
   type: 'websocket',
   summary: 'Consumes messages from WebSocket connections, as a client or as a server.',
   status: 'stable',
+  framing: 'own',
   schema,
   examples: [
     {

@@ -7,11 +7,13 @@ import type { Output } from '../../../component/contracts.ts';
 import { defineOutput } from '../../../component/define.ts';
 import { duration, size } from '../../../component/fields.ts';
 import { errorMessage, MessagesRefusedError, MillraceError, type Rejection } from '../../../errors.ts';
+import { fileCompressionNames } from '../../../component/framing/compression.ts';
+import type { Framer } from '../../../component/framing/framer.ts';
+import { openFramer } from '../../../component/framing/open-framing.ts';
 import { makeFolders } from '../../../folders.ts';
 import type { Batch, Run } from '../../../message/batch.ts';
-import { toLines } from '../../../message/lines.ts';
 import { Finished } from './finished.ts';
-import { LineFile, unavailable, type LineFileOptions } from './line-file.ts';
+import { RecordFile, unavailable, type RecordFileOptions } from './record-file.ts';
 import { FilePath, isFilledIn, pathField } from './path.ts';
 
 /** So many files are open at the same time. */
@@ -33,7 +35,7 @@ const rotate = z
       .optional()
       .describe('How many finished files to keep; the oldest is removed. Without it, all.'),
     compression: z
-      .enum(['gzip', 'zstd'])
+      .enum(fileCompressionNames)
       .optional()
       .describe('Compress files once they are finished: `.gz` or `.zst` is added to their names.'),
   })
@@ -71,14 +73,15 @@ const schema = z
     });
   });
 
-/** A file of lines, or many. */
+/** A file of messages, or many. */
 export const fileOutput = defineOutput({
   type: 'file',
-  summary: 'Appends each message as a line to a file.',
+  summary: 'Appends each message to a file, a line each unless `framing` says otherwise.',
   status: 'stable',
+  framing: 'stream',
   description: [
-    'A batch is confirmed once the operating system has it. That survives a crash of Millrace, but not a loss of power; for that, set `sync`. If an earlier run was killed in the middle of a line, Millrace adds a line feed first, so that the torn line spoils no other. After a write that failed half-way (a full disk), it cuts the file back to its last whole line before it writes the batch again.',
-    'A line break at the end of a message ends its line. JSON over several lines becomes one line, without the whitespace between its tokens. Any other message with a line break inside goes to `error_output`, unless the output has a `json` codec.',
+    'A batch is confirmed once the operating system has it. That survives a crash of Millrace, but not a loss of power; for that, set `sync`. If an earlier run was killed in the middle of a message, Millrace ends it first, with a line feed or the delimiter, so that it spoils no other. After a write that failed half-way (a full disk), it cuts the file back to its last whole message before it writes the batch again.',
+    'Messages are framed as `framing` says: `lines`, or `delimiter` with `terminated: true`. [Lines](../framing/lines.md) says what becomes of line breaks in messages.',
     'When somebody moves or removes the file (`mv`, logrotate), the next batch creates it again; SIGHUP does so at once. What comes in the first 10 milliseconds may still go to the old file. Millrace always appends, so `copytruncate` works as well.',
     'A value that is filled in cannot leave its folder: Millrace percent-encodes everything in it but letters, digits and `. _ @ + = , -`, and also a dot or a hyphen at its start. Behind SQL, a row has only the metadata that the query selects: select `__meta_ext` for `{{meta:…}}`, and `__meta_ingest_time` for the exact time. A message without a value, or with one longer than 128 bytes, goes to `error_output`. The 64 files that were written last stay open. Each value creates a file, so use one that you control, such as `subject`, and not one that strangers can choose.',
     'Finished files are compressed in the background; if Millrace stops meanwhile, the next start goes on with it. A file whose period ended while Millrace was not running is finished when it is opened.',
@@ -102,16 +105,17 @@ export const fileOutput = defineOutput({
 interface Part {
   readonly path: string;
   readonly indices: readonly number[] | undefined;
-  readonly lines: Uint8Array;
+  readonly data: Uint8Array;
 }
 
 class FileOutput implements Output {
   readonly #path: FilePath;
+  readonly #framer: Framer;
   readonly #truncate: boolean;
-  readonly #options: LineFileOptions;
+  readonly #options: RecordFileOptions;
   readonly #finished: Finished;
   /** The files that are open, the one that was written last at the end. */
-  readonly #files = new Map<string, { readonly file: LineFile; used: number }>();
+  readonly #files = new Map<string, { readonly file: RecordFile; used: number }>();
   /** How far a batch came whose write failed, and what of it goes to no file: it is given again. */
   #progress: { readonly batch: Batch; part: number; at: number; readonly refusals: Rejection[] } | undefined;
   /** What is done to the files, one after the other. */
@@ -122,14 +126,32 @@ class FileOutput implements Output {
   constructor(config: z.output<typeof schema>, context: Context) {
     const { size = Infinity, every = Infinity, keep = Infinity, compression } = config.rotate ?? {};
     this.#path = new FilePath(config.path);
+    this.#framer = openFramer(config, context)!;
     this.#truncate = !config.append;
     this.#finished = new Finished({ compression, keep, events: context.events });
     this.#options = {
+      terminator: Buffer.from(this.#framer.terminator ?? ''),
       sync: config.sync,
       rotate: { size, every },
       events: context.events,
       tidy: (path, extension) => this.#finished.tidy(path, extension),
     };
+  }
+
+  prepare(): Promise<void> {
+    const fail = (field: string, message: string): Promise<never> =>
+      Promise.reject(new MillraceError('MILLRACE_CONFIG_INVALID', message, { field, fatal: true }));
+    if (this.#framer.compresses) {
+      const message =
+        'is not for a file that is appended to: whatever is torn would spoil the rest; `rotate.compression` compresses files when they are finished';
+      return fail('framing.compression', message);
+    }
+    if (this.#framer.terminator === undefined) {
+      const message =
+        'is not for a file that is appended to: what a crash has torn could not be told from what comes next; expected lines, or a delimiter with `terminated: true`';
+      return fail('framing', message);
+    }
+    return Promise.resolve();
   }
 
   async connect(): Promise<void> {
@@ -168,10 +190,10 @@ class FileOutput implements Output {
     const progress = this.#progress;
     const { refusals } = progress;
     for (; progress.part < parts.length; progress.part++, progress.at = 0) {
-      const { path, indices, lines } = parts[progress.part]!;
+      const { path, indices, data } = parts[progress.part]!;
       try {
         await this.#inTurn(() =>
-          this.#fileOf(path).append(lines, progress.at, (end) => {
+          this.#fileOf(path).append(data, progress.at, (end) => {
             progress.at = end;
           }),
         );
@@ -209,7 +231,7 @@ class FileOutput implements Output {
     await this.#finished.close();
   }
 
-  /** The lines for each file, in the order in which the files come up; and what goes to none. */
+  /** The bytes for each file, in the order in which the files come up; and what goes to none. */
   #split(batch: Batch): { parts: Part[]; refusals: Rejection[] } {
     const refusals: Rejection[] = [];
     const { starts, paths } = this.#paths(batch);
@@ -258,16 +280,18 @@ class FileOutput implements Output {
   }
 
   #part(batch: Batch, path: string, indices: readonly number[] | undefined, refusals: Rejection[]): Part {
-    const { lines, refusals: unfit } = toLines(indices === undefined ? batch : batch.select(indices));
+    const part = indices === undefined ? batch : batch.select(indices);
+    const { data, refusals: unfit } = this.#framer.stream(part);
     for (const { index, error } of unfit) refusals.push({ index: indices?.[index] ?? index, error });
-    return { path, indices, lines };
+    return { path, indices, data };
   }
 
   /** The file of a path, as the one that is used last. Those that are too many, or idle, are closed. */
-  #fileOf(path: string): LineFile {
+  #fileOf(path: string): RecordFile {
     const now = performance.now();
     const file =
-      this.#files.get(path)?.file ?? new LineFile(path, this.#path.extension, this.#truncate, this.#options);
+      this.#files.get(path)?.file ??
+      new RecordFile(path, this.#path.extension, this.#truncate, this.#options);
     this.#files.delete(path);
     this.#files.set(path, { file, used: now });
     for (const [other, { file: oldest, used }] of this.#files) {

@@ -2,14 +2,12 @@ import { createReadStream, createWriteStream } from 'node:fs';
 import { access, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { createGzip, createZstdCompress } from 'node:zlib';
+import { fileCompressions, type FileCompression } from '../../../component/framing/compression.ts';
 import type { ComponentEvents } from '../../../telemetry/events.ts';
 import { errorMessage } from '../../../errors.ts';
 import { syncFolder } from '../../../folders.ts';
 
-const endings = { gzip: '.gz', zstd: '.zst' } as const;
-
-type Compression = keyof typeof endings;
+const endings = Object.values(fileCompressions).map(({ ending }) => ending);
 
 /** The mark in the name of a finished file: when it was finished, UTC. No value that is filled in has a `~`. */
 export const FINISHED = String.raw`~\d{8}T\d{9}Z`;
@@ -20,7 +18,7 @@ export async function finishedPath(path: string, extension: string): Promise<str
   for (let time = Date.now(); ; time++) {
     const stamp = new Date(time).toISOString().replaceAll(/[-:.]/g, '');
     const free = `${stem}~${stamp}${extension}`;
-    const taken = await Promise.all(['', ...Object.values(endings)].map((ending) => exists(free + ending)));
+    const taken = await Promise.all(['', ...endings].map((ending) => exists(free + ending)));
     if (!taken.includes(true)) return free;
   }
 }
@@ -30,14 +28,14 @@ export async function finishedPath(path: string, extension: string): Promise<str
  * the other, and takes up what an earlier run has left.
  */
 export class Finished {
-  readonly #compression: Compression | undefined;
+  readonly #compression: FileCompression | undefined;
   readonly #keep: number;
   readonly #events: ComponentEvents;
   readonly #closing = new AbortController();
   readonly #waiting = new Map<string, string>();
   #tidying: Promise<void> | undefined;
 
-  constructor(options: { compression: Compression | undefined; keep: number; events: ComponentEvents }) {
+  constructor(options: { compression: FileCompression | undefined; keep: number; events: ComponentEvents }) {
     this.#compression = options.compression;
     this.#keep = options.keep;
     this.#events = options.events;
@@ -101,19 +99,19 @@ export class Finished {
   }
 
   /** The compressed file is on the disk, whole, before the other one is removed. */
-  async #compress(path: string, compression: Compression): Promise<void> {
-    const temporary = `${path}${endings[compression]}.tmp`;
-    const compressor = compression === 'gzip' ? createGzip() : createZstdCompress();
+  async #compress(path: string, compression: FileCompression): Promise<void> {
+    const { ending, compressor } = fileCompressions[compression];
+    const temporary = `${path}${ending}.tmp`;
     const { signal } = this.#closing;
     try {
-      await pipeline(createReadStream(path), compressor, createWriteStream(temporary, { flush: true }), {
+      await pipeline(createReadStream(path), compressor(), createWriteStream(temporary, { flush: true }), {
         signal,
       });
     } catch (error) {
       await rm(temporary, { force: true });
       throw error;
     }
-    await rename(temporary, `${path}${endings[compression]}`);
+    await rename(temporary, `${path}${ending}`);
     await syncFolder(dirname(path));
     await rm(path, { force: true });
   }

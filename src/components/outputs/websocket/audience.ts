@@ -1,4 +1,5 @@
 import type { OpenSession, SessionWatcher } from '../../../component/sessions.ts';
+import type { Apart } from '../../../component/framing/framer.ts';
 import type { Batch, Run } from '../../../message/batch.ts';
 import { Wanted, valuesOf } from './match.ts';
 
@@ -40,6 +41,16 @@ export class Audience implements SessionWatcher {
       known?.delete(session);
       if (known?.size === 0) this.#byValue.delete(value);
     }
+  }
+
+  /** Tells messages that may be for others; undefined where all are for all. */
+  apart(batch: Batch): Apart | undefined {
+    if (this.#first === undefined) return undefined;
+    const wanted = [this.#first, ...this.#others];
+    return (index) => {
+      const run = batch.runAt(index);
+      return JSON.stringify(wanted.map((each) => each.valueFor(batch, index, run)));
+    };
   }
 
   /** Who gets the message at `index`, which `run` belongs to; undefined when it has no value for what is matched. */

@@ -1,4 +1,6 @@
 import type { OpenSession, SlowConsumer } from '../../../component/sessions.ts';
+import { framesOf, type Framer } from '../../../component/framing/framer.ts';
+import { MessagesRefusedError } from '../../../errors.ts';
 import type { Batch } from '../../../message/batch.ts';
 import type { ComponentEvents } from '../../../telemetry/events.ts';
 import type { Audience } from './audience.ts';
@@ -14,6 +16,8 @@ export interface BroadcastOptions {
   readonly policy: SlowConsumer;
   /** In place of each session's own, in bytes. */
   readonly limit: number | undefined;
+  /** Undefined where each message is a frame. */
+  readonly framer: Framer | undefined;
   readonly events: ComponentEvents;
 }
 
@@ -22,16 +26,19 @@ export class Broadcast {
   readonly #audience: Audience;
   readonly #events: ComponentEvents;
   readonly #room: Room;
+  readonly #framer: Framer | undefined;
 
-  constructor({ audience, policy, limit, events }: BroadcastOptions) {
+  constructor({ audience, policy, limit, framer, events }: BroadcastOptions) {
     this.#audience = audience;
     this.#events = events;
+    this.#framer = framer;
     // Nobody waits for one that is slow, unless `block` says so.
     this.#room = new Room(policy, limit, 0);
   }
 
   /** Resolves when each session's buffer has each message that is for it, or the policy has seen to it. */
-  async write(batch: Batch, signal: AbortSignal): Promise<void> {
+  async write(messages: Batch, signal: AbortSignal): Promise<void> {
+    const { batch, firsts, refusals } = framesOf(this.#framer, messages, this.#audience.apart(messages));
     const { payloads, runs } = batch;
     const corks = payloads.length > 1 ? new Corks() : undefined;
     let noValue = 0;
@@ -46,7 +53,10 @@ export class Broadcast {
           turned = performance.now();
         }
         while (runs[run + 1] !== undefined && runs[run + 1]!.start <= index) run++;
-        const sessions = this.#audience.of(batch, index, runs[run]!);
+        // All messages of a frame are for the same sessions.
+        const first = firsts?.[index] ?? index;
+        const own = firsts === undefined ? runs[run]! : messages.runAt(first);
+        const sessions = this.#audience.of(messages, first, own);
         if (sessions === undefined) {
           noValue++;
           continue;
@@ -74,6 +84,7 @@ export class Broadcast {
       if (nobody > 0) this.#events.messagesDropped('nobody', nobody);
       if (slow > 0) this.#events.messagesDropped('slow_consumer', slow);
     }
+    if (refusals.length > 0) throw new MessagesRefusedError(refusals);
   }
 
   /** @returns how many messages it dropped for it */

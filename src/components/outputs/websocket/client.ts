@@ -3,7 +3,11 @@ import type { Context } from '../../../component/context.ts';
 import type { Output, WriteCall } from '../../../component/contracts.ts';
 import { backoffOf } from '../../../component/fields.ts';
 import { maskUrl } from '../../../component/mask.ts';
-import { NotConnectedError } from '../../../errors.ts';
+import { forEachMessage } from '../../../websocket/framed.ts';
+import { framesOf, type Framer } from '../../../component/framing/framer.ts';
+import { openFramer, openUnframer } from '../../../component/framing/open-framing.ts';
+import type { Unframer } from '../../../component/framing/unframer.ts';
+import { MessagesRefusedError, NotConnectedError } from '../../../errors.ts';
 import type { Batch } from '../../../message/batch.ts';
 import { Connector } from '../../../websocket/client/connector.ts';
 import { Heartbeats, type Heartbeat } from '../../../websocket/client/heartbeat.ts';
@@ -25,6 +29,8 @@ export class WebSocketClientOutput implements Output {
   readonly #connector: Connector;
   readonly #keepalive: Keepalive;
   readonly #heartbeats: Heartbeats | undefined;
+  readonly #framer: Framer | undefined;
+  readonly #unframer: Unframer | undefined;
   #session: Session | undefined;
   /** Why the connection is gone, or undefined while it is open. */
   #lost: Error | undefined = new NotConnectedError('not connected');
@@ -42,6 +48,8 @@ export class WebSocketClientOutput implements Output {
       closeTimeout: CLOSE_TIMEOUT,
     });
     this.#heartbeats = config.heartbeat && new Heartbeats(config.heartbeat, context.events);
+    this.#framer = openFramer(config, context);
+    this.#unframer = openUnframer(config, context);
     this.#keepalive = new Keepalive({
       interval: config.ping_interval,
       timeout: config.ping_timeout,
@@ -55,7 +63,7 @@ export class WebSocketClientOutput implements Output {
       limitControlFrames(session);
       session.listen({
         // What the server sends is nobody's, unless something here waits for it.
-        message: (_, payload, binary) => void session.intercepted(payload, binary),
+        message: (_, payload, binary) => this.#received(session, payload, binary),
         closed: (_, ending) => {
           this.#keepalive.remove(session);
           this.#context.events.connectionClosed({ ...ending, url });
@@ -76,8 +84,14 @@ export class WebSocketClientOutput implements Output {
     heartbeat?.start();
   }
 
-  async write(batch: Batch, { signal }: WriteCall): Promise<void> {
+  async write(messages: Batch, { signal }: WriteCall): Promise<void> {
     if (this.#lost !== undefined) throw this.#lost;
+    const { batch, refusals } = framesOf(this.#framer, messages);
+    if (batch.length > 0) await this.#send(batch, signal);
+    if (refusals.length > 0) throw new MessagesRefusedError(refusals);
+  }
+
+  async #send(batch: Batch, signal: AbortSignal): Promise<void> {
     const { socket, connection } = this.#session!;
     const { payloads, runs } = batch;
     const last = payloads.length - 1;
@@ -103,6 +117,18 @@ export class WebSocketClientOutput implements Output {
       }
       connection.uncork();
     });
+  }
+
+  #received(session: Session, payload: Buffer, binary: boolean): void {
+    if (this.#unframer === undefined) session.intercepted(payload, binary);
+    else {
+      forEachMessage(
+        this.#unframer,
+        payload,
+        binary,
+        (message, hidden) => void session.intercepted(message, hidden),
+      );
+    }
   }
 
   async close(): Promise<void> {

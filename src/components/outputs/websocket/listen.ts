@@ -1,6 +1,7 @@
 import { Budget } from '../../../component/budget.ts';
 import type { Context } from '../../../component/context.ts';
 import type { Output, WriteCall } from '../../../component/contracts.ts';
+import { openFramer } from '../../../component/framing/open-framing.ts';
 import type { Batch } from '../../../message/batch.ts';
 import { Acceptor } from '../../../websocket/server/acceptor.ts';
 import { drainReason } from '../../../websocket/server/server-schema.ts';
@@ -29,6 +30,7 @@ export class WebSocketListenOutput implements Output {
       audience: this.#audience,
       policy: config.slow_consumer,
       limit: undefined,
+      framer: openFramer(config, context),
       events: context.events,
     });
     this.#acceptor = new Acceptor(this.#config, context, (socket, connection, ext, expires) => {

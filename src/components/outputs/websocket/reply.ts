@@ -1,5 +1,7 @@
 import type { Context } from '../../../component/context.ts';
 import type { Output, WriteCall } from '../../../component/contracts.ts';
+import { framesOf, messagesOf, type Framer, type Frames } from '../../../component/framing/framer.ts';
+import { openFramer } from '../../../component/framing/open-framing.ts';
 import type { OpenSession, SessionDirectory } from '../../../component/sessions.ts';
 import { declareErrors, MessagesRefusedError, MillraceError, type Rejection } from '../../../errors.ts';
 import type { Batch, Run } from '../../../message/batch.ts';
@@ -30,11 +32,13 @@ export class WebSocketReplyOutput implements Output {
   readonly #sessions: SessionDirectory;
   readonly #events: ComponentEvents;
   readonly #room: Room;
+  readonly #framer: Framer | undefined;
 
   constructor(config: ReplyOutputConfig, context: Context) {
     this.#sessions = context.sessions;
     this.#events = context.events;
     const { slow_consumer: policy, outgoing_buffer: limit, slow_timeout: patience } = config;
+    this.#framer = openFramer(config, context);
     this.#room = new Room(policy, limit, patience);
     context.sessions.attach(undefined);
   }
@@ -43,7 +47,24 @@ export class WebSocketReplyOutput implements Output {
     return Promise.resolve();
   }
 
-  async write(batch: Batch, { signal }: WriteCall): Promise<void> {
+  async write(messages: Batch, { signal }: WriteCall): Promise<void> {
+    const frames = framesOf(this.#framer, messages, (index) => messages.extAt(index, 'session_id'));
+    const refused = await this.#send(messages, frames, signal);
+    const refusals = [
+      ...frames.refusals,
+      ...refused.flatMap(({ index, error }) =>
+        messagesOf(frames, index, messages.length).map((each) => ({ index: each, error })),
+      ),
+    ];
+    if (refusals.length > 0) throw new MessagesRefusedError(refusals);
+  }
+
+  /** Sends frames, and gives those that are for nobody. */
+  async #send(
+    messages: Batch,
+    { batch, firsts }: Frames,
+    signal: AbortSignal,
+  ): Promise<readonly Rejection[]> {
     const { payloads, runs } = batch;
     const refusals: Rejection[] = [];
     const sent = new Map<OpenSession, Sent>();
@@ -53,7 +74,13 @@ export class WebSocketReplyOutput implements Output {
     try {
       for (const [index, payload] of payloads.entries()) {
         while (runs[run + 1] !== undefined && runs[run + 1]!.start <= index) run++;
-        const session = this.#find(batch, index, runs[run]!);
+        // All messages of a frame are for one session.
+        const first = firsts?.[index] ?? index;
+        const session = this.#find(
+          messages,
+          first,
+          firsts === undefined ? runs[run]! : messages.runAt(first),
+        );
         if (session instanceof MillraceError) {
           refusals.push({ index, error: session });
           continue;
@@ -87,7 +114,7 @@ export class WebSocketReplyOutput implements Output {
       if (dropped > 0) this.#events.messagesDropped('slow_consumer', dropped);
     }
     await this.#confirm(sent, refusals, signal);
-    if (refusals.length > 0) throw new MessagesRefusedError(refusals);
+    return refusals;
   }
 
   close(): Promise<void> {

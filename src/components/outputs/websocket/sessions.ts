@@ -1,6 +1,7 @@
 import type { Context } from '../../../component/context.ts';
 import type { Output, WriteCall } from '../../../component/contracts.ts';
 import { MillraceError } from '../../../errors.ts';
+import { openFramer } from '../../../component/framing/open-framing.ts';
 import type { Batch } from '../../../message/batch.ts';
 import { Audience } from './audience.ts';
 import { Broadcast } from './broadcast.ts';
@@ -23,6 +24,7 @@ export class WebSocketSessionsOutput implements Output {
       audience: this.#audience,
       policy: config.slow_consumer,
       limit: config.outgoing_buffer,
+      framer: openFramer(config, context),
       events: context.events,
     });
     context.sessions.attach(this.#path);

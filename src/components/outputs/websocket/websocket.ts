@@ -10,6 +10,7 @@ export const websocketOutput = defineOutput({
   type: 'websocket',
   summary: 'Sends messages to a WebSocket server, to the clients of one, or back to where each came from.',
   status: 'beta',
+  framing: 'own',
   description: `JSON and text go out as text frames, other payloads in the kind of frame that they came in; where that is not known, as text if they are valid UTF-8 and as binary otherwise. WebSocket has no acknowledgement, so what a confirmation means depends on the mode:
 
 - \`client\`: the system has taken the message. What the network or the server loses after that is lost. When the connection breaks in the middle of a batch, the whole batch is sent again, so the server may get messages twice. While there is no connection, messages wait. What the server sends is dropped.

@@ -5,12 +5,12 @@ import { errorMessage, MillraceError } from '../../../errors.ts';
 import { makeFolders, syncFolder } from '../../../folders.ts';
 import { finishedPath } from './finished.ts';
 
-const LF = 10;
-
 /** A busy file is looked for at its path this often, not before every batch. Milliseconds. */
 const LOOK_EVERY = 10;
 
-export interface LineFileOptions {
+export interface RecordFileOptions {
+  /** What ends each record. */
+  readonly terminator: Buffer;
   readonly sync: boolean;
   /** Bytes at which a file is finished, and milliseconds of a period with which it is; Infinity for never. */
   readonly rotate: { readonly size: number; readonly every: number };
@@ -23,17 +23,17 @@ export interface LineFileOptions {
  * The file that has a path: it is opened again when somebody has moved or removed it, and finished (renamed, so that a
  * new one begins) when it is due. One call at a time.
  */
-export class LineFile {
+export class RecordFile {
   readonly path: string;
   readonly #extension: string;
-  readonly #options: LineFileOptions;
+  readonly #options: RecordFileOptions;
   #truncate: boolean;
   #file: FileHandle | undefined;
   /** Which file that is, whatever its name is by now. */
   #identity: { readonly dev: bigint; readonly ino: bigint } | undefined;
   /** False for a pipe or a device, which has no size, and is never finished or mended. */
   #regular = false;
-  /** Where its last whole line ends. */
+  /** Where its last whole record ends. */
   #end = 0;
   /** Bytes of a write that failed half-way. */
   #torn = 0;
@@ -43,7 +43,7 @@ export class LineFile {
   /** When it was last seen at its path, in milliseconds of `performance.now()`. */
   #seen = 0;
 
-  constructor(path: string, extension: string, truncate: boolean, options: LineFileOptions) {
+  constructor(path: string, extension: string, truncate: boolean, options: RecordFileOptions) {
     this.path = path;
     this.#extension = extension;
     this.#truncate = truncate;
@@ -56,17 +56,17 @@ export class LineFile {
   }
 
   /**
-   * Appends `lines` from `start` on. `written` is told of each piece that is whole in a file, by where it ends.
+   * Appends `records`, which are whole, from `start` on. `written` is told of each piece that is whole in a file, by where it ends.
    * @throws MillraceError MILLRACE_FILE_UNAVAILABLE; its cause is the system's error
    */
-  async append(lines: Uint8Array, start: number, written: (end: number) => void): Promise<void> {
-    for (let at = start; at < lines.length;) {
+  async append(records: Uint8Array, start: number, written: (end: number) => void): Promise<void> {
+    for (let at = start; at < records.length;) {
       await this.#do('open', () => this.#settle());
-      if (this.#isDue(lines, at)) {
+      if (this.#isDue(records, at)) {
         await this.#do('rotate', () => this.#finish());
         continue;
       }
-      const piece = lines.subarray(at, this.#fitting(lines, at));
+      const piece = records.subarray(at, this.#fitting(records, at));
       await this.#do('write', () => this.#write(piece));
       at += piece.length;
       written(at);
@@ -103,7 +103,7 @@ export class LineFile {
       this.#period = info.size > 0n ? this.#periodOf(Number(info.mtimeMs)) : this.#periodNow();
       if (this.#regular) {
         if (this.#truncate) await file.truncate(0);
-        else await this.#endLastLine(file);
+        else await this.#endLastRecord(file);
         // Only once: what is opened again has what was written since.
         if (this.#truncate) this.#end = 0;
         this.#truncate = false;
@@ -118,7 +118,7 @@ export class LineFile {
     this.#options.tidy(this.path, this.#extension);
   }
 
-  /** Makes sure that the open file is the one at the path, and that it ends with a whole line. */
+  /** Makes sure that the open file is the one at the path, and that it ends with a whole record. */
   async #settle(): Promise<void> {
     const now = performance.now();
     if (this.#file !== undefined && this.#torn === 0 && now - this.#seen < LOOK_EVERY) return;
@@ -141,26 +141,25 @@ export class LineFile {
     if (this.#file === undefined) await this.#open();
   }
 
-  /** Takes a torn write back, unless somebody else has written behind it: then it just ends the torn line. */
+  /** Takes a torn write back, unless somebody else has written behind it: then it just ends the torn record. */
   async #mend(file: FileHandle, size: number): Promise<void> {
     if (size === this.#end + this.#torn) await file.truncate(this.#end);
     else {
-      await file.write('\n');
-      this.#end = size + 1;
+      await file.write(this.#options.terminator);
+      this.#end = size + this.#options.terminator.length;
     }
     this.#torn = 0;
   }
 
-  async #endLastLine(file: FileHandle): Promise<void> {
+  async #endLastRecord(file: FileHandle): Promise<void> {
     if (this.#end === 0) return;
-    const { buffer } = await file.read(Buffer.alloc(1), 0, 1, this.#end - 1);
-    if (buffer[0] === LF) return;
-    this.#options.events.noticed(
-      { path: this.path },
-      `${this.path} ends in the middle of a line; starting a new one`,
-    );
-    await file.write('\n');
-    this.#end++;
+    const { terminator, events } = this.#options;
+    const { length } = terminator;
+    const { buffer } = await file.read(Buffer.alloc(length), 0, length, Math.max(0, this.#end - length));
+    if (buffer.equals(terminator)) return;
+    events.noticed({ path: this.path }, `${this.path} ends in the middle of a message; starting a new one`);
+    await file.write(terminator);
+    this.#end += length;
   }
 
   async #write(piece: Uint8Array): Promise<void> {
@@ -175,20 +174,33 @@ export class LineFile {
     this.#period = this.#periodNow();
   }
 
-  /** Whether the file must be finished before the line at `at` is written. */
-  #isDue(lines: Uint8Array, at: number): boolean {
+  /** Whether the file must be finished before the record at `at` is written. */
+  #isDue(records: Uint8Array, at: number): boolean {
     if (!this.#regular || this.#end === 0) return false;
     const { size } = this.#options.rotate;
     if (this.#periodNow() > this.#period) return true;
-    return this.#end + lines.length - at > size && this.#end + lines.indexOf(LF, at) + 1 - at > size;
+    return this.#end + records.length - at > size && this.#end + this.#endOf(records, at) - at > size;
   }
 
-  /** Where the lines end that still fit, or at least one does. */
-  #fitting(lines: Uint8Array, at: number): number {
+  /** Where the records end that still fit, or at least one does. */
+  #fitting(records: Uint8Array, at: number): number {
     const room = this.#options.rotate.size - this.#end;
-    if (!this.#regular || lines.length - at <= room) return lines.length;
-    const last = lines.lastIndexOf(LF, at + room - 1);
-    return (last >= at ? last : lines.indexOf(LF, at)) + 1;
+    if (!this.#regular || records.length - at <= room) return records.length;
+    const { terminator } = this.#options;
+    let fits = this.#endOf(records, at);
+    // Found backwards, longer ones could begin in one and end in the next.
+    if (terminator.length === 1)
+      return Math.max(fits, records.lastIndexOf(terminator[0]!, at + room - 1) + 1);
+    for (let end = fits; end <= at + room; end = this.#endOf(records, end)) fits = end;
+    return fits;
+  }
+
+  /** Where the record at `at` ends, its terminator included. */
+  #endOf(records: Uint8Array, at: number): number {
+    const { terminator } = this.#options;
+    const bytes = Buffer.from(records.buffer, records.byteOffset, records.length);
+    const found = terminator.length === 1 ? bytes.indexOf(terminator[0]!, at) : bytes.indexOf(terminator, at);
+    return found + terminator.length;
   }
 
   async #finish(): Promise<void> {

@@ -1,0 +1,80 @@
+import type { Codec } from '../component/contracts.ts';
+import { NotConnectedError, MillraceError, errorMessage, type Rejection } from '../errors.ts';
+import type { Batch } from '../message/batch.ts';
+import type { Stage } from '../telemetry/events.ts';
+import { KeptConnection, type ConnectionSurroundings } from './kept-connection.ts';
+
+/** What a codec has made of a batch, and what it has rejected of it. */
+export interface Coded {
+  readonly batch: Batch;
+  readonly rejections: readonly Rejection[];
+}
+
+/**
+ * A codec with the engine's care: called again, with pauses, while what it talks to is away. Whatever else it throws rejects
+ * the whole batch.
+ */
+export class Coder {
+  readonly #codec: Codec;
+  readonly #connection: KeptConnection;
+
+  constructor(codec: Codec, stage: Stage, type: string, surroundings: ConnectionSurroundings) {
+    this.#codec = codec;
+    this.#connection = new KeptConnection({ stage, type }, surroundings);
+  }
+
+  async prepare(): Promise<void> {
+    await this.#codec.prepare?.();
+  }
+
+  async close(): Promise<void> {
+    await this.#codec.close?.();
+  }
+
+  /** Why nothing gets through it, or undefined. */
+  notReady(name: string): string | undefined {
+    const { outage } = this.#connection;
+    return outage.active ? outage.describe(`the codec of ${name} is not connected`) : undefined;
+  }
+
+  /** @throws a fatal error of a codec that talks to something, or the signal's reason */
+  async decode(batch: Batch, signal: AbortSignal): Promise<Coded> {
+    return await this.#code(batch, signal, (reject) => this.#codec.decode(batch, reject));
+  }
+
+  /** @throws as `decode` */
+  async encode(batch: Batch, signal: AbortSignal): Promise<Coded> {
+    return await this.#code(batch, signal, (reject) => this.#codec.encode(batch, reject));
+  }
+
+  async #code(
+    batch: Batch,
+    signal: AbortSignal,
+    code: (reject: (rejection: Rejection) => void) => Batch | Promise<Batch>,
+  ): Promise<Coded> {
+    let rejections: Rejection[] = [];
+    const attempt = (): Batch | Promise<Batch> => {
+      rejections = [];
+      return code((rejection) => rejections.push(rejection));
+    };
+    try {
+      const made = await this.#connection.use('process', attempt, signal, isFinal);
+      return { batch: made, rejections };
+    } catch (error) {
+      if (!isFinal(error) || signal.aborted) throw error;
+      return { batch: batch.select([]), rejections: all(batch, error) };
+    }
+  }
+}
+
+function isFinal(error: unknown): boolean {
+  return !(error instanceof NotConnectedError);
+}
+
+function all({ length }: Batch, thrown: unknown): Rejection[] {
+  const error =
+    thrown instanceof MillraceError
+      ? thrown
+      : new MillraceError('MILLRACE_UNEXPECTED', errorMessage(thrown), { cause: thrown });
+  return Array.from({ length }, (_, index) => ({ index, error }));
+}
