@@ -158,6 +158,8 @@ export interface Destination {
    * @throws a fatal error, or the signal's reason
    */
   write(batch: Batch, call: WriteCall): Promise<void>;
+  /** As `Output.takes`, for whoever hands it what it is given. */
+  readonly takes: 'rows' | undefined;
   /** As `Output.toClients`. */
   readonly toClients: boolean;
   /** As `Output.reopen`. */

@@ -229,6 +229,59 @@ describe('between two SQL steps', () => {
     expect(letters.map(({ error }) => error.code)).toEqual(['MILLRACE_SQL_TEXT_TOO_DEEP']);
   });
 
+  test('order stays with several batches at a time, while columns change their types', async () => {
+    const batches = Array.from({ length: 40 }, (_, index) => [
+      `{"n":${index},"v":${index % 10 === 9 ? `${index}.5` : index}}`,
+      `{"n":${index},"v":${index}}`,
+    ]);
+    const { lines, letters } = await stream(
+      [
+        sql('SELECT n, v, [v, NULL] AS l FROM flow'),
+        sql('SELECT n, v * 2 AS twice, l[1] = v AS same, row_number() OVER () AS i FROM flow'),
+      ],
+      batches,
+    );
+    expect(letters).toEqual([]);
+    const rows = lines.map(
+      (line) => JSON.parse(line) as { n: number; twice: number; same: boolean; i: number },
+    );
+    expect(rows).toEqual(
+      batches.flatMap((_, n) => [
+        { n, twice: n % 10 === 9 ? 2 * n + 1 : 2 * n, same: true, i: 1 },
+        { n, twice: 2 * n, same: true, i: 2 },
+      ]),
+    );
+  });
+
+  test('a row that takes too long, or gives too much, in the second is found and rejected alone', async () => {
+    const slow = await stream(
+      [
+        sql("SELECT n, {'n': n} AS s FROM flow"),
+        sql(
+          'SELECT n, (SELECT sum(a.range * b.range) FROM range(s.n) a, range(s.n) b) AS r FROM flow ORDER BY n',
+          ', timeout: 1s',
+        ),
+      ],
+      [['{"n":1}', '{"n":1000000}', '{"n":2}']],
+    );
+    expect(slow.letters.map(({ payload, error }) => [payload, error.code])).toEqual([
+      ['{"n":1000000}', 'MILLRACE_SQL_TIMEOUT'],
+    ]);
+    expect(slow.lines).toEqual(['{"n":1,"r":0}', '{"n":2,"r":1}']);
+    const large = await stream(
+      [
+        sql('SELECT n, [n] AS l FROM flow'),
+        sql(`SELECT n, repeat('x', l[1]) AS r FROM flow`, ', max_result_bytes: 1KiB'),
+      ],
+      [['{"n":1}', '{"n":2000}', '{"n":2}']],
+      'rows',
+    );
+    expect(large.letters.map(({ payload, error }) => [payload, error.code])).toEqual([
+      ['{"n":2000}', 'MILLRACE_SQL_TOO_LARGE'],
+    ]);
+    expect(large.lines).toEqual(['{"n":1,"r":"x"}', '{"n":2,"r":"xx"}']);
+  });
+
   test('a type that rows cannot have goes as JSON, and the others with it', async () => {
     const { lines, letters } = await stream(
       [sql(`SELECT n, '101'::BIT AS bits FROM flow`), sql('SELECT n, bits, typeof(bits) AS t FROM flow')],
