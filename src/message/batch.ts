@@ -207,6 +207,11 @@ export class Batch {
     return this.#with({ columns });
   }
 
+  /** The same messages with other metadata by run. */
+  withRuns(runs: readonly Run[]): Batch {
+    return this.#with({ runs });
+  }
+
   /** The same messages as a delivery of their own: the position of each is its index. */
   withPositions(): Batch {
     return this.#positions === 'own' ? this : this.#with({ positions: 'own' });
@@ -346,15 +351,16 @@ export class Batch {
     if (run.messageType !== undefined) ext['message_type'] = run.messageType;
     if (run.sequence !== undefined) ext['sequence'] = String(this.sequenceAt(index, run));
     if (this.columns.size === 0) return { source, ingestTime: run.time, ext };
+    const own: [string, ExtValue][] = [];
     for (const [name, column] of this.columns) {
       const entry = extEntry(name);
       const value = entry === undefined ? undefined : valueIn(column, index);
-      if (value !== undefined) ext[entry!] = value as ExtValue;
+      if (value !== undefined) own.push([entry!, value as ExtValue]);
     }
     return {
       source,
       ingestTime: run.time,
-      ext,
+      ext: own.length === 0 ? ext : Object.fromEntries([...Object.entries(ext), ...own]),
       key: this.metaAt(index, 'key'),
       partition: this.metaAt(index, 'partition'),
       offset: this.metaAt(index, 'offset'),

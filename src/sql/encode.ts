@@ -2,6 +2,7 @@ import type { Batch } from '../message/batch.ts';
 import type { BytesValues } from '../message/rows.ts';
 import { joinJsonArray } from '../message/json.ts';
 import type { MetadataMode } from './flow-sql.ts';
+import { metadataTexts } from './metadata.ts';
 
 const SPACE = 0x20;
 const OPEN_OBJECT = 0x7b;
@@ -45,33 +46,18 @@ export function asObject(payload: Uint8Array, format: Batch['format']): Uint8Arr
 const VALUE_BEFORE = Buffer.from('{"__value__":');
 const VALUE_AFTER = Buffer.from('}');
 
-/** The metadata of each message, as `withMetadata` writes it, of messages that are rows. */
+/** The metadata of each message, of messages that are rows. */
 export function metadataValues(batch: Batch): BytesValues {
-  const texts = withMetadata(
-    batch,
-    Array.from({ length: batch.length }, () => NULL),
-  );
+  const texts = metadataTexts(batch).map((text) => Buffer.from(text));
   const offsets = new Uint32Array(texts.length + 1);
   for (const [index, text] of texts.entries()) offsets[index + 1] = offsets[index]! + text.length;
   return { storage: 'bytes', valid: undefined, offsets, data: Buffer.concat(texts) };
 }
-const NULL = Buffer.from('null');
 
-/** `{"v": the object, "s": its source, "t": its time, "e": its ext}` of each. */
+/** `{"v": the object, "m": its metadata}` of each. */
 function withMetadata(batch: Batch, objects: readonly Uint8Array[]): Uint8Array[] {
-  const elements: Uint8Array[] = [];
-  for (const [at, run] of batch.runs.entries()) {
-    const { source, ingestTime, ext } = batch.metadata(run.start);
-    // Only the number in the session differs within a run.
-    if (run.sequence !== undefined) delete ext['sequence'];
-    const common = `,"s":${JSON.stringify(source)},"t":${ingestTime},"e":${JSON.stringify(ext).slice(0, -1)}`;
-    const comma = common.endsWith('{') ? '' : ',';
-    const end = batch.runs[at + 1]?.start ?? objects.length;
-    for (let index = run.start; index < end; index++) {
-      const number = run.sequence === undefined ? '' : `${comma}"sequence":"${batch.sequenceAt(index, run)}"`;
-      elements.push(Buffer.concat([OBJECT_BEFORE, objects[index]!, Buffer.from(`${common}${number}}}`)]));
-    }
-  }
-  return elements;
+  return metadataTexts(batch).map((text, index) =>
+    Buffer.concat([OBJECT_BEFORE, objects[index]!, Buffer.from(`,"m":${text}}`)]),
+  );
 }
 const OBJECT_BEFORE = Buffer.from('{"v":');

@@ -3,6 +3,7 @@ import { fieldKinds } from '../message/json-fields.ts';
 import { isExact, isNested, isNumeric, typeOf, type Column } from './column.ts';
 import { identifier, literal } from './database.ts';
 import { ROW } from './flow-schema.ts';
+import { metadataColumns, metadataStructure } from './metadata.ts';
 
 /**
  * How a message's metadata gets to its rows:
@@ -54,8 +55,8 @@ export function flowSql(columns: Iterable<Column>, format: Format, options: Flow
   for (const name of missing) selected.push(`${nullOf(name)} AS ${identifier(name)}`);
   let structure: unknown = Object.keys(extracted).length === 0 ? 'JSON' : extracted;
   if (metadata === 'columns') {
-    structure = { v: structure, ...METADATA };
-    selected.push(...metadataColumns);
+    structure = { v: structure, m: metadataStructure };
+    selected.push(...metadataColumns('m.m'));
   }
   if (probe) selected.push(`coalesce(${[...faults, 'NULL'].join(', ')}) AS __fault__`);
   const numbered = probe || metadata === 'row' || options.numbered === true;
@@ -67,14 +68,6 @@ export function flowSql(columns: Iterable<Column>, format: Format, options: Flow
     : `SELECT unnest(${array}) AS m`;
   return `SELECT ${selected.join(', ')} FROM (${messages})`;
 }
-
-/** What a message's metadata is as JSON, and the columns that are made of it where it is called `m`. */
-export const METADATA = { s: 'VARCHAR', t: 'BIGINT', e: 'MAP(VARCHAR,VARCHAR)' };
-export const metadataColumns = [
-  'm.s AS __meta_source',
-  'make_timestamp(m.t) AS __meta_ingest_time',
-  'm.e AS __meta_ext',
-];
 
 interface Reading {
   /** The type that the value is taken from JSON as. */

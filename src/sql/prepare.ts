@@ -9,6 +9,7 @@ import { explain } from './explain.ts';
 import { ROW, type FlowSchema } from './flow-schema.ts';
 import type { FlowOptions, MetadataMode } from './flow-sql.ts';
 import type { RowsFlow } from './rows-flow.ts';
+import { liftMetadata } from './metadata.ts';
 import { resultFor, selectResult, typedFields, type Result } from './rows.ts';
 
 /** The table that is the batch, as SQL. */
@@ -40,6 +41,8 @@ export interface Prepared {
   readonly result: Result;
   /** The columns of rows that keep their types; undefined where the rows are JSON. */
   readonly typed: readonly StructField[] | undefined;
+  /** Whether the query gives its rows metadata. */
+  readonly isLifted: boolean;
   /** Lines of SQL before the user's query. */
   readonly linesBefore: number;
   /** The same without the numbers of messages in its rows: what fails has its place in the query as the user wrote it. */
@@ -86,9 +89,10 @@ export async function prepare(
       let found: Promise<DuckDBPreparedStatement | undefined> | undefined;
       const probe = (): Promise<DuckDBPreparedStatement | undefined> =>
         (found ??= prepareProbe(connection, analysis, tableName, probed()));
-      const plain = { of, statement, result, typed, linesBefore, probe };
-      if (numbered === undefined || (result !== 'rows' && result !== 'rows and metadata')) return plain;
-      const traces = `${result} and messages` as const;
+      const isLifted = liftMetadata(columns.map(({ name }) => name)) !== undefined;
+      const plain = { of, statement, result, typed, isLifted, linesBefore, probe };
+      if (numbered === undefined || result !== 'rows') return plain;
+      const traces = 'rows and messages';
       const select = selectResult([...columns, { name: ROW, isBlob: false }], traces, typed);
       const tracing = await connection.prepare(`${before} ${select} FROM (\n${numbered}\n)`);
       return { ...plain, statement: tracing, result: traces, plain };

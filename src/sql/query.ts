@@ -11,8 +11,9 @@ import type * as duckdbRows from './duckdb-rows.ts';
 import { sqlGate } from './gate.ts';
 import { readDeclared } from './declared.ts';
 import { encodeBatch } from './encode.ts';
-import { FlowSchema, META, type Widened } from './flow-schema.ts';
+import { FlowSchema, type Widened } from './flow-schema.ts';
 import { flowSql, type MetadataMode } from './flow-sql.ts';
+import { META } from './metadata.ts';
 import { failed, fieldFault, prepare, type Flow, type Plan, type Prepared } from './prepare.ts';
 import type { RowTable } from './row-table.ts';
 import { METADATA_FIELD, RowsFlow, tableRows } from './rows-flow.ts';
@@ -332,12 +333,12 @@ export class Query {
     batch: Batch,
     check: (bytes: number) => void,
   ): Promise<Batch | undefined> {
-    const execute = async ({ statement, result, typed }: Prepared): Promise<Batch | undefined> => {
+    const execute = async ({ statement, result, isLifted, typed }: Prepared): Promise<Batch | undefined> => {
       give(statement, batch);
       const rows = await statement.run();
       if (typed === undefined) return readResult((await rows.fetchChunk())!, batch, result, check);
       const { fetchChunks, readRows: read } = this.#duckdb;
-      return readTyped(await fetchChunks(rows), batch, { result, typed, read }, check);
+      return readTyped(await fetchChunks(rows), batch, { result, isLifted, typed, read }, check);
     };
     try {
       return await execute(prepared).catch((error: unknown) => {

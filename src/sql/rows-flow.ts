@@ -8,7 +8,8 @@ import { sqlErrors } from './sql-errors.ts';
 import { identifier, literal } from './database.ts';
 import { metadataValues } from './encode.ts';
 import { ROW, type FlowSchema } from './flow-schema.ts';
-import { METADATA, metadataColumns, type FlowOptions } from './flow-sql.ts';
+import type { FlowOptions } from './flow-sql.ts';
+import { metadataColumns, metadataStructure } from './metadata.ts';
 import { columnName, ROW_NUMBER } from './row-table-names.ts';
 import { shorten } from './spellings.ts';
 
@@ -105,11 +106,11 @@ export class RowsFlow {
     for (const { name, as, declared } of this.#schema.columns)
       if (!found.has(name) && declared !== undefined) selected.push(`NULL::${declared} AS ${identifier(as)}`);
     for (const name of missing) selected.push(`${nullOf(name)} AS ${identifier(name)}`);
-    if (metadata === 'columns') selected.push(...metadataColumns);
+    if (metadata === 'columns') selected.push(...metadataColumns('m'));
     if (probe) selected.push(`coalesce(${[...faults, 'NULL'].join(', ')}) AS __fault__`);
     if (probe || metadata === 'row' || numbered) selected.push(`${ROW_NUMBER} AS ${ROW}`);
     if (selected.length === 0) selected.push('NULL AS "__no_column__"');
-    const structure = literal(JSON.stringify(METADATA));
+    const structure = literal(JSON.stringify(metadataStructure));
     const meta = `, from_json(${columnName(this.fields.length)}, ${structure}) AS m`;
     const rows = metadata === 'columns' ? `(SELECT *${meta} FROM ${table}())` : `${table}()`;
     return `SELECT ${selected.join(', ')} FROM ${rows}`;

@@ -4,7 +4,8 @@ import { valueReader, type RowValue } from '../message/row-values.ts';
 import { bytesOfRows, type ColumnType, type Rows, type StructField } from '../message/rows.ts';
 import { fold, identifier } from './database.ts';
 import { asObject } from './encode.ts';
-import { META, ROW } from './flow-schema.ts';
+import { ROW } from './flow-schema.ts';
+import { liftMetadata, metadataColumn, withLifted } from './metadata.ts';
 
 const NAN = Buffer.from('NaN');
 const INFINITY = Buffer.from('Infinity');
@@ -28,31 +29,24 @@ export interface ResultColumn {
 /**
  * What the database gives for a batch, besides the number of rows:
  * - `rows`: the rows
- * - `rows and metadata`: the rows, and their metadata columns apart from them
  * - `rows and numbers`: the rows, and the numbers of their messages, whose metadata is theirs
  * - `rows and messages`: the same, for what their senders sent; of the metadata they keep what all share
- * - `rows and metadata and messages`: the rows, their metadata columns, and the numbers for what their senders sent
  * - `numbers`: the numbers of the messages that are the rows
+ *
+ * Rows also have what the query gives as metadata, apart from them.
  */
-export type Result =
-  | 'rows'
-  | 'rows and metadata'
-  | 'rows and numbers'
-  | 'rows and messages'
-  | 'rows and metadata and messages'
-  | 'numbers';
+export type Result = 'rows' | 'rows and numbers' | 'rows and messages' | 'numbers';
 
 /** The result for a query with these columns, unless it is `numbers`. */
 export function resultFor(columns: readonly ResultColumn[]): Result {
-  if (columns.some(({ name }) => name === ROW)) return 'rows and numbers';
-  return columns.some(({ name }) => META.includes(fold(name))) ? 'rows and metadata' : 'rows';
+  return columns.some(({ name }) => name === ROW) ? 'rows and numbers' : 'rows';
 }
 
 /** The columns of rows that keep their types; undefined where one has a type that rows cannot have. */
 export function typedFields(columns: readonly ResultColumn[]): StructField[] | undefined {
   const fields: StructField[] = [];
   for (const { name, type } of columns) {
-    if (name === ROW || META.includes(fold(name))) continue;
+    if (name === ROW || metadataColumn(name) !== undefined) continue;
     if (type === undefined) return undefined;
     fields.push({ name, type });
   }
@@ -68,33 +62,24 @@ export function selectResult(
   const numbers = `encode(string_agg(CAST(${ROW} AS VARCHAR), ','))`;
   if (result === 'numbers') return `count(*), ${numbers}`;
   const fields: string[] = [];
-  const meta = new Set<string>();
   for (const { name, isBlob } of columns) {
     const column = identifier(name);
-    if (META.includes(fold(name))) meta.add(fold(name));
-    else if (name !== ROW) fields.push(`${column} := ${isBlob ? `base64(${column})` : column}`);
+    if (name === ROW || metadataColumn(name) !== undefined) continue;
+    fields.push(`${column} := ${isBlob ? `base64(${column})` : column}`);
   }
-  const has = (name: string, expression: string): string => (meta.has(name) ? expression : 'NULL');
-  const lifted = [
-    `s := ${has('__meta_source', 'CAST(__meta_source AS VARCHAR)')}`,
-    `t := ${has('__meta_ingest_time', 'epoch_us(CAST(__meta_ingest_time AS TIMESTAMP))')}`,
-    `e := ${has('__meta_ext', 'CAST(__meta_ext AS MAP(VARCHAR, VARCHAR))')}`,
-  ];
+  const lifted = liftMetadata(columns.map(({ name }) => name));
   if (typed !== undefined) {
     const selected = typed.map(({ name }) => identifier(name));
-    if (result.startsWith('rows and metadata'))
-      selected.push(textOfJson(`struct_pack(${lifted.join(', ')})`));
-    if (hasNumbers(result)) selected.push(ROW);
+    if (lifted !== undefined) selected.push(textOfJson(lifted));
+    if (result !== 'rows') selected.push(ROW);
     return selected.length === 0 ? 'NULL' : selected.join(', ');
   }
-  const results = ['count(*)', lines(fields.length === 0 ? 'MAP {}' : `struct_pack(${fields.join(', ')})`)];
-  if (result.startsWith('rows and metadata')) results.push(lines(`struct_pack(${lifted.join(', ')})`));
-  if (hasNumbers(result)) results.push(numbers);
-  return results.join(', ');
-}
-
-function hasNumbers(result: Result): boolean {
-  return result === 'rows and numbers' || result.endsWith('messages');
+  return [
+    'count(*)',
+    lines(fields.length === 0 ? 'MAP {}' : `struct_pack(${fields.join(', ')})`),
+    lifted === undefined ? 'NULL' : lines(lifted),
+    ...(result === 'rows' ? [] : [numbers]),
+  ].join(', ');
 }
 
 function textOfJson(struct: string): string {
@@ -125,11 +110,11 @@ export function readResult(
   }
   const rows = bytesAt(chunk, 1);
   check(rows.length);
-  const isLifted = result.startsWith('rows and metadata');
+  const isLifted = chunk.getColumnVector(2).getItem(0) !== null;
   return madeOf(batch, result, {
     content: { data: withoutNaN(rows), length },
-    lifted: isLifted ? bytesAt(chunk, 2) : undefined,
-    numbers: hasNumbers(result) ? numbersIn(bytesAt(chunk, isLifted ? 3 : 2)) : undefined,
+    lifted: isLifted ? bytesAt(chunk, 2).toString().trimEnd().split('\n') : undefined,
+    numbers: result === 'rows' ? undefined : numbersIn(bytesAt(chunk, 3)),
   });
 }
 
@@ -137,12 +122,13 @@ export function readResult(
 export function readTyped(
   chunks: readonly DuckDBDataChunk[],
   batch: Batch,
-  { result, typed, read }: { result: Result; typed: readonly StructField[]; read: ReadRows },
+  of: { result: Result; isLifted: boolean; typed: readonly StructField[]; read: ReadRows },
   check: (bytes: number) => void,
 ): Batch | undefined {
+  const { result, isLifted, typed, read } = of;
   const more: StructField[] = [];
-  if (result.startsWith('rows and metadata')) more.push({ name: 'lifted', type: { kind: 'varchar' } });
-  if (hasNumbers(result)) more.push({ name: 'numbers', type: { kind: 'bigint' } });
+  if (isLifted) more.push({ name: 'lifted', type: { kind: 'varchar' } });
+  if (result !== 'rows') more.push({ name: 'numbers', type: { kind: 'bigint' } });
   const all = read(chunks, [...typed, ...more]);
   if (all.length === 0) return undefined;
   const rows = { length: all.length, columns: all.columns.slice(0, typed.length) };
@@ -151,10 +137,9 @@ export function readTyped(
     const column = all.columns.slice(typed.length).find((each) => each.name === name);
     return column && Array.from({ length: all.length }, (_, row) => valueReader(column)(row));
   };
-  const lifted = valuesOf('lifted')?.map(String).join('\n');
   return madeOf(batch, result, {
     content: rows,
-    lifted: lifted === undefined ? undefined : Buffer.from(lifted),
+    lifted: valuesOf('lifted')?.map(String),
     numbers: valuesOf('numbers')?.map(Number),
   });
 }
@@ -162,19 +147,20 @@ export function readTyped(
 /** `readRows` of the module that is imported when DuckDB is. */
 type ReadRows = (chunks: readonly DuckDBDataChunk[], columns: readonly StructField[]) => Rows;
 
-/** What a query has made of a batch: its rows, what it says of their metadata, and the messages that they are made of. */
+/** What a query has made of a batch: its rows, what it gives as their metadata, and the messages that they are made of. */
 interface Made {
   readonly content: Content;
-  readonly lifted: Buffer | undefined;
+  readonly lifted: readonly string[] | undefined;
   readonly numbers: readonly number[] | undefined;
 }
 
 function madeOf(batch: Batch, result: Result, { content, lifted, numbers }: Made): Batch {
-  if (numbers !== undefined && result === 'rows and numbers') return batch.derive(numbers, content, 'json');
-  const common = commonRun(batch);
-  const runs = lifted === undefined ? [common] : liftedRuns(lifted, common);
-  if (numbers !== undefined) return batch.derive(numbers, content, 'json', runs);
-  return new Batch(content, { runs, format: 'json' });
+  const runs = result === 'rows and numbers' ? undefined : [commonRun(batch)];
+  const made =
+    numbers === undefined
+      ? new Batch(content, { runs: runs!, format: 'json' })
+      : batch.derive(numbers, content, 'json', runs);
+  return lifted === undefined ? made : withLifted(made, lifted, batch);
 }
 
 /** The text that is the result, as bytes, or nothing where there is none. */
@@ -189,22 +175,6 @@ function bytesAt(chunk: DuckDBDataChunk, column: number): Buffer {
 
 function numbersIn(text: Buffer): number[] {
   return text.toString().split(',').map(Number);
-}
-
-/** What a row's own metadata columns leave out is taken from `common`. */
-function liftedRuns(lifted: Buffer, common: Run): Run[] {
-  return lifted
-    .toString()
-    .trimEnd()
-    .split('\n')
-    .map((line, start) => {
-      const { s, t, e } = JSON.parse(line) as {
-        s: string | null;
-        t: number | null;
-        e: Record<string, string> | null;
-      };
-      return { start, origin: { source: s ?? common.origin.source, ext: e ?? {} }, time: t ?? common.time };
-    });
 }
 
 /** What can be said of rows that came from the batch as a whole: where all its messages came from, the oldest's time. */

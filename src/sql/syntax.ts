@@ -1,5 +1,5 @@
 import { fold } from './database.ts';
-import { META } from './flow-schema.ts';
+import { META } from './metadata.ts';
 
 /** What a query says of the columns that it needs. All names are folded: SQL compares them without case. */
 export interface QueryColumns {

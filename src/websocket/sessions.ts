@@ -8,7 +8,7 @@ import type { MillraceError } from '../errors.ts';
 import type { SessionDirectory } from '../component/sessions.ts';
 import type { Origin } from '../message/batch.ts';
 import type { InputDelivery } from '../message/delivery.ts';
-import { extText } from '../message/metadata.ts';
+import { extText, type Ext } from '../message/metadata.ts';
 import { relayReceipt } from '../message/receipt.ts';
 import type { ComponentEvents } from '../telemetry/events.ts';
 import type { Acknowledger } from './ack/acknowledger.ts';
@@ -138,7 +138,7 @@ export class Sessions {
     socket: WebSocket,
     connection: Socket,
     source: string,
-    ext: Readonly<Record<string, string>>,
+    ext: Ext,
     expires?: number,
     dialect?: Dialect,
   ): Session {

@@ -140,6 +140,33 @@ test('through the pipeline of a stream: SQL sees source, time and ext', async ()
   ]);
 });
 
+test('and key, partition, offset, event time, lists and numbers, as they are in a letter', async () => {
+  const own = {
+    __meta_source: 's',
+    __meta_ingest_time: '2026-11-24T15:46:47.652194Z',
+    __meta_key: 'k',
+    __meta_partition: 3,
+    __meta_offset: '9007199254740993',
+    __meta_event_time: '2026-11-24T15:46:47.000001Z',
+    __meta_ext: { roles: ['a', 'b'], level: 5, session_id: 's1' },
+  };
+  const without = { __meta_source: 's', __meta_ingest_time: own.__meta_ingest_time, __meta_ext: {} };
+  const { file, error } = config({ output: `'${dir.path}/by-key/{{key:-none}}.jsonl'` });
+  const letters = write(
+    letter('{"n":1}', { metadata: own }),
+    letter('{"n":2}', { metadata: without }),
+    letter('nope', { metadata: own }),
+  );
+  const { code, stderr } = await cli(['replay', letters, '--to', file]);
+  expect({ code, stderr }).toEqual({
+    code: 0,
+    stderr: expect.stringContaining('replayed 3 of 3; 1 of them'),
+  });
+  expect(lines(`${dir.path}/by-key/k.jsonl`)).toEqual(['{"n":1}']);
+  expect(lines(`${dir.path}/by-key/none.jsonl`)).toEqual(['{"n":2}']);
+  expect(parsed(error)).toMatchObject([{ payload: 'nope', metadata: own }]);
+});
+
 test('without error_output what is rejected again is told, and the exit code is 1', async () => {
   const { file: streams, output } = config({ error: null });
   const { code, stderr } = await cli(['replay', write(letter('{"a":1}'), letter('{')), '--to', streams]);

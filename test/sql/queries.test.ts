@@ -145,7 +145,7 @@ describe('metadata', () => {
       "SELECT a, 'me' AS __meta_source, MAP {'k': a} AS __meta_ext FROM flow LIMIT 1",
     );
     const result = await runOn(query, batch);
-    expect(result.batch!.metadata(0)).toMatchObject({ source: 'me', ext: { k: '1' } });
+    expect(result.batch!.metadata(0)).toMatchObject({ source: 'me', ext: { k: 1 } });
     const wrong = await open('SELECT 5 AS __meta_ext FROM flow');
     expect((await wrong.run('{}')).rejected).toEqual([
       expect.stringMatching(/^0: MILLRACE_PROCESSOR_FAILED /),

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import type { Ext } from '../../message/metadata.ts';
 
 /** What a client's credentials come to. */
 export type Verdict =
@@ -7,7 +8,7 @@ export type Verdict =
       /** Who the client is, where that is known. */
       readonly subject?: string | undefined;
       /** What else of the credentials goes into `__meta_ext`. */
-      readonly ext?: Readonly<Record<string, string>>;
+      readonly ext?: Ext;
       /** When they expire, in milliseconds since the epoch. */
       readonly expires?: number | undefined;
       /** Where clients with a secret that could be guessed have been let in from. */

@@ -8,6 +8,7 @@ import {
   type JWTVerifyOptions,
 } from 'jose';
 import { errorMessage } from '../../errors.ts';
+import type { ExtValue } from '../../message/metadata.ts';
 import type { ComponentEvents } from '../../telemetry/events.ts';
 import type { ServerAuth } from './auth-schema.ts';
 import { unknown, type Authenticator, type Verdict } from './authenticator.ts';
@@ -92,11 +93,10 @@ export class JwtAuth implements Authenticator {
   }
 
   #accepted(payload: JWTPayload): Verdict {
-    const ext: Record<string, string> = {};
+    const ext: Record<string, ExtValue> = {};
     for (const name of this.#config.claims ?? []) {
       const value = Object.hasOwn(payload, name) ? payload[name] : undefined;
-      if (value !== undefined)
-        ext[`claim.${name}`] = typeof value === 'string' ? value : JSON.stringify(value);
+      if (value !== undefined) ext[`claim.${name}`] = claimValue(value);
     }
     const { sub, exp } = payload;
     return {
@@ -116,4 +116,11 @@ function keysOf(config: JwtConfig, events: ComponentEvents): KeySource {
   if (config.secret !== undefined) return sharedKey(config.secret);
   if (config.key_file !== undefined) return keyFile(config.key_file, config.algorithms, events);
   return new RemoteKeys(config.jwks_url ?? '', events);
+}
+
+/** A text, a number and a list of texts are what they are; anything else is its JSON. */
+function claimValue(value: unknown): ExtValue {
+  const isText = (each: unknown): boolean => typeof each === 'string';
+  const isKept = isText(value) || Number.isFinite(value) || (Array.isArray(value) && value.every(isText));
+  return isKept ? (value as ExtValue) : JSON.stringify(value);
 }

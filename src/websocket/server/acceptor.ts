@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { formatAddress } from '../../component/address.ts';
+import type { Ext } from '../../message/metadata.ts';
 import type { Context } from '../../component/context.ts';
 import type { ListenerTls, PathParameters, UpgradeEndpoint } from '../../component/listeners.ts';
 import { maskPath } from '../../component/mask.ts';
@@ -26,14 +27,11 @@ const RETRY_AFTER = 10;
 /** Who asks for another version of the protocol is told ours (RFC 6455 section 4.4). */
 const VERSION = { 'Sec-WebSocket-Version': '13' };
 
-/** What is known of a session when it opens, for its `__meta_ext`. */
-export type SessionExt = Readonly<Record<string, string>>;
-
-/** `expires` is when the client's credentials do, in milliseconds since the epoch. */
+/** `ext` is what is known of the session, for its `__meta_ext`; `expires` is when the client's credentials do, in milliseconds since the epoch. */
 export type SessionOpened = (
   socket: WebSocket,
   connection: Socket,
-  ext: SessionExt,
+  ext: Ext,
   expires: number | undefined,
   request: IncomingMessage,
 ) => void;

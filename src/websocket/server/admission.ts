@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { TLSSocket } from 'node:tls';
 import { HostPolicy, isFromHere } from '../../component/host-policy.ts';
 import { errorMessage } from '../../errors.ts';
+import type { Ext } from '../../message/metadata.ts';
 import type { ComponentEvents } from '../../telemetry/events.ts';
 import type { Authenticator, Verdict } from '../../net/auth/authenticator.ts';
 import { createAuthenticator } from '../../net/auth/create.ts';
@@ -17,7 +18,7 @@ export interface Admitted {
   /** Its address, whichever proxies it came through. */
   readonly address: string;
   /** What is known of who it is, for `__meta_ext`. */
-  readonly ext: Readonly<Record<string, string>>;
+  readonly ext: Ext;
   /** When its credentials expire, in milliseconds since the epoch. */
   readonly expires: number | undefined;
 }

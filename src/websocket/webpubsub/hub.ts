@@ -4,6 +4,7 @@ import type { SessionDirectory } from '../../component/sessions.ts';
 import type { Rejection } from '../../errors.ts';
 import type { Batch } from '../../message/batch.ts';
 import type { InputDelivery } from '../../message/delivery.ts';
+import { extText, type Ext } from '../../message/metadata.ts';
 import { createReceipt } from '../../message/receipt.ts';
 import type { Incoming } from '../dialect.ts';
 import { ownerOf } from '../server/owner.ts';
@@ -59,7 +60,7 @@ export class Hub {
   connectionOf(
     socket: WebSocket,
     request: IncomingMessage,
-    ext: Readonly<Record<string, string>>,
+    ext: Ext,
   ): PubSubConnection | 'refused' | undefined {
     const { protocol } = socket;
     if (protocol !== PLAIN && protocol !== RELIABLE) return undefined;
@@ -75,10 +76,10 @@ export class Hub {
       known.isToken(token ?? '') &&
       known.open &&
       known.place === place &&
-      known.userId === ext['subject'];
+      known.userId === extText(ext, 'subject');
     if (!goesOn) {
       const reason = 'the connection to recover is not known';
-      this.#options.refused(reason, ext['remote_address']);
+      this.#options.refused(reason, extText(ext, 'remote_address'));
       refuse(socket, reason);
       return 'refused';
     }
@@ -157,7 +158,7 @@ function tellSenders(batch: Batch, rejected: readonly Rejection[]): void {
 }
 
 /** Which of the hubs of a path like `/hubs/:hub` a client has come to: nobody sees anything of another. */
-function placeOf(ext: Readonly<Record<string, string>>): string {
+function placeOf(ext: Ext): string {
   const parameters = Object.entries(ext).filter(([name]) => name.startsWith('param.'));
   return JSON.stringify(parameters.map(([, value]) => value));
 }

@@ -34,7 +34,7 @@ const match = z
     }
   })
   .describe(
-    'Which sessions get a message: those whose `__meta_ext` has these entries with these values, as `param.room` or `subject`. Values may hold `{{meta:NAME}}`, an entry of the message’s `__meta_ext`, and `{{json:PATH}}`, what is there in its payload. A session’s entry that is a query parameter may hold several values: with commas between them, or given several times (100 at most). A message that has no value for one of them goes to nobody. Without `match` all sessions of the path get every message.',
+    'Which sessions get a message: those whose `__meta_ext` has these entries with these values, as `param.room` or `subject`. Values may hold `{{meta:NAME}}`, an entry of the message’s `__meta_ext`, `{{key}}`, `{{partition}}` and `{{source}}`, its other metadata, and `{{json:PATH}}`, what is there in its payload. A session’s entry that is a list of a JWT’s claim holds several values, and so may a query parameter: with commas between them, or given several times (100 at most). A message that has no value for one of them goes to nobody. Without `match` all sessions of the path get every message.',
   );
 
 const MODE =
