@@ -82,7 +82,9 @@ export async function generatePages(): Promise<Map<string, string>> {
 
 /** What the library exports, with what its source says of each. @throws Error where that is nothing */
 function exportsTable(): string {
-  const index = readFileSync(join(root, 'src/index.ts'), 'utf8');
+  const index = ['src/index.ts', 'src/component-api.ts']
+    .map((file) => readFileSync(join(root, file), 'utf8'))
+    .join('\n');
   const rows = Array.from(
     index.matchAll(/^export (?:type )?\{([^}]+)\} from '(\.[^']+)';/gms),
     ([, names, file]) => {

@@ -64,6 +64,7 @@ export interface AnyDefinition<Instance = unknown> {
 }
 
 export type InputDefinition = AnyDefinition<Input> & { readonly kind: 'input' };
+/** What `defineOutput` gives. */
 export type OutputDefinition = AnyDefinition<Output> & { readonly kind: 'output' };
 export type ProcessorDefinition = AnyDefinition<Processor> & { readonly kind: 'processor' };
 export type BufferDefinition = AnyDefinition<Buffer> & { readonly kind: 'buffer' };

@@ -19,7 +19,7 @@ export const codecErrors = declareErrors({
 });
 
 /** What is wrong with one message. */
-export type Problem = Omit<Rejection, 'index'>;
+export type PayloadProblem = Omit<Rejection, 'index'>;
 
 /** The messages that are exactly one JSON value in UTF-8, as format `json`; payloads are shared. The rest is rejected. */
 export function checkJson(batch: Batch, reject: Reject): Batch {
@@ -64,7 +64,7 @@ export function convertEach(
   batch: Batch,
   format: Format,
   reject: Reject,
-  convert: (payload: Uint8Array, knownUtf8: boolean) => Uint8Array | Problem,
+  convert: (payload: Uint8Array, knownUtf8: boolean) => Uint8Array | PayloadProblem,
 ): Batch {
   const { payloads, runs } = batch;
   const rejected: number[] = [];
@@ -92,7 +92,7 @@ export function convertEach(
 }
 
 /** Undefined if the payload is exactly one JSON value in UTF-8. */
-export function jsonProblem(payload: Uint8Array, knownUtf8: boolean): Problem | undefined {
+export function jsonProblem(payload: Uint8Array, knownUtf8: boolean): PayloadProblem | undefined {
   const offset = findJsonError(payload);
   if (offset < 0) return textProblem(payload, knownUtf8);
   return {
@@ -100,7 +100,7 @@ export function jsonProblem(payload: Uint8Array, knownUtf8: boolean): Problem | 
   };
 }
 
-function textProblem(payload: Uint8Array, knownUtf8: boolean): Problem | undefined {
+function textProblem(payload: Uint8Array, knownUtf8: boolean): PayloadProblem | undefined {
   if (knownUtf8 || isUtf8(payload)) return undefined;
   const message = `not UTF-8: invalid sequence at byte ${findUtf8Error(payload)}`;
   return { error: new MillraceError(codecErrors.MILLRACE_CODEC_INVALID_UTF8, message) };

@@ -124,6 +124,7 @@ function shareThisCopy(): void {
   const ending = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
   const entries: Readonly<Record<string, string>> = {
     millrace: new URL(`../index.${ending}`, import.meta.url).href,
+    'millrace/component': new URL(`../component-api.${ending}`, import.meta.url).href,
   };
   registerHooks({
     resolve(specifier, context, next) {

@@ -8,6 +8,7 @@ const root = new URL('../../src', import.meta.url).pathname;
 const layers = [
   ['main.ts'],
   ['index.ts'],
+  ['component-api.ts'],
   ['cli'],
   ['config'],
   ['runtime'],
@@ -65,6 +66,25 @@ test('no import points up', () => {
 test('runtime, control and config are handed the components, and import none', () => {
   const wrong = imports().filter(({ from, to }) => never[layerOf(from)]?.includes(layerOf(to)));
   expect(wrong).toEqual([]);
+});
+
+test('the library exports whatever components import of what is not WebSocket, network, log or SQL', () => {
+  const names = (text: string, pattern: RegExp): Set<string> =>
+    new Set(
+      Array.from(text.matchAll(pattern), ([, list]) => list!.split(',')).flatMap((list) =>
+        list.map((name) => name.trim().replace(/^type /, '')).filter((name) => name !== ''),
+      ),
+    );
+  const read = (file: string): string => readFileSync(join(root, file), 'utf8');
+  const exported = names(read('component-api.ts'), /^export (?:type )?\{([^}]+)\} from/gm);
+  const used = globSync('components/*/**/*.ts', { cwd: root }).flatMap((file) => [
+    ...names(
+      read(file),
+      /^import (?:type )?\{([^}]+)\} from '(?:\.\.\/)+(?:component|message|telemetry|errors|folders)[./][^']*'/gm,
+    ),
+  ]);
+  expect(used.length).toBeGreaterThan(50);
+  expect([...new Set(used)].filter((name) => !exported.has(name))).toEqual([]);
 });
 
 test('a component imports no sibling, no runtime, and does not read the environment', () => {

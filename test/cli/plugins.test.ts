@@ -78,7 +78,7 @@ dir.file(
 );
 dir.file(
   'node_modules/price-tags/index.js',
-  `import { defineProcessor, z } from 'millrace';
+  `import { defineProcessor, z } from 'millrace/component';
 export default defineProcessor({
   type: 'tag', summary: 'Puts a tag on.', status: 'beta', examples: [],
   schema: z.strictObject({ text: z.string().describe('The tag.') }),

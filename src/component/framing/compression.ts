@@ -52,8 +52,10 @@ export const fileCompressions = {
   zstd: { ending: '.zst', compressor: createZstdCompress },
 } as const;
 
+/** The names of `FileCompression`, as a file has them. */
 export const fileCompressionNames = ['gzip', 'zstd'] as const satisfies readonly FileCompression[];
 
+/** How a whole file may be compressed. */
 export type FileCompression = keyof typeof fileCompressions;
 
 /** What was compressed; why that cannot be told where it is no such thing, or is longer than `max` bytes. */

@@ -15,6 +15,7 @@ export function framingError(message: string): MillraceError {
   return new MillraceError(framingErrors.MILLRACE_FRAMING_INVALID, message);
 }
 
+/** The error of a message that is longer than its framing allows, in bytes. */
 export function tooLong(maxMessageSize: number): MillraceError {
   return framingError(`the message is longer than \`max_message_size\` (${maxMessageSize} bytes)`);
 }

@@ -1,6 +1,12 @@
 import { z } from 'zod';
 import { defineProcessor } from '../../component/define.ts';
-import { checkJson, convertEach, jsonProblem, keepFields, type Problem } from '../../component/payloads.ts';
+import {
+  checkJson,
+  convertEach,
+  jsonProblem,
+  keepFields,
+  type PayloadProblem,
+} from '../../component/payloads.ts';
 import { MillraceError } from '../../errors.ts';
 import { jsonMembers } from '../../message/json.ts';
 import { textOf } from '../../message/text.ts';
@@ -58,7 +64,7 @@ if the field is missing, is not a string or does not hold JSON, the message is r
 });
 
 /** The JSON that the string member `field` of a JSON object holds. */
-function unwrap(payload: Uint8Array, field: string): Uint8Array | Problem {
+function unwrap(payload: Uint8Array, field: string): Uint8Array | PayloadProblem {
   const members = jsonMembers(payload);
   if (members === undefined) return failed(field, 'the message is not an object');
   const found = members.filter((member) => member.name === field);
@@ -73,7 +79,7 @@ function unwrap(payload: Uint8Array, field: string): Uint8Array | Problem {
   return problem === undefined ? content : { error: problem.error, field };
 }
 
-function failed(field: string, reason: string): Problem {
+function failed(field: string, reason: string): PayloadProblem {
   const message = `expected JSON text in the field \`${field}\`, but ${reason}`;
   return { error: new MillraceError('MILLRACE_PROCESSOR_FAILED', message), field };
 }

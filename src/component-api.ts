@@ -1,0 +1,119 @@
+/** What a component is made of: `millrace/component`. Everything here is in `millrace` as well, with the engine. */
+
+export type { Backoff } from './component/backoff.ts';
+export { backoffDelay, isStable, retryDelay } from './component/backoff.ts';
+export { Budget } from './component/budget.ts';
+export type {
+  ComponentConfig,
+  Context,
+  Destination,
+  Durability,
+  Environment,
+  Opened,
+  Source,
+  State,
+  StreamFacts,
+  Transform,
+} from './component/context.ts';
+export type {
+  Buffer,
+  Codec,
+  Input,
+  Keep,
+  Output,
+  ProcessCall,
+  Processor,
+  Reject,
+  WriteCall,
+} from './component/contracts.ts';
+export type { Definition, Kind, OutputDefinition } from './component/define.ts';
+export {
+  defineBuffer,
+  defineCodec,
+  defineFraming,
+  defineInput,
+  defineOutput,
+  defineProcessor,
+} from './component/define.ts';
+export { backoffOf, duration, fixedPath, secret, size, TIME_CONVERSION } from './component/fields.ts';
+export type { FileCompression } from './component/framing/compression.ts';
+export { fileCompressionNames, fileCompressions } from './component/framing/compression.ts';
+export type { Apart, Frames } from './component/framing/framer.ts';
+export { Framer, framesOf, messagesOf } from './component/framing/framer.ts';
+export type { FrameDecoder, Framing } from './component/framing/framing.ts';
+export { Unframed } from './component/framing/framing.ts';
+export { openFramer, openUnframer } from './component/framing/open-framing.ts';
+export { Pending } from './component/framing/pending.ts';
+export { framingError, framingErrors, RecordDecoder, tooLong } from './component/framing/records.ts';
+export { Unframer } from './component/framing/unframer.ts';
+export { HoldingBuffer } from './component/holding-buffer.ts';
+export { Inbox } from './component/inbox.ts';
+export { JoinedSources } from './component/joined-sources.ts';
+export type { Listeners } from './component/listeners.ts';
+export { maskUrl, maskUrlAsWritten, urlKey } from './component/mask.ts';
+export { columnsIn, metadataNames, metadataValue } from './component/metadata-template.ts';
+export type { PayloadProblem } from './component/payloads.ts';
+export {
+  checkJson,
+  checkText,
+  convertEach,
+  encodeAsJson,
+  jsonProblem,
+  keepFields,
+} from './component/payloads.ts';
+export type {
+  OpenSession,
+  Outgoing,
+  SessionDirectory,
+  SessionWatcher,
+  SlowConsumer,
+} from './component/sessions.ts';
+export type { Fail, Filled, Given, Settings } from './component/settings.ts';
+export { alias, givenOf, settings } from './component/settings.ts';
+export type { TemplateNames, TemplateValues } from './component/template.ts';
+export { checkTemplate, template, Template } from './component/template.ts';
+export type { DeclaredError, Rejection } from './errors.ts';
+export {
+  baseErrors,
+  declareErrors,
+  EndOfInputError,
+  errorMessage,
+  MessagesRefusedError,
+  MillraceError,
+  NotConnectedError,
+  printable,
+} from './errors.ts';
+export { makeFolders, syncFolder } from './folders.ts';
+export type { Content, Format, Metadata, Origin, Run } from './message/batch.ts';
+export { Batch, concatBatches, nowMicros } from './message/batch.ts';
+export type { Delivery, InputDelivery } from './message/delivery.ts';
+export { joinDeliveries } from './message/delivery.ts';
+export type { JsonPath } from './message/json-path.ts';
+export { jsonPath, parseJsonPath, textAt } from './message/json-path.ts';
+export { describeJsonError, findJsonError } from './message/json-validate.ts';
+export { joinJsonArray, jsonMembers } from './message/json.ts';
+export { asLine } from './message/lines.ts';
+export type { Ext, MetaName } from './message/metadata.ts';
+export { metaText } from './message/metadata.ts';
+export type { Receipt, ReceiptEvents } from './message/receipt.ts';
+export { createReceipt, noReceipt, relayReceipt } from './message/receipt.ts';
+export type { RowValue } from './message/row-values.ts';
+export { valueReader } from './message/row-values.ts';
+export type { ColumnType, RowColumn, Rows, Values } from './message/rows.ts';
+export { concatRows, selectRows } from './message/rows.ts';
+export { textOf } from './message/text.ts';
+export type {
+  ComponentMetrics,
+  LabelValues,
+  MetricOptions,
+  OwnCounter,
+  OwnGauge,
+  OwnHistogram,
+} from './telemetry/component-metrics.ts';
+export type { ComponentEvents } from './telemetry/events.ts';
+export type { Logger, LoggingConfig } from './telemetry/logger.ts';
+export { createLogger } from './telemetry/logger.ts';
+export type { SecretKeeper } from './telemetry/secrets.ts';
+
+/** The zod that schemas of components are written in; another copy's schemas are not the same. */
+export { z } from 'zod';
