@@ -10,6 +10,12 @@ const CHUNK = duckdb.vector_size();
 
 let tables = 0;
 
+/** One reading of the table: the places of the columns that it asks for, and how many rows it has had. */
+interface Scan {
+  readonly asked: readonly number[];
+  done: number;
+}
+
 /**
  * The rows of a batch as a table for one connection, which runs one statement at a time. DuckDB asks for the columns that
  * the query needs and no others, and takes them as they are: no text is made of them, nor read.
@@ -22,9 +28,6 @@ export class RowTable {
   #rows: Rows = { length: 0, columns: [] };
 
   constructor(connection: DuckDBConnection) {
-    // The places of the columns that a run has asked for, and how many rows it has had.
-    let asked: readonly number[] = [];
-    let done = 0;
     connection.registerTableFunction(
       DuckDBTableFunction.create({
         name: this.name,
@@ -35,10 +38,13 @@ export class RowTable {
           info.addResultColumn(ROW_NUMBER, BIGINT);
         },
         initFunction: (info) => {
-          asked = info.getColumnIndexes();
-          done = 0;
+          // A statement may read the table several times at once: DuckDB makes joins of some windows.
+          const scan: Scan = { asked: info.getColumnIndexes(), done: 0 };
+          info.setInitData(scan);
         },
-        mainFunction: (_info, { chunk }) => {
+        mainFunction: (info, { chunk }) => {
+          const scan = info.getInitData() as Scan;
+          const { asked, done } = scan;
           const { columns, length } = this.#rows;
           const count = Math.min(CHUNK, length - done);
           duckdb.data_chunk_set_size(chunk, count);
@@ -49,7 +55,7 @@ export class RowTable {
             if (column !== undefined) writeVector(vector, column.type, column.values, done, count);
             else if (index === this.#columns.length) writeNumbers(vector, done, count);
           }
-          done += count;
+          scan.done += count;
         },
       }),
     );

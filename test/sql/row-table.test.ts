@@ -92,6 +92,22 @@ describe('values out of DuckDB, as rows, and back into it', () => {
     );
   });
 
+  test('may be read several times at once by one statement', async () => {
+    const connection = await connect();
+    const rows = await rowsOf(connection, 'SELECT i, i % 7 AS k FROM range(5000) AS r(i)');
+    const table = new RowTable(connection);
+    table.expect(rows.columns);
+    table.set(rows);
+    const from = `${table.name}()`;
+    for (const query of [
+      `SELECT count(*) AS n, sum(a.c0) AS s FROM ${from} a JOIN ${from} b ON a.c0 = b.c0 AND a.i = b.i`,
+      `SELECT count(*) AS n, sum(c0) AS s FROM (SELECT c0, count(*) OVER (PARTITION BY c1) AS c FROM ${from}) WHERE c > 700`,
+      `SELECT count(*) AS n, sum(c0) AS s FROM (SELECT c0 FROM ${from} UNION SELECT c0 FROM ${from})`,
+    ]) {
+      expect((await connection.runAndReadAll(query)).getRows()).toEqual([[5000n, 12_497_500n]]);
+    }
+  });
+
   test('are the same after they were written and read, cloned, selected and joined', async () => {
     const connection = await connect();
     const rows = await rowsOf(connection, EVERY_TYPE);
