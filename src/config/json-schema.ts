@@ -7,7 +7,7 @@ import { defOf, tagsOf, unwrap } from './schema-walk.ts';
 type JsonSchema = z.core.JSONSchema.BaseSchema;
 
 /** What tells people of a value and does not restrict it. */
-const annotations = new Set(['title', 'description', 'default', 'examples', 'writeOnly']);
+const annotations = new Set(['title', 'description', 'default', 'examples', 'writeOnly', 'deprecated']);
 
 /** A whole string of one `${…}`, which may stand for a number, a boolean or one of the words that a field takes. */
 const expansion: JsonSchema = { type: 'string', pattern: '^\\$\\{[^{}]*\\}$' };

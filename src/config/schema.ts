@@ -2,24 +2,21 @@ import { z } from 'zod';
 import { duration, fixedPath, size } from '../component/fields.ts';
 import { allowedHosts } from '../component/host-policy.ts';
 import type { Registry } from '../component/registry.ts';
+import { alias, settings } from '../component/settings.ts';
 
 const httpPath = z
   .string()
   .regex(/^\/[^?#\s]*$/, 'not a path; expected one that begins with /, such as /health');
 
-const logging = z
-  .strictObject({
-    level: z
-      .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
-      .default('info')
-      .describe('The least important lines that are logged.'),
-    format: z
-      .enum(['plain', 'json'])
-      .default('plain')
-      .describe('Lines for people, or one JSON object a line.'),
-    file_path: fixedPath.optional().describe('A file that lines are appended to, in place of stderr.'),
-  })
-  .describe('Where log lines go. Never to stdout: that is for data.');
+const logging = settings({
+  level: z
+    .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
+    .default('info')
+    .describe('The least important lines that are logged.'),
+  format: z.enum(['plain', 'json']).default('plain').describe('Lines for people, or one JSON object a line.'),
+  path: fixedPath.optional().describe('A file that lines are appended to, in place of stderr.'),
+  file_path: alias('path', fixedPath),
+}).describe('Where log lines go. Never to stdout: that is for data.');
 
 const healthCheck = z
   .strictObject({
@@ -56,8 +53,8 @@ const healthCheck = z
   })
   .describe('Health, readiness, liveness and metrics over HTTP.');
 
-const durability = z
-  .strictObject({
+const durability = settings(
+  {
     enabled: z.boolean().default(true).describe('Whether the stream has a log.'),
     path: fixedPath.describe(
       'The folder of the log; it is made when it is missing. Each stream has one of its own.',
@@ -69,8 +66,7 @@ const durability = z
         'When what is written is forced to the disk: after each batch; after all that have come meanwhile; or every `interval`, so that a power loss takes what came since, and a crash of the process nothing.',
       ),
     interval: duration('s', { min: 1, max: 60_000 })
-      .optional()
-      .meta({ default: '1s' })
+      .default(1_000)
       .describe('The time between two syncs, with `sync: periodic`.'),
     max_bytes: size({ min: 1024 ** 2 })
       .default(1024 ** 3)
@@ -79,14 +75,13 @@ const durability = z
       .literal('block')
       .default('block')
       .describe('What happens then, and when the disk is full: the input waits, and so do its senders.'),
-  })
-  .superRefine(({ sync, interval }, context) => {
-    if (interval === undefined || sync === 'periodic') return;
-    context.addIssue({ code: 'custom', path: ['interval'], message: 'is for `sync: periodic`' });
-  })
-  .describe(
-    'A log on disk. What has been received is in it before it is processed and until it is delivered, so that no crash loses it.',
-  );
+  },
+  ({ sync }, fail, given) => {
+    if (given.interval !== undefined && sync !== 'periodic') fail(['interval'], 'is for `sync: periodic`');
+  },
+).describe(
+  'A log on disk. What has been received is in it before it is processed and until it is delivered, so that no crash loses it.',
+);
 
 /** The schema of one stream in a file. */
 function streamSchema(registry: Registry) {

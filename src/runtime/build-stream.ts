@@ -126,10 +126,9 @@ export function buildStream(plan: StreamPlan, surroundings: Surroundings): Strea
 }
 
 const WHOLE = { depth: null, maxArrayLength: null, maxStringLength: null };
-const SYNC_INTERVAL = 1_000;
 
 function logOptions(plan: DurabilityPlan | undefined, events: StreamEvents): LogOptions | undefined {
   if (plan?.enabled !== true) return undefined;
-  const { path, sync, interval = SYNC_INTERVAL, max_bytes: maxBytes } = plan;
+  const { path, sync, interval, max_bytes: maxBytes } = plan;
   return { path, sync, interval, maxBytes, events: events.log };
 }

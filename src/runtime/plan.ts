@@ -42,6 +42,6 @@ export interface DurabilityPlan {
   readonly path: string;
   readonly sync: 'per_entry' | 'group_commit' | 'periodic';
   /** Milliseconds between syncs, for `periodic`. */
-  readonly interval?: number | undefined;
+  readonly interval: number;
   readonly max_bytes: number;
 }

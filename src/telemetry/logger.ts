@@ -10,7 +10,7 @@ export type Logger = PinoLogger;
 export interface LoggingConfig {
   readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
   readonly format: 'plain' | 'json';
-  readonly file_path?: string | undefined;
+  readonly path?: string | undefined;
 }
 
 /** What may wait to be written while the log cannot be (its disk is full, its terminal is gone); more is lost. Bytes. */
@@ -24,12 +24,12 @@ export interface LogSink {
   readonly isTTY?: boolean;
 }
 
-/** A logger to `file_path`, or to `stderr` where there is none: that of the process, unless given. */
+/** A logger to `path`, or to `stderr` where there is none: that of the process, unless given. */
 export function createLogger(config: LoggingConfig, stderr?: LogSink): Logger {
-  const colorize = config.file_path === undefined && (stderr ?? process.stderr).isTTY === true;
-  if (config.file_path === undefined && stderr !== undefined) return loggerTo(config, stderr, colorize);
+  const colorize = config.path === undefined && (stderr ?? process.stderr).isTTY === true;
+  if (config.path === undefined && stderr !== undefined) return loggerTo(config, stderr, colorize);
   const sink = destination({
-    dest: config.file_path ?? 2,
+    dest: config.path ?? 2,
     sync: true,
     mkdir: true,
     append: true,
@@ -38,7 +38,7 @@ export function createLogger(config: LoggingConfig, stderr?: LogSink): Logger {
   // A log that cannot be written is no reason to die, and there is nowhere to say it; the next line tries again.
   sink.on('error', () => {});
   const logger = loggerTo(config, sink, colorize);
-  if (config.file_path !== undefined) destinations.set(logger, sink);
+  if (config.path !== undefined) destinations.set(logger, sink);
   return logger;
 }
 

@@ -48,7 +48,7 @@ streams:
     error_output: { type: file, path: errors }
 `;
   const plan = await load('a.yaml', text);
-  expect(plan.logging).toEqual({ level: 'debug', format: 'json', file_path: '/var/log/x.log' });
+  expect(plan.logging).toEqual({ level: 'debug', format: 'json', path: '/var/log/x.log' });
   expect(plan.health_check).toMatchObject({ enabled: false, address: '0.0.0.0:8080', health_path: '/h' });
   expect(plan.streams[0]).toMatchObject({
     buffer: { type: 'memory', capacity: 10 },

@@ -3,15 +3,17 @@ import type { Budget } from '../../component/budget.ts';
 import type { Context } from '../../component/context.ts';
 import { defineBuffer } from '../../component/define.ts';
 import { duration } from '../../component/fields.ts';
+import { alias, settings } from '../../component/settings.ts';
 import { HoldingBuffer } from '../../component/holding-buffer.ts';
 import type { Delivery } from '../../message/delivery.ts';
 
-const schema = z.strictObject({
-  capacity: z
+const schema = settings({
+  count: z
     .int()
     .min(1)
     .default(100)
     .describe('Give what has been collected on as soon as it is this many messages.'),
+  capacity: alias('count', z.int().min(1)),
   timeout: duration('s', { min: 1 })
     .default(100)
     .describe('Give it on at the latest this long after the first of them, however few they are.'),
@@ -25,22 +27,20 @@ export const memoryBuffer = defineBuffer({
   description:
     'What it holds counts in the stream’s `in_flight` budget; when that is full the buffer gives on what it has.',
   schema,
-  examples: [
-    { title: 'A thousand messages, or a second', yaml: 'type: memory\ncapacity: 1000\ntimeout: 1s\n' },
-  ],
+  examples: [{ title: 'A thousand messages, or a second', yaml: 'type: memory\ncount: 1000\ntimeout: 1s\n' }],
   create: (config, context) => new MemoryBuffer(config, context),
 });
 
 class MemoryBuffer extends HoldingBuffer {
-  readonly #capacity: number;
+  readonly #count: number;
   readonly #timeout: number;
   readonly #unsubscribe: () => void;
   readonly #budget: Budget;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor({ capacity, timeout }: z.output<typeof schema>, context: Context) {
+  constructor({ count, timeout }: z.output<typeof schema>, context: Context) {
     super();
-    this.#capacity = capacity;
+    this.#count = count;
     this.#timeout = timeout;
     this.#budget = context.stream.budget;
     this.#unsubscribe = this.#budget.onChange({ full: () => this.#give(), room: () => {} });
@@ -48,7 +48,7 @@ class MemoryBuffer extends HoldingBuffer {
 
   override write(delivery: Delivery): void {
     this.hold(delivery);
-    if (this.heldMessages >= this.#capacity || this.#budget.full) this.#give();
+    if (this.heldMessages >= this.#count || this.#budget.full) this.#give();
     else this.#timer ??= setTimeout(() => this.#give(), this.#timeout);
   }
 

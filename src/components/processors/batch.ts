@@ -1,16 +1,17 @@
 import { z } from 'zod';
 import type { ProcessCall, Processor } from '../../component/contracts.ts';
 import { defineProcessor } from '../../component/define.ts';
+import { duration } from '../../component/fields.ts';
+import { alias, settings } from '../../component/settings.ts';
 import type { Batch } from '../../message/batch.ts';
 import { joinDeliveries, type Delivery } from '../../message/delivery.ts';
 
-const schema = z.strictObject({
+const schema = settings({
   count: z.int().min(1).describe('How many messages each batch has.'),
-  timeout_ms: z
-    .int()
-    .min(1)
+  timeout: duration('s', { min: 1 })
     .default(1000)
-    .describe('A batch goes on with fewer this many milliseconds after its first message.'),
+    .describe('A batch goes on with fewer messages this long after its first one.'),
+  timeout_ms: alias('timeout', z.int().min(1)),
 });
 
 /** Batches of an exact size. */
@@ -21,7 +22,7 @@ export const batchProcessor = defineProcessor({
   description:
     'The batches keep the input’s order. At the end of the stream what is left goes on as a smaller batch.',
   schema,
-  examples: [{ title: 'A hundred at a time', yaml: 'type: batch\ncount: 100\ntimeout_ms: 500\n' }],
+  examples: [{ title: 'A hundred at a time', yaml: 'type: batch\ncount: 100\ntimeout: 500ms\n' }],
   create: (config, { stream }) => new BatchProcessor(config, stream.takesRows),
 });
 
@@ -35,10 +36,10 @@ class BatchProcessor implements Processor {
   #messages = 0;
   #flushAt: number | undefined;
 
-  constructor({ count, timeout_ms }: z.output<typeof schema>, takesRows: boolean) {
+  constructor({ count, timeout }: z.output<typeof schema>, takesRows: boolean) {
     this.takes = takesRows ? 'rows' : undefined;
     this.#count = count;
-    this.#timeout = timeout_ms;
+    this.#timeout = timeout;
   }
 
   get flushAt(): number | undefined {

@@ -56,7 +56,7 @@ const slow = {
   outgoing_buffer: size({ min: 1024 })
     .optional()
     .describe(
-      'Server with `path` alone, and reply: bytes that may wait to be sent to one session, each message counted with 256 bytes more. Without it, the `limits.outgoing_buffer` of the input that has the session (1 MiB by default).',
+      'Server with `path` alone, and reply: bytes that may wait to be sent to one session, each message counted with 256 bytes more. Without it, the `limits.outgoing_buffer` of the input that has the session.',
     ),
 };
 
