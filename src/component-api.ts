@@ -51,7 +51,7 @@ export { Inbox } from './component/inbox.ts';
 export { JoinedSources } from './component/joined-sources.ts';
 export type { Listeners } from './component/listeners.ts';
 export { maskUrl, maskUrlAsWritten, urlKey } from './component/mask.ts';
-export { columnsIn, metadataNames, metadataValue } from './component/metadata-template.ts';
+export { checkMessageText, MessageText, messageNames } from './component/message-text.ts';
 export type { PayloadProblem } from './component/payloads.ts';
 export {
   checkJson,

@@ -241,3 +241,14 @@ test.each([
 ])('a path that is not filled in does not pass for one that is: %s', (text) => {
   expect(configMistakes(text)).toEqual([expect.stringContaining('is not filled in here')]);
 });
+
+test('a value of the payload makes a file for each that there is', async () => {
+  const folder = newFolder();
+  const run = await startEngine(`
+- input: { type: memory, messages: ['{"room":"a","n":1}', '{"room":"b","n":2}', '{"room":"a","n":3}'] }
+  output: { type: file, path: '${folder}/{{json:room}}.jsonl' }
+`);
+  await run.ended;
+  expect(readFileSync(`${folder}/a.jsonl`, 'utf8')).toBe('{"room":"a","n":1}\n{"room":"a","n":3}\n');
+  expect(readFileSync(`${folder}/b.jsonl`, 'utf8')).toBe('{"room":"b","n":2}\n');
+});

@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import type { MessageValues } from '../../component/message-template.ts';
-import { Template, type TemplateNames } from '../../component/template.ts';
+import { checkJsonPaths } from '../../component/message-text.ts';
+import type { TemplateNames } from '../../component/template.ts';
 import { jsonAt, parseJsonPath, textAt } from '../../message/json-path.ts';
 import { outgoing, walkStrings } from '../messages.ts';
 import { attemptNames } from './values.ts';
@@ -22,23 +23,5 @@ export function answerValues(values: MessageValues, payload: Buffer): MessageVal
 
 /** A field that holds an answer. */
 export const answer: z.ZodType = outgoing(answerNames).superRefine((value, context) => {
-  walkStrings(value, [], (text, path) => {
-    const bad = badPathIn(text);
-    if (bad === undefined) return;
-    const message = `not a JSON path: ${bad}; expected one like id, data.id or items[0].id`;
-    context.addIssue({ code: 'custom', path, message });
-  });
+  walkStrings(value, [], (text, path) => checkJsonPaths(text, answerNames, context, path));
 });
-
-function badPathIn(text: string): string | undefined {
-  let bad: string | undefined;
-  try {
-    Template.parse(text, answerNames).render((name, argument = '') => {
-      if (name === 'json' && parseJsonPath(argument) === undefined) bad ??= argument;
-      return '';
-    });
-  } catch {
-    // `outgoing` tells.
-  }
-  return bad;
-}

@@ -46,7 +46,7 @@ const rotate = z
 const schema = z
   .strictObject({
     path: pathField.describe(
-      'The file; its folders are made if they are missing. It may hold `{{date}}`, `{{year}}`, `{{month}}`, `{{day}}`, `{{hour}}` and `{{minute}}` (of the message’s arrival, UTC), `{{meta:NAME}}` (an entry of `__meta_ext`), `{{source}}` (`__meta_source`), `{{key}}` (`__meta_key`) and `{{partition}}` (`__meta_partition`), each with a default as in `{{meta:param.device:-unknown}}`.',
+      'The file; its folders are made if they are missing. It may hold `{{date}}`, `{{year}}`, `{{month}}`, `{{day}}`, `{{hour}}` and `{{minute}}` (of the message’s arrival, UTC), `{{meta:NAME}}` (an entry of `__meta_ext`), `{{source}}` (`__meta_source`), `{{key}}` (`__meta_key`), `{{partition}}` (`__meta_partition`) and `{{json:PATH}}` (what is there in the payload), each with a default as in `{{meta:param.device:-unknown}}`.',
     ),
     append: z
       .boolean()

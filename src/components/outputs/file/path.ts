@@ -1,23 +1,10 @@
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import { TIME_CONVERSION } from '../../../component/fields.ts';
-import { columnsIn, metadataNames, metadataValue } from '../../../component/metadata-template.ts';
-import { checkTemplate, Template, type TemplateNames } from '../../../component/template.ts';
+import { checkMessageText, MessageText } from '../../../component/message-text.ts';
 import { errorMessage, MillraceError } from '../../../errors.ts';
 import type { Batch, Origin, Run } from '../../../message/batch.ts';
-import type { MetaName } from '../../../message/metadata.ts';
 import { FINISHED } from './finished.ts';
-
-/** What `{{…}}` may name in a path. Times are those of the message's arrival, in UTC. */
-const pathNames: TemplateNames = {
-  date: 'the day on which the message arrived, as 2026-11-30',
-  year: 'its year',
-  month: 'its month, 01 to 12',
-  day: 'its day, 01 to 31',
-  hour: 'its hour, 00 to 23',
-  minute: 'its minute, 00 to 59',
-  ...metadataNames,
-};
 
 /** Bytes of a value in a path, once it is encoded. */
 const MAX_VALUE = 128;
@@ -40,7 +27,7 @@ export const pathField = z
   .min(1)
   .superRefine((text, context) => {
     const fail = (message: string): void => context.addIssue({ code: 'custom', message });
-    checkTemplate(text, pathNames, context);
+    checkMessageText(text, context);
     if (text.includes('\0')) fail('a path cannot hold a NUL character');
     const [conversion] = TIME_CONVERSION.exec(text) ?? [];
     if (conversion !== undefined) {
@@ -69,20 +56,13 @@ export class FilePath {
   readonly folder: string;
   /** The extension that all of the files have, with its dot; empty when that depends on the message. */
   readonly extension: string;
-  readonly #template: Template;
-  readonly #byTime: boolean;
-  /** A batch that has one of these has a path for each message. */
-  readonly #columns: ReadonlySet<MetaName>;
+  readonly #text: MessageText;
   /** The last path of each origin: neighbouring messages of a session have the same. */
   readonly #last = new WeakMap<Origin, { minute: number; type: string | undefined; path: string }>();
 
   constructor(text: string) {
-    this.#template = Template.parse(text, pathNames);
-    this.constant = this.#template.constant ? this.#template.render(() => undefined) : undefined;
-    this.#byTime = ['date', 'year', 'month', 'day', 'hour', 'minute'].some((name) =>
-      this.#template.uses(name),
-    );
-    this.#columns = columnsIn(this.#template);
+    this.#text = new MessageText(text);
+    this.constant = this.#text.constant;
     const [literal = ''] = /^(?:[^{]|\{(?!\{))*/.exec(text) ?? [];
     this.folder = resolve(literal.slice(0, literal.lastIndexOf('/') + 1));
     this.extension = /[^/](\.[A-Za-z0-9]+)$/.exec(text)?.[1] ?? '';
@@ -90,7 +70,7 @@ export class FilePath {
 
   /** Whether messages of one run may have several paths. */
   isByMessage(batch: Batch): boolean {
-    return batch.columns.keys().some((name) => this.#columns.has(name));
+    return this.#text.isByMessage(batch);
   }
 
   /**
@@ -101,7 +81,7 @@ export class FilePath {
     if (this.constant !== undefined) return this.constant;
     if (this.isByMessage(batch)) return this.#render(batch, index, run);
     const { origin, messageType: type } = run;
-    const minute = this.#byTime ? Math.floor(run.time / MINUTE) : 0;
+    const minute = this.#text.byTime ? Math.floor(run.time / MINUTE) : 0;
     const last = this.#last.get(origin);
     if (last !== undefined && last.minute === minute && last.type === type) return last.path;
     const path = this.#render(batch, index, run);
@@ -110,12 +90,8 @@ export class FilePath {
   }
 
   #render(batch: Batch, index: number, run: Run): string {
-    const iso = new Date(run.time / 1000).toISOString();
     try {
-      const path = this.#template.render((name, argument) => {
-        if (Object.hasOwn(timePlaces, name)) return iso.slice(...timePlaces[name]!);
-        return metadataValue(batch, index, run, name, argument) || undefined;
-      }, encodeValue);
+      const path = this.#text.render(batch, index, run, encodeValue);
       const long = path.split('/').find((name) => Buffer.byteLength(name) > MAX_NAME);
       if (long !== undefined)
         throw new Error(`the name ${long.slice(0, 32)}… would be longer than ${MAX_NAME} bytes`);
@@ -128,16 +104,6 @@ export class FilePath {
     }
   }
 }
-
-/** From where to where in an ISO time. */
-const timePlaces: Readonly<Record<string, readonly [number, number]>> = {
-  date: [0, 10],
-  year: [0, 4],
-  month: [5, 7],
-  day: [8, 10],
-  hour: [11, 13],
-  minute: [14, 16],
-};
 
 /**
  * A value as (a part of) one name in a path. It cannot leave its folder, hide the file, or look like an option of a

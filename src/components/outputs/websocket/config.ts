@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { duration, secret, size } from '../../../component/fields.ts';
 import { givenOf, settings, type Fail, type Filled, type Given } from '../../../component/settings.ts';
-import { checkTemplate } from '../../../component/template.ts';
+import { checkMessageText } from '../../../component/message-text.ts';
 import { checkClientConfig } from '../../../websocket/client/check.ts';
 import { clientFields, websocketUrl } from '../../../websocket/client/client-schema.ts';
 import { connectionFields } from '../../../websocket/connection-schema.ts';
@@ -9,7 +9,6 @@ import { checkServer } from '../../../websocket/server/check.ts';
 import { isSessionEntry } from '../../../websocket/server/session-entries.ts';
 import { serverFields } from '../../../websocket/server/server-schema.ts';
 import { checkMatch } from './match-check.ts';
-import { findBadPath, matchNames } from './match.ts';
 
 const match = z
   .record(z.string(), z.string())
@@ -25,12 +24,7 @@ const match = z
             'no session has such an entry; expected session_id, remote_address, path, protocol, subject, or one that begins with param., query., header. or claim.',
         });
       }
-      checkTemplate(text, matchNames, context, [entry]);
-      const bad = findBadPath(text);
-      if (bad !== undefined) {
-        const message = `not a JSON path: ${bad}; expected one like id, data.id or items[0].id`;
-        context.addIssue({ code: 'custom', path: [entry], message });
-      }
+      checkMessageText(text, context, [entry]);
     }
   })
   .describe(

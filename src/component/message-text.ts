@@ -1,0 +1,127 @@
+import type { z } from 'zod';
+import type { Batch, Run } from '../message/batch.ts';
+import { parseJsonPath, textAt, type JsonPath } from '../message/json-path.ts';
+import { extName, metaText, type MetaName, type MetaValue } from '../message/metadata.ts';
+import { checkTemplate, Template, type TemplateNames } from './template.ts';
+
+/** What `{{…}}` may name of a message, wherever an output fills in something for each message. Times are UTC. */
+export const messageNames: TemplateNames = {
+  date: 'the day on which the message arrived, as 2026-11-30',
+  year: 'its year',
+  month: 'its month, 01 to 12',
+  day: 'its day, 01 to 31',
+  hour: 'its hour, 00 to 23',
+  minute: 'its minute, 00 to 59',
+  source: 'the message’s `__meta_source`',
+  key: 'its `__meta_key`',
+  partition: 'its `__meta_partition`',
+  'meta:': 'an entry of its `__meta_ext`, such as `meta:param.device`',
+  'json:': 'what is at a JSON path of it, such as `json:data.room`',
+};
+
+/** From where to where in an ISO time. */
+const timePlaces: Readonly<Record<string, readonly [number, number]>> = {
+  date: [0, 10],
+  year: [0, 4],
+  month: [5, 7],
+  day: [8, 10],
+  hour: [11, 13],
+  minute: [14, 16],
+};
+
+/** Reports what is wrong with a text over `messageNames`. */
+export function checkMessageText(
+  text: string,
+  context: z.RefinementCtx,
+  path: (string | number)[] = [],
+): void {
+  checkTemplate(text, messageNames, context, path);
+  checkJsonPaths(text, messageNames, context, path);
+}
+
+/** Reports the first `{{json:…}}` whose path is none. A text that is no template is told by `checkTemplate`. */
+export function checkJsonPaths(
+  text: string,
+  names: TemplateNames,
+  context: z.RefinementCtx,
+  path: (string | number)[] = [],
+): void {
+  for (const { name, argument = '' } of referencesIn(text, names)) {
+    if (name !== 'json' || parseJsonPath(argument) !== undefined) continue;
+    const message = `not a JSON path: ${argument}; expected one like id, data.id or items[0].id`;
+    return context.addIssue({ code: 'custom', path, message });
+  }
+}
+
+function referencesIn(text: string, names: TemplateNames) {
+  try {
+    return Template.parse(text, names).parts.filter((part) => typeof part !== 'string');
+  } catch {
+    return [];
+  }
+}
+
+/** A text that is filled in for each message: a path, or what a session must have. Made once, for a field that was checked. */
+export class MessageText {
+  /** The text, where it is the same for every message. */
+  readonly constant: string | undefined;
+  /** Whether it depends on the time at which a message arrived. */
+  readonly byTime: boolean;
+  readonly #template: Template;
+  /** A batch that has one of these columns may have another text for each message. */
+  readonly #columns: ReadonlySet<MetaName>;
+  /** Whether every batch may. */
+  readonly #byMessage: boolean;
+  readonly #paths = new Map<string, JsonPath>();
+
+  /** @throws Error that says what is wrong with the text */
+  constructor(text: string) {
+    this.#template = Template.parse(text, messageNames);
+    this.constant = this.#template.constant ? this.#template.render(() => undefined) : undefined;
+    const references = referencesIn(text, messageNames);
+    this.byTime = references.some(({ name }) => Object.hasOwn(timePlaces, name));
+    this.#byMessage = references.some(
+      ({ name, argument }) => name === 'json' || (name === 'meta' && argument === 'sequence'),
+    );
+    const columns = new Set<MetaName>();
+    for (const { name, argument = '' } of references) {
+      if (name === 'json') this.#paths.set(argument, parseJsonPath(argument)!);
+      else if (name === 'meta') columns.add(extName(argument));
+      else if (name === 'key' || name === 'partition') columns.add(name);
+    }
+    this.#columns = columns;
+  }
+
+  /** Whether messages of one run of the batch may have several texts. */
+  isByMessage(batch: Batch): boolean {
+    return this.#byMessage || batch.columns.keys().some((name) => this.#columns.has(name));
+  }
+
+  /**
+   * The text for the message at `index`, which `run` belongs to. An empty value is none. `encode` is applied to each value.
+   * @throws Error when a name has neither a value nor a default
+   */
+  render(batch: Batch, index: number, run: Run, encode: (value: string) => string): string {
+    return this.#template.render(
+      (name, argument) => this.#value(batch, index, run, name, argument) || undefined,
+      encode,
+    );
+  }
+
+  /** The same, with values as they are; undefined when a name has neither a value nor a default. */
+  tryRender(batch: Batch, index: number, run: Run): string | undefined {
+    return this.#template.tryRender((name, argument) => this.#value(batch, index, run, name, argument));
+  }
+
+  #value(batch: Batch, index: number, run: Run, name: string, argument = ''): string | undefined {
+    if (name === 'json') return textAt(batch.payloads[index]!, this.#paths.get(argument)!);
+    if (Object.hasOwn(timePlaces, name)) {
+      return new Date(run.time / 1000).toISOString().slice(...timePlaces[name]!);
+    }
+    let value: MetaValue | undefined;
+    if (name === 'source') value = run.origin.source;
+    else if (name === 'meta') value = batch.extAt(index, argument, run);
+    else if (name === 'key' || name === 'partition') value = batch.metaAt(index, name);
+    return value === undefined ? undefined : metaText(value);
+  }
+}
