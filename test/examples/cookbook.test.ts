@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
 import { startCli } from '../support/cli.ts';
 import { startEngine } from '../support/engine.ts';
@@ -76,6 +77,21 @@ test('two outputs: everything is archived, errors are printed as well', async ()
   await until('the archive', () => archived().length === 2);
   expect(archived()).toEqual(events);
   expect(run.output().texts.length).toBe(1);
+});
+
+test('compressed feed: each element of a compressed array is a message; a frame that is none is kept', async () => {
+  const feed = await wsServer();
+  const [text, data] = recipe('compressed-feed.yaml');
+  const run = await startEngine(text, { FEED_URL: feed.url });
+  await run.connected('trades');
+  const { socket } = await feed.connection();
+  socket.send(gzipSync('[{"id":1, "price":101.5},{"type":"heartbeat"},{"id":2,"price":101.4}]'));
+  socket.send(gzipSync('{"not":"an array"}'));
+  socket.send(gzipSync('[{"id":3,"price":101.6}]'));
+  const trades = (): string[] => lines(join(data, 'trades.jsonl'));
+  const rejected = (): Json[] => rows(join(data, 'trades-rejected.jsonl'));
+  await until('three trades and a dead letter', () => trades().length === 3 && rejected().length === 1);
+  expect(trades()).toEqual(['{"id":1, "price":101.5}', '{"id":2,"price":101.4}', '{"id":3,"price":101.6}']);
 });
 
 test('fresh tokens: after 4401 and after a refusal, the next attempt has a new token', async () => {
