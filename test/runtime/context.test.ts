@@ -259,14 +259,14 @@ test('a line that a component logs names its stream and stage', async () => {
 });
 
 test('what a component keeps beside the log is there at the next start, each component’s own; without a log it keeps nothing', async () => {
-  const states: (State | undefined)[] = [];
+  const states = new Map<string, State | undefined>();
   const seen: string[] = [];
   const own = defineProcessor({
     ...meta,
     type: 'keeps',
     schema: z.strictObject({ name: z.string() }),
     create({ name }, { state }) {
-      states.push(state);
+      states.set(name, state);
       return {
         ordered: true,
         process: async (batch) => {
@@ -287,7 +287,7 @@ test('what a component keeps beside the log is there at the next start, each com
   await run(`durability: { path: ${path} }`);
   await run(`durability: { path: ${path} }`);
   expect(seen).toEqual(['a nothing', 'b nothing', 'a 2', 'b 2']);
-  const [first] = states as State[];
+  const first = states.get('a');
   expect(await first!.folder()).toBe(join(path, 'state', 'processor.keeps'));
   expect(statSync(join(path, 'state', 'processor.keeps', 'total')).mode & 0o777).toBe(0o600);
   await first!.remove('total');
@@ -295,7 +295,7 @@ test('what a component keeps beside the log is there at the next start, each com
   await expect(first!.write('../total', 'x')).rejects.toThrow('expected a name of letters');
 
   await run('id: s');
-  expect(states.at(-1)).toBeUndefined();
+  expect([...states.values()]).toEqual([undefined, undefined]);
 });
 
 /** A processor around another, which it gives everything. */
