@@ -444,7 +444,7 @@ test.each<[string[], string]>([
   ],
   [
     ['host', '--timeout', 'soon', '--protocol', 'a b'],
-    'error: --protocol: not a subprotocol name (RFC 6455 section 4.1)\nerror: --timeout: not a duration; expected one like 250ms, 5s, 1m or 1h\n',
+    'error: --timeout: not a duration; expected one like 250ms, 5s, 1m or 1h\nerror: --protocol: not a subprotocol name (RFC 6455 section 4.1)\n',
   ],
 ])('send %j is a mistake on the command line', async (args, message) => {
   const { code, stdout, stderr } = await cli(['send', ...args]);

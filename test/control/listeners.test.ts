@@ -221,7 +221,7 @@ test('a body that never ends is cut off', async () => {
 
 test('no timeout of HTTP applies to an upgraded socket', async () => {
   const listeners = new SharedListeners({
-    timeouts: { headers: 20, request: 40, keepAlive: 20, checking: 10 },
+    timeouts: { headers: 150, request: 200, keepAlive: 150, checking: 20 },
   });
   const { port } = await upgrade(listeners, '/ws');
   const http = { host: '127.0.0.1', port, paths: ['/'] };
