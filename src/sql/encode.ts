@@ -54,10 +54,10 @@ export function metadataValues(batch: Batch): BytesValues {
   return { storage: 'bytes', valid: undefined, offsets, data: Buffer.concat(texts) };
 }
 
-/** `{"v": the object, "m": its metadata}` of each. */
+/** `{"v": the object, and its metadata}` of each. */
 function withMetadata(batch: Batch, objects: readonly Uint8Array[]): Uint8Array[] {
   return metadataTexts(batch).map((text, index) =>
-    Buffer.concat([OBJECT_BEFORE, objects[index]!, Buffer.from(`,"m":${text}}`)]),
+    Buffer.concat([OBJECT_BEFORE, objects[index]!, Buffer.from(`,${text.slice(1)}`)]),
   );
 }
 const OBJECT_BEFORE = Buffer.from('{"v":');

@@ -55,8 +55,8 @@ export function flowSql(columns: Iterable<Column>, format: Format, options: Flow
   for (const name of missing) selected.push(`${nullOf(name)} AS ${identifier(name)}`);
   let structure: unknown = Object.keys(extracted).length === 0 ? 'JSON' : extracted;
   if (metadata === 'columns') {
-    structure = { v: structure, m: metadataStructure };
-    selected.push(...metadataColumns('m.m'));
+    structure = { v: structure, ...metadataStructure };
+    selected.push(...metadataColumns('m'));
   }
   if (probe) selected.push(`coalesce(${[...faults, 'NULL'].join(', ')}) AS __fault__`);
   const numbered = probe || metadata === 'row' || options.numbered === true;

@@ -48,7 +48,7 @@ const columns: readonly MetadataColumn[] = [
     read: asIs,
     lift: (column) => `CAST(CAST(${column} AS BIGINT) AS VARCHAR)`,
   },
-  { name: '__meta_event_time', key: 'v', json: 'BIGINT', read: time, lift: micros },
+  { name: '__meta_event_time', key: 'w', json: 'BIGINT', read: time, lift: micros },
   {
     name: '__meta_ext',
     key: 'e',
@@ -128,7 +128,7 @@ function ownText(batch: Batch, index: number): string {
   if (key !== undefined) text += `,"k":${JSON.stringify(key)}`;
   if (partition !== undefined) text += `,"p":${partition}`;
   if (offset !== undefined) text += `,"o":${offset}`;
-  if (eventTime !== undefined) text += `,"v":${eventTime}`;
+  if (eventTime !== undefined) text += `,"w":${eventTime}`;
   return text;
 }
 
@@ -143,7 +143,7 @@ interface Lifted {
   readonly k?: string | null;
   readonly p?: number | null;
   readonly o?: string | null;
-  readonly v?: number | null;
+  readonly w?: number | null;
   readonly e?: string | null;
 }
 
@@ -173,7 +173,7 @@ export function withLifted(made: Batch, lifted: readonly string[], source: Batch
   set('offset', 'o', () =>
     BigInt64Array.from(rows, ({ o }) => (typeof o === 'string' ? BigInt(o) : NO_OFFSET)),
   );
-  set('event_time', 'v', () => Float64Array.from(rows, ({ v }) => v ?? Number.NaN));
+  set('event_time', 'w', () => Float64Array.from(rows, ({ w }) => w ?? Number.NaN));
   return batch;
 }
 
@@ -219,12 +219,21 @@ function typesOf({ runs, columns: byMessage }: Batch): ReadonlyMap<string, 'list
   return types;
 }
 
+/** Where JSON may have a number: looking at each value takes long. */
+const NUMBER = /[:[,]-?\d/;
+
 function readExt(text: string, types: ReadonlyMap<string, 'list' | 'number'>): Ext {
-  const value = JSON.parse(text, exactly as (key: string, value: unknown) => unknown) as unknown;
+  const value = (
+    NUMBER.test(text)
+      ? JSON.parse(text, exactly as (key: string, value: unknown) => unknown)
+      : JSON.parse(text)
+  ) as unknown;
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     const message = `\`__meta_ext\` is ${text.slice(0, 100)}; expected a map, or a struct`;
     throw new MillraceError(baseErrors.MILLRACE_PROCESSOR_FAILED, message);
   }
+  // Most often it is as it came.
+  if (types.size === 0 && Object.values(value).every((each) => typeof each === 'string')) return value as Ext;
   const entries = Object.entries(value).filter(([, each]) => each !== null);
   return Object.fromEntries(entries.map(([name, each]) => [name, extValue(each, types.get(name))]));
 }
