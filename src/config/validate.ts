@@ -27,7 +27,10 @@ export function validate<S extends z.ZodType>(
   }
   if (result.issues === undefined) return { output: result.output };
 
-  const issues = [...result.issues, ...hiddenByParts(schema, value, result.issues)];
+  const wrongModes = result.issues.filter(isWrongMode);
+  // Under a mode that is none, zod looks at nothing else of a component.
+  const meant = wrongModes.reduce((each: unknown, issue) => withNearestMode(schema, each, issue), value);
+  const issues = (meant === value ? result.issues : parse(schema, meant).issues) ?? [];
   const mask = createMask(schema, expansion);
   const subject = {
     schema,
@@ -36,7 +39,13 @@ export function validate<S extends z.ZodType>(
     filled: (path: Path) => expansion.filled.has(pathKey(path)),
     mask: (message: string, path: Path) => mask(message, valueAt(value, path)),
   };
-  return { explanations: issues.flatMap((issue) => explain(issue, subject)) };
+  const rest = [...issues, ...hiddenByParts(schema, meant, issues)];
+  return {
+    explanations: [
+      ...(meant === value ? [] : wrongModes.flatMap((issue) => explain(issue, subject))),
+      ...rest.flatMap((issue) => explain(issue, { ...subject, value: meant })),
+    ],
+  };
 }
 
 /** Takes what must not be shown out of a message that a component wrote, which is about the value `here`. */
@@ -90,6 +99,25 @@ function scalarFor(schema: z.core.$ZodType, text: string): number | boolean | un
   if (wanted.has('number') && /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/.test(text)) return Number(text);
   if (wanted.has('boolean') && (text === 'true' || text === 'false')) return text === 'true';
   return undefined;
+}
+
+type WrongMode = Extract<Issue, { code: 'invalid_union' }> & { readonly discriminator: string };
+
+/** Whether it is that a component has a mode that is none. A `type` that is none says nothing of what was meant. */
+function isWrongMode(issue: Issue): issue is WrongMode {
+  return issue.code === 'invalid_union' && 'discriminator' in issue && issue.discriminator !== 'type';
+}
+
+/** `value` with the mode that leaves the fewest mistakes. */
+function withNearestMode(schema: z.ZodType, value: unknown, issue: WrongMode): unknown {
+  const modes: readonly unknown[] = 'options' in issue && Array.isArray(issue.options) ? issue.options : [];
+  const candidates = modes
+    .filter((mode) => mode !== undefined)
+    .map((mode) => {
+      const changed = replaceAt(value, pathOf(issue), mode);
+      return { changed, mistakes: (parse(schema, changed).issues ?? []).length };
+    });
+  return candidates.toSorted((a, b) => a.mistakes - b.mistakes)[0]?.changed ?? value;
 }
 
 /** Issues of a component that zod does not come to while the component's codec or framing is wrong. */

@@ -123,7 +123,7 @@ test.each([
 ])('%s with %j is a mistake that shows no value', async (field, env, problem) => {
   const [found] = await problems(
     'a.yaml',
-    `- input: { type: websocket, url: "ws://xxxx", ${field.replace(/(\S+)$/, '"$1"')} }`,
+    `- input: { type: websocket, url: "ws://xxxx", ${field.replace(/(\S+)$/, '"$1"')}${field.startsWith('port') ? ', mode: server' : ''} }`,
     env,
   );
   expect(found).toContain(`yaml:${problem}`);

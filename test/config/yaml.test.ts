@@ -16,7 +16,7 @@ streams:
       type: websocket
       url: ws://x
       hedaers: {}
-      port: "80"
+      compress: "80"
       timeout: 5 parsecs
       max_message_size: true
       codec:
@@ -41,7 +41,7 @@ streams:
     'yaml:6:9: streams[0].id: "a b" is not an id; expected up to 128 letters, digits, dots, underscores and hyphens, the first a letter or a digit',
     'yaml:8:13: streams[0].input.type: "websockt" is not an input; did you mean websocket? (`millrace list` shows all)',
     'yaml:12:7: streams[1].input.hedaers: unknown field; did you mean headers?',
-    'yaml:13:13: streams[1].input.port: "80" is a string; expected a whole number',
+    'yaml:13:17: streams[1].input.compress: "80" is a string; expected true or false',
     'yaml:14:16: streams[1].input.timeout: "5 parsecs" is not a duration; expected one like 250ms, 5s, 1m or 1h',
     'yaml:15:25: streams[1].input.max_message_size: true is a boolean; expected a size, such as 64KiB or 4MiB',
     'yaml:17:15: streams[1].input.codec.type: "jsn" is not a codec; did you mean json? (`millrace list` shows all)',
