@@ -16,7 +16,6 @@ export type {
   Transform,
 } from './component/context.ts';
 export type {
-  Buffer,
   Codec,
   Input,
   Keep,
@@ -46,7 +45,8 @@ export { openFramer, openUnframer } from './component/framing/open-framing.ts';
 export { Pending } from './component/framing/pending.ts';
 export { framingError, framingErrors, RecordDecoder, tooLong } from './component/framing/records.ts';
 export { Unframer } from './component/framing/unframer.ts';
-export { HoldingBuffer } from './component/holding-buffer.ts';
+export { KeptDeliveries } from './delivery/kept-deliveries.ts';
+export type { StateBudget } from './component/state-budget.ts';
 export { Inbox } from './component/inbox.ts';
 export { JoinedSources } from './component/joined-sources.ts';
 export type { Listeners } from './component/listeners.ts';

@@ -115,6 +115,8 @@ export class Budget {
 
   /** Resolves when there is room. @throws the signal's reason when it aborts */
   async room(signal: AbortSignal): Promise<void> {
-    await this.#room.until(() => !this.#full, signal);
+    // Whoever was faster may have filled it again.
+    do await this.#room.until(() => !this.#full, signal);
+    while (this.#full);
   }
 }

@@ -10,6 +10,7 @@ import type { Codec, WriteCall } from './contracts.ts';
 import type { Framing } from './framing/framing.ts';
 import type { Listeners } from './listeners.ts';
 import type { SessionDirectory } from './sessions.ts';
+import type { StateBudget } from './state-budget.ts';
 
 /** A component as the file configures it: `type`, and the fields that its schema parsed. */
 export interface ComponentConfig {
@@ -69,10 +70,12 @@ export interface State {
 /** The stream that a component is a part of. */
 export interface StreamFacts {
   readonly id: string;
-  /** `in_flight` of the stream. */
+  /** The most that is in flight, or behind a buffer, in one batch. */
   readonly limits: BudgetLimits;
   /** What counts where the component is: all of `in_flight`, or behind a log the part that has left it. */
   readonly budget: Budget;
+  /** What the stream's operators keep for longer than a batch takes. */
+  readonly stateBudget: StateBudget;
   /** Undefined in a stream without a log. */
   readonly durability: Durability | undefined;
   /** True when a processor comes after the component, which may reject what it gives. */

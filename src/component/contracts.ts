@@ -135,17 +135,6 @@ export interface Processor {
   close?(): Promise<void> | void;
 }
 
-/** Keeps messages between input and pipeline, with their receipts. */
-export interface Buffer {
-  write(delivery: Delivery): void;
-  /** Resolves with the next batch that is due. @throws EndOfInputError after `flush`, when it is empty */
-  read(signal: AbortSignal): Promise<Delivery>;
-  /** No more will be written: give what is left. */
-  flush(): void;
-  /** Why messages do not get through it as they should, or undefined; readiness says it. */
-  notReady?(): string | undefined;
-}
-
 /** What a payload has to be on the way in, and becomes on the way out. */
 export interface Codec {
   /** Called once before anything starts; what it throws is a mistake in the configuration. */

@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import type { Context } from './context.ts';
-import type { Buffer, Codec, Input, Output, Processor } from './contracts.ts';
+import type { Codec, Input, Output, Processor } from './contracts.ts';
 import type { Framing } from './framing/framing.ts';
 
 /** What a component is in a stream. */
@@ -12,7 +12,7 @@ export const kinds: readonly Kind[] = ['input', 'buffer', 'processor', 'output',
 /** What a definition of each kind makes. */
 export interface Instances {
   readonly input: Input;
-  readonly buffer: Buffer;
+  readonly buffer: Processor;
   readonly processor: Processor;
   readonly output: Output;
   readonly framing: Framing;
@@ -67,7 +67,7 @@ export type InputDefinition = AnyDefinition<Input> & { readonly kind: 'input' };
 /** What `defineOutput` gives. */
 export type OutputDefinition = AnyDefinition<Output> & { readonly kind: 'output' };
 export type ProcessorDefinition = AnyDefinition<Processor> & { readonly kind: 'processor' };
-export type BufferDefinition = AnyDefinition<Buffer> & { readonly kind: 'buffer' };
+export type BufferDefinition = AnyDefinition<Processor> & { readonly kind: 'buffer' };
 export type FramingDefinition = AnyDefinition<Framing> & { readonly kind: 'framing' };
 export type CodecDefinition = AnyDefinition<Codec> & { readonly kind: 'codec' };
 
@@ -83,8 +83,11 @@ export function defineOutput<S extends z.ZodType>(d: Definition<S, Output>): Out
 export function defineProcessor<S extends z.ZodType>(d: Definition<S, Processor>): ProcessorDefinition {
   return defined({ kind: 'processor', ...d });
 }
-/** Declares a buffer between input and pipeline. `create` gets the checked fields and a `Context`. */
-export function defineBuffer<S extends z.ZodType>(d: Definition<S, Buffer>): BufferDefinition {
+/**
+ * Declares a buffer: a processor that keeps messages for a while. A file names it under `buffer:`, or among the processors.
+ * `create` gets the checked fields and a `Context`.
+ */
+export function defineBuffer<S extends z.ZodType>(d: Definition<S, Processor>): BufferDefinition {
   return defined({ kind: 'buffer', ...d });
 }
 /** Declares a framing: how messages lie in bytes. `create` gets the checked fields and a `Context`. */

@@ -58,9 +58,16 @@ export class Registry {
 
   /** @throws Error when there is none; a validated file names only components that exist */
   get<K extends Kind>(kind: K, type: string): DefinitionOf[K] {
-    const definition = this.#definitions.get(`${kind} ${type}`);
+    const definition =
+      this.#definitions.get(`${kind} ${type}`) ??
+      (kind === 'processor' ? this.#definitions.get(`buffer ${type}`) : undefined);
     if (definition === undefined) throw new Error(`no ${kind} is called ${type}`);
     return definition as never;
+  }
+
+  /** Whether a processor of this type is a buffer. */
+  isBuffer(type: string): boolean {
+    return this.#definitions.has(`buffer ${type}`);
   }
 
   /** The whole schema of one component: `type`, its own fields, and those that its kind has. */
@@ -118,7 +125,10 @@ export class Registry {
   #union(kind: Kind): z.ZodType {
     let union = this.#unions.get(kind);
     if (union === undefined) {
-      const options = this.list(kind).map((definition) => this.schemaOf(definition));
+      // A buffer is a processor that keeps messages.
+      const kinds: readonly Kind[] = kind === 'processor' ? ['processor', 'buffer'] : [kind];
+      const definitions = kinds.flatMap((each): readonly AnyDefinition[] => this.list(each));
+      const options = definitions.map((definition) => this.schemaOf(definition));
       union = z.discriminatedUnion('type', options as unknown as [z.ZodObject]);
       if (kind === 'framing') union = z.union([...this.#shortFramings(), union]);
       this.#unions.set(kind, union);

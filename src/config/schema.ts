@@ -99,7 +99,9 @@ function streamSchema(registry: Registry) {
     input: input.describe('Where its messages come from.'),
     buffer: buffer
       .optional()
-      .describe('Keeps messages between input and pipeline, for instance for a window of time.'),
+      .describe(
+        'Keeps messages before the pipeline, for instance for a window of time. A buffer may also be one of the processors.',
+      ),
     pipeline: z
       .strictObject({
         thread_num: z
@@ -133,6 +135,21 @@ function streamSchema(registry: Registry) {
       .prefault({})
       .describe(
         'How much may be on its way. At the limit the input stops receiving, at half of it it goes on. WebSocket clients that have nothing on its way are read until they have, up to a quarter more in all (1,000 messages and 1 MiB at least).',
+      ),
+    state: z
+      .strictObject({
+        memory: size({ min: 1 })
+          .default(128 * 1024 ** 2)
+          .describe('Bytes of memory.'),
+        disk: size({ min: 0 })
+          .default(256 * 1024 ** 2)
+          .describe(
+            'Bytes on disk, in a folder of the log. Only a stream with `durability` uses it, when `memory` is full.',
+          ),
+      })
+      .prefault({})
+      .describe(
+        'How much windows and buffers may keep. It does not count in `in_flight`. A message that does not fit stays in flight, so that senders wait once `in_flight` is full as well.',
       ),
     durability: durability.optional(),
   });

@@ -229,6 +229,12 @@ export class Batch {
     return indices.map((index) => payloads[index]!);
   }
 
+  /** The messages from `start` up to and not including `end`. */
+  slice(start: number, end: number): Batch {
+    if (start === 0 && end === this.length) return this;
+    return this.select(Array.from({ length: end - start }, (_, offset) => start + offset));
+  }
+
   /** All messages but those at `indices` (ascending). */
   without(indices: readonly number[]): Batch {
     if (indices.length === 0) return this;

@@ -21,9 +21,12 @@ export function shareOfPipeline({ limits: { messages, bytes } }: Budget): Budget
   return new Budget({ messages: messages * PIPELINE_SHARE, bytes: bytes * PIPELINE_SHARE });
 }
 
-/** The most that the pipeline has at a time: a batch more than its share. */
-export function mostOf({ limits: { messages, bytes } }: Budget): { messages: number; bytes: number } {
-  return { messages: messages + MAX_BATCH_MESSAGES, bytes: bytes + MAX_BATCH_BYTES };
+/** The most that the pipeline has at a time: a batch more than its share, and `kept` bytes in windows. */
+export function mostOf(
+  { limits: { messages, bytes } }: Budget,
+  kept: number,
+): { messages: number; bytes: number } {
+  return { messages: messages + MAX_BATCH_MESSAGES + kept, bytes: bytes + MAX_BATCH_BYTES + kept };
 }
 
 /** After so long with a full budget, what waits for the pipeline is left to the log. Milliseconds. */

@@ -1,8 +1,9 @@
 import { hash } from 'node:crypto';
 import { inspect } from 'node:util';
+import { join } from 'node:path';
 import { Budget } from '../component/budget.ts';
 import type { Durability, Source } from '../component/context.ts';
-import type { Processor } from '../component/contracts.ts';
+import { StateBudget } from '../component/state-budget.ts';
 import { createStreamEvents, type StreamEvents } from '../telemetry/events.ts';
 import { version } from '../telemetry/version.ts';
 import type { LogOptions } from '../delivery/log/log.ts';
@@ -10,21 +11,24 @@ import { ComponentFactory, distinct, type Surroundings } from './component-facto
 import { DeadLetters } from './dead-letters.ts';
 import { shareOfPipeline } from './backlog.ts';
 import { DurableSource } from './durable-source.ts';
-import { Pipeline } from './pipeline.ts';
+import { Pipeline, type Operator } from './pipeline.ts';
 import type { DurabilityPlan, StreamPlan } from './plan.ts';
 import { Stream } from './stream.ts';
 
 /** Makes a stream's components and wires them; nothing connects yet. */
 export function buildStream(plan: StreamPlan, surroundings: Surroundings): Stream {
-  const { metrics, lines } = surroundings;
+  const { registry, metrics, lines } = surroundings;
   const logger = surroundings.logger.child({ stream: plan.id });
   const events = createStreamEvents(metrics, logger, lines, plan.id);
   const abort = new AbortController();
   const failed = (error: unknown): void => abort.abort(error);
   const budget = new Budget(plan.in_flight);
   const durable = plan.durability?.enabled === true;
-  // A buffer gives on what it holds when no more will come because of it.
   const share = durable ? shareOfPipeline(budget) : budget;
+  const state = new StateBudget(
+    plan.state,
+    plan.durability?.enabled === true ? join(plan.durability.path, 'windows') : undefined,
+  );
   let durability: Durability | undefined;
   const factory = new ComponentFactory(surroundings, {
     plan,
@@ -32,6 +36,7 @@ export function buildStream(plan: StreamPlan, surroundings: Surroundings): Strea
     events,
     budget,
     share,
+    state,
     durability: () => durability,
     deadLetters: (stage) => (stage === 'error_output' ? lastResort : deadLetters),
     signal: abort.signal,
@@ -55,7 +60,7 @@ export function buildStream(plan: StreamPlan, surroundings: Surroundings): Strea
     const name = plan.input['name'] as string | undefined;
     return factory.input(plan.input, { stage: 'input', component: name ?? plan.input.type, followed });
   };
-  const processors = (trial = false): { type: string; processor: Processor }[] => {
+  const processors = (trial = false): Operator[] => {
     const taken = new Set<string>();
     const components = plan.pipeline.processors.map(({ type }) => distinct(type, taken));
     // What each gives depends on what comes after it.
@@ -63,21 +68,26 @@ export function buildStream(plan: StreamPlan, surroundings: Surroundings): Strea
     return plan.pipeline.processors
       .map((config, index, all) => ({
         config,
+        index,
         component: components[index]!,
         last: index === all.length - 1,
+        buffered:
+          plan.buffer !== undefined || all.slice(0, index).some(({ type }) => registry.isBuffer(type)),
       }))
       .toReversed()
-      .map(({ config, component, last }) => {
+      .map(({ config, index, component, last, buffered }): Operator => {
         const place = {
           stage: 'processor',
           component,
           followed: !last,
+          buffered,
           takesRows: takes === 'rows',
           trial,
         } as const;
         const processor = factory.create('processor', config, place);
         ({ takes } = processor);
-        return { type: config.type, processor };
+        const path = ['pipeline', 'processors', index];
+        return { stage: 'processor', path, type: config.type, processor };
       })
       .toReversed();
   };
@@ -91,6 +101,17 @@ export function buildStream(plan: StreamPlan, surroundings: Surroundings): Strea
     create: (signal: AbortSignal) =>
       new Pipeline(processors(true), { deadLetters: { reject: () => {} }, signal }),
   };
+  const operators = processors();
+  if (plan.buffer !== undefined) {
+    const { type } = plan.buffer;
+    const next = operators[0]?.processor ?? sink;
+    const takesRows = next.takes === 'rows';
+    const place = { stage: 'buffer', component: type, followed, takesRows } as const;
+    const processor = factory.create('buffer', plan.buffer, place);
+    operators.unshift({ stage: 'buffer', path: ['buffer'], type, processor });
+  }
+  // Only those that are ordered keep anything.
+  const kept = operators.some(({ processor }) => processor.ordered === true) ? plan.state.memory : 0;
   const sourceOf = (): Source => {
     const options = logOptions(plan.durability, events);
     if (options === undefined) return inputOf();
@@ -98,16 +119,13 @@ export function buildStream(plan: StreamPlan, surroundings: Surroundings): Strea
       durability = log;
       return inputOf();
     };
-    return new DurableSource({ source, options, budget, share, deadLetters, events, trials });
+    return new DurableSource({ source, options, budget, share, kept, deadLetters, events, trials });
   };
 
   return new Stream({
     id: plan.id,
     source: sourceOf(),
-    buffer:
-      plan.buffer &&
-      factory.create('buffer', plan.buffer, { stage: 'buffer', component: plan.buffer.type, followed }),
-    pipeline: new Pipeline(processors(), {
+    pipeline: new Pipeline(operators, {
       deadLetters,
       signal: abort.signal,
       connections: { events, gate: surroundings.gate, failed },
@@ -116,6 +134,8 @@ export function buildStream(plan: StreamPlan, surroundings: Surroundings): Strea
     errorSink,
     deadLetters,
     budget,
+    share,
+    state,
     durable,
     events,
     threads: plan.pipeline.thread_num,

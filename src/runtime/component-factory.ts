@@ -1,4 +1,4 @@
-import type { Budget } from '../component/budget.ts';
+import type { Budget, BudgetLimits } from '../component/budget.ts';
 import type {
   ComponentConfig,
   Context,
@@ -15,6 +15,7 @@ import type { Unframer } from '../component/framing/unframer.ts';
 import type { Listeners } from '../component/listeners.ts';
 import type { Registry } from '../component/registry.ts';
 import type { SessionDirectory } from '../component/sessions.ts';
+import type { StateBudget } from '../component/state-budget.ts';
 import { createComponentMetrics } from '../telemetry/component-metrics.ts';
 import { createComponentEvents, type Stage, type StreamEvents } from '../telemetry/events.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -51,6 +52,7 @@ interface Parts {
   readonly budget: Budget;
   /** Of `budget`, for what is behind the log. */
   readonly share: Budget;
+  readonly state: StateBudget;
   readonly durability: () => Durability | undefined;
   /** Where rejected messages go, of `error_output` or of anything else. */
   readonly deadLetters: (stage: Stage) => DeadLetters;
@@ -66,6 +68,8 @@ export interface Place {
   /** Tells it from others of the stage: its name or type, with what it is a part of. */
   readonly component: string;
   readonly name?: string | undefined;
+  /** True when a buffer comes before it. */
+  readonly buffered?: boolean;
   /** True when a processor comes after it. */
   readonly followed: boolean;
   /** True when nothing comes of what it does. */
@@ -141,14 +145,15 @@ export class ComponentFactory {
   #context(type: string, place: Place): Context {
     const { stage, component, name } = place;
     const { metrics, listeners, sessions, env, secretKeeper } = this.#surroundings;
-    const { plan, logger, budget, share, durability } = this.#parts;
+    const { plan, logger, budget, share, state, durability } = this.#parts;
     const opened = new Set<string>();
     return {
       name,
       stream: {
         id: plan.id,
-        limits: plan.in_flight,
+        limits: place.buffered === true ? largestOf(plan, state) : plan.in_flight,
         budget: stage === 'input' ? budget : share,
+        stateBudget: state,
         get durability() {
           return durability();
         },
@@ -193,7 +198,7 @@ export class ComponentFactory {
   #transform(config: ComponentConfig, place: Place): Transform {
     const { events, deadLetters, failed, signal } = this.#parts;
     const processor = this.create('processor', config, { ...place, stage: 'processor' });
-    const pipeline = new Pipeline([{ type: config.type, processor }], {
+    const pipeline = new Pipeline([{ stage: 'processor', path: [], type: config.type, processor }], {
       deadLetters: place.trial === true ? NOBODY : deadLetters(place.stage),
       signal,
       ...(place.trial !== true && { connections: { events, gate: this.#surroundings.gate, failed } }),
@@ -243,4 +248,10 @@ export function distinct(wanted: string, taken: Set<string>): string {
 
 function nameOf(config: ComponentConfig): string | undefined {
   return config['name'] as string | undefined;
+}
+
+/** A batch that a buffer gives may be all that it keeps. */
+function largestOf({ in_flight: { bytes } }: StreamPlan, { limits, hasFiles }: StateBudget): BudgetLimits {
+  const kept = limits.memory + (hasFiles ? limits.disk : 0);
+  return { messages: Infinity, bytes: Math.max(bytes, kept) };
 }

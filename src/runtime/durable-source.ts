@@ -25,6 +25,8 @@ interface Parts {
   readonly share: Budget;
   readonly deadLetters: DeadLetters;
   readonly events: StreamEvents;
+  /** Bytes that windows may have besides. */
+  readonly kept: number;
   /** How to try what may have ended the process before. */
   readonly trials: Pick<CrashGuardOptions, 'pipeline' | 'create'>;
 }
@@ -177,10 +179,10 @@ export class DurableSource implements Source, Durability {
   }
 
   #guardOf(log: Log): CrashGuard {
-    const { trials, share, events } = this.#parts;
+    const { trials, share, kept, events } = this.#parts;
     return new CrashGuard(log, {
       ...trials,
-      limits: mostOf(share),
+      limits: mostOf(share, kept),
       tries: (messages) => events.triedAgain(messages),
     });
   }

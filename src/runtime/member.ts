@@ -37,9 +37,7 @@ export async function prepareStream({ parts }: Stream): Promise<PrepareProblem[]
     problems.push({ path: [...place, ...names], message: errorMessage(error) });
   };
   await source.prepare().catch((error: unknown) => report(['input'], error));
-  for (const { index: place, error } of await pipeline.prepare()) {
-    report(['pipeline', 'processors', place], error);
-  }
+  for (const { path, error } of await pipeline.prepare()) report(path, error);
   await sink.prepare().catch((error: unknown) => report(['output'], error));
   await errorSink?.prepare().catch((error: unknown) => report(['error_output'], error));
   return problems;
@@ -67,10 +65,11 @@ export async function drained({ stream, end }: Member, signal: AbortSignal | und
 
 /** That a stream has ended before everything that it took in was confirmed. */
 export function leftBy({ stream: { parts } }: Member): string | undefined {
-  const { id, budget, durable } = parts;
-  if (budget.messages === 0) return undefined;
+  const { id, budget, state, durable } = parts;
+  const count = budget.messages + state.messages;
+  if (count === 0) return undefined;
   const kept = durable ? '; what the log has of them comes first at the next start' : '';
-  return `${id}: ${plural(budget.messages, 'message')} not confirmed${kept}`;
+  return `${id}: ${plural(count, 'message')} not confirmed${kept}`;
 }
 
 export function incomplete(): MillraceError {

@@ -4,13 +4,20 @@ import { Batch } from '../message/batch.ts';
 import type { Delivery } from '../message/delivery.ts';
 import type { Receipt } from '../message/receipt.ts';
 import type { DeadLetters } from './dead-letters.ts';
-import { TapPoint } from './tap.ts';
+import { TapPoint, type TapStage } from './tap.ts';
 import { standstill } from '../component/outage.ts';
 import { KeptConnection, type ConnectionSurroundings } from './kept-connection.ts';
 
-interface Step {
+/** A processor with its place in the stream. */
+export interface Operator {
+  readonly stage: 'buffer' | 'processor';
+  /** In the file. */
+  readonly path: readonly (string | number)[];
   readonly type: string;
   readonly processor: Processor;
+}
+
+interface Step extends Operator {
   /** Behind it. */
   readonly tapPoint: TapPoint;
   /** Undefined where nothing is waited for. */
@@ -35,7 +42,7 @@ export class Pipeline {
   readonly #signal: AbortSignal;
 
   constructor(
-    processors: readonly { type: string; processor: Processor }[],
+    operators: readonly Operator[],
     options: {
       readonly deadLetters: Pick<DeadLetters, 'reject'>;
       readonly signal: AbortSignal;
@@ -44,7 +51,7 @@ export class Pipeline {
     },
   ) {
     const { connections } = options;
-    this.#steps = processors.map((each) => ({
+    this.#steps = operators.map((each) => ({
       ...each,
       tapPoint: new TapPoint(),
       connection: connections && connectionOf(each, connections),
@@ -56,16 +63,19 @@ export class Pipeline {
     this.#signal = options.signal;
   }
 
-  /** Behind each processor, in order. */
-  get tapPoints(): TapPoint[] {
-    return this.#steps.map(({ tapPoint }) => tapPoint);
+  /** Behind each operator, in order. */
+  get tapPoints(): { readonly stage: TapStage; readonly point: TapPoint }[] {
+    return this.#steps.map(({ stage, path, tapPoint }) => ({
+      stage: stage === 'buffer' ? stage : `processors.${Number(path.at(-1))}`,
+      point: tapPoint,
+    }));
   }
 
   /** Lets each processor check its configuration. @returns what is wrong, with the processor's place */
-  async prepare(): Promise<{ index: number; error: unknown }[]> {
-    const problems: { index: number; error: unknown }[] = [];
-    for (const [index, { processor }] of this.#steps.entries()) {
-      await processor.prepare?.().catch((error: unknown) => problems.push({ index, error }));
+  async prepare(): Promise<{ path: Operator['path']; error: unknown }[]> {
+    const problems: { path: Operator['path']; error: unknown }[] = [];
+    for (const { path, processor } of this.#steps) {
+      await processor.prepare?.().catch((error: unknown) => problems.push({ path, error }));
     }
     return problems;
   }
@@ -116,13 +126,13 @@ export class Pipeline {
 
   /** A sentence for each processor that messages do not get through. */
   notReady(): string[] {
-    const reasons = this.#steps.map(({ type, processor, connection, working }) => {
+    const reasons = this.#steps.map(({ stage, type, processor, connection, working }) => {
       const [oldest] = working;
+      const name = `${stage} ${type}`;
       if (connection !== undefined && (!connection.connected || connection.outage.active))
-        return connection.outage.describe(`processor ${type} is not connected`);
+        return connection.outage.describe(`${name} is not connected`);
       return (
-        processor.notReady?.() ??
-        standstill(`processor ${type} has not come to an end with a batch`, oldest?.since)
+        processor.notReady?.() ?? standstill(`${name} has not come to an end with a batch`, oldest?.since)
       );
     });
     return reasons.filter((reason) => reason !== undefined);
@@ -225,7 +235,7 @@ export class Pipeline {
     } finally {
       step.working.delete(work);
     }
-    this.#deadLetters.reject('processor', batch, rejections, () => receipt.fork());
+    this.#deadLetters.reject(step.stage, batch, rejections, () => receipt.fork());
     const [only] = results;
     if (results.length === 1 && only instanceof Batch) return [{ batch: only, receipt }];
     const deliveries = results.map((each) =>

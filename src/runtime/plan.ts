@@ -33,6 +33,8 @@ export interface StreamPlan {
   readonly error_output?: ComponentConfig | undefined;
   /** The stream's budget; bytes are parsed. */
   readonly in_flight: { readonly messages: number; readonly bytes: number };
+  /** What windows and buffers may keep besides, in bytes. */
+  readonly state: { readonly memory: number; readonly disk: number };
   readonly durability?: DurabilityPlan | undefined;
 }
 

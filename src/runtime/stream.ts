@@ -1,6 +1,6 @@
 import type { Budget } from '../component/budget.ts';
 import type { Source } from '../component/context.ts';
-import type { Buffer } from '../component/contracts.ts';
+import type { StateBudget } from '../component/state-budget.ts';
 import { EndOfInputError } from '../errors.ts';
 import type { StreamHealth } from '../control/health.ts';
 import { nowMicros } from '../message/batch.ts';
@@ -17,12 +17,15 @@ import { TicketQueue } from './ticket-queue.ts';
 export interface StreamParts {
   readonly id: string;
   readonly source: Source;
-  readonly buffer: Buffer | undefined;
   readonly pipeline: Pipeline;
   readonly sink: Sink;
   readonly errorSink: Sink | undefined;
   readonly deadLetters: DeadLetters;
   readonly budget: Budget;
+  /** Of `budget`, for what is behind the log. */
+  readonly share: Budget;
+  /** What windows and buffers keep. */
+  readonly state: StateBudget;
   /** Whether there is a log of what it has received. */
   readonly durable: boolean;
   readonly events: StreamEvents;
@@ -42,7 +45,6 @@ export class Stream {
   #lastMessage: number | undefined;
   #flushTimer: NodeJS.Timeout | undefined;
   readonly #inputTaps = new TapPoint();
-  readonly #bufferTaps = new TapPoint();
   /** Why it has failed for good. */
   readonly #failure = new Outage();
 
@@ -50,6 +52,9 @@ export class Stream {
     this.parts = parts;
     parts.events.stateChanged(this.#state);
     this.#tickets = new TicketQueue(parts.threads);
+    for (const each of new Set([parts.budget, parts.share])) {
+      each.onChange({ full: this.#makeRoom, room: () => {} });
+    }
   }
 
   /** Resolves when the stream has ended, with whether it did so in order. */
@@ -59,7 +64,6 @@ export class Stream {
     events.streamStarted(this.parts.input, this.parts.output);
     this.#enter('running');
     try {
-      const upstream = this.parts.buffer ?? this.parts.source;
       // What cannot connect is not waited for when there is nothing to write; but it has had its chance.
       const done = new AbortController();
       const connect = async (part: Sink | Pipeline): Promise<void> => {
@@ -68,11 +72,7 @@ export class Stream {
         });
       };
       const flow = async (): Promise<void> => {
-        await this.#all([
-          this.parts.buffer && this.#fill(this.parts.buffer),
-          this.#process(upstream),
-          this.#write(),
-        ]);
+        await this.#all([this.#process(), this.#write()]);
         await deadLetters.idle();
         await Promise.all([sink.attempted, errorSink?.attempted]);
         done.abort();
@@ -98,21 +98,28 @@ export class Stream {
   drain(): void {
     if (this.#state === 'running') this.#enter('draining');
     this.parts.source.drain();
+    this.#makeRoom();
   }
 
   /** Where a tap can be put; undefined where the stream has no such stage. */
   tapPoint(stage: TapStage): TapPoint | undefined {
-    const { pipeline, sink, errorSink, buffer } = this.parts;
+    const { pipeline, sink, errorSink } = this.parts;
     if (stage === 'input') return this.#inputTaps;
-    if (stage === 'buffer') return buffer && this.#bufferTaps;
     if (stage === 'output') return sink.tapPoint;
     if (stage === 'error_output') return errorSink?.tapPoint;
-    return pipeline.tapPoints[Number(stage.slice('processors.'.length))];
+    return pipeline.tapPoints.find((each) => each.stage === stage)?.point;
   }
 
+  /** A stream that ends does not wait for a window whose messages keep it from ending. */
+  readonly #makeRoom = (): void => {
+    const { budget, share } = this.parts;
+    if (this.#state === 'draining' && (budget.full || share.full)) this.#flush(Number.MAX_VALUE);
+  };
+
   health(): StreamHealth {
-    const { id, source, budget, events } = this.parts;
+    const { id, source, budget, state, events } = this.parts;
     events.inFlight(budget.messages, budget.bytes);
+    events.stateMeasured(state);
     source.measure?.();
     const reasons = this.#notReady();
     const ready = reasons.length === 0;
@@ -123,13 +130,12 @@ export class Stream {
 
   /** A sentence for each part that keeps messages from getting through. */
   #notReady(): string[] {
-    const { source, buffer, pipeline, sink, errorSink } = this.parts;
+    const { source, pipeline, sink, errorSink } = this.parts;
     if (this.#state === 'failed') return [this.#failure.describe('the stream has failed')];
     if (this.#state === 'ended') return [];
     const reasons = [
       // An input that drains is about to end, and what it says of that is no news.
       this.#state === 'draining' ? 'the stream is draining' : source.notReady(),
-      buffer?.notReady?.(),
       ...pipeline.notReady(),
       sink.notReady(),
       errorSink?.notReady(),
@@ -156,15 +162,10 @@ export class Stream {
     this.parts.abort.signal.throwIfAborted();
   }
 
-  async #fill(buffer: Buffer): Promise<void> {
-    for await (const delivery of this.#read(this.parts.source)) buffer.write(delivery);
-    buffer.flush();
-  }
-
-  async #process(upstream: Source | Buffer): Promise<void> {
+  async #process(): Promise<void> {
     const { signal } = this.parts.abort;
     await this.#tickets.slot(signal);
-    for await (const delivery of this.#read(upstream)) {
+    for await (const delivery of this.#read()) {
       const result = this.parts.pipeline.process(delivery);
       this.#push(result, true);
       await this.#tickets.slot(signal);
@@ -173,15 +174,13 @@ export class Stream {
     this.#tickets.end();
   }
 
-  async *#read(upstream: Source | Buffer): AsyncGenerator<Delivery> {
+  async *#read(): AsyncGenerator<Delivery> {
     const { signal } = this.parts.abort;
     try {
       for (;;) {
-        const delivery = await upstream.read(signal);
-        if (upstream === this.parts.source) {
-          this.#lastMessage = performance.now();
-          this.#inputTaps.pass(delivery.batch);
-        } else this.#bufferTaps.pass(delivery.batch);
+        const delivery = await this.parts.source.read(signal);
+        this.#lastMessage = performance.now();
+        this.#inputTaps.pass(delivery.batch);
         yield delivery;
       }
     } catch (error) {
@@ -210,14 +209,19 @@ export class Stream {
 
   #push(result: Promise<Delivery[]>, slot: boolean): void {
     this.#tickets.push(result, slot);
-    void result.then(this.#armFlush, () => {});
+    void result.then(this.#processed, () => {});
   }
 
   #flush(now: number): void {
     for (const flushed of this.parts.pipeline.flush(now)) this.#push(flushed, false);
   }
 
-  readonly #armFlush = (): void => {
+  readonly #processed = (): void => {
+    this.#makeRoom();
+    this.#armFlush();
+  };
+
+  #armFlush(): void {
     const { pipeline, abort } = this.parts;
     clearTimeout(this.#flushTimer);
     if (pipeline.flushAt === undefined || abort.signal.aborted) return;
@@ -228,12 +232,12 @@ export class Stream {
       },
       Math.max(1, pipeline.flushAt - performance.now()),
     );
-  };
+  }
 
   #endTaps(): void {
     const { pipeline, sink, errorSink } = this.parts;
-    const points = [this.#inputTaps, this.#bufferTaps, ...pipeline.tapPoints, sink.tapPoint];
-    for (const point of points) point.close();
+    for (const point of [this.#inputTaps, sink.tapPoint]) point.close();
+    for (const { point } of pipeline.tapPoints) point.close();
     errorSink?.tapPoint.close();
   }
 

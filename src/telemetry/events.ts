@@ -388,6 +388,11 @@ export function createStreamEvents(metrics: Metrics, logger: Logger, lines: Repe
     leftInLog(entries: number): void {
       logger.info({ entries }, 'what is still in the log is delivered at the next start');
     },
+    stateMeasured(state: { messages: number; memory: number; disk: number }): void {
+      metrics.stateMessages.labels({ stream }).set(state.messages);
+      metrics.stateBytes.labels({ stream, where: 'memory' }).set(state.memory);
+      metrics.stateBytes.labels({ stream, where: 'disk' }).set(state.disk);
+    },
     inFlight(messages: number, bytes: number): void {
       metrics.inFlightMessages.labels({ stream }).set(messages);
       metrics.inFlightBytes.labels({ stream }).set(bytes);

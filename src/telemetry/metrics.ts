@@ -104,6 +104,11 @@ export function createMetrics() {
       'stream',
     ]),
     inFlightBytes: gauge('millrace_in_flight_bytes', 'Bytes received and not yet confirmed.', ['stream']),
+    stateMessages: gauge('millrace_state_messages', 'Messages that windows and buffers keep.', ['stream']),
+    stateBytes: gauge('millrace_state_bytes', 'Bytes that windows and buffers keep, in memory and on disk.', [
+      'stream',
+      'where',
+    ]),
     logEntries: gauge(
       'millrace_log_entries',
       'Batches in the log of `durability` that are not delivered yet.',

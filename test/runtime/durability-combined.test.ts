@@ -149,7 +149,7 @@ streams:
   await second.stop();
 });
 
-test('a memory buffer larger than what the pipeline may have gives on what waits behind it, without its timeout', async () => {
+test('a memory buffer larger than the state may be gives on what it has, without its timeout', async () => {
   const path = logPath();
   const yaml = `
 streams:
@@ -157,6 +157,7 @@ streams:
     buffer: { type: memory, capacity: 100000, timeout: 1h }
     output: { type: collect }
     in_flight: { messages: 1000 }
+    state: { memory: 64KiB, disk: 0 }
     durability: { path: "${path}" }
 `;
   const first = await startEngine(yaml);

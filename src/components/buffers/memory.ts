@@ -1,10 +1,11 @@
 import { z } from 'zod';
-import type { Budget } from '../../component/budget.ts';
 import type { Context } from '../../component/context.ts';
+import type { ProcessCall, Processor } from '../../component/contracts.ts';
 import { defineBuffer } from '../../component/define.ts';
 import { duration } from '../../component/fields.ts';
 import { alias, settings } from '../../component/settings.ts';
-import { HoldingBuffer } from '../../component/holding-buffer.ts';
+import { KeptDeliveries } from '../../delivery/kept-deliveries.ts';
+import type { Batch } from '../../message/batch.ts';
 import type { Delivery } from '../../message/delivery.ts';
 
 const schema = settings({
@@ -25,41 +26,45 @@ export const memoryBuffer = defineBuffer({
   summary: 'Collects messages into larger batches, by number and time.',
   status: 'stable',
   description:
-    'What it holds counts in the stream’s `in_flight` budget; when that is full the buffer gives on what it has.',
+    'The messages it holds count in the stream’s `state` and not in `in_flight`. When `state` is full, the buffer gives on the messages it has.',
   schema,
   examples: [{ title: 'A thousand messages, or a second', yaml: 'type: memory\ncount: 1000\ntimeout: 1s\n' }],
   create: (config, context) => new MemoryBuffer(config, context),
 });
 
-class MemoryBuffer extends HoldingBuffer {
+class MemoryBuffer implements Processor {
+  readonly ordered = true;
+  /** Rows of the same columns stay rows. */
+  readonly takes: 'rows' | undefined;
   readonly #count: number;
   readonly #timeout: number;
-  readonly #unsubscribe: () => void;
-  readonly #budget: Budget;
-  #timer: NodeJS.Timeout | undefined;
+  readonly #kept: KeptDeliveries;
+  #flushAt: number | undefined;
 
   constructor({ count, timeout }: z.output<typeof schema>, context: Context) {
-    super();
     this.#count = count;
     this.#timeout = timeout;
-    this.#budget = context.stream.budget;
-    this.#unsubscribe = this.#budget.onChange({ full: () => this.#give(), room: () => {} });
+    this.#kept = new KeptDeliveries(context.stream.stateBudget);
+    this.takes = context.stream.takesRows ? 'rows' : undefined;
   }
 
-  override write(delivery: Delivery): void {
-    this.hold(delivery);
-    if (this.heldMessages >= this.#count || this.#budget.full) this.#give();
-    else this.#timer ??= setTimeout(() => this.#give(), this.#timeout);
+  get flushAt(): number | undefined {
+    return this.#flushAt;
   }
 
-  protected override ended(): void {
-    clearTimeout(this.#timer);
-    this.#unsubscribe();
+  async process(batch: Batch, { keep }: ProcessCall): Promise<Delivery[]> {
+    this.#flushAt ??= performance.now() + this.#timeout;
+    await this.#kept.add({ batch, receipt: keep() });
+    const due = this.#kept.messages >= this.#count || this.#kept.trouble !== undefined;
+    return due ? await this.flush() : [];
   }
 
-  #give(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    this.release();
+  async flush(): Promise<Delivery[]> {
+    this.#flushAt = undefined;
+    return await this.#kept.take();
+  }
+
+  close(): Promise<void> {
+    return this.#kept.close();
   }
 }

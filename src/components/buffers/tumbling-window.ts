@@ -1,7 +1,10 @@
 import { z } from 'zod';
+import type { Context } from '../../component/context.ts';
+import type { ProcessCall, Processor } from '../../component/contracts.ts';
 import { defineBuffer } from '../../component/define.ts';
 import { duration } from '../../component/fields.ts';
-import { HoldingBuffer } from '../../component/holding-buffer.ts';
+import { KeptDeliveries } from '../../delivery/kept-deliveries.ts';
+import type { Batch } from '../../message/batch.ts';
 import type { Delivery } from '../../message/delivery.ts';
 
 const schema = z.strictObject({
@@ -14,56 +17,63 @@ export const tumblingWindowBuffer = defineBuffer({
   summary: 'Gives the messages of each window of time as one batch.',
   status: 'stable',
   description:
-    'Windows follow each other without gap or overlap and start at whole multiples of `interval` since the epoch (UTC); a message belongs to the window in which it arrived here. An empty window gives nothing. What a window holds counts in the stream’s `in_flight` budget: if a window does not fit, the senders wait until it has ended.',
+    'Windows follow each other without gap or overlap and start at whole multiples of `interval` since the epoch (UTC). A message belongs to the window in which it arrived here. An empty window gives nothing. The messages a window holds count in the stream’s `state` and not in `in_flight`. If a window does not fit into `state`, the messages that come on top fill `in_flight`, and then the senders wait until the window has ended; readiness says so.',
   schema,
   examples: [{ title: 'One second', yaml: 'type: tumbling_window\ninterval: 1s\n' }],
-  create: ({ interval }) => new TumblingWindow(interval),
+  create: ({ interval }, context) => new TumblingWindow(interval, context),
 });
 
-class TumblingWindow extends HoldingBuffer {
+class TumblingWindow implements Processor {
+  readonly ordered = true;
+  /** Rows of the same columns stay rows. */
+  readonly takes: 'rows' | undefined;
   readonly #interval: number;
+  readonly #kept: KeptDeliveries;
   /** The number of the window that is open, since the epoch. */
   #window = 0;
-  #timer: NodeJS.Timeout | undefined;
+  #flushAt: number | undefined;
 
-  constructor(interval: number) {
-    super();
+  constructor(interval: number, context: Context) {
     this.#interval = interval;
+    this.#kept = new KeptDeliveries(context.stream.stateBudget);
+    this.takes = context.stream.takesRows ? 'rows' : undefined;
   }
 
-  /** A timer may be late, so the window of a message is told by its time, not by the timer. */
-  override write(delivery: Delivery): void {
-    const { batch, receipt } = delivery;
-    const starts = batch.runs.map(({ time }) => Math.floor(time / 1000 / this.#interval));
+  get flushAt(): number | undefined {
+    return this.#flushAt;
+  }
+
+  /** A flush may be late, so the window of a message is told by its time, not by the flush. */
+  async process(batch: Batch, { keep }: ProcessCall): Promise<Delivery[]> {
+    const ended: Delivery[] = [];
     let first = 0;
-    for (const [index, window] of starts.entries()) {
+    const add = async (end: number): Promise<void> => {
+      if (end > first) await this.#kept.add({ batch: batch.slice(first, end), receipt: keep() });
+      first = end;
+    };
+    for (const { start, time } of batch.runs) {
+      const window = Math.floor(time / 1000 / this.#interval);
       if (window <= this.#window) continue;
-      const { start } = batch.runs[index]!;
-      if (start > first) this.#add(delivery, first, start);
-      this.#close();
+      await add(start);
+      ended.push(...(await this.flush()));
       this.#window = window;
-      first = start;
     }
-    this.#add(delivery, first, batch.length);
-    receipt.done();
-    this.#timer ??= setTimeout(() => this.#close(), this.#interval - (Date.now() % this.#interval));
+    await add(batch.length);
+    this.#flushAt ??= performance.now() + this.#interval - (Date.now() % this.#interval);
+    return ended;
   }
 
-  protected override ended(): void {
-    clearTimeout(this.#timer);
+  async flush(): Promise<Delivery[]> {
+    this.#flushAt = undefined;
+    return await this.#kept.take();
   }
 
-  #add({ batch, receipt }: Delivery, start: number, end: number): void {
-    const all = end - start === batch.length;
-    const part = all
-      ? batch
-      : batch.select(Array.from({ length: end - start }, (_, offset) => start + offset));
-    this.hold({ batch: part, receipt: receipt.fork() });
+  notReady(): string | undefined {
+    const { trouble } = this.#kept;
+    return trouble && `tumbling_window: ${trouble}`;
   }
 
-  #close(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    this.release();
+  close(): Promise<void> {
+    return this.#kept.close();
   }
 }

@@ -1,10 +1,12 @@
 import { z } from 'zod';
+import type { Context } from '../../component/context.ts';
 import type { ProcessCall, Processor } from '../../component/contracts.ts';
 import { defineProcessor } from '../../component/define.ts';
 import { duration } from '../../component/fields.ts';
 import { alias, settings } from '../../component/settings.ts';
+import { KeptDeliveries } from '../../delivery/kept-deliveries.ts';
 import type { Batch } from '../../message/batch.ts';
-import { joinDeliveries, type Delivery } from '../../message/delivery.ts';
+import type { Delivery } from '../../message/delivery.ts';
 
 const schema = settings({
   count: z.int().min(1).describe('How many messages each batch has.'),
@@ -20,10 +22,10 @@ export const batchProcessor = defineProcessor({
   summary: 'Makes batches of exactly so many messages.',
   status: 'stable',
   description:
-    'The batches keep the input’s order. At the end of the stream what is left goes on as a smaller batch.',
+    'The batches keep the order of the messages. Messages that wait for a full batch count in the stream’s `state`. At the end of the stream the rest goes on as a smaller batch.',
   schema,
   examples: [{ title: 'A hundred at a time', yaml: 'type: batch\ncount: 100\ntimeout: 500ms\n' }],
-  create: (config, { stream }) => new BatchProcessor(config, stream.takesRows),
+  create: (config, context) => new BatchProcessor(config, context),
 });
 
 class BatchProcessor implements Processor {
@@ -32,41 +34,43 @@ class BatchProcessor implements Processor {
   readonly takes: 'rows' | undefined;
   readonly #count: number;
   readonly #timeout: number;
-  #held: Delivery[] = [];
-  #messages = 0;
+  readonly #kept: KeptDeliveries;
   #flushAt: number | undefined;
 
-  constructor({ count, timeout }: z.output<typeof schema>, takesRows: boolean) {
-    this.takes = takesRows ? 'rows' : undefined;
+  constructor({ count, timeout }: z.output<typeof schema>, context: Context) {
+    this.takes = context.stream.takesRows ? 'rows' : undefined;
     this.#count = count;
     this.#timeout = timeout;
+    this.#kept = new KeptDeliveries(context.stream.stateBudget);
   }
 
   get flushAt(): number | undefined {
     return this.#flushAt;
   }
 
-  process(batch: Batch, { keep }: ProcessCall): Delivery[] {
+  async process(batch: Batch, { keep }: ProcessCall): Promise<Delivery[]> {
     const full: Delivery[] = [];
     for (let start = 0; start < batch.length;) {
-      const taken = Math.min(this.#count - this.#messages, batch.length - start);
-      if (this.#messages === 0) this.#flushAt = performance.now() + this.#timeout;
-      const indices = Array.from({ length: taken }, (_, offset) => start + offset);
-      const part = taken === batch.length ? batch : batch.select(indices);
-      this.#held.push({ batch: part, receipt: keep() });
-      this.#messages += taken;
-      start += taken;
-      if (this.#messages === this.#count) full.push(...this.flush());
+      this.#flushAt ??= performance.now() + this.#timeout;
+      const end = Math.min(start + this.#count - this.#kept.messages, batch.length);
+      await this.#kept.add({ batch: batch.slice(start, end), receipt: keep() });
+      start = end;
+      if (this.#kept.messages === this.#count) full.push(...(await this.flush()));
     }
     return full;
   }
 
-  flush(): Delivery[] {
-    if (this.#messages === 0) return [];
-    const joined = joinDeliveries(this.#held);
-    this.#held = [];
-    this.#messages = 0;
+  async flush(): Promise<Delivery[]> {
     this.#flushAt = undefined;
-    return [joined];
+    return await this.#kept.take();
+  }
+
+  notReady(): string | undefined {
+    const { trouble } = this.#kept;
+    return trouble && `batch: ${trouble}`;
+  }
+
+  close(): Promise<void> {
+    return this.#kept.close();
   }
 }

@@ -1,0 +1,151 @@
+import type { FileHandle } from 'node:fs/promises';
+import { Outage } from '../component/outage.ts';
+import type { Batch } from '../message/batch.ts';
+import { joinDeliveries, type Delivery } from '../message/delivery.ts';
+import { relayReceipt, type Receipt } from '../message/receipt.ts';
+import { fromWire, toWire } from '../message/wire-format.ts';
+import type { StateBudget } from '../component/state-budget.ts';
+
+/** A message's own cost in memory besides its payload, roughly: a buffer and its place in a list. In bytes. */
+const MESSAGE_COST = 112;
+
+/** Beyond so many bytes batches are kept as one piece of memory each, which costs no object for each message. */
+const WORTH_PACKING = 4 * 1024 * 1024;
+
+/** A batch as it is kept: as it is, in one piece, or in the file. */
+type Content = Batch | Buffer | { readonly at: number; readonly length: number };
+
+interface Entry {
+  readonly content: Content;
+  readonly receipt: Receipt;
+  /** Undefined for one that did not fit: it is in flight still. */
+  readonly release: (() => void) | undefined;
+}
+
+/**
+ * The deliveries that an operator keeps until it gives them on as one, in order. They are state of the stream, and in
+ * flight no more. One that does not fit stays in flight, so that the senders wait once `in_flight` is full as well.
+ */
+export class KeptDeliveries {
+  readonly #state: StateBudget;
+  #entries: Entry[] = [];
+  #messages = 0;
+  #bytes = 0;
+  #file: FileHandle | undefined;
+  #fileEnd = 0;
+  /** Something did not fit, and why the disk did not take it. */
+  #crowded = false;
+  readonly #outage = new Outage();
+
+  constructor(state: StateBudget) {
+    this.#state = state;
+  }
+
+  get messages(): number {
+    return this.#messages;
+  }
+
+  /** Why messages wait in flight that should be kept, or undefined. */
+  get trouble(): string | undefined {
+    if (this.#outage.active) return this.#outage.describe('its state cannot be written to the disk');
+    if (!this.#crowded) return undefined;
+    const { memory, disk } = this.#state.limits;
+    const where = this.#state.hasFiles
+      ? `state.memory ${memory} and state.disk ${disk}`
+      : `state.memory ${memory}`;
+    return `its state is full (${where} bytes); senders wait once in_flight is full as well`;
+  }
+
+  /** Call for one delivery after the other. */
+  async add({ batch, receipt }: Delivery): Promise<void> {
+    const { length } = batch;
+    this.#messages += length;
+    const cost = batch.held + length * MESSAGE_COST;
+    if (this.#bytes + cost <= WORTH_PACKING && this.#state.fits('memory', cost)) {
+      return this.#keep('memory', { content: batch, receipt }, length, cost);
+    }
+    const packed = toWire(batch);
+    if (this.#state.fits('memory', packed.length)) {
+      return this.#keep('memory', { content: packed, receipt }, length, packed.length);
+    }
+    if (this.#state.fits('disk', packed.length) && (await this.#write(packed))) {
+      const content = { at: this.#fileEnd - packed.length, length: packed.length };
+      return this.#keep('disk', { content, receipt }, length, packed.length);
+    }
+    this.#crowded = true;
+    this.#entries.push({ content: batch, receipt, release: undefined });
+  }
+
+  /** Everything as one delivery, or none when that is nothing. It counts as state until it has been seen to. */
+  async take(): Promise<Delivery[]> {
+    const entries = this.#entries;
+    const file = this.#file;
+    this.#entries = [];
+    this.#messages = 0;
+    this.#bytes = 0;
+    this.#file = undefined;
+    this.#fileEnd = 0;
+    this.#crowded = false;
+    this.#outage.over();
+    if (entries.length === 0) return [];
+    try {
+      const deliveries: Delivery[] = [];
+      for (const { content, receipt, release } of entries) {
+        const batch = await unpack(content, file);
+        deliveries.push({ batch, receipt: release === undefined ? receipt : relayReceipt(receipt, release) });
+      }
+      return [joinDeliveries(deliveries)];
+    } finally {
+      await file?.close();
+    }
+  }
+
+  /** Forgets everything. It stays counted, as nothing of it is settled. */
+  async close(): Promise<void> {
+    this.#entries = [];
+    await this.#file?.close();
+    this.#file = undefined;
+  }
+
+  #keep(
+    where: 'memory' | 'disk',
+    { content, receipt }: Omit<Entry, 'release'>,
+    messages: number,
+    bytes: number,
+  ): void {
+    this.#bytes += bytes;
+    this.#entries.push({ content, receipt, release: this.#state.add(where, messages, bytes) });
+    receipt.park();
+  }
+
+  /** @returns false when the disk does not take it */
+  async #write(bytes: Buffer): Promise<boolean> {
+    try {
+      this.#file ??= await this.#state.file();
+      let written = 0;
+      while (written < bytes.length) {
+        const rest = bytes.subarray(written);
+        written += (await this.#file.write(rest, 0, rest.length, this.#fileEnd + written)).bytesWritten;
+      }
+      this.#fileEnd += bytes.length;
+      this.#outage.over();
+      return true;
+    } catch (error) {
+      this.#outage.failed(error);
+      return false;
+    }
+  }
+}
+
+async function unpack(content: Content, file: FileHandle | undefined): Promise<Batch> {
+  if (content instanceof Uint8Array) return fromWire(content);
+  if (!('at' in content) || typeof content.at !== 'number') return content as Batch;
+  const { at, length } = content;
+  const bytes = Buffer.allocUnsafeSlow(length);
+  for (let read = 0; read < length;) {
+    const { bytesRead } = await file!.read(bytes, read, length - read, at + read);
+    if (bytesRead === 0) throw new Error('the file of the state is shorter than it was');
+    read += bytesRead;
+  }
+  return fromWire(bytes);
+}
