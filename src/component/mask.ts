@@ -35,9 +35,10 @@ const filledUrls = new Map<string, FilledUrl>();
 /** From now on `urlKey` takes these out of this URL, which is as it stands in the file with its `${…}` filled in. */
 export function hideInKey(url: string, { inHost, behindHost }: FilledUrl): void {
   const known = filledUrls.get(url) ?? { inHost: [], behindHost: [] };
+  // A file may be loaded again in one process, and several of its streams may use one URL: each word counts once.
   filledUrls.set(url, {
-    inHost: [...known.inHost, ...inHost],
-    behindHost: [...known.behindHost, ...behindHost],
+    inHost: [...new Set([...known.inHost, ...inHost])],
+    behindHost: [...new Set([...known.behindHost, ...behindHost])],
   });
 }
 

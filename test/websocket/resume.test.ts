@@ -78,6 +78,21 @@ test('it is in the file by the end, and the next run goes on from there', async 
   expect(since(await server.peer(1))).toBe('4');
 });
 
+test('a stream that is replaced goes on from there, also where its URL is filled in', async () => {
+  const server = await new FaultServer().up();
+  const yaml = client('${FEED}/${TOPIC}', cursorPath());
+  const run = await startEngine(yaml, { FEED: server.url.replace(/\/$/, ''), TOPIC: 'trades' });
+  const first = await server.peer(0);
+  first.socket.write(messages(1, 5));
+  await run.output().count(5);
+  await run.idle();
+  const replaced = run.replace(yaml);
+  await first.closeCode();
+  first.socket.end(closeFrame(1000));
+  expect(await replaced).toEqual([]);
+  expect(since(await server.peer(1))).toBe('5');
+});
+
 test('it is in the file soon, without an end; the file is whole whenever one looks', async () => {
   const server = await new FaultServer().up();
   const path = cursorPath();
