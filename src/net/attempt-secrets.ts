@@ -1,16 +1,16 @@
 import { isSecretName } from '../component/mask.ts';
 import { createMasker, maskSecrets, type Masker } from '../telemetry/secrets.ts';
 
-/** A text shorter than this is in too much that is no secret. */
+/** A shorter text occurs too often in harmless words to be masked. */
 const SHORTEST = 3;
 
-/** What an `Authorization` begins with. */
+/** The scheme that an `Authorization` header begins with. */
 const SCHEME = /^(?:basic|bearer|digest|token|apikey)$/i;
 
-/** What must not be shown of one attempt, wherever it turns up again: in a redirect, in what a server says. */
+/** The secrets of one attempt, masked wherever they turn up again: in a redirect, in a server's answer. */
 export class Secrets {
   readonly #texts = new Set<string>();
-  /** Made when something is to be shown. */
+  /** Built when the first text is shown. */
   #masker: Masker | undefined;
 
   add(...texts: readonly (string | undefined)[]): void {
@@ -18,7 +18,7 @@ export class Secrets {
     this.#masker = undefined;
   }
 
-  /** Adds what a handshake says of us, wherever the configuration has it from: servers quote that, too. */
+  /** Adds the secrets that our handshake sends, wherever the configuration takes them from: servers quote them, too. */
   addRequest({
     url,
     headers,
@@ -32,7 +32,7 @@ export class Secrets {
       this.add(value);
       const isSecret = isSecretName(name) || /^cookie$/i.test(name);
       for (const part of value.split(/[\s;,]+/)) {
-        // `Bearer`, and what names a cookie or parameter, may be shown.
+        // `Bearer` and the names of cookies and parameters may be shown.
         const word = part.replace(/^[\w.-]+=(?!=|$)/, '');
         if (looksSecret(word) || (isSecret && !SCHEME.test(word))) this.add(word);
       }
@@ -55,16 +55,16 @@ export class Secrets {
     this.add(...protocols.flatMap((name) => name.split('.')).filter(looksSecret));
   }
 
-  /** Adds what a message of ours says under a name that secrets have; its other words are none. */
+  /** Adds the values of our message whose names mark secrets; its other words are not secret. */
   addMessage(message: string): void {
     try {
       this.#addNamed(JSON.parse(message));
     } catch {
-      // It is no JSON; then nothing in it has a name.
+      // Not JSON: nothing in it has a name.
     }
   }
 
-  /** Takes the secrets out, and what came from `${…}`. */
+  /** Masks the secrets, and the values that came from `${…}`. */
   readonly mask = (text: string): string => {
     this.#masker ??= createMasker(this.#texts, (each) => each.length >= SHORTEST);
     return maskSecrets(this.#masker(text));
@@ -85,7 +85,7 @@ function decodePercent(text: string): string {
   }
 }
 
-/** Whether a word is rather a key than a word. */
+/** Whether a text looks like a key and not like a word. */
 function looksSecret(word: string): boolean {
   return word.length >= 20 || (word.length >= 8 && /\d/.test(word));
 }

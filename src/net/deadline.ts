@@ -3,12 +3,12 @@ import { NotConnectedError, errorMessage } from '../errors.ts';
 /** The reason with which a deadline aborts. */
 class NoAnswer extends Error {}
 
-/** The time that one attempt has. Its signal aborts at its end, and when the caller's does. */
+/** The time limit of one attempt. Its signal aborts when the time is up, and when the caller's signal does. */
 export class Deadline {
   readonly #controller = new AbortController();
   readonly #parent: AbortSignal;
   readonly #timer: NodeJS.Timeout;
-  /** Milliseconds, in all. */
+  /** In milliseconds, in total. */
   readonly timeout: number;
 
   /** `timeout` in milliseconds; `clear` must be called. */
@@ -27,8 +27,8 @@ export class Deadline {
   }
 
   /**
-   * For the sockets of Node: how long one address of a host may take, in milliseconds, where there are more. The 250 ms
-   * that Node gives are too few for a server on the other side of the Earth, and after them it is not waited for.
+   * For Node's sockets: how long one address of a host may take, in milliseconds, if the host has several. Node's own
+   * 250 ms are too few for a server on the other side of the Earth, and Node gives up on the address after them.
    */
   get addressTimeout(): { autoSelectFamilyAttemptTimeout: number } {
     return { autoSelectFamilyAttemptTimeout: Math.ceil(this.timeout / 4) };
@@ -43,8 +43,8 @@ export class Deadline {
 }
 
 /**
- * The error of a part of an attempt: `what` could not be done. When the caller has aborted it is the caller's own
- * reason; when the time was up, that, whatever came of it.
+ * The error of a part of an attempt: `what` says what failed. If the caller has aborted, the result is the caller's own
+ * reason; if the time is up, the result says so, whatever `error` is.
  */
 export function attemptError(what: string, error: unknown, signal: AbortSignal): Error {
   const reason: unknown = signal.aborted ? signal.reason : error;

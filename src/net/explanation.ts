@@ -1,12 +1,12 @@
 import type { IncomingMessage } from 'node:http';
 
-/** A longer text is a page, and not a reason. In bytes. */
+/** In bytes. A longer text is a page, not a reason. */
 const LONGEST = 500;
 
-/** How long a server may take to send it, in milliseconds. */
+/** How long a server may take to send its reason, in milliseconds. */
 const PATIENCE = 1_000;
 
-/** Calls `done` once, with the text in which a server says why it refused a handshake, or with undefined. */
+/** Calls `done` once, with the server's reason for refusing a handshake, or with undefined. */
 export function readExplanation(response: IncomingMessage, done: (text: string | undefined) => void): void {
   const { statusCode = 0, headers } = response;
   const length = Number(headers['content-length']);

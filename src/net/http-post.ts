@@ -9,7 +9,7 @@ import { errorMessage } from '../errors.ts';
 /** The longest answer that is read, in bytes. */
 const LONGEST_BODY = 256 * 1024;
 
-/** A POST as `fetch` does it, but through the proxy, and with an end to what it reads. Redirects are not followed. */
+/** Posts as `fetch` does, but through the proxy and with a limit on the answer. Does not follow redirects. */
 export async function httpPost(
   endpoint: string,
   headers: Readonly<Record<string, string>>,
@@ -41,7 +41,7 @@ export async function httpPost(
   }
 }
 
-/** Makes an error say that it is the proxy's. */
+/** Makes an error name the proxy. */
 export function throughProxy(proxy: URL, { signal }: Deadline): (error: unknown) => never {
   return (error) => {
     signal.throwIfAborted();

@@ -1,10 +1,10 @@
 import type { IncomingMessage } from 'node:http';
 import { BlockList, isIP, isIPv4 } from 'node:net';
 
-/** An IPv4 address that is written as an IPv6 one (RFC 4291 section 2.5.5.2). */
+/** An IPv4 address written as an IPv6 one (RFC 4291 section 2.5.5.2). */
 const MAPPED = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i;
 
-/** Proxies whose word about the client before them is taken. */
+/** The proxies that are trusted to name the client. */
 export class TrustedProxies {
   readonly #ranges = new BlockList();
   readonly #some: boolean;
@@ -16,7 +16,7 @@ export class TrustedProxies {
       const [address = '', bits] = range.split('/');
       const plain = plainAddress(address);
       const family = familyOf(plain);
-      // A mapped range is one of IPv4, 96 bits shorter.
+      // A mapped range is an IPv4 range whose prefix is 96 bits longer.
       const length = bits === undefined ? undefined : Number(bits) - (plain === address ? 0 : 96);
       if (length === undefined) this.#ranges.addAddress(plain, family);
       else if (length >= 0) this.#ranges.addSubnet(plain, length, family);
@@ -26,7 +26,7 @@ export class TrustedProxies {
 
   /**
    * The address of the client. `X-Forwarded-For` is read from its right end, where the nearest proxy wrote, and only as
-   * far as trusted proxies wrote it: everything further left could have been sent by the client itself.
+   * far as trusted proxies wrote it: the client itself could have sent everything further left.
    */
   clientAddress(request: IncomingMessage): string {
     let client = plainAddress(request.socket.remoteAddress ?? '');
@@ -35,14 +35,14 @@ export class TrustedProxies {
     while (this.#trusts(client)) {
       const entry = entries.pop();
       const before = entry === undefined ? undefined : parseEntry(entry.trim());
-      // What cannot be read names nobody: the proxy that passed it on is the last that is known.
+      // An unreadable entry names nobody: the proxy that passed it on is the last known address.
       if (before === undefined) break;
       client = before;
     }
     return client;
   }
 
-  /** What the client asked for, as a trusted proxy says; undefined where none does. The first of several is the client's. */
+  /** The host or scheme that the client asked for, as a trusted proxy reports it. Of several, the first. */
   forwarded(request: IncomingMessage, name: 'x-forwarded-host' | 'x-forwarded-proto'): string | undefined {
     if (!this.#some || !this.#trusts(plainAddress(request.socket.remoteAddress ?? ''))) return undefined;
     return valueOf(request, name)?.split(',')[0]?.trim() || undefined;
@@ -53,7 +53,7 @@ export class TrustedProxies {
   }
 }
 
-/** One host's addresses, for limits: of IPv6 the /64, because a host has all of it. */
+/** The address by which limits count a host: for IPv6 the /64, because one host has all of it. */
 export function addressGroup(address: string): string {
   if (isIPv4(address) || isIP(address) === 0) return address;
   const [head = '', tail] = address.split('::');
@@ -67,7 +67,7 @@ export function addressGroup(address: string): string {
     .join(':');
 }
 
-/** Without a zone, and IPv4 as such. */
+/** Removes a zone, and unmaps IPv4. */
 function plainAddress(address: string): string {
   const unzoned = address.replace(/%.*$/, '');
   return MAPPED.exec(unzoned)?.[1] ?? unzoned;
@@ -85,7 +85,7 @@ function familyOf(address: string): 'ipv4' | 'ipv6' {
   return isIPv4(address) ? 'ipv4' : 'ipv6';
 }
 
-/** Of all headers of that name, in order. */
+/** The values of all headers of that name, in order. */
 function valueOf(request: IncomingMessage, name: string): string | undefined {
   const value = request.headers[name];
   return Array.isArray(value) ? value.join(', ') : value;

@@ -1,19 +1,19 @@
-/** Up to the path: a scheme, the slashes and the authority, as WHATWG URL reads them. */
+/** The part before the path: a scheme, the slashes and the authority, as WHATWG URL reads them. */
 const UP_TO_PATH = /^(?:[a-z][a-z0-9+.-]*:)?[/\\]{2,}[^/\\?#]*/i;
 
-/** What cannot stand in a request line: everything but visible ASCII (RFC 9112 section 3). */
+/** The characters that a request line cannot hold: all but visible ASCII (RFC 9112 section 3). */
 const NOT_VISIBLE = /[^\u0021-\u007e]/gu;
 
 /**
- * What a request for this URL asks for: its path and query as they are written, where a URL parser would encode or remove
- * some of it. Only what cannot stand in a request line is percent-encoded.
+ * The request target of this URL: its path and query as written, where a URL parser would encode or remove parts of
+ * them. Only characters that a request line cannot hold are percent-encoded.
  */
 export function requestTarget(url: string): string {
   const behind = written(url).replace(UP_TO_PATH, '');
   return behind.startsWith('/') ? behind : `/${behind.replace(/^\\/, '')}`;
 }
 
-/** The same for what a `Location` names, which may be relative to `from`; `resolved` is the URL that it leads to. */
+/** The same for a `Location`, which may be relative to `from`; `resolved` is the URL that it leads to. */
 export function redirectTarget(location: string, from: string, resolved: URL): string {
   const text = written(location);
   if (UP_TO_PATH.test(text)) return requestTarget(text);
@@ -22,7 +22,7 @@ export function redirectTarget(location: string, from: string, resolved: URL): s
   return resolved.pathname + text.slice(before(text, '?').length);
 }
 
-/** Without its fragment and what a URL parser skips. */
+/** The URL without its fragment and the characters that a URL parser skips. */
 function written(url: string): string {
   const text = url.replaceAll(/[\t\n\r]/g, '').replaceAll(/^[\u0000-\u0020]+|[\u0000-\u0020]+$/g, '');
   return before(text, '#').replaceAll(NOT_VISIBLE, (character) =>

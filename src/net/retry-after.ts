@@ -1,7 +1,7 @@
-/** The longest that a server may make us wait, in milliseconds. */
+/** The longest wait that a server may impose on us, in milliseconds. */
 const LONGEST_RETRY_AFTER = 3_600_000;
 
-/** Seconds or an HTTP date (RFC 9110 section 10.2.3), in milliseconds from now; 0 for anything else. */
+/** Converts seconds or an HTTP date (RFC 9110 section 10.2.3) to milliseconds from now; 0 for anything else. */
 export function readRetryAfter(value: string | undefined): number {
   if (value === undefined) return 0;
   const text = value.trim();

@@ -1,7 +1,7 @@
 import type { WebSocket } from 'ws';
 import { addressGroup } from './proxies.ts';
 
-/** Counts the connections of a server, at their handshake or open, in all and by the client's `addressGroup`. */
+/** Counts a server's connections, open or in their handshake, in total and by the client's `addressGroup`. */
 export class Slots {
   readonly #limit: number;
   readonly #limitPerAddress: number;
@@ -13,7 +13,7 @@ export class Slots {
     this.#limitPerAddress = limits.connections_per_address ?? Infinity;
   }
 
-  /** Undefined when there is none left. */
+  /** Takes a slot; undefined when none is left. */
   take(): Slot | undefined {
     if (this.#taken >= this.#limit) return undefined;
     this.#taken++;
@@ -38,7 +38,7 @@ export class Slots {
   }
 }
 
-/** A connection's place, from the request to the end. */
+/** A connection's slot, held from the request to the end. */
 export class Slot {
   readonly #slots: Slots;
   #group: string | undefined;
@@ -47,7 +47,7 @@ export class Slot {
     this.#slots = slots;
   }
 
-  /** Counts it for its client's address too; false when that has its share already. */
+  /** Counts it for its client's address too; false when the address already has its share. */
   assign(address: string): boolean {
     const group = addressGroup(address);
     if (!this.#slots.assign(group)) return false;
@@ -60,7 +60,7 @@ export class Slot {
     this.#slots.release(this.#group);
   }
 
-  /** Gives it back when `socket` closes. Nothing else is kept for as long as a connection is open. */
+  /** Gives it back when `socket` closes. It is all that is kept for an open connection. */
   releaseWith(socket: WebSocket): void {
     socket.on('close', () => this.release());
   }

@@ -5,12 +5,12 @@ import type { ComponentEvents } from '../telemetry/events.ts';
 import { loadTls } from './tls.ts';
 import { fileStamp } from './auth/file-stamp.ts';
 
-/** How often the files are looked at, in milliseconds. Watching them would miss some ways of replacing a file. */
+/** How often the files are checked, in milliseconds. Watching them would miss some ways of replacing a file. */
 const INTERVAL = 2_000;
 
 /**
- * Has a listener use certificates that have changed on disk. What cannot be read or used (half written, a key that is
- * not the certificate's) changes nothing; it is tried again when a file changes again.
+ * Makes a listener use certificates that have changed on disk. Files that cannot be read or used (half written, a key
+ * that does not match the certificate) change nothing; they are tried again when one of them changes.
  */
 export class TlsReload {
   readonly #files: TlsFiles;
@@ -21,7 +21,7 @@ export class TlsReload {
   #looking = false;
   #stopped = false;
 
-  /** `seen` is what `versions` said of the files before they were loaded. */
+  /** `seen` is the result of `versions` from before the files were loaded. */
   constructor(files: TlsFiles, seen: string, endpoint: UpgradeEndpoint, events: ComponentEvents) {
     this.#files = files;
     this.#seen = seen;
@@ -36,7 +36,7 @@ export class TlsReload {
   }
 
   async #look(): Promise<void> {
-    // A file system that hangs must not collect attempts.
+    // Attempts must not pile up while the file system hangs.
     if (this.#looking) return;
     this.#looking = true;
     try {
@@ -54,7 +54,7 @@ export class TlsReload {
   }
 }
 
-/** Changes whenever one of the files does, be it written to or replaced. */
+/** Changes whenever one of the files does, whether written to or replaced. */
 export async function versions(files: TlsFiles): Promise<string> {
   const each = namesOf(files).map((name) => fileStamp(name).catch(errorMessage));
   return (await Promise.all(each)).join('\n');

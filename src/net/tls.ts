@@ -2,14 +2,14 @@ import type { TlsFiles } from '../component/fields.ts';
 import { readWholeFile } from '../component/whole-file.ts';
 import { declareErrors, MillraceError, errorMessage } from '../errors.ts';
 
-/** The code of certificates and keys. */
+/** The code for certificates and keys. */
 export const tlsErrors = declareErrors({
   MILLRACE_TLS_INVALID: {
     help: 'A certificate or key file cannot be read or used.',
   },
 });
 
-/** The contents of the files, as Node's TLS takes them. @throws MillraceError MILLRACE_TLS_INVALID */
+/** The contents of the files, as Node's TLS expects them. @throws MillraceError MILLRACE_TLS_INVALID */
 export async function loadTls(files: TlsFiles) {
   const load = async (path: string | undefined): Promise<Buffer | undefined> => {
     if (path === undefined) return undefined;

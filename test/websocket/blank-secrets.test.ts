@@ -127,10 +127,10 @@ describe('a secret that cannot be meant is refused at load', () => {
   test('as is a file of several secrets where one is meant', () => {
     const two = dir.file('two', 'first-token\nsecond-token\n');
     expect(server(`type: bearer, tokens: ['\${file:${two}}']`)).toEqual([
-      'auth.tokens[0]: has a line break in it; expected one secret, on one line; a file of several is for `tokens_file`',
+      'auth.tokens[0]: has a line break in it; expected one secret, on one line; name a file of several in `tokens_file`',
     ]);
     expect(server(`type: api_key, keys: ['\${file:${two}}']`)).toEqual([
-      expect.stringContaining('a file of several is for `keys_file`'),
+      expect.stringContaining('name a file of several in `keys_file`'),
     ]);
     const blankFile = dir.file('blank', '\n\n');
     expect(server(`type: bearer, tokens: ['\${file:${blankFile}} gateway']`)).toEqual(

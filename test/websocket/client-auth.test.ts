@@ -420,11 +420,11 @@ test.each([
 
 test.each([
   ['token_url: "https://ann:pw@h/token"', 'auth.token_url: cannot hold a user or password'],
-  ['parameters: { grant_type: password }', 'auth.parameters.grant_type: is sent already'],
-  ['scopes: [read], parameters: { scope: all }', 'auth.parameters.scope: is sent already'],
+  ['parameters: { grant_type: password }', 'auth.parameters.grant_type: is already sent'],
+  ['scopes: [read], parameters: { scope: all }', 'auth.parameters.scope: is already sent'],
   [
     'auth_method: client_secret_post, parameters: { client_id: other }',
-    'auth.parameters.client_id: is sent already',
+    'auth.parameters.client_id: is already sent',
   ],
 ])('oauth2 with %s is a mistake: it would not be sent', (fields, mistake) => {
   const oauth2 = (more: string): string =>

@@ -209,10 +209,10 @@ describe('files of secrets', () => {
     rmSync(path);
     const gone = await run.logged(/cannot read .*fragile: ENOENT/);
     expect(gone).toMatchObject({ level: 40, code: 'MILLRACE_AUTH_UNAVAILABLE' });
-    expect(gone.msg).toMatch(/what it held before stays in force$/);
+    expect(gone.msg).toMatch(/its earlier content stays in force$/);
     expect(await statusOf(url, bearer('kept'))).toBe(101);
     writeFileSync(path, 'double one\ndouble two\n');
-    expect((await run.logged(/line 2: this token has another subject already/)).msg).not.toContain('double');
+    expect((await run.logged(/line 2: this token already has another subject/)).msg).not.toContain('double');
     expect(await statusOf(url, bearer('kept'))).toBe(101);
     expect(await statusOf(url, bearer('double'))).toBe(401);
     writeFileSync(path, '');
@@ -235,14 +235,14 @@ describe('files of secrets', () => {
   test.each([
     ['basic', 'users_file', 'alice\n', 'line 1: expected user:password'],
     ['basic', 'users_file', 'alice:\n', 'line 1: expected user:password'],
-    ['basic', 'users_file', 'a:first\n\na:second\n', 'line 3: this user has a password already'],
+    ['basic', 'users_file', 'a:first\n\na:second\n', 'line 3: this user already has a password'],
     [
       'basic',
       'users_file',
       'alice:$2y$05$abcdefgh\n',
-      'line 1: a hash, as of htpasswd; expected the password itself',
+      'line 1: a hash, as htpasswd writes it; expected the password itself',
     ],
-    ['bearer', 'tokens_file', 'same a\nsame b\n', 'line 2: this token has another subject already'],
+    ['bearer', 'tokens_file', 'same a\nsame b\n', 'line 2: this token already has another subject'],
   ])('with a mistake fail the stream at the start: %s, %s, %j', async (type, field, content, message) => {
     const path = dir.file('mistaken', content);
     const run = await startServer(`auth: { type: ${type}, ${field}: "${path}" }`);
@@ -366,7 +366,7 @@ describe('mistakes in the configuration', () => {
 
   test.each([
     ['auth: { type: basic }', 'auth: expected users or users_file'],
-    ['auth: { type: basic, users: {} }', 'auth.users: no user; expected one at least'],
+    ['auth: { type: basic, users: {} }', 'auth.users: no user; expected at least one'],
     [
       'auth: { type: basic, username: a, users: { a: pass } }',
       'auth.username: only for `mode: client`; this is `mode: server`',
@@ -375,7 +375,7 @@ describe('mistakes in the configuration', () => {
     ['auth: { type: bearer }', 'auth: expected tokens or tokens_file'],
     ['auth: { type: bearer, tokens: [] }', 'auth.tokens: is empty; expected at least 1 item'],
     ['auth: { type: bearer, tokens: ["\t"] }', 'auth.tokens[0]: is blank; expected a secret'],
-    ['auth: { type: bearer, tokens: [tok-1 a, tok-1 b] }', 'auth.tokens[1]: has another subject already'],
+    ['auth: { type: bearer, tokens: [tok-1 a, tok-1 b] }', 'auth.tokens[1]: already has another subject'],
     [
       'auth: { type: bearer, token: tok-1, tokens: [tok-1] }',
       'auth.token: only for `mode: client`; this is `mode: server`',
@@ -388,7 +388,7 @@ describe('mistakes in the configuration', () => {
     ],
     [
       'auth: { type: api_key, keys: [k3y-5], subprotocol: key. }, protocols: [v1, key.v1]',
-      'protocols[1]: begins as a key does (`auth.subprotocol`); it would never be answered',
+      'protocols[1]: begins like a key (`auth.subprotocol`), so it would never be selected',
     ],
     ['auth: { type: mtls }', 'auth: mtls needs `tls.ca_file`, the authority of the clients’ certificates'],
     [`auth: { type: jwt, secret: "${key}" }`, 'auth.algorithms: is missing; expected a list'],
@@ -408,11 +408,11 @@ describe('mistakes in the configuration', () => {
     ],
     [
       `auth: { type: jwt, algorithms: [HS512], secret: "${key}" }`,
-      'auth.secret: the value (not shown) is too short for HS512; expected as many bits at least (RFC 7518 section 3.2)',
+      'auth.secret: the value (not shown) is too short for HS512; expected at least that many bits (RFC 7518 section 3.2)',
     ],
     [
       'auth: { type: jwt, algorithms: [HS256], secret: too-few }',
-      'auth.secret: the value (not shown) is too short; expected 32 characters at least (RFC 7518 section 3.2)',
+      'auth.secret: the value (not shown) is too short; expected at least 32 characters (RFC 7518 section 3.2)',
     ],
     [
       'auth: { type: jwt, algorithms: [ES256], jwks_url: "https://u:p@h/k" }',

@@ -7,7 +7,7 @@ import { utf8 } from './bearer.ts';
 import { Granted } from './granted.ts';
 import { parseTokens, tokenGrant } from './grants.ts';
 
-/** One of a list of keys, in a header, a query parameter, or a subprotocol, which browsers can send. */
+/** Accepts a key from a list, in a header, a query parameter, or a subprotocol, which browsers can send. */
 export class ApiKeyAuth implements Authenticator {
   readonly challenge = 'ApiKey realm="millrace"';
   readonly #header: string;
@@ -38,7 +38,7 @@ export class ApiKeyAuth implements Authenticator {
     return this.#prefix !== undefined && protocol.startsWith(this.#prefix);
   }
 
-  /** One for each request, so that each guess is one. */
+  /** Reads one key per request, so that a request is one guess. */
   #keyOf(request: IncomingMessage): string | undefined {
     const header = request.headers[this.#header];
     if (typeof header === 'string' && header !== '') return utf8(header.trim());

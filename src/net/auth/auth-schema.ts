@@ -22,10 +22,10 @@ const queryParameter = z
   .min(1)
   .optional()
   .describe(
-    'A query parameter that may hold it as well, for browsers, which cannot set headers. Proxies log URLs; prefer a header where there is a choice.',
+    'A query parameter that may hold the secret as well, for browsers, which cannot set headers. Proxies log URLs: prefer a header where you can.',
   );
 
-/** A secret that `problem` finds nothing wrong with. */
+/** A secret in which `problem` finds no mistake. */
 const secretText = (problem: (text: string) => string | undefined): z.ZodString =>
   secret(
     z.string().superRefine((text, context) => {
@@ -37,7 +37,7 @@ const secretText = (problem: (text: string) => string | undefined): z.ZodString 
 const kind = <T extends string>(name: T): z.ZodLiteral<T> =>
   z.literal(name).describe('The way to authenticate.');
 
-/** The fields of which one must be given: the secret itself, or where it is. */
+/** Requires exactly one of the fields: the secret itself, or where it is. */
 function exactlyOne(value: object, fields: readonly string[], fail: Fail): void {
   if (count(value, fields) !== 1) fail([], `expected one of ${fields.join(', ')}`);
 }
@@ -87,23 +87,23 @@ const oauth2 = settings(
       .enum(['client_secret_basic', 'client_secret_post'])
       .default('client_secret_basic')
       .describe(
-        'How the id and the secret are sent to the token endpoint: in a header (HTTP Basic, which every endpoint should take) or in the body.',
+        'How to send the id and the secret to the token endpoint: in a header (HTTP Basic, which every endpoint should accept) or in the body.',
       ),
-    scopes: names.optional().describe('The scopes to ask for.'),
+    scopes: names.optional().describe('The scopes to request.'),
     parameters: z
       .record(z.string().min(1), z.string())
       .default({})
       .describe('More parameters for the token endpoint, such as `audience` or `resource`.'),
     refresh_before: duration('s')
       .default(60_000)
-      .describe('A token is not used when it expires within this time; a new one is fetched.'),
+      .describe('A token that expires within this time is replaced before it is used.'),
   },
   (value, fail) => {
     exactlyOne(value, ['client_secret', 'client_secret_file'], fail);
     const own = ['grant_type', ...(value.scopes === undefined ? [] : ['scope'])];
     if (value.auth_method === 'client_secret_post') own.push('client_id', 'client_secret');
     for (const name of own) {
-      if (Object.hasOwn(value.parameters, name)) fail(['parameters', name], 'is sent already');
+      if (Object.hasOwn(value.parameters, name)) fail(['parameters', name], 'is already sent');
     }
   },
 );
@@ -120,7 +120,7 @@ const serverBasic = settings(
         secretText(shownSecretProblem),
       ),
     )
-      .refine((users) => Object.keys(users).length > 0, 'no user; expected one at least')
+      .refine((users) => Object.keys(users).length > 0, 'no user; expected at least one')
       .optional()
       .meta({ secret: true })
       .describe('Passwords by user.'),
@@ -128,7 +128,7 @@ const serverBasic = settings(
       .string()
       .optional()
       .describe(
-        'A file of `user:password` lines, read again when it changes. Empty lines and those that begin with `#` are skipped, here and in the other files.',
+        'A file of `user:password` lines, read again when it changes. In this file and the others, empty lines and lines that begin with `#` are skipped.',
       ),
   },
   (value, fail) => atLeastOne(value, ['users', 'users_file'], fail),
@@ -140,11 +140,11 @@ const serverBearer = settings(
     tokens: secret(z.array(z.string()).min(1))
       .optional()
       .meta({ secret: true })
-      .describe('The tokens that are accepted, each alone or as `TOKEN SUBJECT`.'),
+      .describe('The accepted tokens, each alone or as `TOKEN SUBJECT`.'),
     tokens_file: z
       .string()
       .optional()
-      .describe('A file of such tokens, one a line, read again when it changes.'),
+      .describe('A file of such tokens, one per line, read again when it changes.'),
     query: queryParameter,
   },
   (value, fail) => {
@@ -176,44 +176,44 @@ const jwt = settings(
         ]),
       )
       .min(1)
-      .describe('Signature algorithms that are accepted.'),
+      .describe('The accepted signature algorithms.'),
     secret: secretText(secretProblem)
-      .min(32, 'too short; expected 32 characters at least (RFC 7518 section 3.2)')
+      .min(32, 'too short; expected at least 32 characters (RFC 7518 section 3.2)')
       .optional()
       .meta({ secret: true })
       .describe('The shared key, for HS algorithms.'),
     key_file: z
       .string()
       .optional()
-      .describe('The issuer’s public key in PEM, or several, read again when it changes.'),
+      .describe('A file of the issuer’s public keys in PEM, one or several, read again when it changes.'),
     jwks_url: httpUrl
       .optional()
       .describe(
-        'Where the issuer publishes its keys (RFC 7517); they are cached, and looked up again for an unknown key.',
+        'The URL where the issuer publishes its keys (RFC 7517). They are cached, and fetched again when a token names an unknown key.',
       ),
     issuer: z.string().min(1).optional().describe('The `iss` that a token must have.'),
     audience: z.string().min(1).optional().describe('The `aud` that a token must have.'),
     claims: names
       .optional()
-      .describe('Claims to keep in `__meta_ext`, as `claim.<name>`; `sub` is the `subject` anyway.'),
+      .describe('Claims to keep in `__meta_ext`, as `claim.<name>`. `sub` is always kept, as `subject`.'),
     clock_tolerance: duration('s')
       .default(0)
       .describe(
-        'How far the clocks may differ when `exp` and `nbf` are checked. The connection closes with 1008 so long after `exp`.',
+        'How far the clocks may differ when `exp` and `nbf` are checked. The connection closes with 1008 this long after `exp`.',
       ),
     query: queryParameter,
   },
   (value, fail) => {
     exactlyOne(value, ['secret', 'key_file', 'jwks_url'], fail);
     const shared = value.algorithms.filter((each) => each.startsWith('HS'));
-    // A public key taken for a shared one would let anybody sign.
+    // If a public key passed for a shared one, anybody could sign.
     if (value.secret === undefined && shared.length > 0)
       fail(['algorithms'], `${shared[0]} needs \`secret\``);
-    // Below 32 the field itself has been reported.
+    // The field itself reports fewer than 32.
     const bytes = Math.max(32, Buffer.byteLength(value.secret ?? ''));
     const weak = shared.find((each) => bytes * 8 < Number(each.slice(2)));
     if (value.secret !== undefined && weak !== undefined)
-      fail(['secret'], `too short for ${weak}; expected as many bits at least (RFC 7518 section 3.2)`);
+      fail(['secret'], `too short for ${weak}; expected at least that many bits (RFC 7518 section 3.2)`);
     if (value.secret !== undefined && shared.length < value.algorithms.length) {
       fail(['algorithms'], '`secret` is for HS algorithms only; the others need key_file or jwks_url');
     }
@@ -226,8 +226,11 @@ const apiKey = settings(
     keys: secret(z.array(z.string()).min(1))
       .optional()
       .meta({ secret: true })
-      .describe('The keys that are accepted, each alone or as `KEY SUBJECT`.'),
-    keys_file: z.string().optional().describe('A file of such keys, one a line, read again when it changes.'),
+      .describe('The accepted keys, each alone or as `KEY SUBJECT`.'),
+    keys_file: z
+      .string()
+      .optional()
+      .describe('A file of such keys, one per line, read again when it changes.'),
     header: headerName.default('x-api-key').describe('The header that holds the key.'),
     query: queryParameter,
     subprotocol: z
@@ -238,7 +241,7 @@ const apiKey = settings(
       )
       .optional()
       .describe(
-        'What a subprotocol begins with that holds the key as well, for browsers: with `key.` a client offers `key.SECRET` beside the subprotocol that it wants. A key is never answered; without `protocols`, the first other one is.',
+        'The prefix of a subprotocol that may hold the key as well, for browsers: with `key.`, a client offers `key.SECRET` beside the subprotocol that it wants. The server never selects a key; without `protocols`, it selects the first other subprotocol.',
       ),
   },
   (value, fail) => {
@@ -252,16 +255,16 @@ const mtls = settings({
   subjects: names
     .optional()
     .describe(
-      'Common names of the certificates that are accepted. Without it, every certificate that `tls.ca_file` signed is.',
+      'The common names of the accepted certificates. Without it, every certificate that `tls.ca_file` signed is accepted.',
     ),
 });
 
-const WHAT = 'How a client proves who it is, or how a server has its clients do so.';
+const WHAT = 'How a client proves who it is, or how a server requires its clients to do so.';
 
 /** How a client proves who it is. */
 export const clientAuth = z.discriminatedUnion('type', [clientBasic, clientBearer, oauth2]).describe(WHAT);
 
-/** How a server has its clients prove who they are. */
+/** How a server requires its clients to prove who they are. */
 export const serverAuth = z
   .discriminatedUnion('type', [serverBasic, serverBearer, jwt, apiKey, mtls])
   .describe(WHAT);
@@ -269,19 +272,19 @@ export const serverAuth = z
 export type ClientAuth = z.output<typeof clientAuth>;
 export type ServerAuth = z.output<typeof serverAuth>;
 
-/** Reports tokens of the configuration that say nothing, or two things. */
+/** Reports tokens of the configuration that are empty, or that have two subjects. */
 function checkTokens(entries: readonly string[] = [], field: 'tokens' | 'keys', fail: Fail): void {
   const subjects = new Map<string, string | undefined>();
   for (const [index, entry] of entries.entries()) {
     const problem = tokenProblem(entry);
     if (problem !== undefined) {
-      const hint = /[\r\n]/.test(entry) ? `; a file of several is for \`${field}_file\`` : '';
+      const hint = /[\r\n]/.test(entry) ? `; name a file of several in \`${field}_file\`` : '';
       fail([field, index], problem + hint);
       continue;
     }
     const { secret, subject } = tokenGrant(entry);
     if (subjects.has(secret) && subjects.get(secret) !== subject)
-      fail([field, index], 'has another subject already');
+      fail([field, index], 'already has another subject');
     subjects.set(secret, subject);
   }
 }

@@ -1,52 +1,52 @@
 import type { IncomingMessage } from 'node:http';
 import type { Ext } from '../../message/metadata.ts';
 
-/** What a client's credentials come to. */
+/** The result of checking a client's credentials. */
 export type Verdict =
   | {
       readonly outcome: 'known';
-      /** Who the client is, where that is known. */
+      /** The client's name, where it is known. */
       readonly subject?: string | undefined;
-      /** What else of the credentials goes into `__meta_ext`. */
+      /** Further parts of the credentials for `__meta_ext`. */
       readonly ext?: Ext;
       /** When they expire, in milliseconds since the epoch. */
       readonly expires?: number | undefined;
-      /** Where clients with a secret that could be guessed have been let in from. */
+      /** The addresses that have shown this secret; absent for a secret that cannot be guessed. */
       readonly places?: Places | undefined;
     }
   | {
-      /** It is not known who it is. `cause` is for the log, and tells no secret; the client is told nothing. */
+      /** The client is not recognized. `cause` is for the log and holds no secret; the client is told nothing. */
       readonly outcome: 'unknown';
       readonly cause: string;
       /** False when it cannot have been a guess. */
       readonly guess?: boolean;
     }
-  /** It is known who it is, and that it may not connect. */
+  /** The client is recognized and may not connect. */
   | { readonly outcome: 'forbidden'; readonly cause: string }
-  /** It cannot be told for now. */
+  /** The credentials cannot be checked for now. */
   | {
       readonly outcome: 'unavailable';
       readonly cause: string;
-      /** When it is worth to ask again, in milliseconds from now. */
+      /** When another attempt is worthwhile, in milliseconds from now. */
       readonly retryAfter: number;
     };
 
-/** The addresses of those who have shown a secret; so many are remembered. */
+/** The addresses that have shown a secret, up to a limit. */
 export interface Places {
   has(group: string): boolean;
   add(group: string): void;
 }
 
-/** One way to find out who a client is. */
+/** One way to authenticate clients. */
 export interface Authenticator {
   /** How to authenticate, for `WWW-Authenticate` (RFC 9110 section 11.6.1). */
   readonly challenge: string;
   /** @throws MillraceError MILLRACE_AUTH_UNAVAILABLE */
   open(): Promise<void>;
   close(): void;
-  /** Never throws for what a client sent. */
+  /** Never throws because of a client's input. */
   authenticate(request: IncomingMessage): Verdict | Promise<Verdict>;
-  /** Whether a subprotocol that a client offers is a secret, which is neither answered nor kept. */
+  /** Whether an offered subprotocol is a secret, which the server neither selects nor keeps. */
   isSecret?(protocol: string): boolean;
 }
 

@@ -5,7 +5,7 @@ import type { Authenticator, Verdict } from './authenticator.ts';
 import { Granted } from './granted.ts';
 import { parseUsers, userGrant } from './grants.ts';
 
-/** User and password in `Authorization` (RFC 7617). */
+/** Accepts a user and a password in `Authorization` (RFC 7617). */
 export class BasicAuth implements Authenticator {
   readonly challenge = 'Basic realm="millrace", charset="UTF-8"';
   readonly #users: Granted;

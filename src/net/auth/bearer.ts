@@ -8,7 +8,7 @@ import { parseTokens, tokenGrant } from './grants.ts';
 
 export const BEARER_CHALLENGE = 'Bearer realm="millrace"';
 
-/** One of a list of tokens in `Authorization` (RFC 6750), or in a query parameter. */
+/** Accepts a token from a list, in `Authorization` (RFC 6750) or in a query parameter. */
 export class BearerAuth implements Authenticator {
   readonly challenge = BEARER_CHALLENGE;
   readonly #query: string | undefined;
@@ -37,7 +37,7 @@ export class BearerAuth implements Authenticator {
   }
 }
 
-/** The token that a client shows. The header goes before the query parameter. */
+/** The client's token. The header takes precedence over the query parameter. */
 export function bearerToken(request: IncomingMessage, query: string | undefined): string | undefined {
   const token = /^bearer +([^\s]+) *$/i.exec(request.headers.authorization ?? '')?.[1];
   if (token !== undefined) return utf8(token);

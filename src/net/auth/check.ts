@@ -1,6 +1,6 @@
 import type { ServerAuth } from './auth-schema.ts';
 
-/** What of a server's settings could carry a client's secret further. */
+/** The settings of a server that could pass a client's secret on. */
 interface Settings {
   readonly auth?: ServerAuth | undefined;
   readonly protocols?: readonly string[] | undefined;
@@ -9,7 +9,7 @@ interface Settings {
     | undefined;
 }
 
-/** Reports what would put the clients' secrets into the metadata of their messages, or answer them. */
+/** Reports settings that would put clients' secrets into the metadata of their messages, or into the answer. */
 export function checkSecretsKept(
   { auth, protocols = [], metadata }: Settings,
   fail: (path: (string | number)[], message: string) => void,
@@ -25,10 +25,10 @@ export function checkSecretsKept(
   if (prefix === undefined) return;
   for (const [index, name] of protocols.entries())
     if (name.startsWith(prefix))
-      fail(['protocols', index], 'begins as a key does (`auth.subprotocol`); it would never be answered');
+      fail(['protocols', index], 'begins like a key (`auth.subprotocol`), so it would never be selected');
 }
 
-/** Where a client may put its secret. */
+/** The places where a client may put its secret. */
 function placesOf(auth: ServerAuth): { headers: readonly string[]; query?: string | undefined } {
   if (auth.type === 'bearer' || auth.type === 'jwt') return { headers: ['authorization'], query: auth.query };
   if (auth.type !== 'api_key') return { headers: ['authorization'] };

@@ -7,7 +7,7 @@ import { BearerAuth } from './bearer.ts';
 import { JwtAuth } from './jwt.ts';
 import { MutualTlsAuth } from './mtls.ts';
 
-/** The way to authenticate that a server's configuration asks for. */
+/** The authenticator that a server's configuration asks for. */
 export function createAuthenticator(config: ServerAuth, events: ComponentEvents): Authenticator {
   if (config.type === 'basic') return new BasicAuth(config, events);
   if (config.type === 'bearer') return new BearerAuth(config, events);

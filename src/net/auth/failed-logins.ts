@@ -2,16 +2,16 @@ import { addressGroup } from '../proxies.ts';
 
 const WINDOW = 60_000;
 
-/** So many addresses are remembered; then the oldest is forgotten. */
+/** The number of addresses to remember; beyond it, the oldest is forgotten. */
 const MAX_ADDRESSES = 10_000;
 
-/** So many more failures and an address is believed to guess, and not to be that of a device with an old token. */
+/** After this many further failures, an address counts as guessing, not as a device with an old token. */
 const MAX_GUESSES = 1_000;
 
-/** Tokens of one address whose signatures are looked at at the same time, while it has failed too often. */
+/** How many signatures of one address are verified at a time once it has failed too often. */
 const MAX_LOOKS = 16;
 
-/** What is known of an address for a minute from its first failure. */
+/** The record of an address, kept for a minute from its first failure. */
 interface Entry {
   readonly end: number;
   failures: number;
@@ -19,8 +19,8 @@ interface Entry {
 }
 
 /**
- * Counts failures to authenticate by address. One that has had too many is told so when it fails again, and a right
- * credential gets in all the same, for others may be behind the address. What that costs is bounded.
+ * Counts failures to authenticate by address. An address with too many is told so when it fails again. A correct
+ * credential is accepted all the same, because several clients may share the address. The cost is bounded.
  */
 export class FailedLogins {
   readonly #limit: number;
@@ -35,18 +35,18 @@ export class FailedLogins {
     return this.#addresses.size;
   }
 
-  /** Seconds until a failure of the address is an ordinary one again; 0 when it is one now. */
+  /** Seconds until a failure of the address is an ordinary one again; 0 if it is one now. */
   retryAfter(address: string): number {
     const entry = this.#locked(address);
     return entry === undefined ? 0 : Math.ceil((entry.end - performance.now()) / 1000);
   }
 
-  /** Whether a right secret that has not been shown from the address before may rather have been guessed. */
+  /** Whether a correct secret that the address shows for the first time may have been guessed. */
   guesses(address: string): boolean {
     return (this.#locked(address)?.failures ?? 0) >= this.#limit + MAX_GUESSES;
   }
 
-  /** Begins to look at a token, which takes time; undefined when too many of the address are being looked at. */
+  /** Begins to verify a token, which takes time; undefined when too many of the address are being verified. */
   look(address: string): { end(): void } | undefined {
     const entry = this.#locked(address);
     if (entry === undefined) return { end: () => {} };

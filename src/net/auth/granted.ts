@@ -3,12 +3,12 @@ import { SecretFile } from './secret-file.ts';
 import { unknown, type Verdict } from './authenticator.ts';
 import { SecretTable, type Grant } from './secret-table.ts';
 
-/** The secrets of the configuration and of a file, together. */
+/** The accepted secrets of the configuration and of a file, together. */
 export class Granted {
   readonly #fixed: SecretTable;
   readonly #file: SecretFile<SecretTable> | undefined;
 
-  /** `parse` reads the file, beside those of the configuration. */
+  /** `parse` reads the file, given the secrets of the configuration. */
   constructor(
     grants: readonly Grant[],
     path: string | undefined,
@@ -28,7 +28,7 @@ export class Granted {
     this.#file?.close();
   }
 
-  /** What a secret comes to; undefined when the client has shown none. */
+  /** The verdict on a secret; pass undefined when the client has shown none. */
   verdict(secret: string | Uint8Array | undefined): Verdict {
     if (secret === undefined) return unknown('no credentials', false);
     const found = (this.#file?.value ?? this.#fixed).find(secret);

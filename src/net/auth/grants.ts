@@ -1,10 +1,10 @@
 import { secretProblem, shownSecretProblem } from '../secret-text.ts';
 import type { Grant } from './secret-table.ts';
 
-/** What `htpasswd` writes in place of a password. */
+/** The hashes that `htpasswd` writes in place of a password. */
 const HASHED = /^(?:\$(?:2[abxy]|apr1|1|5|6|argon2\w*|y)\$|\{(?:SHA|SSHA)\})/;
 
-/** A user's password, as one secret: so that an unknown user and a wrong password are the same failure. */
+/** User and password as one secret, so that an unknown user and a wrong password fail alike. */
 export function userGrant(user: string, password: string): Grant {
   return { secret: `${user}:${password}`, subject: user };
 }
@@ -15,11 +15,11 @@ export function tokenGrant(entry: string): Grant {
   return { secret, subject: subject === '' ? undefined : subject };
 }
 
-/** Why what should be `TOKEN` or `TOKEN SUBJECT` has no token that was meant; undefined when it has one. */
+/** Why a `TOKEN` or `TOKEN SUBJECT` entry has no usable token; undefined when it has one. */
 export function tokenProblem(entry: string): string | undefined {
   const problem = secretProblem(entry.replaceAll('\t', ' '));
   if (problem !== undefined) return problem;
-  // What is behind it would be taken for the secret.
+  // Otherwise the next word would pass for the secret.
   if (/^\s/.test(entry)) return 'begins with white space; expected the secret first (is a variable empty?)';
   return shownSecretProblem(tokenGrant(entry).secret);
 }
@@ -32,11 +32,11 @@ export function parseUsers(text: string, others: readonly Grant[]): Grant[] {
     if (colon < 1 || colon === line.length - 1) throw new Error(`line ${number}: expected user:password`);
     const [user, password] = [line.slice(0, colon), line.slice(colon + 1)];
     if (HASHED.test(password)) {
-      throw new Error(`line ${number}: a hash, as of htpasswd; expected the password itself`);
+      throw new Error(`line ${number}: a hash, as htpasswd writes it; expected the password itself`);
     }
     const problem = shownSecretProblem(password);
     if (problem !== undefined) throw new Error(`line ${number}: the password ${problem}`);
-    if (users.has(user)) throw new Error(`line ${number}: this user has a password already`);
+    if (users.has(user)) throw new Error(`line ${number}: this user already has a password`);
     users.add(user);
     return userGrant(user, password);
   });
@@ -50,14 +50,14 @@ export function parseTokens(text: string, others: readonly Grant[]): Grant[] {
     if (problem !== undefined) throw new Error(`line ${number}: ${problem}`);
     const grant = tokenGrant(line);
     if (subjects.has(grant.secret) && subjects.get(grant.secret) !== grant.subject) {
-      throw new Error(`line ${number}: this token has another subject already`);
+      throw new Error(`line ${number}: this token already has another subject`);
     }
     subjects.set(grant.secret, grant.subject);
     return grant;
   });
 }
 
-/** Without empty lines and comments, numbered from 1. */
+/** The lines without empty ones and comments, numbered from 1. */
 function linesOf(text: string): { line: string; number: number }[] {
   return text
     .split(/\r?\n/)

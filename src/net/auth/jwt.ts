@@ -24,7 +24,7 @@ import {
 
 type JwtConfig = Extract<ServerAuth, { type: 'jwt' }>;
 
-/** A signed token of an issuer (RFC 7519), in `Authorization` or a query parameter. */
+/** Accepts a token that an issuer signed (RFC 7519), in `Authorization` or a query parameter. */
 export class JwtAuth implements Authenticator {
   readonly challenge = BEARER_CHALLENGE;
   readonly #config: JwtConfig;
@@ -63,7 +63,7 @@ export class JwtAuth implements Authenticator {
       if (error instanceof KeysUnavailableError) {
         return { outcome: 'unavailable', cause: error.message, retryAfter: error.retryAfter };
       }
-      // Its signature was right: the issuer made it, and nobody guessed.
+      // The signature is correct: the issuer made the token, so nobody guessed it.
       if (error instanceof errors.JWTExpired) return unknown('the token has expired', false);
       if (error instanceof errors.JWTClaimValidationFailed) return unknown(errorMessage(error), false);
       return unknown(error instanceof errors.JOSEError ? errorMessage(error) : 'not a token');
@@ -72,10 +72,10 @@ export class JwtAuth implements Authenticator {
 
   async #verify(token: string): Promise<JWTPayload | undefined> {
     const header = decodeProtectedHeader(token) as JWTHeaderParameters;
-    // Before any key is looked up: `none`, and algorithms that would take a public key for a shared one.
+    // Checked before any key is looked up: refuses `none`, and algorithms that would use a public key as a shared one.
     if (!this.#algorithms.includes(header.alg)) throw new errors.JOSEAlgNotAllowed('algorithm not allowed');
     const payload = await this.#verifyWith(await this.#keys.candidates(header), token);
-    // One that names no key may be signed with one that is newer than those that are known.
+    // A token that names no key may be signed with a key newer than the known ones.
     if (payload !== undefined || header.kid !== undefined || this.#keys.renew === undefined) return payload;
     await this.#keys.renew();
     return await this.#verifyWith(await this.#keys.candidates(header), token);
@@ -118,7 +118,7 @@ function keysOf(config: JwtConfig, events: ComponentEvents): KeySource {
   return new RemoteKeys(config.jwks_url ?? '', events);
 }
 
-/** A text, a number and a list of texts are what they are; anything else is its JSON. */
+/** Strings, numbers and lists of strings stay as they are; anything else becomes JSON. */
 function claimValue(value: unknown): ExtValue {
   const isText = (each: unknown): boolean => typeof each === 'string';
   const isKept = isText(value) || Number.isFinite(value) || (Array.isArray(value) && value.every(isText));

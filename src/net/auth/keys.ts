@@ -16,23 +16,23 @@ import { SecretFile, authErrors } from './secret-file.ts';
 export type VerificationKeys = AsyncIterable<VerificationKey> | Iterable<VerificationKey>;
 type VerificationKey = CryptoKey | KeyObject | Uint8Array;
 
-/** Where the keys are that tokens are signed with. */
+/** Provides the keys with which tokens are verified. */
 export interface KeySource {
   open(): Promise<void>;
   close(): void;
   /**
-   * The keys that may have signed a token with this header; none when its key is not the issuer's.
-   * @throws KeysUnavailableError when that cannot be told for now
+   * The keys that may have signed a token with this header; none if its key is not the issuer's.
+   * @throws KeysUnavailableError when this cannot be determined for now
    */
   candidates(header: JWTHeaderParameters): Promise<VerificationKeys>;
-  /** Has the newest keys; absent where they are always known. @throws KeysUnavailableError when that cannot be for now */
+  /** Fetches the newest keys; absent where they are always known. @throws KeysUnavailableError when it fails for now */
   renew?(): Promise<void>;
 }
 
-/** Thrown when nobody can say whether a token is good. */
+/** Thrown when a token cannot be checked for now. */
 export class KeysUnavailableError extends MillraceError {
   override readonly name = 'KeysUnavailableError';
-  /** When it may be known, in milliseconds from now. */
+  /** When another attempt is worthwhile, in milliseconds from now. */
   readonly retryAfter: number;
 
   constructor(message: string, retryAfter: number, cause?: unknown) {
@@ -47,7 +47,7 @@ export function sharedKey(secret: string): KeySource {
   return { open: async () => {}, close: () => {}, candidates: () => Promise.resolve([key]) };
 }
 
-/** Public keys in a PEM file: one, or several while the issuer changes from one to the next. */
+/** Public keys in a PEM file: one, or several while the issuer rotates its keys. */
 export function keyFile(path: string, algorithms: readonly string[], events: ComponentEvents): KeySource {
   const file = new SecretFile(path, (text) => parseKeys(text, algorithms), events);
   return {
@@ -59,13 +59,13 @@ export function keyFile(path: string, algorithms: readonly string[], events: Com
 
 /** How long the endpoint may take, in milliseconds. */
 const FETCH_TIMEOUT = 5_000;
-/** Keys are fetched again after so long. */
+/** The age at which keys are fetched again, in milliseconds. */
 const MAX_AGE = 600_000;
-/** For an unknown key, which anybody can ask for, they are fetched once in so long. */
+/** The least time between fetches for unknown keys, in milliseconds: anybody can name an unknown key. */
 const COOLDOWN = 10_000;
-/** An endpoint that failed is left alone for so long. */
+/** How long an endpoint is left alone after a failure, in milliseconds. */
 export const RETRY_AFTER = 5_000;
-/** Keys stay in use for so long while the endpoint fails. */
+/** How long keys stay in use while the endpoint fails, in milliseconds. */
 const MAX_STALE = 3_600_000;
 
 /** The keys that the issuer publishes (RFC 7517). */
@@ -89,7 +89,7 @@ export class RemoteKeys implements KeySource {
     });
   }
 
-  /** Fetches the keys, so that a wrong URL is told at once; nobody waits for it, for it may come up later. */
+  /** Fetches the keys, so that a wrong URL is reported at once. Does not wait: the endpoint may come up later. */
   open(): Promise<void> {
     this.#closed = false;
     void this.#remote.reload().catch((error: unknown) => this.#failed(error));
@@ -109,7 +109,7 @@ export class RemoteKeys implements KeySource {
         if (error instanceof errors.JWKSMultipleMatchingKeys) return error;
         if (error instanceof errors.JOSENotSupported) return [];
         if (error instanceof errors.JWKSNoMatchingKey) {
-          // They have been fetched for it, and it is not there.
+          // The keys have been fetched for it, and it is not among them.
           if (!settled) return [];
           throw this.#tooSoon();
         }
@@ -130,18 +130,18 @@ export class RemoteKeys implements KeySource {
     }
   }
 
-  /** The keys are not fetched for who asks now: they have been just now, or are being fetched for another. */
+  /** Whether this caller causes no fetch: one has just been made, or is under way for another caller. */
   get #settled(): boolean {
     return this.#remote.coolingDown || this.#remote.reloading;
   }
 
-  /** A key that is published between two looks is not known yet: its tokens are no guesses. */
+  /** A key published between two fetches is not known yet: its tokens do not count as guesses. */
   #tooSoon(): KeysUnavailableError {
     const wait = Math.min(Math.max((this.#cache.uat ?? 0) + COOLDOWN - Date.now(), 0), COOLDOWN);
-    return new KeysUnavailableError(`a key that is not among those at ${maskUrl(this.#url)} yet`, wait);
+    return new KeysUnavailableError(`a key that is not yet among those at ${maskUrl(this.#url)}`, wait);
   }
 
-  /** While the endpoint fails. A key that is not there may be new: then nobody can say. */
+  /** While the endpoint fails, a key that is not known may be a new one: it cannot be judged. */
   async #known(header: JWTHeaderParameters): Promise<VerificationKeys> {
     const { uat, jwks } = this.#cache;
     if (jwks !== undefined && Date.now() - uat < MAX_STALE) {
@@ -155,7 +155,7 @@ export class RemoteKeys implements KeySource {
   }
 
   #failed(cause: unknown): void {
-    // Many may have waited for the same answer.
+    // Many callers may have waited for the same answer.
     if (performance.now() < this.#retryAt || this.#closed) return;
     this.#retryAt = performance.now() + RETRY_AFTER;
     this.#failure = this.#unavailable(reasonOf(cause), cause);
@@ -168,7 +168,7 @@ export class RemoteKeys implements KeySource {
   }
 }
 
-/** `fetch` says why in the error's cause only. */
+/** `fetch` gives the reason only in the error's cause. */
 function reasonOf(error: unknown): string {
   const cause = error instanceof Error ? error.cause : undefined;
   const detail = cause instanceof Error && cause.message !== '' ? cause : error;
@@ -190,7 +190,7 @@ function parseKeys(text: string, algorithms: readonly string[]): KeyObject[] {
     }
     if ((key.asymmetricKeyDetails?.modulusLength ?? 2048) < 2048) {
       throw new Error(
-        'holds an RSA key that is too short; expected 2048 bits at least (RFC 7518 section 3.3)',
+        'holds an RSA key that is too short; expected at least 2048 bits (RFC 7518 section 3.3)',
       );
     }
     return key;
@@ -205,7 +205,7 @@ const CURVES: Readonly<Record<string, string>> = {
   ES512: 'secp521r1',
 };
 
-/** Whether a key is for a signature algorithm (RFC 7518 section 3.1). */
+/** Whether a key suits a signature algorithm (RFC 7518 section 3.1). */
 function fits(key: KeyObject, algorithm: string): boolean {
   const type = key.asymmetricKeyType;
   if (/^[RP]S/.test(algorithm)) return type === 'rsa';

@@ -3,7 +3,7 @@ import type { TLSSocket } from 'node:tls';
 import type { ServerAuth } from './auth-schema.ts';
 import type { Authenticator, Verdict } from './authenticator.ts';
 
-/** The certificate that a client has shown; that an authority of `tls.ca_file` signed it is TLS's work. */
+/** Accepts a client by its certificate. TLS has checked that an authority of `tls.ca_file` signed it. */
 export class MutualTlsAuth implements Authenticator {
   readonly challenge = 'Mutual';
   readonly #subjects: ReadonlySet<string> | undefined;
@@ -19,7 +19,7 @@ export class MutualTlsAuth implements Authenticator {
   authenticate(request: IncomingMessage): Verdict {
     const { authorized, encrypted } = request.socket as TLSSocket;
     if (!encrypted || !authorized) return { outcome: 'forbidden', cause: 'no certificate' };
-    // A certificate may have several common names, or none; then nobody can say which is meant.
+    // A certificate may have several common names, or none; then it names nobody.
     const name: unknown = (request.socket as TLSSocket).getPeerCertificate().subject?.CN;
     const subject = typeof name === 'string' && name !== '' ? name : undefined;
     if (this.#subjects === undefined || (subject !== undefined && this.#subjects.has(subject))) {

@@ -4,19 +4,19 @@ import type { ComponentEvents } from '../../telemetry/events.ts';
 import { utf8Text } from '../secret-text.ts';
 import { fileStamp } from './file-stamp.ts';
 
-/** The code of credentials that nobody can check. */
+/** The code for credentials that cannot be checked. */
 export const authErrors = declareErrors({
   MILLRACE_AUTH_UNAVAILABLE: {
-    help: 'A server cannot check the credentials of clients: a file of users, tokens or keys cannot be read or has a mistake, or the issuer’s keys cannot be fetched. The message says which and why. What was read before stays in force.',
+    help: 'A server cannot check the credentials of clients: a file of users, tokens or keys cannot be read or has a mistake, or the issuer’s keys cannot be fetched. The message says which and why. The content that was read before stays in force.',
   },
 });
 
-/** How often a file is looked at, in milliseconds. Watching would miss mounted volumes and files that are replaced. */
+/** How often a file is checked, in milliseconds. Watching would miss mounted volumes and files that are replaced. */
 const INTERVAL = 500;
 
 /**
- * A file whose content matters while the program runs. What it holds is taken over when it changes; while it is absent or
- * wrong, the last good content stays.
+ * A file that is read again whenever it changes while the program runs. While it is absent or has a mistake, the last
+ * good content stays in force.
  */
 export class SecretFile<T> {
   readonly #path: string;
@@ -24,15 +24,15 @@ export class SecretFile<T> {
   readonly #events: ComponentEvents;
   #value: T | undefined;
   #timer: NodeJS.Timeout | undefined;
-  /** The stamp of the content that was taken over, or refused. */
+  /** The stamp of the last content that was accepted or refused. */
   #seen = '';
-  /** The stamp of a newer one, which must hold still before it is read: it may be half written. */
+  /** The stamp of newer content, which must stay unchanged before it is read: it may be half written. */
   #candidate = '';
-  /** The complaint that stands. */
+  /** The last complaint, not yet resolved. */
   #complaint = '';
   #looking = false;
 
-  /** `parse` throws what is wrong, without quoting the file. */
+  /** `parse` throws an error that says what is wrong, without quoting the file. */
   constructor(path: string, parse: (text: string) => T, events: ComponentEvents) {
     this.#path = path;
     this.#parse = parse;
@@ -45,7 +45,7 @@ export class SecretFile<T> {
     return this.#value;
   }
 
-  /** @throws MillraceError MILLRACE_AUTH_UNAVAILABLE when there is no good content to begin with */
+  /** @throws MillraceError MILLRACE_AUTH_UNAVAILABLE when the first content cannot be used */
   async open(): Promise<void> {
     this.close();
     this.#seen = await this.#stamp();
@@ -99,12 +99,12 @@ export class SecretFile<T> {
     throw unavailable(`cannot read ${this.#path}: ${errorMessage(cause)}`, cause, false);
   };
 
-  /** Once for each reason. */
+  /** Reports each reason once. */
   #complain(error: unknown): void {
     const text = errorMessage(error);
     if (text === this.#complaint || this.#timer === undefined) return;
     this.#complaint = text;
-    this.#events.credentialsUnavailable(error, 'what it held before stays in force');
+    this.#events.credentialsUnavailable(error, 'its earlier content stays in force');
   }
 }
 

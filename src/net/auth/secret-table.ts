@@ -1,7 +1,7 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import type { Places } from './authenticator.ts';
 
-/** Who shows `secret` is `subject`. */
+/** A client that shows `secret` is `subject`. */
 export interface Grant {
   readonly secret: string;
   readonly subject: string | undefined;
@@ -12,11 +12,11 @@ interface Found {
   readonly places: Places;
 }
 
-/** Of each secret so many addresses are remembered; then the first is forgotten. */
+/** The number of addresses to remember per secret; beyond it, the first is forgotten. */
 const MAX_PLACES = 16;
 
 class RecentPlaces implements Places {
-  /** Undefined until there is one: most secrets of a long list are used by nobody. */
+  /** Undefined until there is one: nobody uses most secrets of a long list. */
   #groups: Set<string> | undefined;
 
   has(group: string): boolean {
@@ -36,9 +36,9 @@ class RecentPlaces implements Places {
 }
 
 /**
- * Finds a secret among those that are accepted, in a time that tells nothing of them: they are compared by their digests
- * under a key that this process drew at random. Whoever measures how far a comparison went learns about a digest that
- * they can neither compute nor steer. It is one look-up, however many secrets there are, and the table holds none.
+ * Finds a secret among the accepted ones in a time that reveals nothing about them: it compares their digests under a
+ * key that this process drew at random. An attacker who measures how far a comparison went learns about a digest that
+ * they can neither compute nor steer. It is one look-up, however many secrets there are, and the table stores none.
  */
 export class SecretTable {
   readonly #key = randomBytes(32);
@@ -49,7 +49,7 @@ export class SecretTable {
       this.#entries.set(this.#digest(secret), { subject, places: new RecentPlaces() });
   }
 
-  /** Whose the secret is, if it is one. */
+  /** The owner of the secret, if it is accepted. */
   find(secret: string | Uint8Array): Found | undefined {
     return this.#entries.get(this.#digest(secret));
   }

@@ -5,7 +5,7 @@ import { OAuth2Tokens } from './oauth2.ts';
 import type { Proxies } from '../proxy/proxy.ts';
 import { readSecret } from './read-secret.ts';
 
-/** Who an attempt says it is. */
+/** The credential that an attempt shows. */
 export interface Credential {
   /** The header's value. */
   readonly authorization: string | undefined;
@@ -17,7 +17,7 @@ const none: Credential = { authorization: undefined, token: undefined };
 
 /** The credentials of `auth`, looked up for each attempt. */
 export class Credentials {
-  /** By the `auth` of the file, so that the connections of one input share an OAuth2 token. */
+  /** Keyed by the file's `auth`, so that the connections of one input share an OAuth2 token. */
   static readonly #shared = new WeakMap<ClientAuth, Credentials>();
 
   readonly #config: ClientAuth | undefined;
@@ -52,7 +52,7 @@ export class Credentials {
     return this.#oauth2 === undefined ? none : bearer(await this.#oauth2.get(deadline));
   }
 
-  /** The server would not have it: a token that was fetched is fetched again. */
+  /** The server refused the credential: a fetched token is fetched again. */
   refused({ token }: Credential): void {
     if (token !== undefined) this.#oauth2?.drop(token);
   }

@@ -7,14 +7,14 @@ import { requestToken, type Token } from './token-request.ts';
 
 export type OAuth2Config = Extract<ClientAuth, { type: 'oauth2' }>;
 
-/** A request for a token that is under way, and how many wait for it. */
+/** A token request under way, and the number of callers that wait for it. */
 interface Run {
   readonly token: Promise<Token>;
   readonly end: AbortController;
   waiting: number;
 }
 
-/** Tokens of the client credentials grant (RFC 6749 section 4.4): one for all who ask, until it is about to expire. */
+/** Tokens of the client credentials grant (RFC 6749 section 4.4): all callers share one until it is about to expire. */
 export class OAuth2Tokens {
   readonly #config: OAuth2Config;
   readonly #proxies: Proxies;
@@ -26,7 +26,7 @@ export class OAuth2Tokens {
     this.#proxies = proxies;
   }
 
-  /** @throws NotConnectedError that says why there is none, without secrets; the reason of the deadline's caller */
+  /** @throws NotConnectedError that says why there is no token, without secrets; the reason of the deadline's caller */
   async get(deadline: Deadline): Promise<string> {
     const { refresh_before } = this.#config;
     if (this.#token !== undefined && performance.now() < this.#token.expires - refresh_before) {
@@ -46,7 +46,7 @@ export class OAuth2Tokens {
     }
   }
 
-  /** Throws `token` away, unless a newer one has taken its place already. */
+  /** Discards `token`, unless a newer one has already replaced it. */
   drop(token: string): void {
     if (this.#token?.value === token) this.#token = undefined;
   }
@@ -63,7 +63,7 @@ export class OAuth2Tokens {
         deadline.clear();
         if (this.#run === run) this.#run = undefined;
       });
-    // Those who wait may all have gone.
+    // Every caller that waited may have gone.
     token.catch(() => {});
     const run: Run = { token, end, waiting: 0 };
     end.signal.addEventListener('abort', () => {

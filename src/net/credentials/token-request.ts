@@ -14,7 +14,7 @@ export interface Token {
   readonly expires: number;
 }
 
-/** How much of an endpoint's own words is shown. */
+/** The longest description by the endpoint that is shown, in characters. */
 const LONGEST_DESCRIPTION = 200;
 
 /** Asks the token endpoint. @throws NotConnectedError, without secrets; the deadline's reason */
@@ -29,7 +29,7 @@ export async function requestToken(
     config.client_secret ?? (await readSecret(config.client_secret_file!, 'auth.client_secret_file'));
   const secrets = new Secrets();
   secrets.add(secret, basicPair(config.client_id, secret), ...Object.values(config.parameters));
-  // Made when it is needed: most streams have no such token.
+  // Loaded when needed: most streams have no such token.
   const oauth = await import('oauth4webapi');
   const server = { issuer: endpoint, token_endpoint: endpoint };
   const client = { client_id: config.client_id };
@@ -56,14 +56,14 @@ export async function requestToken(
     return { value: token.access_token, expires };
   } catch (error) {
     if (error instanceof NotConnectedError) throw error;
-    // Without its cause: that may be an answer with a token in it.
+    // Without its cause, which may be an answer with a token in it.
     throw attemptError(failure, new Error(secrets.mask(errorMessage(error))), deadline.signal);
   }
 }
 
 /**
- * HTTP Basic, which every server must take (RFC 6749 section 2.3.1). Letters, digits and `-._~` stay as they are: many
- * servers don't decode what they should, and those that do don't care.
+ * HTTP Basic, which every server must accept (RFC 6749 section 2.3.1). Letters, digits and `-._~` stay as they are:
+ * many servers fail to decode them, and for the others it makes no difference.
  */
 function basic(secret: string) {
   return (_server: unknown, client: { client_id: string }, _body: unknown, headers: Headers): void => {
@@ -79,7 +79,7 @@ function formEncode(text: string): string {
   return new URLSearchParams([['', text]]).toString().slice(1).replaceAll('%7E', '~');
 }
 
-/** The status, and the error that the body tells of (RFC 6749 section 5.2). */
+/** The status, and the error that the body describes (RFC 6749 section 5.2). */
 async function describeRefusal(response: Response, { mask }: Secrets): Promise<string> {
   const status = mask(`it answered ${response.status} ${response.statusText}`.trim());
   const body: unknown = await response.json().catch(() => undefined);

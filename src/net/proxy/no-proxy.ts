@@ -1,6 +1,6 @@
 import { BlockList, isIP } from 'node:net';
 
-/** Whether `host` (IPv6 without brackets) at `port` is one that a `NO_PROXY` names, by the rules that curl and Go keep to. */
+/** Whether `NO_PROXY` names `host` (IPv6 without brackets) at `port`, by the rules that curl and Go follow. */
 export function bypassesProxy(noProxy: string, host: string, port: number): boolean {
   return noProxy
     .split(/[\s,]+/)
@@ -8,14 +8,14 @@ export function bypassesProxy(noProxy: string, host: string, port: number): bool
     .some((entry) => entry === '*' || matches(entry.toLowerCase(), host.toLowerCase(), port));
 }
 
-/** This machine's own addresses are never asked of a proxy: for it they are another machine. */
+/** Loopback addresses never go through a proxy: to it, they mean another machine. */
 export function isLoopback(host: string): boolean {
   return (
     /^(?:.*\.)?localhost\.?$/i.test(host) || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
   );
 }
 
-/** `host`, `.host`, `*.host`, an address, or a range like `10.0.0.0/8`; but for a range, each may have a port. */
+/** `host`, `.host`, `*.host`, an address, or a range like `10.0.0.0/8`. All but a range may have a port. */
 function matches(entry: string, host: string, port: number): boolean {
   const range = /^\[?([^[\]/]+)\]?\/(\d+)$/.exec(entry);
   if (range !== null) return inRange(range[1]!, Number(range[2]), host);

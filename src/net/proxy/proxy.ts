@@ -5,7 +5,7 @@ import { bypassesProxy, isLoopback } from './no-proxy.ts';
 
 const PROTOCOL = /^(?:https?|socks5h?|socks4a?):$/;
 
-/** The proxy of a URL like `http://host:3128` or `socks5://host:1080`; undefined when the text is none. */
+/** Reads a proxy URL like `http://host:3128` or `socks5://host:1080`; undefined if the text is not one. */
 export function parseProxy(text: string): URL | undefined {
   const url = URL.parse(text);
   if (url === null || !PROTOCOL.test(url.protocol) || url.hostname === '') return undefined;
@@ -17,7 +17,7 @@ export function parseProxy(text: string): URL | undefined {
   }
 }
 
-/** Which proxy a connection goes through. */
+/** Chooses the proxy of a connection. */
 export class Proxies {
   readonly #config: string | undefined;
   readonly #env: Environment;
@@ -50,7 +50,7 @@ export class Proxies {
     );
   }
 
-  /** The name and value of a variable; the lower case name goes first, as everywhere. */
+  /** The name and value of a variable. The lower-case name takes precedence, as in other programs. */
   #variable(name: string): [name: string, value: string] | undefined {
     for (const each of [name, name.toUpperCase()]) {
       const value = this.#env[each];
@@ -60,7 +60,7 @@ export class Proxies {
   }
 }
 
-/** Host (IPv6 without brackets) and port that a URL names. */
+/** The host (IPv6 without brackets) and port of a URL. */
 export function endpointOf(url: URL): { host: string; port: number } {
   const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
   const standard = /^(?:wss|https):$/.test(url.protocol) ? 443 : 80;

@@ -14,8 +14,8 @@ import { Secrets } from '../attempt-secrets.ts';
 const SOCKS_PORT = 1080;
 
 /**
- * Connects to `target` through a proxy. The socket ends when the signal aborts before this resolves; after that it is
- * the caller's.
+ * Connects to `target` through a proxy. If the signal aborts before this resolves, the socket ends; afterwards the
+ * caller owns it.
  * @throws Error that says what the proxy did, or the signal's reason
  */
 export async function openTunnel(proxy: URL, target: URL, deadline: Deadline): Promise<Socket> {
@@ -40,7 +40,7 @@ export function overTunnel(tunnel: Socket, secure: boolean) {
   };
 }
 
-/** CONNECT (RFC 9110 section 9.3.6), for `ws://` too: a proxy that reads along would not know WebSocket. */
+/** Uses CONNECT (RFC 9110 section 9.3.6), for `ws://` too: a proxy that reads the traffic may not know WebSocket. */
 async function httpTunnel(proxy: URL, target: URL, deadline: Deadline): Promise<Socket> {
   const { signal, addressTimeout } = deadline;
   const { host, port } = endpointOf(proxy);
@@ -50,7 +50,7 @@ async function httpTunnel(proxy: URL, target: URL, deadline: Deadline): Promise<
     host,
     port,
     ...addressTimeout,
-    // Node would take the name of the Host header, which is the target's.
+    // Node would take the name from the Host header, which is the target's.
     servername: isIP(host) === 0 ? host : '',
     method: 'CONNECT',
     path: authority,
@@ -72,7 +72,7 @@ async function httpTunnel(proxy: URL, target: URL, deadline: Deadline): Promise<
         socket.destroy();
         return refused(response);
       }
-      // Until the next owner listens.
+      // Handles errors until the next owner listens.
       socket.on('error', () => {});
       if (head.length > 0) socket.unshift(head);
       resolve(socket);
@@ -85,7 +85,7 @@ async function httpTunnel(proxy: URL, target: URL, deadline: Deadline): Promise<
 
 async function socksTunnel(proxy: URL, target: URL, deadline: Deadline): Promise<Socket> {
   const { signal, timeout, addressTimeout } = deadline;
-  // Made when it is needed: most streams have no proxy.
+  // Loaded when needed: most streams have no proxy.
   const { SocksClient, SocksClientError } = await import('socks');
   signal.throwIfAborted();
   const { port } = endpointOf(target);
@@ -103,7 +103,7 @@ async function socksTunnel(proxy: URL, target: URL, deadline: Deadline): Promise
       destination: { host, port },
       command: 'connect',
       existing_socket: socket,
-      // Its own timer, which it does not clear; ours ends the socket before.
+      // The library never clears its timer; ours ends the socket earlier.
       timeout,
     });
     signal.throwIfAborted();
@@ -117,7 +117,7 @@ async function socksTunnel(proxy: URL, target: URL, deadline: Deadline): Promise
   }
 }
 
-/** `socks5` and `socks4` have names resolved here, `socks5h` and `socks4a` at the proxy. */
+/** With `socks5` and `socks4`, names are resolved here; with `socks5h` and `socks4a`, by the proxy. */
 async function destination(proxy: URL, host: string, signal: AbortSignal): Promise<string> {
   if (!/^socks[45]:$/.test(proxy.protocol) || isIP(host) !== 0) return host;
   const family = proxy.protocol === 'socks4:' ? 4 : 0;
