@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { segmentName, segmentNumber } from '../src/delivery/log/format.ts';
 import { check, type Ledger, type Verdict } from './checker.ts';
 import { EngineProcess, type EngineOptions } from './engine.ts';
-import type { ArenaOptions, Effort, FaultContext, Mode } from './fault.ts';
+import type { ArenaOptions, Effort, FaultContext, Mode } from './fault-options.ts';
 import { ResettingProxy } from './proxy.ts';
 import type { Random } from './random.ts';
 import { freePort, mountMemory, temporaryFolder } from './remains.ts';

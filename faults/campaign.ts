@@ -1,4 +1,5 @@
-import type { Effort, Fault, Mode, Outcome } from './fault.ts';
+import type { Fault, Outcome } from './fault.ts';
+import type { Effort, Mode } from './fault-options.ts';
 import { Random } from './random.ts';
 
 /** What became of one fault in one mode. */

@@ -1,27 +1,6 @@
 import type { Arena } from './arena.ts';
-import type { Random } from './random.ts';
 import type { Verdict } from './checker.ts';
-
-/** When the sender is told, and whether there is a log. */
-export const MODES = ['stored', 'delivered', 'delivered, no log'] as const;
-export type Mode = (typeof MODES)[number];
-
-/** How much a campaign does. */
-export interface Effort {
-  /** Kills or injections of each fault in each mode. */
-  readonly rounds: number;
-  /** How long an outage of the sink lasts. */
-  readonly seconds: number;
-  /** Of the bytes of a log, every so-manieth is damaged in turn. */
-  readonly stride: number;
-}
-
-export interface FaultContext {
-  readonly mode: Mode;
-  readonly effort: Effort;
-  readonly random: Random;
-  readonly progress: (text: string) => void;
-}
+import type { ArenaOptions, FaultContext, Mode } from './fault-options.ts';
 
 export interface Outcome {
   readonly injections: number;
@@ -52,28 +31,4 @@ export interface LoadFault {
   readonly once?: boolean;
   /** Harms the arena, whose engine runs and whose senders send. @returns how often it did */
   harm(arena: Arena): Promise<number>;
-}
-
-export interface ArenaOptions {
-  /** The stream's output; a file unless given. `confirmed` is a sink in a process of its own. */
-  readonly output?: 'file' | 'websocket' | 'confirmed';
-  /** The sink makes every so-manieth batch fail. */
-  readonly failEvery?: number;
-  /** The sink is not there. */
-  readonly absent?: boolean;
-  /** A field of the input, as a line of YAML. */
-  readonly input?: string;
-  /** Fields of the stream, as YAML; of the folder that the engine may write in, where one names a file. */
-  readonly stream?: string | ((folder: string) => string);
-  /** Fields of `durability`, as YAML in one line. */
-  readonly durability?: string;
-  readonly sessions?: number;
-  /** Messages a second of each sender. */
-  readonly rate?: number;
-  /** Senders go through a proxy that can reset their connections. */
-  readonly proxy?: boolean;
-  /** How long nothing may move before what is missing counts as lost, in milliseconds. */
-  readonly patience?: number;
-  /** The log is on a disk of its own, of so many bytes. */
-  readonly disk?: number;
 }

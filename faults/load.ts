@@ -1,5 +1,6 @@
 import { Arena } from './arena.ts';
-import { MODES, type Fault, type LoadFault } from './fault.ts';
+import { type Fault, type LoadFault } from './fault.ts';
+import { MODES } from './fault-options.ts';
 
 /** A fault that happens while senders send, as one that the campaign can run. */
 export function underLoad(fault: LoadFault): Fault {

@@ -1,4 +1,4 @@
-import type { Mode } from './fault.ts';
+import type { Mode } from './fault-options.ts';
 
 /** The configuration of a stream of the campaign. `output` and `durability` are the fields of these, as YAML. */
 export function streamYaml(parts: {

@@ -6,7 +6,7 @@ import type { Durability, Source } from '../component/context.ts';
 import { StateBudget } from '../component/state-budget.ts';
 import { createStreamEvents, type StreamEvents } from '../telemetry/events.ts';
 import { version } from '../telemetry/version.ts';
-import type { LogOptions } from '../delivery/log/log.ts';
+import type { LogOptions } from '../delivery/log/log-options.ts';
 import { ComponentFactory, distinct, type Surroundings } from './component-factory.ts';
 import { DeadLetters } from './dead-letters.ts';
 import { shareOfPipeline } from './backlog.ts';

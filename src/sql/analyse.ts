@@ -4,7 +4,7 @@ import { MillraceError } from '../errors.ts';
 import { refuseOutside } from './allowed.ts';
 import { literal } from './database.ts';
 import { faultsOf, type Faults } from './faults.ts';
-import { ROW } from './flow-schema.ts';
+import { ROW } from './metadata.ts';
 import { isRowwise } from './rowwise.ts';
 import { readSyntax, type Node, type QueryColumns } from './syntax.ts';
 

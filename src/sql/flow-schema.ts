@@ -2,7 +2,7 @@ import { fieldKinds as Kind } from '../message/json-fields.ts';
 import type { QueryAnalysis } from './analyse.ts';
 import { classesOf, classOf, columnType, declaredKinds, kindName, typeOf, type Column } from './column.ts';
 import { fold } from './database.ts';
-import { META } from './metadata.ts';
+import { META, ROW } from './metadata.ts';
 
 /**
  * A query that takes all columns gets at most so many, with names of at most so many bytes altogether, because each
@@ -14,9 +14,6 @@ const MAX_NAME_LENGTH = 1024;
 
 /** What SQL writes like columns and are none, unless messages have such fields. */
 const VALUES = ['current_date', 'current_time', 'current_timestamp', 'localtime', 'localtimestamp'];
-
-/** The number of a message's row. */
-export const ROW = '__row__';
 
 /** A kind of value that a field has not had before, or a spelling of its name. */
 export interface Candidate {

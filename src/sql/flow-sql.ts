@@ -2,8 +2,7 @@ import type { Format } from '../message/batch.ts';
 import { fieldKinds } from '../message/json-fields.ts';
 import { isExact, isNested, isNumeric, typeOf, type Column } from './column.ts';
 import { identifier, literal } from './database.ts';
-import { ROW } from './flow-schema.ts';
-import { metadataColumns, metadataStructure } from './metadata.ts';
+import { metadataColumns, metadataStructure, ROW } from './metadata.ts';
 
 /**
  * How a message's metadata gets to its rows:

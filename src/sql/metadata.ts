@@ -11,6 +11,9 @@ import {
 } from '../message/metadata.ts';
 import { fold, identifier } from './database.ts';
 
+/** The number of a message's row. */
+export const ROW = '__row__';
+
 /** A metadata column of the table. */
 interface MetadataColumn {
   readonly name: string;

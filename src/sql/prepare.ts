@@ -6,10 +6,10 @@ import type { ColumnType, StructField } from '../message/rows.ts';
 import type { QueryAnalysis } from './analyse.ts';
 import { fold, identifier } from './database.ts';
 import { explain } from './explain.ts';
-import { ROW, type FlowSchema } from './flow-schema.ts';
+import type { FlowSchema } from './flow-schema.ts';
 import type { FlowOptions, MetadataMode } from './flow-sql.ts';
 import type { RowsFlow } from './rows-flow.ts';
-import { liftMetadata } from './metadata.ts';
+import { liftMetadata, ROW } from './metadata.ts';
 import { resultFor, selectResult, typedFields, type Result } from './rows.ts';
 
 /** The table that is the batch, as SQL. */

@@ -7,9 +7,9 @@ import { TOO_DEEP } from './admission.ts';
 import { sqlErrors } from './sql-errors.ts';
 import { identifier, literal } from './database.ts';
 import { metadataValues } from './encode.ts';
-import { ROW, type FlowSchema } from './flow-schema.ts';
+import type { FlowSchema } from './flow-schema.ts';
 import type { FlowOptions } from './flow-sql.ts';
-import { metadataColumns, metadataStructure } from './metadata.ts';
+import { metadataColumns, metadataStructure, ROW } from './metadata.ts';
 import { columnName, ROW_NUMBER } from './row-table-names.ts';
 import { shorten } from './spellings.ts';
 

@@ -4,8 +4,7 @@ import { valueReader, type RowValue } from '../message/row-values.ts';
 import { bytesOfRows, type ColumnType, type Rows, type StructField } from '../message/rows.ts';
 import { fold, identifier } from './database.ts';
 import { asObject } from './encode.ts';
-import { ROW } from './flow-schema.ts';
-import { liftMetadata, metadataColumn, withLifted } from './metadata.ts';
+import { liftMetadata, metadataColumn, withLifted, ROW } from './metadata.ts';
 
 const NAN = Buffer.from('NaN');
 const INFINITY = Buffer.from('Infinity');

@@ -1,12 +1,11 @@
 import type { Origin } from '../message/batch.ts';
 import type { Ending } from './ending.ts';
-import type { Session } from './session.ts';
 
 /**
  * A protocol over the frames of WebSocket, which a client has chosen as its subprotocol: it has its own frames for what
  * comes and what is sent. One connection of it may outlive its session, and go on in another.
  */
-export interface Dialect {
+export interface Dialect<Session> {
   /** Messages that are to be confirmed to the client, or to be passed on when they are. */
   readonly pending: number;
   /** `session_id` of each of its sessions. */

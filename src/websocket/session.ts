@@ -4,7 +4,6 @@ import type { RawData, WebSocket } from 'ws';
 import type { OpenSession } from '../component/sessions.ts';
 import type { Origin } from '../message/batch.ts';
 import { extText, type Ext } from '../message/metadata.ts';
-import type { Ledger } from './ack/ledger.ts';
 import type { Dialect } from './dialect.ts';
 import { violation, type Ending } from './ending.ts';
 import { Outbox } from './outbox.ts';
@@ -89,9 +88,9 @@ export class Session implements OpenSession {
   readonly connection: Socket;
   readonly origin: Origin;
   /** Of its messages, where they are acknowledged. */
-  ledger: Ledger | undefined;
+  ledger: { readonly pending: number; arrived(): void } | undefined;
   /** What its client speaks over its frames, if that is something of its own. */
-  readonly dialect: Dialect | undefined;
+  readonly dialect: Dialect<Session> | undefined;
   /** Number of the last message. */
   sequence = 0;
   /** How we ended it, if it was us: the peer broke the protocol or a limit, or is dead. */
@@ -115,7 +114,7 @@ export class Session implements OpenSession {
   #intercepts: Intercept[] | undefined;
 
   /** `ext` describes it in `__meta_ext`, besides `session_id`. */
-  constructor(socket: WebSocket, connection: Socket, source: string, ext: Ext, dialect?: Dialect) {
+  constructor(socket: WebSocket, connection: Socket, source: string, ext: Ext, dialect?: Dialect<Session>) {
     this.id = dialect?.id ?? newId();
     this.dialect = dialect;
     this.socket = socket;

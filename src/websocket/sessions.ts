@@ -140,7 +140,7 @@ export class Sessions {
     source: string,
     ext: Ext,
     expires?: number,
-    dialect?: Dialect,
+    dialect?: Dialect<Session>,
   ): Session {
     const { budget, events, directory, path, lifecycleEvents, outgoingLimit, acknowledger } = this.#options;
     const session = new Session(socket, connection, source, ext, dialect);

@@ -5,6 +5,7 @@ import { CrashRecord } from './crash-record.ts';
 import { failed, logErrors } from './faults.ts';
 import { makeFolder } from './files.ts';
 import { FolderLock } from './lock.ts';
+import type { LogOptions } from './log-options.ts';
 import { LogReader } from './reader.ts';
 import { recover, type Recovery } from './recovery.ts';
 import type { KeyGroup } from './remembered-keys.ts';
@@ -13,30 +14,6 @@ import { LogWriter } from './writer.ts';
 
 export { isNoDescriptor, waitsForDescriptor } from './faults.ts';
 export type { LogReader } from './reader.ts';
-
-/** When an entry counts as written: each after an fsync of its own, or of all that wait, or before it is synced. */
-export type Sync = 'per_entry' | 'group_commit' | 'periodic';
-
-/** What a log tells of. Each is one log line and its metric. */
-export interface LogEvents {
-  recovered(details: { entries: number; messages: number; bytes: number; cutBytes: number }): void;
-  /** Nothing can be written for now; the reason is a sentence. */
-  blocked(reason: string): void;
-  unblocked(): void;
-}
-
-export interface LogOptions {
-  /** A folder of its own; it is made if it is missing. */
-  readonly path: string;
-  readonly sync: Sync;
-  /** How often `periodic` syncs, in milliseconds. */
-  readonly interval: number;
-  /** How large it may become on the disk before `append` waits. */
-  readonly maxBytes: number;
-  /** When the next file is begun; a file is deleted when everything in it is acknowledged. */
-  readonly segmentBytes?: number | undefined;
-  readonly events: LogEvents;
-}
 
 const MIB = 1024 * 1024;
 

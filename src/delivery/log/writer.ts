@@ -4,7 +4,7 @@ import type { Keys } from '../../message/delivery.ts';
 import type { Contiguous } from '../contiguous.ts';
 import { failed, isNoDescriptor, waitsForDescriptor } from './faults.ts';
 import { encodeAcks, recordTypes } from './format.ts';
-import type { LogOptions } from './log.ts';
+import type { LogOptions } from './log-options.ts';
 import type { Recovery } from './recovery.ts';
 import { Reclaimer } from './reclaimer.ts';
 import type { RememberedKeys } from './remembered-keys.ts';

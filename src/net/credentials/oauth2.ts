@@ -1,11 +1,8 @@
-import type { ClientAuth } from '../auth/auth-schema.ts';
 import { Deadline, attemptError } from '../deadline.ts';
 import { abortable } from '../../component/waker.ts';
 import { maskUrl } from '../../component/mask.ts';
 import type { Proxies } from '../proxy/proxy.ts';
-import { requestToken, type Token } from './token-request.ts';
-
-export type OAuth2Config = Extract<ClientAuth, { type: 'oauth2' }>;
+import { requestToken, type OAuth2Config, type Token } from './token-request.ts';
 
 /** A token request under way, and the number of callers that wait for it. */
 interface Run {

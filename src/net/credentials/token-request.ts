@@ -2,11 +2,13 @@ import { maskUrl } from '../../component/mask.ts';
 import { NotConnectedError, errorMessage } from '../../errors.ts';
 import { attemptError, type Deadline } from '../deadline.ts';
 import { httpPost } from '../http-post.ts';
-import type { OAuth2Config } from './oauth2.ts';
+import type { ClientAuth } from '../auth/auth-schema.ts';
 import { readRetryAfter } from '../retry-after.ts';
 import type { Proxies } from '../proxy/proxy.ts';
 import { readSecret } from './read-secret.ts';
 import { Secrets } from '../attempt-secrets.ts';
+
+export type OAuth2Config = Extract<ClientAuth, { type: 'oauth2' }>;
 
 export interface Token {
   readonly value: string;

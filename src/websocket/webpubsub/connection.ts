@@ -84,7 +84,7 @@ interface Pending {
 }
 
 /** One connection of Azure Web PubSub's protocol: of one socket, or where it is reliable of several after each other. */
-export class PubSubConnection implements Dialect, OpenSession, Member, Sender {
+export class PubSubConnection implements Dialect<Session>, OpenSession, Member, Sender {
   readonly id = randomUUID();
   readonly reliable: boolean;
   readonly place: string;

@@ -1,6 +1,7 @@
 import { writeSync } from 'node:fs';
 import { Batch } from '../../../src/message/batch.ts';
-import { Log, type Sync } from '../../../src/delivery/log/log.ts';
+import { Log } from '../../../src/delivery/log/log.ts';
+import type { Sync } from '../../../src/delivery/log/log-options.ts';
 
 // Appends entries to a log until it is killed or fails, and prints the number of each as it is committed. Each has its
 // own number as text in its messages. With `ack` it acknowledges what is a while back, all but every hundredth at first.

@@ -6,7 +6,8 @@ import { onTestFinished } from 'vitest';
 import type { Batch, Run } from '../../../src/message/batch.ts';
 import { Batch as MessageBatch } from '../../../src/message/batch.ts';
 import type { StoredEntry } from '../../../src/delivery/log/entry.ts';
-import { Log, type LogOptions } from '../../../src/delivery/log/log.ts';
+import { Log } from '../../../src/delivery/log/log.ts';
+import type { LogOptions } from '../../../src/delivery/log/log-options.ts';
 
 export interface Told {
   readonly recovered: { entries: number; messages: number; bytes: number; cutBytes: number }[];

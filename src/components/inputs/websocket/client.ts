@@ -16,8 +16,7 @@ import { Sessions } from '../../../websocket/sessions.ts';
 import { CLOSE_TIMEOUT, NO_TIMEOUT } from '../../../websocket/timeouts.ts';
 import { openUnframer } from '../../../component/framing/open-framing.ts';
 import { acknowledgerOf, checkAck } from './acknowledge.ts';
-import type { ConnectionConfig } from './connections.ts';
-import { cursorOf } from './cursors.ts';
+import { cursorOf, type ConnectionConfig } from './cursors.ts';
 import { Renewal, retire, type RenewalReason } from './renewal.ts';
 import { Turns } from './turns.ts';
 

@@ -4,17 +4,10 @@ import { JoinedSources } from '../../../component/joined-sources.ts';
 import { maskUrlAsWritten, urlKey } from '../../../component/mask.ts';
 import { MillraceError } from '../../../errors.ts';
 import { parseJsonPath } from '../../../message/json-path.ts';
-import type { Cursor } from '../../../delivery/resume.ts';
 import { Dedupe } from '../../../delivery/dedupe.ts';
 import { bindAddress } from '../../../websocket/server/server-schema.ts';
-import type { ClientInputConfig, ServerInputConfig } from './config.ts';
-import { cursorOf, keyOf } from './cursors.ts';
-
-/** The configuration of a client, or of one that is a part of it. */
-export type ConnectionConfig = ClientInputConfig & {
-  /** Of a part that shares its URL with others. */
-  readonly sharedCursor?: Cursor | undefined;
-};
+import type { ServerInputConfig } from './config.ts';
+import { cursorOf, keyOf, type ConnectionConfig } from './cursors.ts';
 
 /**
  * The parts of an input that is made of several, joined: one for each URL, and of each as many as `redundancy` says.

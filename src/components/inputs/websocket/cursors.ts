@@ -2,7 +2,13 @@ import { maskUrlAsWritten, urlKey } from '../../../component/mask.ts';
 import { parseJsonPath } from '../../../message/json-path.ts';
 import type { ComponentEvents } from '../../../telemetry/events.ts';
 import { Cursor } from '../../../delivery/resume.ts';
-import type { ConnectionConfig } from './connections.ts';
+import type { ClientInputConfig } from './config.ts';
+
+/** The configuration of a client, or of one that is a part of it. */
+export type ConnectionConfig = ClientInputConfig & {
+  /** Of a part that shares its URL with others. */
+  readonly sharedCursor?: Cursor | undefined;
+};
 
 /** The cursor of what comes from `urls`, if `resume` asks for one; connections to one URL share theirs. */
 export function cursorOf(

@@ -1,9 +1,9 @@
 import { missingInSessions, missingOnPath } from '../../../websocket/server/session-entries.ts';
 import { bindAddress } from '../../../websocket/server/server-schema.ts';
 import type { Fail } from '../../../component/settings.ts';
-import type { ServerOutputConfig } from './config.ts';
 
-type Settings = Pick<ServerOutputConfig, 'match' | 'url' | 'host' | 'port' | 'path' | 'metadata' | 'auth'>;
+type Settings = Parameters<typeof missingInSessions>[0] &
+  Parameters<typeof bindAddress>[0] & { readonly match?: Readonly<Record<string, unknown>> | undefined };
 
 /**
  * Reports entries of `match` that no session will have, so that nobody would ever get a message. Where the output does

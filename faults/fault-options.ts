@@ -1,0 +1,46 @@
+import type { Random } from './random.ts';
+
+/** When the sender is told, and whether there is a log. */
+export const MODES = ['stored', 'delivered', 'delivered, no log'] as const;
+export type Mode = (typeof MODES)[number];
+
+/** How much a campaign does. */
+export interface Effort {
+  /** Kills or injections of each fault in each mode. */
+  readonly rounds: number;
+  /** How long an outage of the sink lasts. */
+  readonly seconds: number;
+  /** Of the bytes of a log, every so-manieth is damaged in turn. */
+  readonly stride: number;
+}
+
+export interface FaultContext {
+  readonly mode: Mode;
+  readonly effort: Effort;
+  readonly random: Random;
+  readonly progress: (text: string) => void;
+}
+
+export interface ArenaOptions {
+  /** The stream's output; a file unless given. `confirmed` is a sink in a process of its own. */
+  readonly output?: 'file' | 'websocket' | 'confirmed';
+  /** The sink makes every so-manieth batch fail. */
+  readonly failEvery?: number;
+  /** The sink is not there. */
+  readonly absent?: boolean;
+  /** A field of the input, as a line of YAML. */
+  readonly input?: string;
+  /** Fields of the stream, as YAML; of the folder that the engine may write in, where one names a file. */
+  readonly stream?: string | ((folder: string) => string);
+  /** Fields of `durability`, as YAML in one line. */
+  readonly durability?: string;
+  readonly sessions?: number;
+  /** Messages a second of each sender. */
+  readonly rate?: number;
+  /** Senders go through a proxy that can reset their connections. */
+  readonly proxy?: boolean;
+  /** How long nothing may move before what is missing counts as lost, in milliseconds. */
+  readonly patience?: number;
+  /** The log is on a disk of its own, of so many bytes. */
+  readonly disk?: number;
+}
