@@ -7,6 +7,7 @@ export type {
   ComponentConfig,
   Context,
   Destination,
+  DestinationCall,
   Durability,
   Environment,
   Opened,
@@ -24,6 +25,8 @@ export type {
   Processor,
   Reject,
   WriteCall,
+  WriteOrder,
+  WriteResult,
 } from './component/contracts.ts';
 export type { Definition, Kind, OutputDefinition } from './component/define.ts';
 export {
@@ -78,7 +81,6 @@ export {
   declareErrors,
   EndOfInputError,
   errorMessage,
-  MessagesRefusedError,
   MillraceError,
   NotConnectedError,
   printable,

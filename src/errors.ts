@@ -1,5 +1,3 @@
-import { plural } from './plural.ts';
-
 /** An error code: what it means, and what to do. */
 export interface DeclaredError {
   /** `AREA_REASON` in capitals; it never changes, because programs and alerts rely on it. Those of Millrace begin with `MILLRACE_`. */
@@ -99,17 +97,6 @@ export class EndOfInputError extends MillraceError {
 
   constructor() {
     super('MILLRACE_END_OF_INPUT', 'the input has ended');
-  }
-}
-
-/** Thrown by an output for messages that it can never take; the others of the batch are written. */
-export class MessagesRefusedError extends MillraceError {
-  override readonly name = 'MessagesRefusedError';
-  readonly refusals: readonly Rejection[];
-
-  constructor(refusals: readonly Rejection[]) {
-    super('MILLRACE_OUTPUT_REFUSED', `${plural(refusals.length, 'message')} refused`);
-    this.refusals = refusals;
   }
 }
 

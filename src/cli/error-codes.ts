@@ -11,6 +11,7 @@ import { wireErrors } from '../message/wire-errors.ts';
 import { tlsErrors } from '../net/tls.ts';
 import { crashErrors } from '../runtime/culprits.ts';
 import { shutdownErrors } from '../runtime/member.ts';
+import { outputErrors } from '../runtime/pending-write.ts';
 import { reconnectErrors } from '../runtime/retry.ts';
 import { sqlErrors } from '../sql/sql-errors.ts';
 import { stopErrors } from '../websocket/client/policy.ts';
@@ -21,6 +22,7 @@ export const errorCodes: Readonly<Record<string, DeclaredError>> = {
   ...baseErrors,
   ...configErrors,
   ...reconnectErrors,
+  ...outputErrors,
   ...stopErrors,
   ...listenErrors,
   ...tlsErrors,

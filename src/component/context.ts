@@ -6,7 +6,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import type { ComponentMetrics } from '../telemetry/component-metrics.ts';
 import type { SecretKeeper } from '../telemetry/secrets.ts';
 import type { Budget, BudgetLimits } from './budget.ts';
-import type { Codec, WriteCall } from './contracts.ts';
+import type { Codec, WriteCall, WriteOrder } from './contracts.ts';
 import type { Framing } from './framing/framing.ts';
 import type { Listeners } from './listeners.ts';
 import type { SessionDirectory } from './sessions.ts';
@@ -148,6 +148,9 @@ export interface Transform {
   close(): Promise<void>;
 }
 
+/** What an opened output is called with: an output that opens it gives its own call, since each counts its own attempts. */
+export type DestinationCall = Omit<WriteCall, 'attempt'>;
+
 /** An output, with the engine's care: encoded, connected and retried. */
 export interface Destination {
   /** As `Output.prepare`. */
@@ -157,10 +160,15 @@ export interface Destination {
   /** Connects once, without trying again. */
   dial(signal: AbortSignal): Promise<void>;
   /**
-   * Resolves when it has every message that it can take; one that it can never take goes to `error_output`.
+   * Resolves when it has every message that it can take; one that it can never take goes to `error_output`. It may be called
+   * again before, in the order in which the batches are to be written.
    * @throws a fatal error, or the signal's reason
    */
-  write(batch: Batch, call: WriteCall): Promise<void>;
+  write(batch: Batch, call: DestinationCall): Promise<void>;
+  /** As `Output.maxInFlight`: more calls of `write` than that wait for each other. */
+  readonly maxInFlight: number;
+  /** As `Output.order`. */
+  readonly order: WriteOrder;
   /** As `Output.takes`, for whoever hands it what it is given. */
   readonly takes: 'rows' | undefined;
   /** As `Output.toClients`. */

@@ -45,7 +45,16 @@ export interface Input {
   trouble?(): string | undefined;
 }
 
-/** Where messages go. The engine calls `write` one at a time, in order, and retries what throws. */
+/**
+ * How writes to an output may be ordered among each other, where it takes several at a time or says which messages of a
+ * batch are to be written again.
+ * - `stream`: in the order of the stream
+ * - `key`: in that order among messages of one `__meta_key`; those without a key are as of one
+ * - `none`: in any
+ */
+export type WriteOrder = 'stream' | 'key' | 'none';
+
+/** Where messages go. The engine calls `write` in order, one batch at a time unless the output says more, and retries what throws. */
 export interface Output {
   /** Called once before anything starts; what it throws is a mistake in the configuration. */
   prepare?(): Promise<void>;
@@ -55,12 +64,20 @@ export interface Output {
    */
   connect(signal: AbortSignal, lost: (error: Error) => void): Promise<void>;
   /**
-   * Resolves when the sink has every message.
-   * @throws NotConnectedError when the connection is gone: the engine connects and writes the batch again
-   * @throws MessagesRefusedError when some can never be written; the others must have been
+   * Resolves when the sink has every message, or every one but those that the result names. What it throws is about the
+   * whole batch, which the engine writes again.
+   * @throws NotConnectedError when the connection is gone: the engine connects first
    */
-  write(batch: Batch, call: WriteCall): Promise<void>;
+  write(batch: Batch, call: WriteCall): Promise<WriteResult | void>;
   close(): Promise<void>;
+  /**
+   * How many batches may be written at a time; 1 if it does not say. With the order `stream`, writes begin in order, and when
+   * one fails, the output sees to it that those which began after it fail as well: the engine waits for all of them, and
+   * writes again, one at a time and in order. With `key`, batches that share a key are never written at the same time.
+   */
+  readonly maxInFlight?: number;
+  /** `stream` if it does not say. */
+  readonly order?: WriteOrder;
   readonly backoff?: Backoff;
   /**
    * `rows` says that it can use rows with types (`Batch.rows`). A processor that has some then gives them as they are, and
@@ -80,12 +97,29 @@ export interface Output {
   dial?(signal: AbortSignal): Promise<void>;
 }
 
+/** What has become of messages that the sink did not take. Each index is a place in the batch that was written. */
+export interface WriteResult {
+  /** They can never be written, and go to `error_output`. */
+  readonly refused?: readonly Rejection[];
+  /**
+   * They could not be written for now: the engine gives them again after a pause, with what came after them where the
+   * output's order would be broken otherwise.
+   */
+  readonly retry?: readonly number[];
+  /** Why, for the log and for readiness. After a NotConnectedError, the engine connects first. */
+  readonly reason?: unknown;
+}
+
 /** What a write is called with besides its batch. */
 export interface WriteCall {
   /** Aborts when the stream ends at once. */
   readonly signal: AbortSignal;
   /** The receipt for messages of the batch that are on their way elsewhere when the write resolves, as dead letters are. */
   readonly keep: Keep;
+  /** How often the batch has been given to the output, this time included: 1, 2 and so on. */
+  readonly attempt: number;
+  /** Where the messages were in the batch as it was first given, once it is no more the whole of it. */
+  readonly indices?: readonly number[] | undefined;
 }
 
 /** Takes a fork of the receipt at hand: nothing of it counts as seen to before that is settled. */

@@ -1,6 +1,6 @@
 import { Outage } from '../component/outage.ts';
 import { defaultBackoff, type Backoff } from '../component/backoff.ts';
-import { NotConnectedError } from '../errors.ts';
+import { MillraceError, NotConnectedError } from '../errors.ts';
 import type { Stage, StreamEvents } from '../telemetry/events.ts';
 import { Retry, pause } from './retry.ts';
 import type { StartGate } from './start-gate.ts';
@@ -22,6 +22,13 @@ export interface Connectable {
   readonly connect?: ((signal: AbortSignal, lost: (error: Error) => void) => Promise<void>) | undefined;
 }
 
+/** What a use began with. */
+interface Attempt {
+  readonly action: 'write' | 'process';
+  readonly connection: number;
+  readonly failures: number;
+}
+
 /** The connection of a component to what it talks to: made as often as it takes, and again whenever it is gone. */
 export class KeptConnection {
   readonly #of: Connectable;
@@ -30,8 +37,12 @@ export class KeptConnection {
   #connected: boolean;
   /** From the first attempt that failed until one of the kind has succeeded. */
   readonly outage = new Outage();
-  /** Something has failed and is to be done again. */
-  #repeating = false;
+  /** How many uses have failed and are to be done again. */
+  #repeating = 0;
+  /** Counts failures of uses, so that several that failed together are one. */
+  #failures = 0;
+  /** Ends when it may be tried again after the last of them. */
+  #pausing: Promise<void> = Promise.resolve();
   #connecting: Promise<void> | undefined;
   /** Counts connections, so that the end of an old one is not taken for the end of a new one. */
   #connection = 0;
@@ -70,19 +81,32 @@ export class KeptConnection {
     signal: AbortSignal,
     isFinal?: (error: unknown) => boolean,
   ): Promise<T> {
-    for (;;) {
-      if (!this.#connected) await this.connect(signal);
-      const connection = this.#connection;
-      try {
-        const result = await act();
-        this.#succeeded(connection);
-        return result;
-      } catch (error) {
-        if (isFinal?.(error) === true) throw error;
-        this.#repeating = true;
-        await this.#recover(error, action, connection, signal);
+    let repeating = false;
+    try {
+      for (;;) {
+        if (!this.#connected) await this.connect(signal);
+        const attempt = { action, connection: this.#connection, failures: this.#failures };
+        try {
+          const result = await act();
+          if (repeating) this.#repeating--;
+          repeating = false;
+          this.#succeeded(attempt.connection);
+          return result;
+        } catch (error) {
+          if (isFinal?.(error) === true) throw error;
+          if (!repeating) this.#repeating++;
+          repeating = true;
+          await this.#recover(error, attempt, signal);
+        }
       }
+    } finally {
+      if (repeating) this.#repeating--;
     }
+  }
+
+  /** A part of a use was done: what fails now is the first failure in a row. */
+  progressed(): void {
+    this.#retry.succeeded();
   }
 
   close(): void {
@@ -91,9 +115,9 @@ export class KeptConnection {
   }
 
   #succeeded(connection: number): void {
+    // While others still fail, neither is the outage over nor do their pauses begin anew.
+    if (this.#repeating > 0) return;
     this.#retry.succeeded();
-    if (!this.#repeating) return;
-    this.#repeating = false;
     if (this.#connected && connection === this.#connection) this.outage.over();
   }
 
@@ -139,7 +163,7 @@ export class KeptConnection {
         await connect?.(signal, (error) => this.#lost(error, connection));
         this.#connected = true;
         // One that connects and then can do nothing is not well before it has done something.
-        if (!this.#repeating) this.outage.over();
+        if (this.#repeating === 0) this.outage.over();
         this.#connection++;
         this.#retry.connected();
         if (connect !== undefined) events.connected(stage, type);
@@ -150,17 +174,20 @@ export class KeptConnection {
     }
   }
 
-  /** After a failure. `connection` is the one that failed; by now there may be another. */
-  async #recover(
-    error: unknown,
-    action: 'write' | 'process',
-    connection: number,
-    signal: AbortSignal,
-  ): Promise<void> {
+  /** After a failed attempt. By now there may be another connection, or a pause because of another attempt. */
+  async #recover(error: unknown, attempt: Attempt, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    if (!(error instanceof NotConnectedError)) return await this.#pause(error, action, signal);
-    // Whoever noticed it first has counted this failure and is connecting already.
-    if (this.#connected && connection === this.#connection) await this.#again(error, signal);
+    if (error instanceof MillraceError && error.fatal) throw error;
+    // Whoever noticed it first has counted this failure, and connects or pauses already.
+    if (error instanceof NotConnectedError) {
+      if (this.#connected && attempt.connection === this.#connection) await this.#again(error, signal);
+      return;
+    }
+    if (attempt.failures === this.#failures) {
+      this.#failures++;
+      this.#pausing = this.#pause(error, attempt.action, signal);
+    }
+    await this.#pausing;
   }
 
   async #pause(error: unknown, action: 'connect' | 'write' | 'process', signal: AbortSignal): Promise<void> {

@@ -1,13 +1,15 @@
-import type { Destination } from '../component/context.ts';
-import type { Codec, Keep, Output, WriteCall } from '../component/contracts.ts';
-import { framesOf, messagesOf, type Framer, type Frames } from '../component/framing/framer.ts';
-import { MessagesRefusedError, type Rejection } from '../errors.ts';
+import type { Destination, DestinationCall } from '../component/context.ts';
+import type { Codec, Keep, Output, WriteOrder } from '../component/contracts.ts';
+import { framesOf, type Framer } from '../component/framing/framer.ts';
+import type { Rejection } from '../errors.ts';
 import type { Batch } from '../message/batch.ts';
 import type { Stage } from '../telemetry/events.ts';
 import { standstill } from '../component/outage.ts';
 import { Coder } from './coder.ts';
 import { KeptConnection, type ConnectionSurroundings } from './kept-connection.ts';
+import { PendingWrite } from './pending-write.ts';
 import { TapPoint } from './tap.ts';
+import { WritesInFlight, type Flight } from './writes-in-flight.ts';
 
 /** Called with messages that the output can never take. */
 export type RefusedHandler = (
@@ -27,8 +29,7 @@ export class Sink implements Destination {
   readonly #refused: RefusedHandler;
   readonly #failed: (error: unknown) => void;
   readonly #connection: KeptConnection;
-  /** When the write that is under way began, in milliseconds of `performance.now()`. */
-  #writing: number | undefined;
+  readonly #flights: WritesInFlight;
 
   constructor(
     options: ConnectionSurroundings & {
@@ -49,6 +50,7 @@ export class Sink implements Destination {
     this.#stage = stage;
     this.#refused = options.refused;
     this.#failed = options.failed;
+    this.#flights = new WritesInFlight(output);
     const connect: Output['connect'] = (signal, lost) => output.connect(signal, lost);
     this.#connection = new KeptConnection({ stage, type, backoff: output.backoff, connect }, options);
   }
@@ -67,6 +69,16 @@ export class Sink implements Destination {
     return this.#coder === undefined && this.#framer === undefined ? this.#output.takes : undefined;
   }
 
+  /** As `Output.maxInFlight`: more calls of `write` than that wait for each other. */
+  get maxInFlight(): number {
+    return this.#flights.max;
+  }
+
+  /** As `Output.order`. */
+  get order(): WriteOrder {
+    return this.#flights.order;
+  }
+
   /** Whether what it writes goes to clients. */
   get toClients(): boolean {
     return this.#output.toClients ?? false;
@@ -80,7 +92,8 @@ export class Sink implements Destination {
     if (!connected) return outage.describe(`${name} is not connected`);
     if (outage.active) return outage.describe(`${name} cannot write`);
     return (
-      standstill(`${name} has not confirmed what it was given`, this.#writing) ?? this.#output.notReady?.()
+      standstill(`${name} has not confirmed what it was given`, this.#flights.oldest) ??
+      this.#output.notReady?.()
     );
   }
 
@@ -105,30 +118,45 @@ export class Sink implements Destination {
     await (this.#output.dial?.(signal) ?? this.#output.connect(signal, () => {}));
   }
 
-  /** Resolves when the sink has every message that it can take. @throws a fatal error, or the signal's reason */
-  async write(batch: Batch, call: WriteCall): Promise<void> {
+  /**
+   * Resolves when the sink has every message that it can take. Call it in the order in which the batches are to be written.
+   * @throws a fatal error, or the signal's reason
+   */
+  async write(batch: Batch, call: DestinationCall): Promise<void> {
     const { signal, keep } = call;
-    const messages = this.#coder === undefined ? batch : await this.#encode(this.#coder, batch, call);
-    const frames = framesOf(this.#framer, messages);
-    if (frames.refusals.length > 0) this.#refused(this.#stage, messages, frames.refusals, keep);
-    if (frames.batch.length === 0) return;
-    await this.#connection.use('write', () => this.#writeOnce(messages, frames, call), signal);
+    const flight = this.#flights.enter(batch);
+    try {
+      const admitted = this.#flights.admitted(flight, signal);
+      if (admitted !== undefined) await admitted;
+      signal.throwIfAborted();
+      const messages = this.#coder === undefined ? batch : await this.#encode(this.#coder, batch, call);
+      const frames = framesOf(this.#framer, messages);
+      if (frames.refusals.length > 0) this.#refused(this.#stage, messages, frames.refusals, keep);
+      if (frames.batch.length === 0) return;
+      const pending = new PendingWrite(messages, frames, this.#flights.order);
+      await this.#connection.use('write', () => this.#attempt(pending, flight, call), signal);
+    } finally {
+      this.#flights.leave(flight);
+    }
   }
 
-  async #writeOnce(messages: Batch, frames: Frames, call: WriteCall): Promise<void> {
-    this.#writing = performance.now();
+  /** @throws whatever says that messages are to be written again */
+  async #attempt(pending: PendingWrite, flight: Flight, call: DestinationCall): Promise<void> {
+    const clear = this.#flights.clear(flight, call.signal);
+    if (clear !== undefined) await clear;
+    this.#flights.begin(flight);
+    let left = true;
     try {
-      await this.#output.write(frames.batch, call);
-      const refused = frames.refusals.map(({ index }) => index);
-      this.tapPoint.pass(messages.without(refused));
-    } catch (error) {
-      if (!(error instanceof MessagesRefusedError)) throw error;
-      const refusals = error.refusals.flatMap((refusal) =>
-        messagesOf(frames, refusal.index, messages.length).map((index) => ({ ...refusal, index })),
-      );
-      this.#refused(this.#stage, messages, refusals, call.keep);
+      const result = await this.#output.write(pending.batch, pending.nextCall(call));
+      const { refused, confirmed, again } = pending.settle(result ?? undefined);
+      if (refused.length > 0) this.#refused(this.#stage, pending.messages, refused, call.keep);
+      this.tapPoint.pass(confirmed);
+      left = again !== undefined;
+      if (again === undefined) return;
+      if (again.progressed) this.#connection.progressed();
+      throw again.reason;
     } finally {
-      this.#writing = undefined;
+      this.#flights.end(flight, left);
     }
   }
 
@@ -143,7 +171,7 @@ export class Sink implements Destination {
     await this.#coder?.close();
   }
 
-  async #encode(coder: Coder, batch: Batch, { signal, keep }: WriteCall): Promise<Batch> {
+  async #encode(coder: Coder, batch: Batch, { signal, keep }: DestinationCall): Promise<Batch> {
     const { batch: encoded, rejections } = await coder.encode(batch, signal);
     if (rejections.length > 0) this.#refused(this.#stage, batch, rejections, keep);
     return encoded;

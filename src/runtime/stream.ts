@@ -189,22 +189,39 @@ export class Stream {
   }
 
   async #write(): Promise<void> {
-    const { sink, events, abort } = this.parts;
+    const { sink, abort } = this.parts;
+    const writing = new Set<Promise<void>>();
     for (;;) {
       const deliveries = await this.#tickets.next();
-      if (deliveries === undefined) return;
-      for (const { batch, receipt } of deliveries) {
-        try {
-          await sink.write(batch, { signal: abort.signal, keep: () => receipt.fork() });
-        } catch (error) {
-          receipt.failed(error);
-          throw error;
+      if (deliveries === undefined || abort.signal.aborted) break;
+      for (const delivery of deliveries) {
+        const written = this.#writeOne(delivery);
+        if (sink.maxInFlight === 1) await written;
+        else {
+          // One that fails ends the others.
+          const ended = written
+            .catch((error: unknown) => abort.abort(error))
+            .finally(() => writing.delete(ended));
+          writing.add(ended);
+          if (writing.size >= sink.maxInFlight) await Promise.race(writing);
         }
-        events.batchWritten(batch);
-        events.batchConfirmed(batch, nowMicros());
-        receipt.done();
       }
     }
+    await Promise.all(writing);
+    abort.signal.throwIfAborted();
+  }
+
+  async #writeOne({ batch, receipt }: Delivery): Promise<void> {
+    const { sink, events, abort } = this.parts;
+    try {
+      await sink.write(batch, { signal: abort.signal, keep: () => receipt.fork() });
+    } catch (error) {
+      receipt.failed(error);
+      throw error;
+    }
+    events.batchWritten(batch);
+    events.batchConfirmed(batch, nowMicros());
+    receipt.done();
   }
 
   #push(result: Promise<Delivery[]>, slot: boolean): void {

@@ -9,7 +9,7 @@ import { defineOutput, defineProcessor, type AnyDefinition } from '../../src/com
 import { Registry } from '../../src/component/registry.ts';
 import { components } from '../../src/components/index.ts';
 import { parseConfig } from '../../src/config/load.ts';
-import { MessagesRefusedError, MillraceError, NotConnectedError } from '../../src/errors.ts';
+import { MillraceError, NotConnectedError } from '../../src/errors.ts';
 import { Engine } from '../../src/runtime/engine.ts';
 import { maskSecrets } from '../../src/telemetry/secrets.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -185,7 +185,7 @@ test('an output opens others, each with its own codec, reconnects and refusals',
       written['shaky']!.push(...texts.filter((_, index) => index !== bad));
       if (bad < 0) return Promise.resolve();
       const error = new MillraceError('MILLRACE_OUTPUT_REFUSED', 'too bad');
-      return Promise.reject(new MessagesRefusedError([{ index: bad, error }]));
+      return Promise.resolve({ refused: [{ index: bad, error }] });
     },
   });
   const dead = testOutput('dead', {

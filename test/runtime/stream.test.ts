@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, test, vi } from 'vitest';
-import { EndOfInputError, MessagesRefusedError, MillraceError, NotConnectedError } from '../../src/errors.ts';
+import { EndOfInputError, MillraceError, NotConnectedError } from '../../src/errors.ts';
 import type { Batch } from '../../src/message/batch.ts';
 import type { Delivery } from '../../src/message/delivery.ts';
 import { engineFor, metric, settling, testInput, testOutput, testProcessor, textsOf } from './harness.ts';
@@ -246,7 +246,7 @@ describe('rejected messages', () => {
           write: (batch) => {
             writes.push(textsOf(batch));
             const error = new MillraceError('MILLRACE_OUTPUT_REFUSED', 'constraint');
-            return Promise.reject(new MessagesRefusedError([{ index: 1, error }]));
+            return Promise.resolve({ refused: [{ index: 1, error }] });
           },
         }),
         testOutput('letters', {

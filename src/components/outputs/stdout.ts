@@ -2,10 +2,10 @@ import type { Writable } from 'node:stream';
 import { z } from 'zod';
 import { defineOutput, type OutputDefinition } from '../../component/define.ts';
 import type { Context } from '../../component/context.ts';
-import type { Output } from '../../component/contracts.ts';
+import type { Output, WriteResult } from '../../component/contracts.ts';
 import type { Framer } from '../../component/framing/framer.ts';
 import { openFramer } from '../../component/framing/open-framing.ts';
-import { MessagesRefusedError, MillraceError, errorMessage, printable } from '../../errors.ts';
+import { MillraceError, errorMessage, printable } from '../../errors.ts';
 import type { Batch } from '../../message/batch.ts';
 import { textOf } from '../../message/text.ts';
 
@@ -80,7 +80,7 @@ class StdoutOutput implements Output {
     return Promise.resolve();
   }
 
-  async write(batch: Batch): Promise<void> {
+  async write(batch: Batch): Promise<WriteResult> {
     const { data, refusals } = this.#framer.stream(batch);
     const { stdout } = this.#stdio;
     await new Promise<void>((resolve, reject) => {
@@ -92,7 +92,7 @@ class StdoutOutput implements Output {
         reject(new MillraceError('MILLRACE_FILE_UNAVAILABLE', message, { cause: error, fatal: true }));
       });
     });
-    if (refusals.length > 0) throw new MessagesRefusedError(refusals);
+    return { refused: refusals };
   }
 
   close(): Promise<void> {

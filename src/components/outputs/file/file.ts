@@ -3,10 +3,10 @@ import { access, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import type { Context } from '../../../component/context.ts';
-import type { Output } from '../../../component/contracts.ts';
+import type { Output, WriteResult } from '../../../component/contracts.ts';
 import { defineOutput } from '../../../component/define.ts';
 import { duration, size } from '../../../component/fields.ts';
-import { errorMessage, MessagesRefusedError, MillraceError, type Rejection } from '../../../errors.ts';
+import { errorMessage, MillraceError, type Rejection } from '../../../errors.ts';
 import { fileCompressionNames } from '../../../component/framing/compression.ts';
 import type { Framer } from '../../../component/framing/framer.ts';
 import { openFramer } from '../../../component/framing/open-framing.ts';
@@ -184,7 +184,7 @@ class FileOutput implements Output {
     }
   }
 
-  async write(batch: Batch): Promise<void> {
+  async write(batch: Batch): Promise<WriteResult> {
     const { parts, refusals: unwritable } = this.#split(batch);
     if (this.#progress?.batch !== batch) this.#progress = { batch, part: 0, at: 0, refusals: unwritable };
     const progress = this.#progress;
@@ -208,7 +208,7 @@ class FileOutput implements Output {
       }
     }
     this.#progress = undefined;
-    if (refusals.length > 0) throw new MessagesRefusedError(refusals);
+    return { refused: refusals };
   }
 
   /** The open files are closed; the one file that there is, if it is one, is made at once. */

@@ -1,6 +1,6 @@
 import type { OpenSession, SlowConsumer } from '../../../component/sessions.ts';
 import { framesOf, type Framer } from '../../../component/framing/framer.ts';
-import { MessagesRefusedError } from '../../../errors.ts';
+import type { WriteResult } from '../../../component/contracts.ts';
 import type { Batch } from '../../../message/batch.ts';
 import type { ComponentEvents } from '../../../telemetry/events.ts';
 import type { Audience } from './audience.ts';
@@ -37,7 +37,7 @@ export class Broadcast {
   }
 
   /** Resolves when each session's buffer has each message that is for it, or the policy has seen to it. */
-  async write(messages: Batch, signal: AbortSignal): Promise<void> {
+  async write(messages: Batch, signal: AbortSignal): Promise<WriteResult> {
     const { batch, firsts, refusals } = framesOf(this.#framer, messages, this.#audience.apart(messages));
     const { payloads, runs } = batch;
     const corks = payloads.length > 1 ? new Corks() : undefined;
@@ -84,7 +84,7 @@ export class Broadcast {
       if (nobody > 0) this.#events.messagesDropped('nobody', nobody);
       if (slow > 0) this.#events.messagesDropped('slow_consumer', slow);
     }
-    if (refusals.length > 0) throw new MessagesRefusedError(refusals);
+    return { refused: refusals };
   }
 
   /** @returns how many messages it dropped for it */

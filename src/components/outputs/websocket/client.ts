@@ -1,13 +1,13 @@
 import type { Backoff } from '../../../component/backoff.ts';
 import type { Context } from '../../../component/context.ts';
-import type { Output, WriteCall } from '../../../component/contracts.ts';
+import type { Output, WriteCall, WriteResult } from '../../../component/contracts.ts';
 import { backoffOf } from '../../../component/fields.ts';
 import { maskUrl } from '../../../component/mask.ts';
 import { forEachMessage } from '../../../websocket/framed.ts';
 import { framesOf, type Framer } from '../../../component/framing/framer.ts';
 import { openFramer, openUnframer } from '../../../component/framing/open-framing.ts';
 import type { Unframer } from '../../../component/framing/unframer.ts';
-import { MessagesRefusedError, NotConnectedError } from '../../../errors.ts';
+import { NotConnectedError } from '../../../errors.ts';
 import type { Batch } from '../../../message/batch.ts';
 import { Connector } from '../../../websocket/client/connector.ts';
 import { Heartbeats, type Heartbeat } from '../../../websocket/client/heartbeat.ts';
@@ -84,11 +84,11 @@ export class WebSocketClientOutput implements Output {
     heartbeat?.start();
   }
 
-  async write(messages: Batch, { signal }: WriteCall): Promise<void> {
+  async write(messages: Batch, { signal }: WriteCall): Promise<WriteResult> {
     if (this.#lost !== undefined) throw this.#lost;
     const { batch, refusals } = framesOf(this.#framer, messages);
     if (batch.length > 0) await this.#send(batch, signal);
-    if (refusals.length > 0) throw new MessagesRefusedError(refusals);
+    return { refused: refusals };
   }
 
   async #send(batch: Batch, signal: AbortSignal): Promise<void> {

@@ -1,6 +1,6 @@
 import { Budget } from '../../../component/budget.ts';
 import type { Context } from '../../../component/context.ts';
-import type { Output, WriteCall } from '../../../component/contracts.ts';
+import type { Output, WriteCall, WriteResult } from '../../../component/contracts.ts';
 import { openFramer } from '../../../component/framing/open-framing.ts';
 import type { Batch } from '../../../message/batch.ts';
 import { Acceptor } from '../../../websocket/server/acceptor.ts';
@@ -65,7 +65,7 @@ export class WebSocketListenOutput implements Output {
     await this.#acceptor.listen();
   }
 
-  write(batch: Batch, { signal }: WriteCall): Promise<void> {
+  write(batch: Batch, { signal }: WriteCall): Promise<WriteResult> {
     return this.#broadcast.write(batch, signal);
   }
 

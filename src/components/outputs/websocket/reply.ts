@@ -1,9 +1,9 @@
 import type { Context } from '../../../component/context.ts';
-import type { Output, WriteCall } from '../../../component/contracts.ts';
+import type { Output, WriteCall, WriteResult } from '../../../component/contracts.ts';
 import { framesOf, messagesOf, type Framer, type Frames } from '../../../component/framing/framer.ts';
 import { openFramer } from '../../../component/framing/open-framing.ts';
 import type { OpenSession, SessionDirectory } from '../../../component/sessions.ts';
-import { declareErrors, MessagesRefusedError, MillraceError, type Rejection } from '../../../errors.ts';
+import { declareErrors, MillraceError, type Rejection } from '../../../errors.ts';
 import type { Batch, Run } from '../../../message/batch.ts';
 import { metaText } from '../../../message/metadata.ts';
 import type { ComponentEvents } from '../../../telemetry/events.ts';
@@ -47,7 +47,7 @@ export class WebSocketReplyOutput implements Output {
     return Promise.resolve();
   }
 
-  async write(messages: Batch, { signal }: WriteCall): Promise<void> {
+  async write(messages: Batch, { signal }: WriteCall): Promise<WriteResult> {
     const frames = framesOf(this.#framer, messages, (index) => messages.extAt(index, 'session_id'));
     const refused = await this.#send(messages, frames, signal);
     const refusals = [
@@ -56,7 +56,7 @@ export class WebSocketReplyOutput implements Output {
         messagesOf(frames, index, messages.length).map((each) => ({ index: each, error })),
       ),
     ];
-    if (refusals.length > 0) throw new MessagesRefusedError(refusals);
+    return { refused: refusals };
   }
 
   /** Sends frames, and gives those that are for nobody. */

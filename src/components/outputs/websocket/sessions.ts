@@ -1,5 +1,5 @@
 import type { Context } from '../../../component/context.ts';
-import type { Output, WriteCall } from '../../../component/contracts.ts';
+import type { Output, WriteCall, WriteResult } from '../../../component/contracts.ts';
 import { MillraceError } from '../../../errors.ts';
 import { openFramer } from '../../../component/framing/open-framing.ts';
 import type { Batch } from '../../../message/batch.ts';
@@ -46,7 +46,7 @@ export class WebSocketSessionsOutput implements Output {
     return Promise.resolve();
   }
 
-  write(batch: Batch, { signal }: WriteCall): Promise<void> {
+  write(batch: Batch, { signal }: WriteCall): Promise<WriteResult> {
     return this.#broadcast.write(batch, signal);
   }
 
