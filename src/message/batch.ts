@@ -17,8 +17,8 @@ import {
 } from './metadata.ts';
 
 /**
- * What is known of a batch's payloads:
- * - `bytes`: nothing; they are as received
+ * The guarantee for a batch's payloads:
+ * - `bytes`: none; they are as received
  * - `text`: each is valid UTF-8
  * - `json`: each is exactly one JSON value (RFC 8259), in UTF-8
  */
@@ -30,7 +30,10 @@ export interface Origin {
   readonly source: string;
   /** The part of `__meta_ext` that is the same for every message of the session. */
   readonly ext: Ext;
-  /** Bytes of memory that it holds for few messages, which a budget counts with each run: none where it is a whole session's. */
+  /**
+   * Bytes of memory that it holds for few messages. A budget counts them with each run. Undefined if the object serves
+   * a whole session.
+   */
   readonly size?: number | undefined;
 }
 
@@ -44,7 +47,10 @@ export interface Run {
   readonly origin: Origin;
   /** `__meta_ingest_time`: microseconds since the epoch, UTC. */
   readonly time: number;
-  /** The first message's number in its session. The others are as much higher as they came later: see `Batch.sequenceAt`. */
+  /**
+   * The first message's number in its session. Later messages have higher numbers, by their distance: see
+   * `Batch.sequenceAt`.
+   */
   readonly sequence?: number | undefined;
   readonly messageType?: 'text' | 'binary' | undefined;
 }
@@ -65,7 +71,7 @@ export interface Metadata {
 const NEWLINE = 10;
 const unknownOrigin: Origin = { source: '', ext: {} };
 
-/** Payloads in one piece: `length` of them, each ended by a line feed and none with one inside. */
+/** `length` payloads in one piece, each ended by a line feed and none with one inside. */
 export interface JsonLines {
   readonly data: Uint8Array;
   readonly length: number;
@@ -73,28 +79,28 @@ export interface JsonLines {
 
 interface BatchOptions {
   readonly runs?: readonly Run[];
-  /** What is known of each message by itself, besides its run. */
+  /** The metadata of each message, besides its run. */
   readonly columns?: MetaColumns;
   readonly format?: Format;
-  /** What each message was as its sender sent it, where that is known and is something else. */
+  /** Each message as its sender sent it, if that is known and differs. */
   readonly sent?: Sent | undefined;
-  /** The place of each message in its delivery: its own index, or as listed. Undefined where none can be named. */
+  /** The place of each message in its delivery: its own index, or as listed. Undefined if no place can be named. */
   readonly positions?: Positions;
-  /** Of each message, its index in the batch that its run was made for, where that is another. */
+  /** The index of each message in the batch for which its run was made, if it differs. */
   readonly places?: Uint32Array | undefined;
 }
 
-/** What was sent, or of which messages of another batch it is what was sent: of rows it is made when somebody asks. */
+/** The messages as sent, or the messages of another batch whose sent form this is: for rows it is made on demand. */
 type Sent = readonly Uint8Array[] | { readonly of: Batch; readonly at: readonly number[] };
 
 type Positions = 'own' | Uint32Array | undefined;
 
-/** What the messages of a batch are: payloads, lines, or typed rows. */
+/** The content of a batch: payloads, lines, or typed rows. */
 export type Content = readonly Uint8Array[] | JsonLines | Rows;
 
 /**
- * Messages that travel together: their content, and their metadata in runs and columns. The content is what it was made
- * of, until somebody asks for something else: then it is converted, once.
+ * Messages that travel together: their content, and their metadata in runs and columns. The content keeps its original
+ * form until someone asks for another; then it is converted, once.
  */
 export class Batch {
   readonly format: Format;
@@ -127,7 +133,10 @@ export class Batch {
     return this.#payloads;
   }
 
-  /** Each message as its sender sent it; the payloads where they are that, or where a row came of many messages. */
+  /**
+   * Each message as its sender sent it. These are the payloads if nothing changed them, or if a row came from many
+   * messages.
+   */
   get sent(): readonly Uint8Array[] {
     const sent = this.#sent;
     if (sent === undefined) return this.payloads;
@@ -136,7 +145,7 @@ export class Batch {
     return (this.#sent = sent.at.map((index) => all[index]!));
   }
 
-  /** What was sent of the messages at `indices`, where that is something else than they are. */
+  /** The messages at `indices` as sent, if that differs from their present form. */
   #sentAt(indices: readonly number[]): Sent | undefined {
     const sent = this.#sent;
     if (sent === undefined) return undefined;
@@ -144,7 +153,7 @@ export class Batch {
     return indices.map((index) => sent[index]!);
   }
 
-  /** Sum of the payloads' lengths; of rows that nobody has asked for payloads, the memory that their values take. */
+  /** The sum of the payloads' lengths. For rows whose payloads nobody has asked for, the memory of their values. */
   get bytes(): number {
     if (this.#lines !== undefined) return this.#lines.data.length - this.length;
     if (this.#rows !== undefined) return bytesOfRows(this.#rows);
@@ -156,7 +165,7 @@ export class Batch {
     return this.#bytes;
   }
 
-  /** What a budget counts: the payloads, and what their metadata holds. */
+  /** The bytes that a budget counts: the payloads, and the memory of their metadata. */
   get held(): number {
     let sum = this.bytes + heldByColumns(this.columns);
     for (const { origin } of this.runs) sum += origin.size ?? 0;
@@ -170,12 +179,12 @@ export class Batch {
     return this.#lines?.data;
   }
 
-  /** The messages as rows with types, if that is what it was made of. As payloads, each row is a JSON object. */
+  /** The messages as typed rows, if the batch was made of rows. As payloads, each row is a JSON object. */
   get rows(): Rows | undefined {
     return this.#rows;
   }
 
-  /** All that a batch is besides its content. */
+  /** Everything in a batch besides its content. */
   get parts(): BatchOptions {
     const { runs, columns, format } = this;
     const [sent, positions, places] = [this.#sent, this.#positions, this.#places];
@@ -196,7 +205,10 @@ export class Batch {
     return format === this.format ? this : this.withPayloads(this.payloads, format);
   }
 
-  /** The same messages with other values in a column of metadata, or without it. @throws RangeError for one of another length */
+  /**
+   * The same messages with other values in a metadata column, or without it. @throws RangeError for a column of another
+   * length
+   */
   withMeta<N extends MetaName>(name: N, column: MetaColumn<N> | undefined): Batch {
     if (column !== undefined && column.length !== this.length) {
       throw new RangeError(`a column of ${column.length} values for ${this.length} messages`);
@@ -207,7 +219,7 @@ export class Batch {
     return this.#with({ columns });
   }
 
-  /** The same messages with other metadata by run. */
+  /** The same messages with other runs. */
   withRuns(runs: readonly Run[]): Batch {
     return this.#with({ runs });
   }
@@ -217,12 +229,12 @@ export class Batch {
     return this.#positions === 'own' ? this : this.#with({ positions: 'own' });
   }
 
-  /** The messages at `indices`, in that order; one may be there several times. */
+  /** The messages at `indices`, in that order; indices may repeat. */
   select(indices: readonly number[]): Batch {
     return new Batch(this.contentAt(indices), { ...this.#partsAt(indices), sent: this.#sentAt(indices) });
   }
 
-  /** What the messages at `indices` are, in that order. */
+  /** The content of the messages at `indices`, in that order. */
   contentAt(indices: readonly number[]): Content {
     if (this.#rows !== undefined) return selectRows(this.#rows, indices);
     const { payloads } = this;
@@ -248,8 +260,8 @@ export class Batch {
   }
 
   /**
-   * The message at each index as often as `counts` says there, for whoever makes several of one, or none: its metadata,
-   * its position and what its sender sent are those of all that is made of it. `withPayloads` then says what they are.
+   * Repeats the message at each index as often as `counts` says, for code that makes several messages, or none, of one.
+   * All copies take its metadata, its position and its sent form. `withPayloads` then sets their content.
    */
   expand(counts: readonly number[]): Batch {
     if (counts.length !== this.length) {
@@ -264,8 +276,8 @@ export class Batch {
   }
 
   /**
-   * Other messages, each made of the one at its place in `sources`: with that one's metadata, position, and what its sender
-   * sent. With `runs`, that is their metadata instead.
+   * Other messages, each made of the one at its place in `sources`, with its metadata, position and sent form. With
+   * `runs`, those are their metadata instead.
    */
   derive(sources: readonly number[], content: Content, format: Format, runs?: readonly Run[]): Batch {
     const payloads = this.#rows === undefined ? this.payloads : undefined;
@@ -279,7 +291,7 @@ export class Batch {
     });
   }
 
-  /** All that the messages at `indices` are besides their content and what was sent. */
+  /** Everything about the messages at `indices` besides their content and sent form. */
   #partsAt(indices: readonly number[]): BatchOptions {
     const runs: Run[] = [];
     let at = 0;
@@ -296,7 +308,7 @@ export class Batch {
       : undefined;
     const listed = this.#positions === 'own' ? undefined : this.#positions;
     let positions: Positions = this.#positions;
-    // Most often the two are one.
+    // Most often the two are the same object.
     if (positions !== undefined)
       positions = places !== undefined && listed === this.#places ? places : pick(listed, indices);
     const columns = selectColumns(this.columns, indices);
@@ -318,12 +330,12 @@ export class Batch {
     return low;
   }
 
-  /** The run that the message at `index` belongs to. */
+  /** The run of the message at `index`. */
   runAt(index: number): Run {
     return this.runs[this.#runIndex(index)]!;
   }
 
-  /** The number of a message in its session; undefined where it has none. `run` is the one that it belongs to. */
+  /** The number of a message in its session, or undefined. `run` is its run. */
   sequenceAt(index: number, run: Run = this.runAt(index)): number | undefined {
     const { sequence, start } = run;
     if (sequence === undefined) return undefined;
@@ -331,17 +343,17 @@ export class Batch {
     return sequence + (places === undefined ? index - start : places[index]! - places[start]!);
   }
 
-  /** The place of the message at `index` in the delivery that it came with; undefined where that cannot be said. */
+  /** The place of the message at `index` in its delivery; undefined if no place can be named. */
   positionAt(index: number): number | undefined {
     return this.#positions === 'own' ? index : this.#positions?.[index];
   }
 
-  /** What the message at `index` has in a column by message. */
+  /** The value of the message at `index` in a metadata column. */
   metaAt<N extends MetaName>(index: number, name: N): MetaValueOf<N> | undefined {
     return valueIn(this.columns.get(name), index) as MetaValueOf<N> | undefined;
   }
 
-  /** An entry of the `__meta_ext` of the message at `index`, which `run` belongs to. */
+  /** An entry in the `__meta_ext` of the message at `index`, whose run is `run`. */
   extAt(index: number, entry: string, run: Run = this.runAt(index)): ExtValue | undefined {
     const own = this.columns.size === 0 ? undefined : this.metaAt(index, extName(entry));
     if (own !== undefined) return own as ExtValue;
@@ -382,8 +394,8 @@ function pick(from: Uint32Array | undefined, indices: readonly number[]): Uint32
 }
 
 /**
- * One batch of all messages in order, as a delivery of its own: they have new positions. All formats must be the same, or
- * it is bytes.
+ * One batch of all messages in order, as a delivery of its own with new positions. If the formats differ, the result
+ * has the format `bytes`.
  */
 export function concatBatches(batches: readonly Batch[]): Batch {
   const runs: Run[] = [];
@@ -407,7 +419,7 @@ export function concatBatches(batches: readonly Batch[]): Batch {
   });
 }
 
-/** Rows stay rows where all are rows of the same columns. */
+/** Rows stay rows if all batches are rows with the same columns. */
 function contentOf(batches: readonly Batch[]): Content {
   const rows = batches.map((batch) => batch.rows);
   const joined = rows.every((each) => each !== undefined) ? concatRows(rows) : undefined;

@@ -2,42 +2,45 @@ import type { Rejection } from '../errors.ts';
 import { concatBatches, type Batch } from './batch.ts';
 import { createReceipt, type Receipt } from './receipt.ts';
 
-/** Messages on their way, and the promise that somebody sees to them. */
+/** Messages on their way, and the promise that they are taken care of. */
 export interface Delivery {
   readonly batch: Batch;
   readonly receipt: Receipt;
 }
 
-/** Keys by which an input knows messages that come again. They are remembered with the messages that brought them. */
+/** Keys by which an input recognizes repeated messages. They are stored together with those messages. */
 export interface Keys {
-  /** Whose keys they are: inputs of one stream don't share theirs. */
+  /** The owner of the keys: the inputs of one stream share none. */
   readonly space: string;
   /** Each begins with its owner, as `ownerOf` reads it. */
   readonly keys: readonly string[];
-  /** Until when, in milliseconds since the epoch. */
+  /** Expiry, in milliseconds since the epoch. */
   readonly expires: number;
-  /** How many of the space are remembered; the oldest of who has most are forgotten first. */
+  /** How many keys of the space are remembered. When there are more, the owner with the most loses its oldest first. */
   readonly max: number;
 }
 
-/** What an input gives. */
+/** The delivery of an input. */
 export interface InputDelivery extends Delivery {
-  /** When it is done, in a stream with a log: `stored` is as soon as the log has it, which is the default. */
+  /** When the delivery is done, in a stream with a log. The default, `stored`, means as soon as the log has it. */
   readonly confirm?: 'stored' | 'delivered' | undefined;
   readonly keys?: Keys | undefined;
-  /** Messages in `batch` that the input itself rejects: bytes that are not framed as they should be. */
+  /** Messages in `batch` that the input itself rejects, because their framing is wrong. */
   readonly refused?: readonly Rejection[] | undefined;
-  /** Messages that came with it and that were rejected before and by its codec; `batch` holds all that the codec was given. */
+  /**
+   * Messages of the delivery that were rejected before or by its codec; `batch` holds everything that the codec
+   * received.
+   */
   readonly rejected?: Rejected | undefined;
 }
 
-/** Messages that were rejected, of a batch. */
+/** The rejected messages of a batch. */
 export interface Rejected {
   readonly batch: Batch;
   readonly rejections: readonly Rejection[];
 }
 
-/** Several deliveries as one, in order; what becomes of it becomes of each. */
+/** Several deliveries as one, in order. Its outcome is the outcome of each. */
 export function joinDeliveries(parts: readonly Delivery[]): Delivery {
   if (parts.length === 1) return parts[0]!;
   return {
@@ -57,7 +60,7 @@ export function joinDeliveries(parts: readonly Delivery[]): Delivery {
   };
 }
 
-/** Tells each part which of its messages were rejected; `index` is the place in all of them together. */
+/** Tells each part which of its messages were rejected; `index` is the place among all parts together. */
 function tellParts(parts: readonly Delivery[], rejected: readonly Rejection[]): void {
   let start = 0;
   for (const { batch, receipt } of parts) {
@@ -76,7 +79,7 @@ function tellParts(parts: readonly Delivery[], rejected: readonly Rejection[]): 
   }
 }
 
-/** Rejections of messages of the batch, by their positions in the delivery that they came with. */
+/** Rejections of messages of the batch, by their positions in their delivery. */
 export function positioned(batch: Batch, rejections: readonly Rejection[]): Rejection[] {
   const known: Rejection[] = [];
   for (const rejection of rejections) {

@@ -2,20 +2,20 @@ import { isUtf8 } from 'node:buffer';
 import type { Metadata } from './batch.ts';
 import type { Ext } from './metadata.ts';
 
-/** A payload as a JSON object, with nothing of it lost. */
+/** A payload as a JSON object, without loss. */
 export interface DescribedPayload {
   readonly payload: string;
   readonly encoding: 'utf8' | 'base64';
 }
 
-/** A message as a JSON object: what dead letters and exports are made of. */
+/** A message as a JSON object: the form of dead letters and exports. */
 export interface DescribedMessage extends DescribedPayload {
   readonly metadata: {
     readonly __meta_source: string;
     readonly __meta_ingest_time: string;
     readonly __meta_key?: string;
     readonly __meta_partition?: number;
-    /** A text where a number in JSON would not be exact. */
+    /** A text if a JSON number would not be exact. */
     readonly __meta_offset?: number | string;
     readonly __meta_event_time?: string;
     readonly __meta_ext: Ext;

@@ -1,6 +1,6 @@
 const SMALLEST = 16;
 
-/** A queue: both ends are reached in the same time however long it is, and an item that is gone is not held. */
+/** A queue. Access to both ends takes constant time, and removed items are not held. */
 export class Fifo<T> {
   /** A ring, whose length is a power of two. */
   #ring: (T | undefined)[] = [];
@@ -19,7 +19,7 @@ export class Fifo<T> {
     return this.at(this.#length - 1);
   }
 
-  /** The item at `index` from the first; undefined where there is none. */
+  /** The item at `index` from the first; undefined if there is none. */
   at(index: number): T | undefined {
     if (index < 0 || index >= this.#length) return undefined;
     return this.#ring[(this.#start + index) & (this.#ring.length - 1)];
@@ -31,7 +31,7 @@ export class Fifo<T> {
     this.#length++;
   }
 
-  /** Takes the first away. */
+  /** Removes the first item. */
   shift(): T | undefined {
     if (this.#length === 0) return undefined;
     const item = this.#ring[this.#start];

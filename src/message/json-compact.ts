@@ -5,7 +5,7 @@ const SPACE = 0x20;
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 
-/** JSON without the whitespace between its tokens; strings and numbers stay byte for byte. The payload must be JSON. */
+/** JSON without the whitespace between its tokens. Strings and numbers stay byte for byte. The payload must be JSON. */
 export function compactJson(payload: Uint8Array): Uint8Array {
   const compact = Buffer.allocUnsafe(payload.length);
   let end = 0;
@@ -13,7 +13,7 @@ export function compactJson(payload: Uint8Array): Uint8Array {
   for (let at = 0; at < payload.length; at++) {
     const byte = payload[at]!;
     if (inString) {
-      // What is escaped may be a quote.
+      // The escaped character may be a quote.
       if (byte === BACKSLASH) compact[end++] = payload[at++]!;
       else if (byte === QUOTE) inString = false;
     } else if (byte === QUOTE) inString = true;

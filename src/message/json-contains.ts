@@ -2,10 +2,10 @@ import { decimalValue, ExactNumber } from './decimal.ts';
 import { elementAt, isNumberAt, memberAt, numberAt, startOf, stepTo, stringAt } from './json-path.ts';
 import { findJsonError } from './json-validate.ts';
 
-/** Whether the value that starts at `at` is what was asked for. */
+/** True if the value that starts at `at` matches. */
 type Test = (payload: Uint8Array, at: number) => boolean;
 
-/** Two of these that differ are not equal. */
+/** Two texts of this kind are equal only if they are identical. */
 const PLAIN_INTEGER = /^-?[1-9]\d*$/;
 
 const QUOTE = 0x22;
@@ -16,8 +16,8 @@ const LOWER_T = 0x74;
 const OPEN_OBJECT = 0x7b;
 
 /**
- * Whether a message is JSON that has everything that `part` has: objects by field, lists by place, numbers by their value
- * to the last digit, the rest by equality.
+ * True if a message is JSON that has everything that `part` has: it compares objects by field, lists by place, numbers
+ * by their value to the last digit, and everything else by equality.
  */
 export function compileContains(part: unknown): (payload: Uint8Array) => boolean {
   const test = compile(part);

@@ -1,6 +1,6 @@
 import { textOf, unquote } from './text.ts';
 
-// Constants of this module, not imported ones: V8 folds these into the code, which makes it a third faster.
+// Constants of this module rather than imported ones: V8 folds these into the code, which makes it a third faster.
 const SPACE = 0x20;
 const QUOTE = 0x22;
 const COMMA = 0x2c;
@@ -36,7 +36,7 @@ const ALL_KINDS = 511;
 
 /**
  * Kinds of a field's value, as bits. Integers by their digits: `INT` has at most 15 (a double holds it exactly), `LONG`
- * 16 to 18 (64 bits do), `BIGINT` 19 to 38 (128 bits do), `HUGE` more. `FLOAT` has a fraction or an exponent.
+ * 16 to 18 (64 bits hold it), `BIGINT` 19 to 38 (128 bits hold it), `HUGE` more. `FLOAT` has a fraction or an exponent.
  */
 export const fieldKinds = { NULL, BOOL, INT, LONG, BIGINT, HUGE, FLOAT, STRING, NESTED } as const;
 
@@ -45,11 +45,11 @@ const DUPLICATE = 2;
 const NOT_OBJECT = 4;
 const LONE_SURROGATE = 8;
 
-/** What `scan` found, as bits; 0 is nothing. */
+/** The findings of `scan`, as bits; 0 is none. */
 export const scanFindings = {
   /** A field, or a kind of it, that is not allowed yet: see `news`. */
   NEW_FIELD,
-  /** A name that the message has twice: see `duplicate`. */
+  /** A name that occurs twice in the message: see `duplicate`. */
   DUPLICATE,
   /** The message is not an object. */
   NOT_OBJECT,
@@ -57,7 +57,7 @@ export const scanFindings = {
   LONE_SURROGATE,
 } as const;
 
-/** Names that do not matter are remembered too, to be passed over fast; but no more than these. */
+/** Names that do not matter are remembered too, to skip them fast; but no more than this many. */
 const MAX_IGNORED = 1024;
 const MAX_IGNORED_LENGTH = 256;
 
@@ -69,25 +69,25 @@ export interface KnownField {
 
 interface Field extends KnownField {
   mask: number;
-  /** The name as it stands in a payload, with the quote that ends it; undefined if it takes an escape. */
+  /** The name as it appears in a payload, with its closing quote; undefined if it takes an escape. */
   key: Uint8Array | undefined;
-  /** True when its name does not matter. */
+  /** True if its name does not matter. */
   readonly ignored: boolean;
   /** The number of the last message that had it. */
   stamp: number;
-  /** How many have had it with a value of an allowed kind that is not null, since that was asked. */
+  /** How many messages have had it with an allowed, non-null value since the last query. */
   seen: number;
-  /** What followed it the last time, and the time before that was different. */
+  /** The field that followed it last time, and the last different one before that. */
   next: Field | undefined;
   otherNext: Field | undefined;
 }
 
 /**
- * Tells in one pass whether a message has only fields that are known, each of a kind that is known, without making an
- * object of it. What is known is what `allow` was called with.
+ * Tells in one pass whether a message has only known fields, each of a known kind, without making an object. `allow`
+ * makes fields and kinds known.
  *
- * The messages of one feed have their fields in the same order, so the name at hand is compared with the one that
- * followed the field before it the last time; only another name is decoded and looked up.
+ * The messages of one feed have their fields in the same order, so each name is first compared with the one that
+ * followed the previous field last time; only a different name is decoded and looked up.
  */
 export class FieldScanner {
   readonly #matters: (name: string) => boolean;
@@ -96,13 +96,13 @@ export class FieldScanner {
   readonly #ignored = new Map<string, Field>();
   /** Stands before the first field of every message. */
   readonly #head = createField('', 0);
-  /** Stands for all names that do not matter and that there was no room for. */
+  /** Stands for all names that do not matter and found no room. */
   readonly #anyIgnored = createField('', ALL_KINDS, true);
   readonly #news = new Map<string, number>();
   #duplicate: string | undefined;
   #message = 0;
 
-  /** Fields for whose name `matters` is false are passed over, whatever they hold; it is not asked each time. */
+  /** Fields for whose name `matters` returns false are skipped, whatever they hold. It is not called each time. */
   constructor(matters: (name: string) => boolean = () => true) {
     this.#matters = matters;
   }
@@ -117,17 +117,17 @@ export class FieldScanner {
     return this.#news;
   }
 
-  /** A name that the last message had twice. */
+  /** A name that occurred twice in the last message. */
   get duplicate(): string | undefined {
     return this.#duplicate;
   }
 
-  /** The kinds of a field that are allowed; 0 when it is not known. */
+  /** The allowed kinds of a field; 0 if the field is not known. */
   knows(name: string): number {
     return this.#byName.get(name)?.mask ?? 0;
   }
 
-  /** `kinds`: one or more bits of `fieldKinds`, added to what is allowed already. */
+  /** `kinds`: one or more bits of `fieldKinds`, added to the allowed ones. */
   allow(name: string, kinds: number): void {
     let field = this.#byName.get(name);
     if (field === undefined) {
@@ -138,27 +138,27 @@ export class FieldScanner {
     field.mask |= kinds;
   }
 
-  /** As if the field had never been allowed. */
+  /** Forgets the field, as if it had never been allowed. */
   forget(name: string): void {
     const field = this.#byName.get(name);
     if (field === undefined) return;
     this.#byName.delete(name);
     this.#fields.splice(this.#fields.indexOf(field), 1);
-    // Others may have it as what follows them.
+    // Other fields may have it as their successor.
     field.key = undefined;
   }
 
-  /** How many messages have been looked at. */
+  /** The number of messages scanned. */
   get messages(): number {
     return this.#message;
   }
 
-  /** The number, from 1, of the last message that had the field while it was allowed; 0 is none. */
+  /** The number, from 1, of the last message that had the field while it was allowed; 0 if none had. */
   lastWith(name: string): number {
     return this.#byName.get(name)?.stamp ?? 0;
   }
 
-  /** Counts a message that had the field when it was not allowed yet. */
+  /** Counts a message that had the field before it was allowed. */
   count(name: string): void {
     const field = this.#byName.get(name);
     if (field === undefined) return;
@@ -166,7 +166,7 @@ export class FieldScanner {
     field.stamp = this.#message;
   }
 
-  /** How many messages have had the field with an allowed value, and not null, since this was called last. */
+  /** How many messages have had the field with an allowed, non-null value since the last call. */
   takeCount(name: string): number {
     const field = this.#byName.get(name);
     const seen = field?.seen ?? 0;
@@ -174,7 +174,7 @@ export class FieldScanner {
     return seen;
   }
 
-  /** `payload` must be JSON (`findJsonError` gave -1). Gives bits of `scanFindings`. */
+  /** `payload` must be JSON (`findJsonError` returned -1). Returns bits of `scanFindings`. */
   scan(payload: Uint8Array): number {
     const length = payload.length;
     const message = ++this.#message;
@@ -189,7 +189,7 @@ export class FieldScanner {
     let escaped = false;
     let before = this.#head;
     while (at < length) {
-      // Between members: a quote begins one, the brace ends the object, all else is a comma or whitespace.
+      // Between members: a quote begins one, the brace ends the object, everything else is a comma or whitespace.
       const separator = payload[at++]!;
       if (separator === CLOSE_OBJECT) break;
       if (separator !== QUOTE) continue;
@@ -258,7 +258,7 @@ export class FieldScanner {
     return escaped && hasLoneSurrogate(payload) ? found | LONE_SURROGATE : found;
   }
 
-  /** A field that is allowed or ignored; undefined if it is news. `start` is after the opening quote. */
+  /** The field, if it is allowed or ignored; undefined if it is news. `start` is after the opening quote. */
   #lookUp(payload: Uint8Array, start: number, end: number): Field | undefined {
     const name = unquote(textOf(payload, start - 1, end));
     const known = this.#byName.get(name) ?? this.#ignored.get(name);
@@ -298,7 +298,7 @@ function createField(name: string, mask: number, ignored = false): Field {
   return { name, mask, ignored, key, stamp: 0, seen: 0, next: undefined, otherNext: undefined };
 }
 
-/** The offset after the name and its closing quote if it is the field's, else -1. */
+/** The offset after the name and its closing quote if it is the field's name; otherwise -1. */
 function endOfKey(field: Field | undefined, payload: Uint8Array, start: number, length: number): number {
   const key = field?.key;
   if (key === undefined || start + key.length > length) return -1;
@@ -308,7 +308,7 @@ function endOfKey(field: Field | undefined, payload: Uint8Array, start: number, 
   return start + key.length;
 }
 
-// The next two give the offset after what they pass over, or ~offset (negative) if there was a backslash in it.
+// The next two functions return the offset after the skipped part, or ~offset (negative) if it contained a backslash.
 
 /** `start` is after the opening quote. */
 function endOfString(payload: Uint8Array, start: number, length: number): number {
@@ -350,7 +350,7 @@ function integerKind(digits: number): number {
   return digits <= 38 ? BIGINT : HUGE;
 }
 
-/** True when an escape is one half of a surrogate pair (D800 to DBFF the high one, DC00 to DFFF the low) alone. */
+/** True if an escape is one half of a surrogate pair (D800 to DBFF the high one, DC00 to DFFF the low) alone. */
 function hasLoneSurrogate(payload: Uint8Array): boolean {
   for (let at = payload.indexOf(BACKSLASH); at >= 0; at = payload.indexOf(BACKSLASH, at)) {
     const half = surrogateAt(payload, at);

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { findJsonError } from './json-validate.ts';
 import { textOf, unquote } from './text.ts';
 
-// Constants of this module, not imported ones: V8 folds these into the code, which makes it a third faster.
+// Constants of this module rather than imported ones: V8 folds these into the code, which makes it a third faster.
 const SPACE = 0x20;
 const QUOTE = 0x22;
 const COMMA = 0x2c;
@@ -19,12 +19,12 @@ const LOWER_T = 0x74;
 const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
-/** One step into a value: the name of a field, and where it is a number also an element's. */
+/** One step into a value: the name of a field. A name that is a number also selects an element. */
 export interface Step {
   readonly name: string;
-  /** The name as it stands in a payload. */
+  /** The name as it appears in a payload. */
   readonly bytes: Uint8Array;
-  /** NaN for a name that is no number. */
+  /** NaN for a name that is not a number. */
   readonly index: number;
 }
 
@@ -33,7 +33,7 @@ export type JsonPath = readonly Step[];
 
 const STEP = /(^|\.)([^.[\]"]+)|\[(\d+)\]|\["((?:[^"\\]|\\.)*)"\]/y;
 
-/** Reads `id`, `.id`, `data.items[0].id`, `$.data["a.b"]`. Undefined when the text is no path. */
+/** Reads `id`, `.id`, `data.items[0].id`, `$.data["a.b"]`. Undefined if the text is not a path. */
 export function parseJsonPath(text: string): JsonPath | undefined {
   if (text === '$') return undefined;
   const path: Step[] = [];
@@ -72,17 +72,17 @@ export const jsonPath = z
   );
 
 /**
- * The text of what is at `path` in the message: of a string its characters, of a number its digits as they were sent (a
- * double has no room for the ids that some feeds send), of `true` and `false` the word. Undefined when there is nothing,
- * null, an object or a list, or the message is not JSON in UTF-8. Of a name that an object has twice, the last counts.
- * `knownUtf8` is true where the payload has been checked to be UTF-8 already, as a text frame's has.
+ * The text of the value at `path` in the message: the characters of a string, the digits of a number as sent (a double
+ * has no room for the ids that some feeds send), the word `true` or `false`. Undefined if there is no value, if it is
+ * null, an object or a list, or if the message is not JSON in UTF-8. If an object has a name twice, the last counts.
+ * `knownUtf8` is true if the payload has already been checked to be UTF-8, as in a text frame.
  */
 export function textAt(payload: Uint8Array, path: JsonPath, knownUtf8 = false): string | undefined {
   const at = placeOf(payload, path, knownUtf8);
   return at < 0 ? undefined : scalarAt(payload, at);
 }
 
-/** As `textAt`, with a quote before a string, so that `1` and `"1"` are two. */
+/** Like `textAt`, with a quote before a string, so that `1` and `"1"` differ. */
 export function keyAt(payload: Uint8Array, path: JsonPath, knownUtf8 = false): string | undefined {
   const at = placeOf(payload, path, knownUtf8);
   if (at < 0) return undefined;
@@ -90,7 +90,7 @@ export function keyAt(payload: Uint8Array, path: JsonPath, knownUtf8 = false): s
   return payload[at] === QUOTE ? `"${text}` : text;
 }
 
-/** As `textAt`, but as it stands in the message: a string with its quotes and escapes. */
+/** Like `textAt`, but as it appears in the message: a string with its quotes and escapes. */
 export function tokenAt(payload: Uint8Array, path: JsonPath, knownUtf8 = false): string | undefined {
   const at = placeOf(payload, path, knownUtf8);
   if (at < 0) return undefined;
@@ -99,15 +99,15 @@ export function tokenAt(payload: Uint8Array, path: JsonPath, knownUtf8 = false):
 }
 
 /**
- * The JSON of what is at `path`, as it stands in the message: of objects and lists as well, but not of null, which counts
- * as nothing here too.
+ * The JSON of the value at `path`, as it appears in the message. Objects and lists count too, but null counts as absent
+ * here too.
  */
 export function jsonAt(payload: Uint8Array, path: JsonPath, knownUtf8 = false): string | undefined {
   const at = placeOf(payload, path, knownUtf8);
   return at < 0 || payload[at] === LOWER_N ? undefined : textOf(payload, at, endOfValue(payload, at));
 }
 
-/** Where the value at `path` starts, or -1. */
+/** The offset of the value at `path`, or -1. */
 function placeOf(payload: Uint8Array, path: JsonPath, knownUtf8: boolean): number {
   if (findJsonError(payload) >= 0 || (!knownUtf8 && !isUtf8(payload))) return -1;
   let at = startOf(payload);
@@ -123,7 +123,7 @@ function placeOf(payload: Uint8Array, path: JsonPath, knownUtf8: boolean): numbe
 
 // The functions below rely on the payload being JSON.
 
-/** Where the message's value starts. */
+/** The offset of the message's value. */
 export function startOf(payload: Uint8Array): number {
   return endOfSpace(payload, 0);
 }
@@ -138,19 +138,19 @@ export function isNumberAt(payload: Uint8Array, at: number): boolean {
   return byte === MINUS || (byte >= ZERO && byte <= NINE);
 }
 
-/** The number that starts at `at`, as it was sent. */
+/** The number that starts at `at`, as sent. */
 export function numberAt(payload: Uint8Array, at: number): string {
   return textOf(payload, at, endOfWord(payload, at));
 }
 
-/** Where the value of the object's field starts, or -1. */
+/** The offset of the value of the object's field, or -1. */
 export function memberAt(payload: Uint8Array, object: number, step: Step): number {
   let found = -1;
   let at = endOfSpace(payload, object + 1);
   while (payload[at] !== CLOSE_OBJECT) {
     const start = at + 1;
     const end = endOfString(payload, start);
-    // The colon is the first byte that is no space.
+    // The colon is the first byte that is not a space.
     const value = endOfSpace(payload, endOfSpace(payload, end) + 1);
     if (isName(payload, start, end - 1, step)) found = value;
     at = endOfSpace(payload, endOfValue(payload, value));
@@ -159,7 +159,7 @@ export function memberAt(payload: Uint8Array, object: number, step: Step): numbe
   return found;
 }
 
-/** Where the list's element starts, or -1. */
+/** The offset of the list's element, or -1. */
 export function elementAt(payload: Uint8Array, list: number, index: number): number {
   let at = endOfSpace(payload, list + 1);
   if (Number.isNaN(index) || payload[at] === CLOSE_ARRAY) return -1;
@@ -177,7 +177,7 @@ function isName(payload: Uint8Array, start: number, end: number, { name, bytes }
     while (same < bytes.length && payload[start + same] === bytes[same]) same++;
     if (same === bytes.length) return !name.includes('\\');
   }
-  // An escape makes it longer than the name is, never shorter.
+  // An escape makes it longer than the name, never shorter.
   if (end - start <= bytes.length) return false;
   for (let at = start; at < end; at++) {
     if (payload[at] === BACKSLASH) return unquote(textOf(payload, start - 1, end + 1)) === name;

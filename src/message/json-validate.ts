@@ -1,14 +1,14 @@
 /**
- * Tells whether bytes are exactly one JSON value (RFC 8259), without making an object, a string or a copy of it.
- * JSON.parse takes ten times as long, and a stream that only passes messages on has no use for what it makes.
+ * Tells whether bytes are exactly one JSON value (RFC 8259), without making an object, a string or a copy. JSON.parse
+ * takes ten times as long, and a stream that only passes messages on has no use for its result.
  *
- * UTF-8 is not looked at: bytes from 0x80 up are taken inside strings and nowhere else.
+ * UTF-8 is not checked: bytes from 0x80 up are accepted inside strings and nowhere else.
  */
 
-/** Arrays and objects may be nested this deep; a message that goes deeper is refused. */
+/** Arrays and objects may be nested this deep; a deeper message is refused. */
 export const MAX_JSON_DEPTH = 512;
 
-// Constants of this module, not imported ones: V8 folds these into the code, which makes it a third faster.
+// Constants of this module rather than imported ones: V8 folds these into the code, which makes it a third faster.
 const TAB = 0x09;
 const LINE_FEED = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
@@ -30,7 +30,7 @@ const LOWER_F = 0x66;
 const LOWER_U = 0x75;
 const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
-// Four letters at once: `true`, `null`, and `false` after its first.
+// Four letters at once: `true`, `null`, and `false` after its first letter.
 const TRUE = 0x74727565;
 const ALSE = 0x616c7365;
 const NULL = 0x6e756c6c;
@@ -38,15 +38,17 @@ const NULL = 0x6e756c6c;
 const IN_ARRAY = 0;
 const IN_OBJECT = 1;
 
-/** For each open array or object, what it is itself in. Shared: nothing here calls out before it is done. */
+/**
+ * The kind of container around each open array or object. Shared, because no call leaves this module before it is done.
+ */
 const enclosing = new Uint8Array(MAX_JSON_DEPTH);
 
 const hexDigits = byteSet('0123456789abcdefABCDEF');
 const shortEscapes = byteSet('"\\/bfnrt');
 
 /**
- * The offset of the first byte that is wrong: the payload's length where it ends too early, and -1 where the payload
- * is exactly one JSON value, with or without whitespace around it.
+ * The offset of the first wrong byte: the payload's length if it ends too early, and -1 if the payload is exactly one
+ * JSON value, with or without whitespace around it.
  */
 export function findJsonError(payload: Uint8Array): number {
   const length = payload.length;
@@ -55,7 +57,7 @@ export function findJsonError(payload: Uint8Array): number {
   let keyNext = false;
   let at = 0;
   for (;;) {
-    // A value starts here, or in an object a key.
+    // A value starts here, or a key in an object.
     if (at >= length) return length;
     const byte = payload[at]!;
     if (byte === QUOTE) {
@@ -116,7 +118,7 @@ export function findJsonError(payload: Uint8Array): number {
   }
 }
 
-/** What is wrong with a payload at the `offset` that `findJsonError` gave. */
+/** Describes the error in a payload at the `offset` that `findJsonError` returned. */
 export function describeJsonError(payload: Uint8Array, offset: number): string {
   if (payload.length === 0) return 'not JSON: the message is empty';
   if (offset >= payload.length) return `not JSON: it ends too early, at byte ${offset}`;
@@ -132,8 +134,8 @@ export function describeJsonError(payload: Uint8Array, offset: number): string {
 }
 
 /**
- * A payload with a 0 in place of each value that is nested too deeply, so that the rest of it can be read. It is JSON if
- * the payload is, but for that.
+ * A payload with a 0 in place of each value that is nested too deeply, so that the rest can be read. The result is JSON
+ * if only the depth was wrong.
  */
 export function withoutDepths(payload: Uint8Array): Uint8Array {
   const result = new Uint8Array(payload.length);
@@ -157,7 +159,7 @@ export function withoutDepths(payload: Uint8Array): Uint8Array {
   return result.subarray(0, length);
 }
 
-/** How many arrays and objects are open at `offset`; up to there it is JSON. */
+/** The number of arrays and objects open at `offset`; everything before it is JSON. */
 function depthAt(payload: Uint8Array, offset: number): number {
   let depth = 0;
   for (let at = 0; at < offset; at++) {
@@ -187,7 +189,7 @@ function endOfSpace(bytes: Uint8Array, start: number, length: number): number {
   return at;
 }
 
-// The functions below give the offset after what they read, or ~offset (negative) of the byte that is wrong.
+// The functions below return the offset after the part that they read, or ~offset (negative) of the wrong byte.
 
 /** `start` is after the opening quote. */
 function endOfString(bytes: Uint8Array, start: number, length: number): number {
@@ -242,7 +244,7 @@ function endOfNumber(bytes: Uint8Array, start: number, length: number): number {
   return at;
 }
 
-/** Of `true`, `false` or `null`. */
+/** For `true`, `false` or `null`. */
 function endOfWord(bytes: Uint8Array, start: number, length: number): number {
   const at = bytes[start] === LOWER_F ? start + 1 : start;
   if (at + 4 <= length) {

@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { textOf, unquote } from './text.ts';
 
-// Everything here takes payloads that are known to be JSON (`findJsonError` gave -1).
+// Everything here takes payloads that are known to be JSON (`findJsonError` returned -1).
 
 const SPACE = 0x20;
 const QUOTE = 0x22;
@@ -28,7 +28,7 @@ export function joinJsonArray(payloads: readonly Uint8Array[]): Buffer {
   return joined;
 }
 
-/** A member of an object: its name, and where its name (with quotes) and its value are in the payload. */
+/** A member of an object: its name, and the places of its name (with quotes) and its value in the payload. */
 export interface JsonMember {
   readonly name: string;
   readonly start: number;
@@ -37,7 +37,7 @@ export interface JsonMember {
   readonly end: number;
 }
 
-/** The members of the object that the payload is, in order, repeated names included; undefined if it is no object. */
+/** The members of the object in the payload, in order, repeated names included; undefined if it is not an object. */
 export function jsonMembers(payload: Uint8Array): JsonMember[] | undefined {
   let at = endOfSpace(payload, 0);
   if (payload[at] !== OPEN_OBJECT) return undefined;
@@ -59,8 +59,8 @@ export function jsonMembers(payload: Uint8Array): JsonMember[] | undefined {
 }
 
 /**
- * The object with only those members whose name is in `names`, in their order and byte for byte.
- * A payload that is not an object, or that loses nothing, is given back as it is.
+ * The object with only the members whose name is in `names`, in their order and byte for byte. A payload that is not an
+ * object, or that loses nothing, is returned unchanged.
  */
 export function keepJsonMembers(payload: Uint8Array, names: ReadonlySet<string>): Uint8Array {
   const members = jsonMembers(payload);
@@ -74,13 +74,13 @@ const comma = Buffer.from(',');
 const openObject = Buffer.from('{');
 const closeObject = Buffer.from('}');
 
-/** The object, of the same length, with its members called `from` under the name `to`, which SQL takes for the same. */
+/** The object, of the same length, with its members called `from` under the name `to`, which SQL considers equal. */
 export function renameJsonMember(payload: Uint8Array, from: string, to: string): Uint8Array {
   const renamed = Uint8Array.from(payload);
   const name = Buffer.from(JSON.stringify(to));
   for (const member of jsonMembers(payload)!) {
     if (member.name !== from) continue;
-    // What was escaped may be shorter now; whitespace may stand before the colon.
+    // An escaped name may be shorter now; whitespace may stand before the colon.
     renamed.fill(SPACE, member.start, member.nameEnd);
     renamed.set(name, member.start);
   }
@@ -88,8 +88,8 @@ export function renameJsonMember(payload: Uint8Array, from: string, to: string):
 }
 
 /**
- * A JSON object that holds what any payload is: `{"__value__": "its text"}`, or where it is not valid UTF-8
- * `{"__value__": "its bytes in base64", "encoding": "base64"}`.
+ * A JSON object that holds any payload: `{"__value__": "its text"}`, or if it is not valid UTF-8 `{"__value__": "its
+ * bytes in base64", "encoding": "base64"}`.
  */
 export function wrapAsJson(payload: Uint8Array): Buffer {
   const value = isUtf8(payload)

@@ -6,9 +6,9 @@ const LF = 10;
 const CR = 13;
 
 /**
- * A message as one line, without the line's end. Line breaks at its end are that end. JSON that is written over several
- * lines loses the whitespace between its tokens, and nothing else. Undefined for any other message with a line break.
- * `knownJson` is true where it has been checked to be JSON.
+ * A message as one line, without a line break at its end. JSON that spans several lines loses the whitespace between
+ * its tokens, and nothing else. Undefined for any other message with a line break inside. `knownJson` is true if the
+ * message has been checked to be JSON.
  */
 export function asLine(payload: Uint8Array, knownJson: boolean): Uint8Array | undefined {
   const content = withoutLineBreaks(payload);
@@ -17,7 +17,7 @@ export function asLine(payload: Uint8Array, knownJson: boolean): Uint8Array | un
   return compactJson(content);
 }
 
-/** Without those at its end. */
+/** Removes the line breaks at the end. */
 function withoutLineBreaks(payload: Uint8Array): Uint8Array {
   let end = payload.length;
   while (payload[end - 1] === LF) end -= payload[end - 2] === CR ? 2 : 1;

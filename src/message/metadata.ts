@@ -7,30 +7,30 @@ export type Ext = Readonly<Record<string, ExtValue>>;
 /** A value of metadata. */
 export type MetaValue = ExtValue | bigint;
 
-/** A text, number or list for each message, or `undefined` for one that has none. */
+/** A text, number or list for each message, or `undefined` for a message without one. */
 type Values<T extends ExtValue> = readonly (T | undefined)[];
 
-/** The columns that have a name of their own, beside `__meta_ext`. */
+/** The columns with a name of their own, beside `__meta_ext`. */
 interface OwnColumns {
   /** `__meta_key`: messages with one key belong together, as a broker's do. */
   readonly key: Values<string>;
-  /** `__meta_partition`: of the broker's topic. NaN for a message that has none. */
+  /** `__meta_partition`: of the broker's topic. NaN for a message without one. */
   readonly partition: Float64Array;
-  /** `__meta_offset`: in the partition. `NO_OFFSET` for a message that has none. */
+  /** `__meta_offset`: in the partition. `NO_OFFSET` for a message without one. */
   readonly offset: BigInt64Array;
-  /** `__meta_event_time`: microseconds since the epoch, UTC. NaN for a message that has none. */
+  /** `__meta_event_time`: microseconds since the epoch, UTC. NaN for a message without one. */
   readonly event_time: Float64Array;
 }
 
-/** What a column by message is called; the entries of `__meta_ext` begin with `ext.`. */
+/** The name of a metadata column; the entries of `__meta_ext` begin with `ext.`. */
 export type MetaName = keyof OwnColumns | `ext.${string}`;
 
-/** The column of that name: one value for each message of a batch, so that none costs an object. */
+/** The column of that name. It has one value for each message of a batch, so that none costs an object. */
 export type MetaColumn<N extends MetaName = MetaName> = N extends keyof OwnColumns
   ? OwnColumns[N]
   : Values<ExtValue> | Float64Array;
 
-/** What a message has in the column of that name. */
+/** A message's value in the column of that name. */
 export type MetaValueOf<N extends MetaName> = N extends 'key'
   ? string
   : N extends 'partition' | 'event_time'
@@ -39,12 +39,12 @@ export type MetaValueOf<N extends MetaName> = N extends 'key'
       ? bigint
       : ExtValue;
 
-/** The metadata that is kept by message. Absent, which is the rule, costs nothing. */
+/** The metadata that is kept by message. If there is none, which is the rule, it costs nothing. */
 export type MetaColumns = ReadonlyMap<MetaName, MetaColumn>;
 
 export const NO_COLUMNS: MetaColumns = new Map();
 
-/** The offset of a message that has none. */
+/** The offset of a message without one. */
 export const NO_OFFSET = -(2n ** 63n);
 
 const EXT = 'ext.';
@@ -54,17 +54,17 @@ export function isMetaName(name: string): name is MetaName {
   return OWN.has(name) || name.startsWith(EXT);
 }
 
-/** The name of an entry of `__meta_ext` as that of a column. */
+/** The column name for an entry of `__meta_ext`. */
 export function extName(entry: string): MetaName {
   return `${EXT}${entry}`;
 }
 
-/** The entry of `__meta_ext` that a column has; undefined for one with a name of its own. */
+/** The `__meta_ext` entry of a column; undefined for a column with a name of its own. */
 export function extEntry(name: MetaName): string | undefined {
   return name.startsWith(EXT) ? name.slice(EXT.length) : undefined;
 }
 
-/** What the message at `index` has in a column. */
+/** The value of the message at `index` in a column. */
 export function valueIn(column: MetaColumn | undefined, index: number): MetaValue | undefined {
   const value = column?.[index];
   if (typeof value === 'number') return Number.isNaN(value) ? undefined : value;
@@ -91,7 +91,7 @@ interface Part {
   readonly length: number;
 }
 
-/** The columns of several batches, one behind the other. */
+/** The columns of several batches, one after the other. */
 export function joinColumns(parts: readonly Part[]): MetaColumns {
   if (parts.every(({ columns }) => columns.size === 0)) return NO_COLUMNS;
   const joined = new Map<MetaName, MetaColumn>();
@@ -115,14 +115,14 @@ function joinColumn(name: MetaName, parts: readonly Part[]): MetaColumn {
   let start = 0;
   for (const { columns, length: count } of parts) {
     const column = columns.get(name);
-    // Each column of that name is of one kind.
+    // All columns of one name have one kind.
     if (column !== undefined) (whole as Float64Array).set(column as Float64Array, start);
     start += count;
   }
   return whole;
 }
 
-/** Bytes of memory that columns hold, about. */
+/** The approximate number of bytes of memory that columns hold. */
 export function heldByColumns(columns: MetaColumns): number {
   let sum = 0;
   for (const column of columns.values()) {
@@ -138,12 +138,12 @@ function sizeOf(value: ExtValue | undefined): number {
   return value.reduce((sum, each) => sum + each.length, 0);
 }
 
-/** A value as text, wherever text is wanted: a list is its JSON. */
+/** A value as text, wherever text is needed: a list becomes its JSON. */
 export function metaText(value: MetaValue): string {
   return typeof value === 'object' ? JSON.stringify(value) : String(value);
 }
 
-/** An entry as text, or undefined where there is none. */
+/** An entry as text, or undefined if there is none. */
 export function extText(ext: Ext, entry: string): string | undefined {
   return Object.hasOwn(ext, entry) ? metaText(ext[entry]!) : undefined;
 }

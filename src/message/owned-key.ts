@@ -1,7 +1,7 @@
 /**
- * Whose a key of `Keys` is: what it begins with, `5:alice` in `5:alice"id-7`; empty for one that is everybody's. What
- * follows is the key among its owner's: `"` and the characters of a string, a number's digits or a word as they were sent,
- * or `#` and the hash of one that is long.
+ * The owner of a key of `Keys`, which is its prefix: `5:alice` in `5:alice"id-7`; empty for a key without an owner. The
+ * rest is the owner's key: `"` and the characters of a string, the digits of a number or a word as sent, or `#` and the
+ * hash of a long key.
  */
 export function ownerOf(key: string): string {
   const [prefix, length] = /^(\d+):/.exec(key) ?? [];

@@ -1,40 +1,49 @@
 import type { Rejection } from '../errors.ts';
 
 /**
- * The promise that a delivery is seen to. Exactly one of `done` and `failed` takes effect, once; later calls do nothing.
+ * The promise that a delivery is taken care of. Exactly one of `done` and `failed` takes effect, once; later calls do
+ * nothing.
  *
- * `fork` is for whoever makes several deliveries of one, or keeps messages for later: the delivery is settled when every
- * fork is, with the first error if one of them failed.
+ * Use `fork` to make several deliveries of one, or to keep messages for later: the delivery is settled when every fork
+ * is, with the first error if one of them failed.
  */
 export interface Receipt {
-  /** Everything was delivered or dropped on purpose, but for `rejected`: the `index` of each is its position in the delivery. */
+  /**
+   * Everything was delivered or dropped on purpose, except `rejected`: the `index` of each is its position in the
+   * delivery.
+   */
   done(rejected?: readonly Rejection[]): void;
-  /** It could not be seen to: who gave it keeps it, or is told so. */
+  /** The delivery could not be taken care of: its giver keeps it, or is told. */
   failed(error: unknown): void;
   fork(): Receipt;
   /**
-   * It is kept as state, for as long as it takes: it is in flight no more, and still not confirmed. It is settled later,
-   * as if it had not been parked.
+   * The delivery is kept as state for any length of time: it no longer counts as in flight, and is not yet confirmed.
+   * It is settled later, as if it had not been parked.
    */
   park(): void;
 }
 
-/** How whoever made a receipt hears of it. */
+/** The events of a receipt, for its maker. */
 export interface ReceiptEvents {
-  /** Called once, at the end: without an error when everything was seen to, with all that was rejected on the way. */
+  /**
+   * Called once, at the end: without an error if everything was taken care of, with all messages rejected on the way.
+   */
   settled(error: unknown, rejected: readonly Rejection[]): void;
   /** Called for messages that are rejected while others are still on their way. */
   rejected?(rejected: readonly Rejection[]): void;
-  /** Called once, when every fork that is open is parked. */
+  /** Called once, when every open fork is parked. */
   parked?(): void;
 }
 
-/** A receipt that tells `events`. */
+/** A receipt that reports to `events`. */
 export function createReceipt(events: ReceiptEvents): Receipt {
   return new Tree(events).fork();
 }
 
-/** A receipt for what becomes of a delivery: `settled` hears of its end, `parked` of that, and then so does `receipt`. */
+/**
+ * A receipt that reports a delivery's end to `settled`, and its parking to `parked`, and then passes both on to
+ * `receipt`.
+ */
 export function relayReceipt(
   receipt: Receipt,
   settled: ReceiptEvents['settled'],
@@ -62,9 +71,9 @@ const NONE: readonly Rejection[] = [];
 /** All forks of a receipt. */
 class Tree {
   readonly #events: ReceiptEvents;
-  /** Those that are not settled. */
+  /** Forks that are not settled. */
   #open = 0;
-  /** Those that are neither settled nor parked. */
+  /** Forks that are neither settled nor parked. */
   #active = 0;
   #isParked = false;
   #failure: { readonly error: unknown } | undefined;
@@ -121,7 +130,7 @@ class Fork implements Receipt {
   }
 
   failed(error: unknown): void {
-    // Without an error it would look as if all were well, and the messages would be lost.
+    // Without an error, the delivery would look successful, and its messages would be lost.
     this.#settle({ error: error ?? new Error('refused without a reason') });
   }
 

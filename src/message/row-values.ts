@@ -22,10 +22,10 @@ import {
 import { textOf } from './text.ts';
 
 /**
- * A value of a column as JavaScript has it. Nothing is lost:
+ * A value of a column in JavaScript, without loss:
  * - BOOLEAN is a boolean; integers of up to 32 bits, FLOAT and DOUBLE are numbers; larger integers are bigints
  * - VARCHAR, JSON and ENUM are their text; so are DECIMAL with all its digits, UUID, and times as SQL writes them
- * - BLOB is bytes, which are only valid while the rows are
+ * - BLOB is bytes, which are valid only as long as the rows
  * - LIST and ARRAY are arrays, STRUCT is an object, MAP is a Map
  */
 export type RowValue =
@@ -39,14 +39,14 @@ export type RowValue =
   | { readonly [name: string]: RowValue }
   | ReadonlyMap<RowValue, RowValue>;
 
-/** Gives the column’s value of a row. */
+/** Returns a row’s value of the column. */
 export function valueReader({ type, values }: Pick<RowColumn, 'type' | 'values'>): (row: number) => RowValue {
   const read = notNull(type, values);
   const { valid } = values;
   return valid === undefined ? read : (row) => (valid[row] === 0 ? null : read(row));
 }
 
-/** Values as SQL writes them, of a type that is neither nested nor FLOAT or DOUBLE; not to be asked of NULL. */
+/** Values as SQL writes them, for a type that is neither nested nor FLOAT or DOUBLE. Do not call it for NULL. */
 export function textReader(type: ColumnType, values: Values): (row: number) => string {
   if (values.storage === 'bytes') {
     const { offsets, data } = values;
@@ -54,13 +54,13 @@ export function textReader(type: ColumnType, values: Values): (row: number) => s
     return (row) => read(data.subarray(offsets[row], offsets[row + 1]));
   }
   const read = scalarReader(type, values);
-  // As DuckDB writes it, a DECIMAL of nothing but a fraction has no digit before its point.
+  // DuckDB writes a DECIMAL that is only a fraction without a digit before its point.
   if (type.kind === 'decimal' && type.width === type.scale)
     return (row) => String(read(row)).replace(/^(-?)0\./, '$1.');
   return (row) => String(read(row));
 }
 
-/** Values that take a fixed number of bytes; not to be asked of NULL. */
+/** Values that take a fixed number of bytes. Do not call it for NULL. */
 export function scalarReader(type: ColumnType, values: Values): (row: number) => Scalar {
   if (values.storage !== 'fixed') throw new TypeError(`${type.kind} has no fixed number of bytes`);
   const { data, width } = values;

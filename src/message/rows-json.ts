@@ -10,17 +10,17 @@ import {
 } from './rows.ts';
 import { textOf } from './text.ts';
 
-/** A DECIMAL of up to so many digits is written as the number that it is, and a larger one with all its digits. */
+/** A DECIMAL of up to this many digits is written as the shortest number, and a larger one with all its digits. */
 const DIGITS_OF_DOUBLE = 15;
 
-/** So many rows are text at a time. */
+/** The number of rows that are converted to text at a time. */
 const ROWS_AT_A_TIME = 1000;
 
 type Writer = (row: number) => string;
 
 /**
- * Each row as a JSON object and a line feed, as the SQL step writes rows when it gives lines: NaN and infinities are null,
- * and a BLOB is base64.
+ * Each row as a JSON object and a line feed, as the SQL step writes lines: NaN and infinities are null, and a BLOB is
+ * base64.
  */
 export function rowsToLines({ columns, length }: Rows): Buffer {
   const writers = columns.map(({ name, type, values }, index) => {
@@ -116,7 +116,7 @@ function mapWriter(type: ColumnType, { offsets, items }: ListValues): Writer {
   };
 }
 
-/** As DuckDB writes a number that may have a fraction: always with a point or an exponent, which has no plus. */
+/** A number that may have a fraction, as DuckDB writes it: always with a point, or an exponent without a plus. */
 function numberText(value: number): string {
   if (!Number.isFinite(value)) return 'null';
   if (Object.is(value, -0)) return '-0.0';
@@ -125,7 +125,7 @@ function numberText(value: number): string {
   return text.includes('.') ? text : `${text}.0`;
 }
 
-/** As DuckDB quotes text: in escapes, it writes digits above 9 as capitals. */
+/** Text as DuckDB quotes it: digits above 9 in escapes are capitals. */
 function quote(text: string): string {
   const quoted = JSON.stringify(text);
   if (!quoted.includes('\\u00')) return quoted;

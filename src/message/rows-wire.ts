@@ -10,17 +10,17 @@ import {
 } from './rows.ts';
 
 /**
- * How rows are written:
+ * The format of rows:
  *
  *     rows    u32 rows · u32 columns · each column: text name · type · values
  *     text    u32 length · UTF-8
  *     type    u8 tag, of `TAGS` · for `decimal` u8 width · u8 scale; for `enum` u32 values · text of each;
  *             for `list` type; for `array` u32 length · type; for `struct` u32 fields · each: text name · type;
  *             for `map` type of keys · type of values
- *     values  u8, 1 where there is a byte for each value that says whether it is not NULL, which follow; then
+ *     values  u8: 1 if a byte for each value follows that is 1 where it is not NULL; then
  *             fixed: the bytes of each; bytes and lists: u32 offset of each and the end, and the bytes, or the items
  *
- * A tag says what a type is for ever; a new type gets a new one.
+ * A tag stands for one type for ever; a new type gets a new tag.
  */
 const TAGS = {
   boolean: 1,
@@ -77,7 +77,7 @@ export function encodeRows({ length, columns }: Rows): Buffer {
 
 /**
  * @throws MillraceError MILLRACE_WAL_VERSION for a type that this version does not know
- * @throws RangeError for what is too short or too long
+ * @throws RangeError for bytes that are too short or too long
  */
 export function decodeRows(bytes: Uint8Array): Rows {
   const reader = new WireReader(bytes);
@@ -122,7 +122,7 @@ function readType(reader: WireReader): ColumnType {
       kind,
       fields: reader.many((): StructField => ({ name: readText(reader), type: readType(reader) })),
     };
-  // What is written one after the other is read so.
+  // Read in the order of writing.
   if (kind === 'decimal') {
     const width = reader.u8();
     return { kind, width, scale: reader.u8() };
@@ -166,7 +166,7 @@ function readText(reader: WireReader): string {
   return reader.text().toString();
 }
 
-/** A copy, so that rows are whole when what they came in is used again. */
+/** A copy, so that rows stay intact when their source is reused. */
 function readBytes(reader: WireReader, count: number): Uint8Array {
   return new Uint8Array(reader.copy(count));
 }

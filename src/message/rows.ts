@@ -1,6 +1,6 @@
-/** Types whose values take a fixed number of bytes, and how many. All are little endian. */
+/** Types whose values take a fixed number of bytes, with that number. All are little-endian. */
 export const FIXED_BYTES = {
-  /** Of a column that has no type, since it is nothing but NULL. */
+  /** The type of a column that has only NULL. */
   null: 1,
   /** 0 or 1. */
   boolean: 1,
@@ -32,13 +32,13 @@ export const FIXED_BYTES = {
   timestamp_tz: 8,
   /** Months (4 bytes), days (4), microseconds (8). */
   interval: 16,
-  /** As a number, with the highest bit turned over. */
+  /** The UUID as a number, with its highest bit flipped. */
   uuid: 16,
 } as const;
 
 export type FixedKind = keyof typeof FIXED_BYTES;
 
-/** Types whose values are bytes: UTF-8 but for `blob`. `json` is exactly one JSON value. */
+/** Types whose values are bytes: UTF-8 except for `blob`. `json` is exactly one JSON value. */
 export const BYTES_KINDS = ['varchar', 'json', 'blob'] as const;
 export type BytesKind = (typeof BYTES_KINDS)[number];
 
@@ -47,12 +47,12 @@ export interface StructField {
   readonly type: ColumnType;
 }
 
-/** What a column’s values are. */
+/** The type of a column’s values. */
 export type ColumnType =
   | { readonly kind: FixedKind | BytesKind }
-  /** An integer of 2, 4, 8 or 16 bytes, as its width asks for: the value without its point. */
+  /** An integer of 2, 4, 8 or 16 bytes, depending on the width: the value without its point. */
   | { readonly kind: 'decimal'; readonly width: number; readonly scale: number }
-  /** The place in `values`, of 1, 2 or 4 bytes, as their number asks for. */
+  /** The place in `values`, of 1, 2 or 4 bytes, depending on their number. */
   | { readonly kind: 'enum'; readonly values: readonly string[] }
   | { readonly kind: 'list'; readonly of: ColumnType }
   | { readonly kind: 'array'; readonly of: ColumnType; readonly length: number }
@@ -60,7 +60,7 @@ export type ColumnType =
   | { readonly kind: 'map'; readonly key: ColumnType; readonly value: ColumnType };
 
 interface Nullable {
-  /** A byte for each value, 0 where it is NULL; undefined where none is. */
+  /** A byte for each value: 0 if it is NULL. Undefined if none is NULL. */
   readonly valid: Uint8Array | undefined;
 }
 
@@ -76,7 +76,7 @@ export interface FixedValues extends Nullable {
 
 export interface BytesValues extends Nullable {
   readonly storage: 'bytes';
-  /** Where each value begins, and after the last one where that ends. */
+  /** The start of each value, and the end of the last one. */
   readonly offsets: Uint32Array;
   readonly data: Uint8Array;
 }
@@ -84,9 +84,9 @@ export interface BytesValues extends Nullable {
 /** Lists, arrays and maps. */
 export interface ListValues extends Nullable {
   readonly storage: 'list';
-  /** Where the items of each value begin, and after the last one where those end. */
+  /** The start of the items of each value, and the end of the last ones. */
   readonly offsets: Uint32Array;
-  /** The items of all; the keys and the values of a map. */
+  /** The items of all values; for a map, its keys and its values. */
   readonly items: readonly Values[];
 }
 
@@ -96,7 +96,7 @@ export interface StructValues extends Nullable {
   readonly fields: readonly Values[];
 }
 
-/** A column of rows. `valueReader` gives its values as JavaScript has them. */
+/** A column of rows. `valueReader` reads its values in JavaScript. */
 export interface RowColumn {
   readonly name: string;
   readonly type: ColumnType;
@@ -104,20 +104,20 @@ export interface RowColumn {
 }
 
 /**
- * Rows with types: plain data, which can be cloned into a worker and written (`encodeRows`). It is kept by columns, as
- * it comes from a database and as most that have types take it. No two columns have one name.
+ * Typed rows: plain data that can be cloned into a worker and written (`encodeRows`). They are kept by columns, as
+ * databases and most typed consumers use them. No two columns have the same name.
  */
 export interface Rows {
   readonly length: number;
   readonly columns: readonly RowColumn[];
 }
 
-/** True for a type whose kind says how many bytes a value takes. */
+/** True for a type whose kind determines the bytes of a value. */
 export function isFixed(type: ColumnType): type is { readonly kind: FixedKind } {
   return Object.hasOwn(FIXED_BYTES, type.kind);
 }
 
-/** How values of the type are kept; of fixed ones, in how many bytes each. */
+/** How values of the type are stored, and the bytes of each if they are fixed. */
 export function storageOf(type: ColumnType): { storage: Values['storage']; width: number } {
   if (isFixed(type)) return { storage: 'fixed', width: FIXED_BYTES[type.kind] };
   if (type.kind === 'decimal') return { storage: 'fixed', width: decimalBytes(type.width) };
@@ -127,7 +127,7 @@ export function storageOf(type: ColumnType): { storage: Values['storage']; width
   return { storage: isList ? 'list' : 'bytes', width: 0 };
 }
 
-/** The types of what is inside a type, in the order of `items` or `fields`. */
+/** The types inside a type, in the order of `items` or `fields`. */
 export function innerTypes(type: ColumnType): readonly ColumnType[] {
   if (type.kind === 'list' || type.kind === 'array') return [type.of];
   if (type.kind === 'map') return [type.key, type.value];
@@ -216,7 +216,7 @@ function offsetsOf(from: Uint32Array, indices: ArrayLike<number>): Uint32Array {
   return offsets;
 }
 
-/** All rows, in order; undefined where their columns are not the same. */
+/** All rows, in order; undefined if their columns differ. */
 export function concatRows(parts: readonly Rows[]): Rows | undefined {
   const [first, ...others] = parts;
   if (first === undefined || others.length === 0) return first;
@@ -235,12 +235,12 @@ export function concatRows(parts: readonly Rows[]): Rows | undefined {
   };
 }
 
-/** Names and types, as they identify rows that can be one after the other. */
+/** Names and types as a key: rows with equal keys can be joined. */
 export function columnsOf(rows: Rows): StructField[] {
   return rows.columns.map(({ name, type }) => ({ name, type }));
 }
 
-/** The values of all, in order; none where there are no parts. */
+/** The values of all parts, in order; none if there are no parts. */
 export function concatValues(type: ColumnType, parts: readonly Values[]): Values {
   if (parts.length === 1) return parts[0]!;
   const length = parts.reduce((sum, part) => sum + lengthOf(part), 0);

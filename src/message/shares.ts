@@ -1,7 +1,7 @@
-/** How much each of several owners has of something, so that the one with the most is known without a search. */
+/** Each owner's amount of something, so that the owner with the most is known without a search. */
 export class Shares {
   readonly #amounts = new Map<string, number>();
-  /** The owners by what they have. */
+  /** The owners by amount. */
   readonly #owners = new Map<number, Set<string>>();
   #most = 0;
   #total = 0;
@@ -10,17 +10,17 @@ export class Shares {
     return this.#total;
   }
 
-  /** An owner with as much as any; undefined when nobody has anything. */
+  /** An owner with the largest amount; undefined if nobody has anything. */
   get largest(): string | undefined {
     return this.#owners.get(this.#most)?.values().next().value;
   }
 
-  /** An owner has so much more than before, or less. */
+  /** Adds to an owner's amount, or takes from it. */
   change(owner: string, by: number): void {
     this.set(owner, (this.#amounts.get(owner) ?? 0) + by);
   }
 
-  /** An owner has `after` from now on. */
+  /** Sets an owner's amount to `after`. */
   set(owner: string, after: number): void {
     const before = this.#amounts.get(owner) ?? 0;
     if (after === before) return;
@@ -34,7 +34,7 @@ export class Shares {
       if (others === undefined) this.#owners.set(after, new Set([owner]));
       else others.add(owner);
     }
-    // It comes down no further than it has gone up.
+    // The maximum goes down no further than it has gone up.
     if (after > this.#most) this.#most = after;
     while (this.#most > 0 && !this.#owners.has(this.#most)) this.#most--;
   }

@@ -1,10 +1,10 @@
 // Values of SQL types as the text that SQL writes for them (DuckDB's `CAST(… AS VARCHAR)`), in UTC.
 
-/** The largest number is infinity, and its negative is negative infinity. */
+/** The largest number means infinity, and its negative means negative infinity. */
 const INFINITE_DATE = 0x7fff_ffff;
 const INFINITE_TIME = 0x7fff_ffff_ffff_ffffn;
 
-/** Units of a timestamp in a second, and digits of their fraction. */
+/** Units per second of a timestamp, and digits of their fraction. */
 const UNITS = {
   timestamp_s: { perSecond: 1n, digits: 0 },
   timestamp_ms: { perSecond: 1000n, digits: 3 },
@@ -35,7 +35,7 @@ export function timestampText(kind: TimestampKind, value: bigint): string {
   return `${date}${era} ${time}${kind === 'timestamp_tz' ? '+00' : ''}`;
 }
 
-/** `micros` since midnight, which may be a whole day. */
+/** `micros` since midnight, at most a whole day. */
 export function timeText(micros: bigint): string {
   return clock(micros, 1_000_000n, 6);
 }
@@ -76,13 +76,13 @@ export function decimalText(value: bigint, scale: number): string {
   return `${value < 0n ? '-' : ''}${digits.slice(0, -scale)}.${digits.slice(-scale)}`;
 }
 
-/** `high` with its highest bit turned over, as it is kept. */
+/** `high` has its highest bit flipped, as stored. */
 export function uuidText(low: bigint, high: bigint): string {
   const hex = ((BigInt.asUintN(64, high ^ (1n << 63n)) << 64n) | low).toString(16).padStart(32, '0');
   return [[0, 8], [8, 12], [12, 16], [16, 20], [20]].map(([from, to]) => hex.slice(from, to)).join('-');
 }
 
-/** Printable ASCII as it is, and `\xAB` for any other byte, and for quotes and the backslash. */
+/** Printable ASCII unchanged, and `\xAB` for any other byte, for quotes and for the backslash. */
 export function blobText(bytes: Uint8Array): string {
   let text = '';
   for (const byte of bytes) {
@@ -92,7 +92,7 @@ export function blobText(bytes: Uint8Array): string {
   return text;
 }
 
-/** A time of day in units of which a second has so many, without zeros at its end. */
+/** A time of day in units of a given number per second, without trailing zeros. */
 function clock(value: bigint, perSecond: bigint, digits: number): string {
   const seconds = Number(value / perSecond);
   const fraction = value % perSecond;
@@ -100,7 +100,7 @@ function clock(value: bigint, perSecond: bigint, digits: number): string {
   return fraction === 0n ? text : `${text}.${String(fraction).padStart(digits, '0').replace(/0+$/, '')}`;
 }
 
-/** The day of the proleptic Gregorian calendar, from its number: era by era of 400 years, each of 146,097 days. */
+/** The day of the proleptic Gregorian calendar with this number: era by era of 400 years, each of 146,097 days. */
 function civil(days: number): { date: string; era: string } {
   const shifted = days + 719_468;
   const era = Math.floor(shifted / 146_097);

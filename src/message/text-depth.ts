@@ -1,7 +1,7 @@
 import { MAX_JSON_DEPTH, findJsonError } from './json-validate.ts';
 import { textOf } from './text.ts';
 
-// Constants of this module, not imported ones: V8 folds these into the code, which makes it a third faster.
+// Constants of this module rather than imported ones: V8 folds these into the code, which makes it a third faster.
 const LINE_FEED = 0x0a;
 const SPACE = 0x20;
 const QUOTE = 0x22;
@@ -15,18 +15,18 @@ const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 const BRACKET_BIT = OPEN_ARRAY ^ OPEN_OBJECT;
 
-/** Text in text in text: so often are escapes undone. What hides behind more of them is taken for the worst. */
+/** How many times escapes are undone, for text in text in text. Anything behind more escapes counts as too deep. */
 const MAX_LEVELS = 8;
 
 /**
- * True when a query that takes the payload, a string in it, or any piece of either for JSON text could meet arrays and
- * objects nested deeper than a message itself may have them. What parses such text may recurse, on a stack that ends
- * somewhere. Escapes are looked behind, those of text within text as well.
+ * True if a query that parses the payload, a string in it, or any piece of either as JSON could meet arrays and objects
+ * nested deeper than a message itself may have them. A parser of such text may recurse, on a stack that has an end.
+ * Escapes are undone, those of text within text as well.
  *
  * A payload that is too short for that, or has too few brackets, costs a comparison, or one pass.
  */
 export function hasDeepText(payload: Uint8Array): boolean {
-  // A level takes a bracket at each end.
+  // Each level takes a bracket at each end.
   return payload.length > 2 * MAX_JSON_DEPTH && isDeep(payload, 0);
 }
 
@@ -36,12 +36,12 @@ function isDeep(text: Uint8Array, level: number): boolean {
   if (findJsonError(text) < 0) return stringsIn(text).some((string) => isDeep(unescaped(string), level + 1));
   if (depthOfPieces(text) > MAX_JSON_DEPTH) return true;
   if (!text.includes(BACKSLASH)) return false;
-  // A string of JSON is within a line, and a line may be JSON where the whole is not.
+  // A JSON string lies within a line, and a line may be JSON even if the whole is not.
   if (text.includes(LINE_FEED)) return linesIn(text).some((line) => isDeep(line, level));
   return isDeep(unescaped(text), level + 1);
 }
 
-/** True when more brackets open, as they are or behind escapes, than may be open at a time. */
+/** True if more brackets open, plainly or behind escapes, than may be open at a time. */
 function hasManyBrackets(text: Uint8Array): boolean {
   const length = text.length;
   let brackets = 0;
@@ -55,7 +55,7 @@ function hasManyBrackets(text: Uint8Array): boolean {
   return false;
 }
 
-/** True for `\u0000` to `\u007f`: `\u005b` is a bracket, and `\u005c` the backslash of what may be one. */
+/** True for `\u0000` to `\u007f`: `\u005b` is a bracket, and `\u005c` the backslash of a possible one. */
 function isAsciiEscape(text: Uint8Array, at: number): boolean {
   if (text[at - 1] !== BACKSLASH || text[at + 1] !== ZERO || text[at + 2] !== ZERO) return false;
   return text[at + 3]! >= ZERO && text[at + 3]! <= SEVEN;
@@ -93,13 +93,13 @@ function linesIn(text: Uint8Array): Uint8Array[] {
 }
 
 /**
- * How deep any piece of a text is nested, wherever it begins: one that begins outside of a string takes for a string
- * what one that begins inside takes for none.
+ * The greatest depth of any piece of a text, wherever it begins. The strings of a piece that begins outside a string
+ * are outside the strings of a piece that begins inside one, and the reverse.
  */
 function depthOfPieces(text: Uint8Array): number {
   let deepest = 0;
   let outside = 0;
-  // Of pieces that are inside a string at the moment; -1 is none.
+  // The depth of pieces that are inside a string at this point; -1 if there are none.
   let inside = -1;
   let escaped = false;
   for (const byte of text) {
@@ -112,10 +112,10 @@ function depthOfPieces(text: Uint8Array): number {
     } else if (byte === CLOSE_ARRAY || byte === CLOSE_OBJECT) {
       if (outside > 0) outside--;
     } else if (byte === BACKSLASH) {
-      // Outside of a string there is none in JSON.
+      // JSON has no backslash outside a string.
       outside = 0;
     } else if (byte < SPACE) {
-      // And within one no control character.
+      // JSON has no control character within a string.
       inside = -1;
     }
     escaped = byte === BACKSLASH && !escaped;
@@ -123,7 +123,7 @@ function depthOfPieces(text: Uint8Array): number {
   return deepest;
 }
 
-/** The text with its escapes undone. Characters that JSON is not made of may become others. */
+/** The text with its escapes undone. Characters that JSON does not use may change. */
 function unescaped(text: Uint8Array): Uint8Array {
   const result = Buffer.allocUnsafe(text.length);
   let length = 0;

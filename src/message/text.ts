@@ -1,9 +1,12 @@
-/** The text of UTF-8 bytes from `start` to `end`; what is not valid becomes U+FFFD. */
+/** The text of UTF-8 bytes from `start` to `end`; invalid bytes become U+FFFD. */
 export function textOf(bytes: Uint8Array, start = 0, end = bytes.length): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString();
 }
 
-/** The offset of the first byte that is not valid UTF-8, or -1. For messages about bytes that `isUtf8` refused. */
+/**
+ * The offset of the first byte that is not valid UTF-8, or -1. Used for error messages about bytes that `isUtf8`
+ * refused.
+ */
 export function findUtf8Error(bytes: Uint8Array): number {
   let at = 0;
   for (const part of textOf(bytes).split('\ufffd')) {
@@ -23,7 +26,9 @@ export function unquote(quoted: string): string {
   return String(value);
 }
 
-/** True for the text of one JSON value. For what is small: of payloads `findJsonError` tells without making it. */
+/**
+ * True for the text of one JSON value. For small texts: for payloads, `findJsonError` tells without making the value.
+ */
 export function isJson(text: string): boolean {
   try {
     JSON.parse(text);

@@ -2,7 +2,7 @@ import { u48 } from './u48.ts';
 import { wireErrors } from './wire-errors.ts';
 import { MillraceError } from '../errors.ts';
 
-/** Bytes in pieces, for what is short or rare: nobody has to know how many there will be. All numbers are little-endian. */
+/** Bytes in pieces, for short or rare content whose length is not known in advance. All numbers are little-endian. */
 export class WireParts {
   readonly #parts: Uint8Array[] = [];
 
@@ -22,7 +22,7 @@ export class WireParts {
     this.#parts.push(part);
   }
 
-  /** Its length, and UTF-8. */
+  /** The length, and the text in UTF-8. */
   text(value: string): void {
     const bytes = Buffer.from(value);
     this.u32(bytes.length);
@@ -44,7 +44,7 @@ export class WireParts {
   }
 }
 
-/** Reads what is written so. @throws RangeError for what is too short */
+/** Reads what `WireParts` wrote. @throws RangeError for bytes that are too short */
 export class WireReader {
   readonly #buffer: Buffer;
   #at = 0;
@@ -69,7 +69,7 @@ export class WireReader {
     return this.#buffer.readDoubleLE(this.#advance(8));
   }
 
-  /** Its length, and so many bytes. */
+  /** Reads a length, and that many bytes. */
   text(): Buffer {
     return this.bytes(this.u32());
   }
@@ -80,7 +80,7 @@ export class WireReader {
     return this.#buffer.subarray(at, at + count);
   }
 
-  /** A copy, since numbers of more than a byte must lie at certain places in memory. */
+  /** A copy, since numbers of more than one byte must be aligned in memory. */
   copy(count: number): ArrayBuffer {
     return Uint8Array.from(this.bytes(count)).buffer;
   }
@@ -91,9 +91,9 @@ export class WireReader {
     return items;
   }
 
-  /** @throws RangeError if there is more */
+  /** @throws RangeError if bytes are left */
   end(): void {
-    if (this.#at !== this.#buffer.length) throw new RangeError('the content has more than it should');
+    if (this.#at !== this.#buffer.length) throw new RangeError('the content is too long');
   }
 
   #advance(count: number): number {
@@ -104,11 +104,11 @@ export class WireReader {
   }
 }
 
-/** Refuses a tag that stands for nothing here: whatever follows it cannot be read, and must not be read as something else. */
+/** Refuses an unknown tag: whatever follows it cannot be read, and must not be read as something else. */
 export function unknownTag(what: string, tag: number | string): MillraceError {
   return new MillraceError(
     wireErrors.MILLRACE_WAL_VERSION,
-    `${what} has the tag ${tag}, which this version of Millrace does not know, so a newer one has written it; let that version deliver it`,
+    `${what} has the tag ${tag}, which this version of Millrace does not know. A newer version has written it; let that version deliver it`,
     { fatal: true },
   );
 }

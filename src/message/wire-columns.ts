@@ -9,14 +9,14 @@ import {
 import { unknownTag, type WireParts, type WireReader } from './wire-bytes.ts';
 
 /**
- * How columns of metadata are written:
+ * The format of metadata columns:
  *
  *     columns  u32 columns · each: text name · u8 kind · values
  *     numbers  f64 of each message
  *     offsets  i64 of each
  *     values   of each: u8 type · nothing, text, f64 or u32 texts · each
  *
- * A tag says what a kind, or a type, is for ever; a new one gets a new tag.
+ * A tag stands for one kind, or one type, for ever; a new one gets a new tag.
  */
 const kinds = { numbers: 1, offsets: 2, values: 3 } as const;
 const types = { absent: 0, text: 1, number: 2, list: 3 } as const;

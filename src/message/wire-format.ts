@@ -7,22 +7,22 @@ import { readColumns, writeColumns } from './wire-columns.ts';
 import { isUntagged, readUntagged } from './wire-untagged.ts';
 
 /**
- * How a batch is written, whole, for the log, for a worker and for another process:
+ * The format of a whole batch, for the log, for a worker and for another process:
  *
  *     batch     u8 version · u8 content · u8 format · u8 flags · u32 messages · u32 origins · text of each ·
- *               u32 runs · each run · what the flags say · content
+ *               u32 runs · each run · the parts that the flags announce · content
  *     text      u32 length · UTF-8
  *     origin    JSON: [source, ext, size or nothing]
  *     run       u32 start · u32 origin · f64 time · f64 sequence · u8 message type, and whether it has a sequence
- *     columns   as wire-columns.ts has them
+ *     columns   see wire-columns.ts
  *     places, positions  u32 of each message
- *     sent      u32 messages that were sent as · u32 bytes, again and again to the last message · bytes of all
+ *     sent      u32 messages made of one sent form · u32 bytes, repeated up to the last message · bytes of all
  *     payloads  u32 length of each · bytes of all
  *     lines     u32 length · bytes
- *     rows      u32 length · as rows-wire.ts has them
+ *     rows      u32 length · see rows-wire.ts
  *
- * Each version, content, format, flag and message type has a tag that stands for it for ever. One that this version does not know is
- * refused. None of the versions is a byte that a batch begins with in wire-untagged.ts.
+ * Each version, content, format, flag and message type has a tag that stands for it for ever. A tag that this version
+ * does not know is refused. No version equals a byte with which a batch of wire-untagged.ts begins.
  */
 const VERSION = 0x10;
 const contents = { payloads: 1, lines: 2, rows: 3 } as const;
@@ -35,7 +35,7 @@ const flags = {
   places: 2,
   /** Each message's position is its own index. */
   own: 4,
-  /** The positions are what the places are. */
+  /** The positions equal the places. */
   same: 8,
   /** The positions are listed. */
   positions: 16,
@@ -48,19 +48,19 @@ const RUN_BYTES = 25;
 /** Below this, a loop is faster than a call. */
 const SMALL = 24;
 
-/** Sessions send many batches; what is known of each is made text once. */
+/** Sessions send many batches; the metadata of each session is made text once. */
 const originTexts = new WeakMap<Origin, Buffer>();
 
-/** A batch that is about to be written. */
+/** A batch about to be written. */
 export interface Part {
   readonly batch: Batch;
   readonly origins: readonly Buffer[];
-  /** Index into `origins` of each run. */
+  /** The index into `origins` of each run. */
   readonly places: readonly number[];
   readonly flags: number;
-  /** What the flags say is there, written. */
+  /** The parts announced by the flags, as bytes. */
   readonly more: Buffer | undefined;
-  /** The content, written, where it is rows. */
+  /** The content as bytes, if it is rows. */
   readonly rows: Buffer | undefined;
   readonly bytes: number;
 }
@@ -74,7 +74,7 @@ function originText(origin: Origin): Buffer {
   return text;
 }
 
-/** How many bytes a batch takes, so that one piece of memory of the right size is enough. */
+/** The number of bytes of a batch, to allocate memory of the right size once. */
 export function measure(batch: Batch): Part {
   const known = new Map<Origin, number>();
   const origins: Buffer[] = [];
@@ -97,7 +97,7 @@ export function measure(batch: Batch): Part {
   return { batch, origins, places, flags: set, more, rows, bytes };
 }
 
-/** Most batches have nothing of it. */
+/** Most batches have none of these. */
 function moreOf(batch: Batch): { set: number; more: Buffer | undefined } {
   const { columns = NO_COLUMNS, places, positions } = batch.parts;
   const sent = batch.parts.sent && batch.sent;
@@ -122,7 +122,7 @@ function moreOf(batch: Batch): { set: number; more: Buffer | undefined } {
   return { set, more: (set & ~flags.own) === 0 ? undefined : parts.all() };
 }
 
-/** What several messages were made of is written once. */
+/** The source of several messages is written once. */
 function writeSent(parts: WireParts, sent: readonly Uint8Array[]): void {
   const different = sent.filter((each, index) => each !== sent[index - 1]);
   let index = 0;
@@ -135,7 +135,7 @@ function writeSent(parts: WireParts, sent: readonly Uint8Array[]): void {
   for (const each of different) parts.bytes(each);
 }
 
-/** Fills a piece of memory of the right size. */
+/** Fills memory of the right size. */
 export class WireWriter {
   readonly buffer: Buffer;
   #at: number;
@@ -210,9 +210,9 @@ export class WireWriter {
 }
 
 /**
- * Reads what `WireWriter.batch` wrote. The batch is made of views of the bytes.
+ * Reads what `WireWriter.batch` wrote. The batch consists of views of the bytes.
  * @throws MillraceError MILLRACE_WAL_VERSION for a tag that this version does not know
- * @throws RangeError, SyntaxError for what was not written so
+ * @throws RangeError, SyntaxError for other bytes
  */
 export function readBatch(reader: WireReader): Batch {
   const version = reader.u8();
@@ -242,7 +242,7 @@ function readContent(reader: WireReader, content: number, length: number): Conte
   if (content === contents.payloads) return readPayloads(reader, length);
   if (content === contents.lines) return { data: reader.text(), length };
   const rows = decodeRows(reader.text());
-  if (rows.length !== length) throw new RangeError('the rows are not as many as the messages');
+  if (rows.length !== length) throw new RangeError('the numbers of rows and messages differ');
   return rows;
 }
 
@@ -270,7 +270,8 @@ function readSent(reader: WireReader, length: number): Uint8Array[] {
   const groups: [messages: number, bytes: number][] = [];
   for (let left = length; left > 0;) {
     const group: [number, number] = [reader.u32(), reader.u32()];
-    if (group[0] === 0 || group[0] > left) throw new RangeError('what was sent is not of these messages');
+    if (group[0] === 0 || group[0] > left)
+      throw new RangeError('the sent forms do not belong to these messages');
     groups.push(group);
     left -= group[0];
   }
@@ -284,7 +285,7 @@ function readPayloads(reader: WireReader, count: number): Uint8Array[] {
   return payloads;
 }
 
-/** A batch as bytes that can be handed to a worker (`postMessage` may transfer their memory) or to another process. */
+/** A batch as bytes that can be sent to a worker (`postMessage` may transfer their memory) or to another process. */
 export function toWire(batch: Batch): Buffer {
   const part = measure(batch);
   const writer = new WireWriter(Buffer.allocUnsafeSlow(part.bytes), 0);
@@ -292,7 +293,7 @@ export function toWire(batch: Batch): Buffer {
   return writer.buffer;
 }
 
-/** The batch that `toWire` was given. @throws as `readBatch` */
+/** The batch that was passed to `toWire`. @throws as `readBatch` */
 export function fromWire(bytes: Uint8Array): Batch {
   const reader = new WireReader(bytes);
   const batch = readBatch(reader);

@@ -2,7 +2,7 @@ import { Batch, type Format, type Run } from './batch.ts';
 import type { WireReader } from './wire-bytes.ts';
 
 /**
- * How batches were written before each part had a tag, which logs may still hold:
+ * The format of batches from before each part had a tag, which logs may still hold:
  *
  *     batch  u8 format, and whether it is lines · u32 origins · text of each · u32 runs · each run · u32 messages ·
  *            u32 length of each · payloads; or text lines
@@ -13,12 +13,12 @@ const messageTypes = [undefined, 'text', 'binary'] as const;
 const LINES = 0x80;
 const HAS_SEQUENCE = 4;
 
-/** Whether a batch that begins with this byte was written so. */
+/** True if a batch that begins with this byte has that format. */
 export function isUntagged(first: number): boolean {
   return formats[first & ~LINES] !== undefined;
 }
 
-/** What follows the first byte. @throws RangeError, SyntaxError for what was not written so */
+/** Reads everything after the first byte. @throws RangeError, SyntaxError for other bytes */
 export function readUntagged(first: number, reader: WireReader): Batch {
   const format = formats[first & ~LINES]!;
   const origins = reader.many(() => {

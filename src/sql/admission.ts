@@ -14,26 +14,26 @@ import { shorten, takeSpellings } from './spellings.ts';
 
 export const TOO_DEEP = `the message is or holds text whose brackets are nested deeper than ${MAX_JSON_DEPTH} levels, and the query reads JSON from text`;
 
-const SURROGATE = 'the message has a \\u escape of half a surrogate pair, which is no text';
+const SURROGATE = 'the message has a \\u escape of half a surrogate pair, which is not text';
 
 /**
- * A column is forgotten when no message had it between two looks, and those are this far apart: in batches, and in
+ * A column is forgotten when no message has had it between two looks. Two looks are this far apart: in batches, and in
  * microseconds of the time at which messages were received.
  */
 const FORGET_AFTER_BATCHES = 100;
 const FORGET_AFTER_MICROS = 10 * 60 * 1_000_000;
 
-/** What a query can take of a batch. */
+/** The part of a batch that a query can take. */
 export interface Admitted {
-  /** Places of the messages that were rejected, ascending. */
+  /** Places of the rejected messages, ascending. */
   readonly refused: readonly number[];
-  /** The columns that all others fit. */
+  /** The columns that all other messages fit. */
   readonly schema: FlowSchema;
-  /** Payloads that the database is to read another for: one that spells a name as the columns do. */
+  /** Replacements for payloads that spell a name differently from the columns: the database reads the replacement. */
   readonly respelled: ReadonlyMap<Uint8Array, Uint8Array>;
 }
 
-/** A message that is rejected, and why. */
+/** A rejected message, and the reason. */
 interface Refusal {
   readonly index: number;
   readonly message: string;
@@ -43,7 +43,7 @@ interface Refusal {
 
 interface Scan {
   readonly refusals: Refusal[];
-  /** What messages have that is new, by their places. */
+  /** The new fields, kinds and spellings of each message, by its place. */
   readonly news: Map<number, Group>;
 }
 
@@ -51,8 +51,8 @@ const NONE: ReadonlyMap<Uint8Array, Uint8Array> = new Map();
 
 /**
  * Decides which messages a query can take, and grows its columns by what they bring. A message that would change how
- * the query reads the others (a string where it computes with numbers) is rejected alone, unless most senders send what
- * it has: then the column changes, and the others are rejected.
+ * the query reads the others (a string where it computes with numbers) is rejected alone. If most senders send that
+ * kind of value, the column changes instead, and the other messages are rejected.
  */
 export class Admission {
   #schema: FlowSchema;
@@ -62,10 +62,10 @@ export class Admission {
   readonly #questions = new Questions();
   #turn: Promise<void> = Promise.resolve();
   #batches = 0;
-  /** The last time that columns which nobody sends were looked for. */
+  /** The last look for columns that nobody sends any more. */
   #look: { batch: number; time: number; message: number } | undefined;
 
-  /** `objects` says why the query does not fit a schema, or gives undefined when it does. */
+  /** `objects` returns why the query does not fit a schema, or undefined if it fits. */
   constructor(
     schema: FlowSchema,
     objects: (schema: FlowSchema) => Promise<string | undefined>,
@@ -98,7 +98,7 @@ export class Admission {
     respelled: Admitted['respelled'],
     reject: (rejection: Rejection) => void,
   ): Admitted {
-    // An error takes long to make; messages that are wrong in the same way share one.
+    // Creating an error is slow; messages that are wrong in the same way share one.
     const errors = new Map<string, MillraceError>();
     for (const { index, message, code = sqlErrors.MILLRACE_SQL_FIELD_CONFLICT, field } of refusals) {
       const error = errors.get(message) ?? new MillraceError(code, message);
@@ -108,7 +108,7 @@ export class Admission {
     return { refused: refusals.map(({ index }) => index), schema: this.#schema, respelled };
   }
 
-  /** `each` is called for each message that is not refused, after it has been scanned. */
+  /** Calls `each` for each message that is not refused, after scanning it. */
   #scan({ payloads, format }: Batch, each?: (index: number) => void): Scan {
     const refusals: Refusal[] = [];
     const news = new Map<number, Group>();
@@ -141,14 +141,14 @@ export class Admission {
     return { refusals, news };
   }
 
-  /** A JSON value that is no object is the column `__value__`; its kind is not looked at. */
+  /** A JSON value that is not an object is the column `__value__`; its kind does not matter. */
   #bareValue(): Candidate[] {
     const name = '__value__';
     const known = (this.#scanner.knows(name) & fieldKinds.NESTED) !== 0 || this.#schema.ignores(name);
     return known ? [] : [{ name, kind: fieldKinds.NESTED }];
   }
 
-  /** Batches are checked at the same time, but the columns change by one batch at a time. */
+  /** Batches are checked concurrently, but only one batch at a time changes the columns. */
   #inTurn<T>(action: () => Promise<T>): Promise<T> {
     const result = this.#turn.then(action);
     this.#turn = result.then(
@@ -175,7 +175,7 @@ export class Admission {
       };
       const { schema, refused } = await this.#growth.grow(this.#schema, news.values(), prefers);
       for (const key of turned) changed.add(key);
-      // Where a column has lost a type or a spelling, messages that did fit may not any more.
+      // If a column has lost a type or a spelling, messages that fitted before may no longer fit.
       if (this.#change(schema) || turned.size > 0) continue;
       const respelled = new Map<Uint8Array, Uint8Array>();
       for (const [index, group] of news) {
@@ -192,7 +192,7 @@ export class Admission {
       for (const key of inQuestion) {
         const column = schema.column(key);
         if (column === undefined) this.#questions.forget(key);
-        // The batch’s have been counted.
+        // The votes of this batch have been counted.
         else this.#scanner.takeCount(column.name);
       }
       refusals.sort((a, b) => a.index - b.index);
@@ -200,7 +200,7 @@ export class Admission {
     }
   }
 
-  /** The batch scanned, and of fields whose names are the same to SQL the one that is the column. */
+  /** Scans the batch. Of fields whose names are equal in SQL, only the one that is the column counts. */
   #resolved(batch: Batch): Scan {
     const { refusals, news } = this.#scan(batch);
     for (const [index, group] of news) {
@@ -212,7 +212,7 @@ export class Admission {
     return { refusals, news };
   }
 
-  /** Counts what a message has that was new, and gives the payload as the columns spell it. */
+  /** Counts what was new in a message, and returns the payload as the columns spell it. */
   #take(payload: Uint8Array, group: Group): Uint8Array {
     let read = payload;
     for (const { name } of group) {
@@ -223,7 +223,7 @@ export class Admission {
     return read;
   }
 
-  /** Has the scanner follow the schema. @returns true when a column has lost a type or a spelling */
+  /** Makes the scanner follow the schema. @returns true if a column has lost a type or a spelling */
   #change(schema: FlowSchema): boolean {
     const before = this.#schema;
     this.#schema = schema;
@@ -260,7 +260,7 @@ export class Admission {
     const before = this.#schema;
     const stale = [...before.columns].filter(({ name }) => scanner.lastWith(name) <= last);
     const left = before.without(stale.map(({ name }) => name));
-    // A query may need a column to be there, whatever it is.
+    // A query may need a column to exist, whatever its type.
     if (left === before || !(await this.#growth.fitsAsWell(left, before))) return;
     this.#schema = left;
     for (const { name } of stale) {

@@ -5,8 +5,8 @@ import { fold } from './database.ts';
 import type { Node } from './syntax.ts';
 
 /**
- * The table functions that read nothing but their arguments. All others are refused: they read files, settings, logs and
- * what DuckDB keeps of itself, change how it runs, or run SQL that is in a string, which is not looked at here.
+ * The table functions that read only their arguments. All others are refused: they read files, settings, logs or
+ * DuckDB's internal state, change how it runs, or run SQL from a string, which is not checked here.
  */
 export const tableFunctions: ReadonlySet<string> = new Set([
   'generate_series',
@@ -23,7 +23,9 @@ export const tableFunctions: ReadonlySet<string> = new Set([
   'unnest',
 ]);
 
-/** Functions of a value that do more than compute one: they write to the log, read settings or the query, or plan SQL. */
+/**
+ * Scalar functions that do more than compute a value: they write to the log, read settings or the query, or plan SQL.
+ */
 export const refusedFunctions: ReadonlySet<string> = new Set([
   'current_query',
   'current_setting',
@@ -33,7 +35,7 @@ export const refusedFunctions: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Refuses what reaches beyond the batch: functions, and tables that DuckDB has of its own.
+ * Refuses functions that reach beyond the batch, and DuckDB's own tables.
  * @throws MillraceError MILLRACE_SQL_INVALID (fatal)
  */
 export async function refuseOutside(

@@ -8,17 +8,20 @@ import { ROW } from './metadata.ts';
 import { isRowwise } from './rowwise.ts';
 import { readSyntax, type Node, type QueryColumns } from './syntax.ts';
 
-/** A query that is one SELECT, and what it says of its columns. */
+/** A query that is one SELECT, and the columns that it mentions. */
 export interface QueryAnalysis extends QueryColumns {
-  /** Each row is made of one message, whichever others there are. */
+  /** Each row is made of one message and does not depend on the others. */
   readonly rowwise: boolean;
-  /** On which rows of the batch it fails; undefined where that cannot be said. */
+  /** The rows of the batch on which the query fails; undefined if that cannot be determined. */
   readonly faults: Faults | undefined;
   /** The query, without a semicolon at its end. */
   readonly query: string;
-  /** The same with the number of its message in each row; undefined where rows are made of several, or have it already. */
+  /**
+   * The same, with each row's message number; undefined if rows are made of several messages, or carry the number
+   * already.
+   */
   readonly numbered: string | undefined;
-  /** True when it may read JSON from text: a function or a type of that name, or an arrow. */
+  /** True if the query may read JSON from text: it has a function or a type of that name, or an arrow. */
   readonly parsesText: boolean;
 }
 
@@ -58,7 +61,7 @@ export async function analyseQuery(
       field: 'query',
     });
   }
-  // A semicolon without which the tree is the same only ends the statement, or is in a comment.
+  // If the tree stays the same without a semicolon, the semicolon only ends the statement, or is in a comment.
   let unended = query;
   for (let at = query.indexOf(';'); at >= 0; at = query.indexOf(';', at + 1)) {
     const without = `${unended.slice(0, at)} ${unended.slice(at + 1)}`;
@@ -74,7 +77,7 @@ export async function analyseQuery(
   return { ...columns, query: unended, parsesText, rowwise, numbered, faults };
 }
 
-/** `serialized` has one list of columns that is the query's own, the first: nothing is before it in a rowwise query. */
+/** The first list of columns in `serialized` is the query's own: in a rowwise query nothing precedes it. */
 async function withNumbers(connection: DuckDBConnection, serialized: string): Promise<string> {
   const list = '"select_list":[';
   const row = JSON.stringify({ class: 'COLUMN_REF', type: 'COLUMN_REF', alias: '', column_names: [ROW] });

@@ -3,15 +3,15 @@ import { fieldKinds as Kind } from '../message/json-fields.ts';
 const NUMBERS = Kind.INT | Kind.LONG | Kind.BIGINT | Kind.FLOAT | Kind.HUGE;
 
 export interface Column {
-  /** How messages spell it. */
+  /** The spelling in messages. */
   readonly name: string;
-  /** How the query sees it. */
+  /** The column as the query sees it. */
   readonly as: string;
   /** The kinds of JSON value that it has had. */
   readonly kinds: number;
-  /** The type that the user declared, as DuckDB names it, or undefined when it follows the data. */
+  /** The type that the user declared, in DuckDB's spelling, or undefined if the column follows the data. */
   readonly declared?: string;
-  /** True when a message has had it. */
+  /** True if a message has had it. */
   readonly shown: boolean;
 }
 
@@ -37,17 +37,17 @@ export function columnType(kinds: number): string | undefined {
   return 'JSON';
 }
 
-/** True when all that the column has had is numbers. */
+/** True if the column has had only numbers. */
 export function isNumeric(column: Column): boolean {
   return (column.kinds & ~(NUMBERS | Kind.NULL)) === 0;
 }
 
-/** True when the column's values, taken from JSON as `type`, need no check: none can be out of its range. */
+/** True if the column's values, taken from JSON as `type`, need no check because none can be out of range. */
 export function isExact(column: Column, type: string): boolean {
   return type === 'JSON' || type === 'VARCHAR' || type === columnType(column.kinds);
 }
 
-/** Kinds that may fit a type; a string does if it reads as one. */
+/** Kinds that may fit a type. A string fits if it reads as one. */
 export function declaredKinds(type: string): number {
   const scalar = NUMBERS | Kind.BOOL | Kind.STRING | Kind.NULL;
   if (type === 'JSON') return scalar | Kind.NESTED;
@@ -60,18 +60,18 @@ export function declaredKinds(type: string): number {
   return Kind.STRING | Kind.NULL;
 }
 
-/** What a value is, as senders are told apart by it. */
+/** The class of a value, by which senders are told apart. */
 export function classOf(kind: number): string {
   return classesOf(kind)[0] ?? 'number';
 }
 
-/** What the values of a column are: as JSON they may be several things. */
+/** The class of a column's values; as JSON they may be of several classes. */
 export function classesOf(kinds: number): string[] {
   const classes = { nested: Kind.NESTED, string: Kind.STRING, boolean: Kind.BOOL, number: NUMBERS };
   return Object.entries(classes).flatMap(([name, mask]) => ((kinds & mask) === 0 ? [] : [name]));
 }
 
-/** In words. */
+/** The kind in words. */
 export function kindName(kind: number): string {
   if ((kind & Kind.NULL) !== 0) return 'null';
   if ((kind & Kind.BOOL) !== 0) return 'a boolean';

@@ -2,49 +2,54 @@ import { sqlErrors } from './sql-errors.ts';
 import { MillraceError } from '../errors.ts';
 import type { Batch, Origin } from '../message/batch.ts';
 
-/** A search may always take so long, in milliseconds. */
+/** A search may always take this long, in milliseconds. */
 const LEAST_TIME = 250;
-/** And so many times as long as the query took on the whole batch; where that had too much to do, parts have less. */
+/**
+ * It may also take this many times as long as the query took on the whole batch, or fewer times if the batch was too
+ * much work: then parts get less.
+ */
 const TIMES = 30;
 const TIMES_OF_SIZE = 5;
-/** It runs the query at most so often, and, on a machine that is busy with something else, may do so at least so often. */
+/** The most runs of the query in one search, and the number of runs that it may always make, even on a busy machine. */
 const MAX_ATTEMPTS = 1000;
 const LEAST_ATTEMPTS = 100;
-/** Of a set of up to so many that fails together, it is asked which are to blame. */
+/** In a set of up to this many messages that fail together, the search looks for those to blame. */
 const LARGEST_BLAMED = 8;
-/** Where the query has too much to do, no more than this share of a batch can be to blame: else the batch is. */
+/**
+ * If the batch is too much work for the query, at most this share of it can be to blame; otherwise the whole batch is.
+ */
 const LARGEST_SHARE = 1 / 8;
-/** Into so many parts a set is cut at first, to find those that it fails without. */
+/** The number of parts into which a set is cut first, to find those without which it still fails. */
 const PARTS = 4;
 
-/** What the query gives for the messages at these places, ascending. `part`: to see whether it fails on a part. */
+/** Runs the query on the messages at these places, ascending. `part`: only to see whether it fails on a part. */
 export type Attempt<T> = (places: readonly number[], part: boolean) => Promise<T>;
 
 export interface Found<T> {
-  /** What it gives for the messages that are left; undefined when there are none. */
+  /** The query's result for the remaining messages; undefined if there are none. */
   readonly result: T | undefined;
-  /** What it says of each message that is to blame. */
+  /** The error of each message that is to blame. */
   readonly culprits: ReadonlyMap<number, MillraceError>;
 }
 
 export interface SearchOptions {
-  /** What the query said of the whole batch. */
+  /** The query's error for the whole batch. */
   readonly error: MillraceError;
-  /** How long that took, in milliseconds. */
+  /** How long the query took to fail, in milliseconds. */
   readonly took: number;
   /** The longest that the search may take, in milliseconds. */
   readonly longest: number;
-  /** Messages that are known to fail alone, and how. */
+  /** Messages that are known to fail alone, with their errors. */
   readonly known: ReadonlyMap<number, MillraceError>;
-  /** Ends the search: what an attempt says then is no answer. */
+  /** Ends the search. The outcome of an attempt after that does not count. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Finds the messages without which a query does not fail: those on which it fails when it has them alone, and where
- * there are none, a smallest set of those on which it fails together. One sender's messages are looked at together, so
- * that a search that has to end early blames those of few.
- * @throws MillraceError when none can be named; the signal's reason when it aborts
+ * Finds the messages to blame for a failing query: those on which it fails alone, and if there are none, a smallest set
+ * on which it fails together. Messages of one sender are examined together, so that a search that has to end early
+ * blames only a few senders.
+ * @throws MillraceError if no message can be named; the signal's reason if it aborts
  */
 export async function findCulprits<T>(
   batch: Batch,
@@ -57,15 +62,15 @@ export async function findCulprits<T>(
 class Search<T> {
   readonly #attempt: Attempt<T>;
   readonly #culprits: Map<number, MillraceError>;
-  /** Those of them that were found to fail together. */
+  /** Sets of culprits that fail together. */
   readonly #sets: (readonly number[])[] = [];
-  /** Until when it looks inside one sender's messages, until when at all, and until when in any case. */
+  /** Deadlines: for looking inside one sender's messages, for looking at all, and the last one in any case. */
   readonly #soft: number;
   readonly #hard: number;
   readonly #end: number;
   readonly #leastAttempts: number;
   readonly #signal: AbortSignal;
-  /** The places of the batch, those of each sender together, and whose they are. */
+  /** The places of the batch, grouped by sender, with the sender of each. */
   readonly #order: readonly number[];
   readonly #senders: readonly Origin[];
   #attempts = 0;
@@ -93,7 +98,7 @@ class Search<T> {
     if (this.#culprits.size === 0) await this.#search(this.#order, failure);
     for (let before = 0; ;) {
       const share = this.#culprits.size / this.#order.length;
-      // What has too much to do as a whole has it whoever is left out.
+      // If the whole batch is too much work, it stays so whichever message is left out.
       if (isOfSize(failure) && this.#isOver && share > LARGEST_SHARE) throw failure;
       const rest = this.#rest();
       if (rest.length === 0) return { result: undefined, culprits: this.#culprits };
@@ -128,12 +133,12 @@ class Search<T> {
     const [outcome] = await Promise.allSettled([this.#attempt(ascending, part)]);
     if (outcome.status === 'fulfilled') return { result: outcome.value };
     this.#signal.throwIfAborted();
-    // What ends the stream is no answer.
+    // An error that ends the stream says nothing about messages.
     if (!(outcome.reason instanceof MillraceError) || outcome.reason.fatal) throw outcome.reason;
     return { error: outcome.reason };
   }
 
-  /** Blames some of `part`, on which the query is known to fail. */
+  /** Blames some messages of `part`, on which the query is known to fail. */
   async #search(part: readonly number[], failure: MillraceError): Promise<void> {
     if (part.length === 1) {
       this.#culprits.set(part[0]!, failure);
@@ -150,7 +155,7 @@ class Search<T> {
       found = true;
       await this.#search(half, outcome.error);
     }
-    // Too much for the query is no fault of any two.
+    // Too much work for the query is not the fault of any two messages.
     if (found || isOfSize(failure)) return;
     const together = await this.#smallest(part, failure);
     if (together === undefined) return this.#giveUp(part, failure);
@@ -158,7 +163,7 @@ class Search<T> {
     if (together.places.length <= LARGEST_BLAMED) this.#sets.push(together.places);
   }
 
-  /** Where the messages of one sender end, near the middle of those of several. */
+  /** The end of one sender's messages, near the middle of the messages of several. */
   #boundary(part: readonly number[]): number {
     const isBoundary = (at: number): boolean => this.#senders[part[at - 1]!] !== this.#senders[part[at]!];
     const middle = part.length >> 1;
@@ -168,14 +173,16 @@ class Search<T> {
     }
   }
 
-  /** They fail without the others, so the others have a result without them. */
+  /** These fail without the others, so the others have a result without these. */
   #giveUp(part: readonly number[], failure: MillraceError): void {
-    // A part that is too slow is so by the measure of a part.
+    // A part counts as too slow by the limit of a part.
     if (failure.code === sqlErrors.MILLRACE_SQL_TIMEOUT.code) return;
     for (const place of part) this.#culprits.set(place, this.#unresolved(failure));
   }
 
-  /** A set of `part` on which the query fails and would not if one more were left out; undefined if time is up. */
+  /**
+   * A subset of `part` on which the query fails, and would not fail with one message fewer; undefined if time is up.
+   */
   async #smallest(
     part: readonly number[],
     error: MillraceError,
@@ -201,8 +208,9 @@ class Search<T> {
   }
 
   /**
-   * Of messages that fail together, those that fail with the rest of the batch as well are to blame, and the others are
-   * not, unless there are none such. `result` is that of the rest. @returns what it is with those that are not to blame
+   * Of messages that fail together, those that also fail with the rest of the batch are to blame, and the others are
+   * not, unless there are none such. `result` is the result of the rest. @returns the result with those that are not to
+   * blame
    */
   async #readmit(rest: readonly number[], result: T): Promise<T> {
     const innocent: number[] = [];
@@ -228,7 +236,7 @@ class Search<T> {
   }
 }
 
-/** Whether the query had too much to do, and not something that it cannot do. */
+/** True if the query had too much work, rather than something that it cannot do. */
 export function isOfSize({ code }: MillraceError): boolean {
   return code === sqlErrors.MILLRACE_SQL_TIMEOUT.code || code === sqlErrors.MILLRACE_SQL_TOO_LARGE.code;
 }

@@ -2,8 +2,8 @@ import type { DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import { LIKE_MACROS } from './like.ts';
 
 /**
- * An in-memory DuckDB of its own for one query. One thread per connection keeps rows in the order in which they came;
- * several batches run at the same time on several connections.
+ * An in-memory DuckDB for one query. One thread per connection keeps rows in order; several batches run concurrently on
+ * several connections.
  */
 export class Database {
   readonly #instance: DuckDBInstance;
@@ -13,8 +13,8 @@ export class Database {
   }
 
   /**
-   * Without `allowExternalAccess`, SQL cannot read or write files, attach databases or install extensions, and what does
-   * not fit into `memoryLimit` (bytes) fails instead of going to disk.
+   * Without `allowExternalAccess`, SQL cannot read or write files, attach databases or install extensions, and a query
+   * that does not fit into `memoryLimit` (bytes) fails instead of spilling to disk.
    */
   static async open(options: { allowExternalAccess: boolean; memoryLimit: number }): Promise<Database> {
     const { DuckDBInstance } = await import('@duckdb/node-api');
@@ -30,7 +30,7 @@ export class Database {
     const connection = await instance.connect();
     try {
       await connection.run(LIKE_MACROS);
-      // Text of a time with a zone is the same on every machine, and in rows that are not text.
+      // Times with a zone then have the same text on every machine, and the same value in typed rows.
       await connection.run(`SET GLOBAL TimeZone = 'UTC'`);
       await connection.run('SET lock_configuration = true');
     } finally {
@@ -58,7 +58,7 @@ export function literal(text: string): string {
   return `'${text.replaceAll("'", "''")}'`;
 }
 
-/** A name as DuckDB compares it: the case of ASCII letters does not count, that of others does. */
+/** A name as DuckDB compares it: it ignores the case of ASCII letters, but not of others. */
 export function fold(name: string): string {
   return name.replaceAll(/[A-Z]+/g, (letters) => letters.toLowerCase());
 }

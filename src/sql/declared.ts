@@ -6,7 +6,8 @@ import { isReserved } from './flow-schema.ts';
 
 /**
  * The types that the user declared, as DuckDB names them.
- * @throws MillraceError MILLRACE_SQL_INVALID (fatal) for what is no type; its text gets into no SQL
+ * @throws MillraceError MILLRACE_SQL_INVALID (fatal) for a text that is not a type; the text never becomes part of any
+ * SQL
  */
 export async function readDeclared(
   connection: DuckDBConnection,
@@ -21,17 +22,17 @@ export async function readDeclared(
         fatal: true,
         field: 'schema',
       });
-    if (isReserved(fold(name))) throw invalid('this name is that of a metadata column');
+    if (isReserved(fold(name))) throw invalid('this is the name of a metadata column');
     if (seen.has(fold(name)))
-      throw invalid('the name is there twice: SQL does not tell upper from lower case');
-    if (name.includes('\0')) throw invalid('a column’s name cannot have a NUL');
+      throw invalid('the name occurs twice: SQL does not distinguish upper and lower case');
+    if (name.includes('\0')) throw invalid('a column’s name cannot contain a NUL');
     seen.add(fold(name));
     const sql = `SELECT typeof(from_json('null', ${literal(JSON.stringify(type))}))`;
     const known = await connection.runAndReadAll(sql).catch((error: unknown) => {
       throw invalid(errorMessage(error).replace(/ (Possible examples|LINE \d+:).*/, ''), error);
     });
     const canonical = String(known.getRows()[0]?.[0]);
-    if (canonical === '"NULL"') throw invalid('NULL is no type for a column');
+    if (canonical === '"NULL"') throw invalid('NULL is not a type for a column');
     declared.set(name, canonical);
   }
   return declared;

@@ -1,4 +1,4 @@
-// Typed rows in and out of DuckDB: all that needs its library, which is imported when a stream has SQL.
+// Typed rows in and out of DuckDB: everything that needs its library, imported when a stream has SQL.
 
 export { fetchChunks, readRows } from './row-chunks.ts';
 export { RowTable } from './row-table.ts';

@@ -8,8 +8,8 @@ const SPACE = 0x20;
 const OPEN_OBJECT = 0x7b;
 
 /**
- * The batch as the JSON array that `flowSql` reads; every element is an object. `respelled` has others for payloads that
- * spell a name not as the columns do.
+ * The batch as the JSON array that `flowSql` reads; every element is an object. `respelled` replaces payloads that do
+ * not spell a name as the columns do.
  */
 export function encodeBatch(
   batch: Batch,
@@ -28,14 +28,17 @@ export function encodeBatch(
   return joinJsonArray(metadata === 'columns' ? withMetadata(batch, objects) : objects);
 }
 
-/** True when a JSON value is an object. */
+/** True if a JSON value is an object. */
 function isObject(payload: Uint8Array): boolean {
   let at = 0;
   while (payload[at]! <= SPACE) at++;
   return payload[at] === OPEN_OBJECT;
 }
 
-/** A payload as a JSON object: what is none becomes its member `__value__`, as text, or as base64 if it is bytes. */
+/**
+ * A payload as a JSON object. A value that is not an object becomes its member `__value__`: as text, or as base64 for
+ * bytes.
+ */
 export function asObject(payload: Uint8Array, format: Batch['format']): Uint8Array {
   if (format === 'json') {
     return isObject(payload) ? payload : Buffer.concat([VALUE_BEFORE, payload, VALUE_AFTER]);
@@ -46,7 +49,7 @@ export function asObject(payload: Uint8Array, format: Batch['format']): Uint8Arr
 const VALUE_BEFORE = Buffer.from('{"__value__":');
 const VALUE_AFTER = Buffer.from('}');
 
-/** The metadata of each message, of messages that are rows. */
+/** The metadata of each message, for messages that are rows. */
 export function metadataValues(batch: Batch): BytesValues {
   const texts = metadataTexts(batch).map((text) => Buffer.from(text));
   const offsets = new Uint32Array(texts.length + 1);

@@ -1,8 +1,8 @@
 import { errorMessage } from '../errors.ts';
 
 /**
- * What DuckDB says of an error, without its list of alternatives, and with the place in the user's query, which has
- * `linesBefore` lines of SQL before it.
+ * DuckDB's error message without its list of alternatives, and with the place in the user's query, which `linesBefore`
+ * lines of SQL precede.
  */
 export function explain(error: unknown, linesBefore: number): string {
   const whole = error instanceof Error ? error.message : String(error);
@@ -11,12 +11,12 @@ export function explain(error: unknown, linesBefore: number): string {
   const message = errorMessage(
     said
       .replace(/\s+(Candidate functions|Possible examples|Candidate bindings).*/s, '')
-      // A table of DuckDB's own is never what was meant.
+      // The user never meant one of DuckDB's own tables.
       .replace(/\s+Did you mean "pg_\w+"\?/, ''),
   );
   const line = Number(place?.[1]) - linesBefore;
   if (place === null || line < 1) return message;
-  // Of a long line DuckDB shows a part that begins with dots, and the column is lost.
+  // DuckDB shows only part of a long line, beginning with dots, and so the column is lost.
   const column = place[3]!.length - `LINE ${place[1]}: `.length + 1;
   return `${message} (line ${line}${place[2]!.startsWith('...') ? '' : `, column ${column}`} of the query)`;
 }

@@ -3,21 +3,21 @@ import { fold, identifier, literal } from './database.ts';
 import { holds, isOfRows } from './rowwise.ts';
 import type { Node } from './syntax.ts';
 
-/** So many expressions of a query are looked at. */
+/** At most this many expressions of a query are examined. */
 const MAX_EXPRESSIONS = 100;
 
-/** Where a query's rows come from, and on which of them it fails. */
+/** The source of a query's rows, and the rows on which it fails. */
 export interface Faults {
-  /** The name by which the query calls the table that is the batch. */
+  /** The query's name for the table that is the batch. */
   readonly alias: string;
-  /** The condition, in SQL, that a row makes the query fail by itself; it does not fail. */
+  /** An SQL condition that holds if a row by itself makes the query fail. Evaluating it does not fail. */
   readonly condition: string;
 }
 
 /**
- * The condition under which one row of the batch makes a query fail, of a query that reads the batch alone: what it
- * computes of single rows, in and around its aggregates, fails where the row passes its WHERE. It may be wrong in
- * both ways, so what it finds is to be tried. Undefined where nothing can be said.
+ * The condition under which one row of the batch makes a query fail, for a query that reads only the batch: an
+ * expression over single rows, in or around its aggregates, fails where the row passes its WHERE. The condition may be
+ * wrong in both directions, so try the rows that it finds. Undefined if nothing can be said.
  * @param serialized the query as DuckDB writes its tree
  */
 export async function faultsOf(
@@ -26,7 +26,7 @@ export async function faultsOf(
   tableName: string,
   aggregates: ReadonlySet<string>,
 ): Promise<Faults | undefined> {
-  // Numbers that JavaScript cannot hold would come back as others. This one says that there is no place.
+  // Numbers that JavaScript cannot hold would come back changed. This one says that there is no place.
   if (/\d{16}/.test(serialized.replaceAll('18446744073709551615', ''))) return undefined;
   const skipPlaces = (key: string, value: unknown): unknown => (key === 'query_location' ? undefined : value);
   const tree = JSON.parse(serialized, skipPlaces) as { statements: { node: Node }[] };
@@ -62,7 +62,7 @@ export async function faultsOf(
       fails.length === 0 ? '' : ` OR (coalesce(TRY(${filter}), false) AND (${fails.join(' OR ')}))`;
     return { alias, condition: failing(filter) + passing };
   } catch {
-    // It is about finding messages faster.
+    // The condition only finds messages faster.
     return undefined;
   }
 }
@@ -84,7 +84,7 @@ function failing(expression: string): string {
   return `(TRY((${expression}) IS NULL) IS NULL)`;
 }
 
-/** The largest expressions in `value` that are computed of one row, and may fail. */
+/** The largest expressions in `value` that are computed from one row and may fail. */
 function ofRows(value: unknown, aggregates: ReadonlySet<string>): Node[] {
   if (typeof value !== 'object' || value === null) return [];
   if (Array.isArray(value)) return value.flatMap((each) => ofRows(each, aggregates));

@@ -5,23 +5,23 @@ import { fold } from './database.ts';
 import { META, ROW } from './metadata.ts';
 
 /**
- * A query that takes all columns gets at most so many, with names of at most so many bytes altogether, because each
- * costs every batch time and every row its name; a message that would add another is rejected.
+ * Limits for a query that takes all columns: their number, and the bytes of their names altogether. Each column costs
+ * time for every batch, and every row its name. A message that would exceed a limit is rejected.
  */
 const MAX_COLUMNS = 500;
 const MAX_NAMES_BYTES = 16 * 1024;
 const MAX_NAME_LENGTH = 1024;
 
-/** What SQL writes like columns and are none, unless messages have such fields. */
+/** Names that SQL writes like columns but that are not columns, unless messages have such fields. */
 const VALUES = ['current_date', 'current_time', 'current_timestamp', 'localtime', 'localtimestamp'];
 
-/** A kind of value that a field has not had before, or a spelling of its name. */
+/** A kind of value, or a spelling of its name, that a field has not had before. */
 export interface Candidate {
   readonly name: string;
   readonly kind: number;
 }
 
-/** True where what the candidate shows of the column is what most senders show: a type or a spelling, `one` against `others`. */
+/** True if most senders show the candidate's type or spelling of the column: `one` against `others`. */
 export type Prefers = (key: string, one: string, others: readonly string[]) => boolean;
 
 /** A column whose type changed. */
@@ -32,8 +32,8 @@ export interface Widened {
 }
 
 /**
- * The columns of the table that a query reads: what the user declared, and what messages have shown so far.
- * It never changes: one with more columns is another one.
+ * The columns of the table that a query reads: the declared ones, and those that messages have shown so far. A schema
+ * never changes: a schema with more columns is a new object.
  */
 export class FlowSchema {
   readonly #analysis: QueryAnalysis;
@@ -63,7 +63,7 @@ export class FlowSchema {
     return this.#columns.get(fold(name));
   }
 
-  /** Columns that the query names and no message has shown, folded, with how the query writes them. */
+  /** Columns that the query names but no message has shown: folded names, with the query's spelling. */
   get missing(): Map<string, string> {
     const { names, own } = this.#analysis;
     const isMissing = (key: string): boolean =>
@@ -71,24 +71,26 @@ export class FlowSchema {
     return new Map([...names].filter(([key]) => isMissing(key)));
   }
 
-  /** True when the query may read JSON from text, whose depth nobody has looked at. */
+  /** True if the query may read JSON from text, whose depth has not been checked. */
   get parsesText(): boolean {
     return this.#analysis.parsesText;
   }
 
-  /** True when the query cannot see the field. */
+  /** True if the query cannot see the field. */
   ignores(name: string): boolean {
     const { names } = this.#analysis;
     return !takesAll(this.#analysis) && (!names.has(fold(name)) || isReserved(fold(name)));
   }
 
-  /** How the file writes a column’s name: a field with just that name is the column, whatever others are like it. */
+  /**
+   * A column’s name as the file spells it: a field with exactly that name is the column, even if others resemble it.
+   */
   spellingOf(name: string): string | undefined {
     const column = this.#columns.get(fold(name));
     return this.#analysis.names.get(fold(name)) ?? (column?.declared === undefined ? undefined : column.as);
   }
 
-  /** What a candidate shows of a column that could be in question, for votes to be counted. */
+  /** What a candidate shows of a column that may be in question, to count votes. */
   choices(candidate: Candidate): string[] {
     const { name, kind } = candidate;
     const choices: string[] = [];
@@ -101,7 +103,7 @@ export class FlowSchema {
     return choices;
   }
 
-  /** What the column is, in the same terms. */
+  /** What the column is now, in the same terms. */
   held(name: string): string[] {
     const column = this.column(name);
     if (column === undefined) return [];
@@ -110,12 +112,12 @@ export class FlowSchema {
     return choices;
   }
 
-  /** True when the candidate's kind would change the class of a column's values. */
+  /** True if the candidate's kind would change the class of a column's values. */
   isContested(candidate: Candidate): boolean {
     return this.#contest(candidate) !== undefined;
   }
 
-  /** What stands against what, where the candidate's kind would change the class of values; else undefined. */
+  /** The two sides of the vote, if the candidate's kind would change the class of values; otherwise undefined. */
   #contest({ name, kind }: Candidate): { challenger: string; holders: readonly string[] } | undefined {
     const column = this.column(name);
     if (column === undefined || !this.#isConflict(column, kind)) return undefined;
@@ -129,13 +131,13 @@ export class FlowSchema {
     return computed === 'all' || computed.has(key);
   }
 
-  /** True when the column, which is not declared, must keep one class of values. */
+  /** True if the column, which is not declared, must keep one class of values. */
   #isConflict({ name, kinds, declared }: Column, kind: number): boolean {
     if (declared !== undefined || (kinds & kind) === kind) return false;
     const key = fold(name);
     const together = kinds | kind;
     if (columnType(kinds) === undefined || columnType(together) !== 'JSON') return false;
-    // As JSON the same number is the same text, unless one has a fraction and the other none.
+    // In JSON, equal numbers have equal texts, unless only one of them has a fraction.
     return this.#isComputed(key) || (this.#analysis.matched.has(key) && (together & Kind.FLOAT) !== 0);
   }
 
@@ -170,9 +172,9 @@ export class FlowSchema {
 
   #objectionToName(name: string): string | undefined {
     const key = fold(name);
-    if (isReserved(key)) return 'the query takes all fields, and this name is that of metadata';
+    if (isReserved(key)) return 'the query takes all fields, and this name is reserved for metadata';
     if (name === '' || name.includes('\0'))
-      return 'the query takes all fields, and in SQL no column can have this name';
+      return 'the query takes all fields, and no SQL column can have this name';
     if (name.length > MAX_NAME_LENGTH)
       return `the query takes all fields, and this name is longer than ${MAX_NAME_LENGTH}`;
     if (this.#analysis.own.has(key))
@@ -206,7 +208,7 @@ export class FlowSchema {
     return prefers(fold(name), spelled(name), [spelled(column.name)]) ? name : column.name;
   }
 
-  /** The columns that have a type here and had another in `before`. */
+  /** The columns that have a type here and had a different one in `before`. */
   widenedSince(before: FlowSchema): Widened[] {
     const widened: Widened[] = [];
     for (const [key, column] of this.#columns) {
@@ -220,19 +222,21 @@ export class FlowSchema {
   }
 }
 
-/** True when every field is a column. Rows that are whole messages need none but those that the query names. */
+/**
+ * True if every field is a column. For rows that are whole messages, only the columns that the query names are needed.
+ */
 function takesAll({ star, rows }: QueryAnalysis): boolean {
   return star && rows !== 'messages';
 }
 
-/** True for names (folded) that no field can have as a column. */
+/** True for (folded) names that no field can have as a column. */
 export function isReserved(name: string): boolean {
   return name === ROW || META.includes(name);
 }
 
 const SPELLED = 'spelled ';
 
-/** A spelling as a choice; the others are classes of values. */
+/** A spelling as a choice in a vote; the other choices are classes of values. */
 function spelled(name: string): string {
   return SPELLED + name;
 }

@@ -5,8 +5,8 @@ import { identifier, literal } from './database.ts';
 import { metadataColumns, metadataStructure, ROW } from './metadata.ts';
 
 /**
- * How a message's metadata gets to its rows:
- * - `none`: it does not
+ * How a message's metadata reaches its rows:
+ * - `none`: not at all
  * - `row`: rows carry the number of their message
  * - `columns`: as columns that the query can read
  */
@@ -19,17 +19,17 @@ export interface FlowOptions {
   readonly missing: Iterable<string>;
   readonly nullOf: (name: string) => string;
   /**
-   * Whether the rows are those that a probe looks at: nothing in them fails, and they have two columns more, `__row__`
-   * and `__fault__`: what is wrong with a value of the message, or null.
+   * True if a probe looks at the rows: nothing in them fails, and they have two more columns, `__row__` and
+   * `__fault__`: what is wrong with a value of the message, or null.
    */
   readonly probe?: boolean;
-  /** Whether rows carry the number of their message, whatever becomes of its metadata. */
+  /** True if rows carry the number of their message, with or without its metadata. */
   readonly numbered?: boolean;
 }
 
 /**
- * The SELECT that reads the batch, parameter 1: a JSON array in UTF-8, an element a message (`encodeBatch`).
- * `missing` are columns that it has not; `nullOf` gives what a column is that has no value.
+ * The SELECT that reads the batch, parameter 1: a JSON array in UTF-8 with an element for each message (`encodeBatch`).
+ * `missing` are columns that the batch lacks; `nullOf` gives the SQL of a column without a value.
  */
 export function flowSql(columns: Iterable<Column>, format: Format, options: FlowOptions): string {
   const { metadata, missing, nullOf, probe = false } = options;
@@ -69,13 +69,13 @@ export function flowSql(columns: Iterable<Column>, format: Format, options: Flow
 }
 
 interface Reading {
-  /** The type that the value is taken from JSON as. */
+  /** The type as which the value is taken from JSON. */
   readonly raw: string;
-  /** What makes it the column's; what does not convert is an error: as a NULL it would pass for a field that is not there. */
+  /** Converts it to the column's type. A failing conversion is an error: a NULL would look like an absent field. */
   readonly strict: string;
-  /** The same, but NULL where that is an error; undefined where it never is. */
+  /** The same, but NULL instead of an error; undefined if it never fails. */
   readonly lenient?: string;
-  /** What is wrong with it, as text that names the field, or NULL. */
+  /** What is wrong with the value, as text that names the field, or NULL. */
   readonly fault?: string;
 }
 
@@ -97,7 +97,7 @@ function read(column: Column, type: string, value: string): Reading {
   };
 }
 
-/** JSON has no infinity: what reads as one is a number too large for a double. */
+/** JSON has no infinity: a number that reads as one is too large for a double. */
 function readDouble(column: Column, type: string, value: string): Reading {
   const before = `field ${column.name}: `;
   const range = literal(`${before}not a number within the range of the type ${type}`);

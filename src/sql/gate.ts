@@ -6,8 +6,8 @@ interface Waiting {
 }
 
 /**
- * Lets so many in at a time and no more. Who waits and has the fewest inside is next; the last place is for those who have
- * none inside, so that one holder cannot keep all others out.
+ * Lets a limited number in at a time. The waiting holder with the fewest inside is next. The last place is kept for
+ * holders that have none inside, so that one holder cannot keep all others out.
  */
 export class Gate {
   readonly places: number;
@@ -20,7 +20,10 @@ export class Gate {
     this.#free = places;
   }
 
-  /** Undefined when `holder` is inside at once, else resolves when it is. @throws the signal's reason while it waits */
+  /**
+   * Undefined if `holder` enters at once; otherwise a promise that resolves when it has entered. @throws the signal's
+   * reason while it waits
+   */
   enter(holder: object, signal: () => AbortSignal): Promise<void> | undefined {
     if (this.#mayEnter(holder)) {
       this.#admit(holder);
@@ -67,7 +70,7 @@ export class Gate {
     this.#waiting.push(waiting);
     const abort = (): void => {
       const place = this.#waiting.indexOf(waiting);
-      // One that was let in just then leaves again by itself.
+      // A holder that was let in at this moment leaves by itself.
       if (place < 0) return;
       this.#waiting.splice(place, 1);
       reject(signal.reason as Error);
@@ -83,7 +86,7 @@ export class Gate {
 
 let gate: Gate | undefined;
 
-/** That of the process, for the threads of its pool: every query of every stream goes through it. */
+/** The gate of the process, for the threads of its pool: every query of every stream passes through it. */
 export function sqlGate(): Gate {
   return (gate ??= new Gate(sqlThreads(poolSize())));
 }

@@ -1,12 +1,15 @@
 import type { Candidate, FlowSchema, Prefers } from './flow-schema.ts';
 
-/** Reasons for refusing are remembered for so many kinds of field, to answer the next such message at once. */
+/**
+ * The number of kinds of field for which the reason for a refusal is remembered, to answer the next such message at
+ * once.
+ */
 const MAX_REMEMBERED = 1000;
 
-/** What a message brings that is new. */
+/** The new fields, kinds and spellings that a message brings. */
 export type Group = readonly Candidate[];
 
-/** The field that a message is refused for. */
+/** The field for which a message is refused. */
 export interface Culprit {
   readonly name: string;
   readonly reason: string;
@@ -14,21 +17,21 @@ export interface Culprit {
 
 export interface Grown {
   readonly schema: FlowSchema;
-  /** Which groups are refused, by their key. */
+  /** The refused groups, by key. */
   readonly refused: ReadonlyMap<string, Culprit>;
 }
 
-/** Grows a schema by what messages bring, as far as the query fits it. */
+/** Grows a schema by the fields that messages bring, as far as the query fits it. */
 export class Growth {
   readonly #objects: (schema: FlowSchema) => Promise<string | undefined>;
   readonly #remembered = new Map<string, string>();
 
-  /** `objects` says why the query does not fit a schema, or gives undefined when it does. */
+  /** `objects` returns why the query does not fit a schema, or undefined if it fits. */
   constructor(objects: (schema: FlowSchema) => Promise<string | undefined>) {
     this.#objects = objects;
   }
 
-  /** A group is taken as a whole, as a message is. */
+  /** A group is accepted or refused as a whole, like a message. */
   async grow(schema: FlowSchema, groups: Iterable<Group>, prefers: Prefers): Promise<Grown> {
     const refused = new Map<string, Culprit>();
     const fresh = new Map<string, Group>();
@@ -42,17 +45,17 @@ export class Growth {
     return { schema: await this.#grow(schema, [...fresh.values()], prefers, refused), refused };
   }
 
-  /** For when columns have changed: what did not fit before may. */
+  /** Call this when columns have changed: a group that did not fit before may fit now. */
   forgetRefusals(): void {
     this.#remembered.clear();
   }
 
-  /** True when the query fits `other`, or does not fit `schema` either. */
+  /** True if the query fits `other`, or does not fit `schema` either. */
   async fitsAsWell(other: FlowSchema, schema: FlowSchema): Promise<boolean> {
     return (await this.#objects(other)) === undefined || (await this.#objects(schema)) !== undefined;
   }
 
-  /** The schema with the groups, as if they had come one by one, but for those that `refused` gets. */
+  /** The schema with all groups that fit, as if they had come one by one; the others go into `refused`. */
   async #grow(
     schema: FlowSchema,
     groups: readonly Group[],
@@ -67,7 +70,7 @@ export class Growth {
       else grown = next;
     }
     const reason = grown === schema ? undefined : await this.#objects(grown);
-    // Where the query does not fit even what is known, what is new cannot be blamed; it may be what is missing.
+    // If the query does not fit even the known columns, the new ones cannot be blamed; they may be the missing ones.
     if (reason === undefined || (await this.#objects(schema)) !== undefined) {
       for (const [key, objection] of objections) refused.set(key, objection);
       return grown;
@@ -81,7 +84,10 @@ export class Growth {
     return await this.#grow(half, groups.slice(middle), prefers, refused);
   }
 
-  /** The candidate of a group that the query does not fit; `whole` is why it does not fit them all. */
+  /**
+   * The candidate of a group that the query does not fit; `whole` is why the query does not fit all candidates
+   * together.
+   */
   async #culprit(schema: FlowSchema, group: Group, prefers: Prefers, whole: string): Promise<Culprit> {
     let reason = whole;
     let fits = 0;
@@ -94,7 +100,7 @@ export class Growth {
       else [fails, reason] = [middle, objection];
     }
     const candidate = group[fails - 1]!;
-    // One that takes another type’s place may fit together with others that do.
+    // A candidate that replaces another type may fit together with others that do the same.
     if (!schema.isContested(candidate) && this.#remembered.size < MAX_REMEMBERED)
       this.#remembered.set(keyOf([candidate]), reason);
     return { name: candidate.name, reason };
@@ -111,7 +117,7 @@ function withAll(schema: FlowSchema, group: Group, prefers: Prefers): FlowSchema
   return grown;
 }
 
-/** The same for the same candidates only. */
+/** A key that is equal for equal candidates only. */
 export function keyOf(group: Group): string {
   return group.map(({ name, kind }) => `${kind} ${name.length} ${name}`).join(' ');
 }

@@ -17,13 +17,13 @@ export const ROW = '__row__';
 /** A metadata column of the table. */
 interface MetadataColumn {
   readonly name: string;
-  /** What it is called in the JSON that takes it into the database and out of it. */
+  /** Its key in the JSON that carries it into the database and out of it. */
   readonly key: string;
   /** Its type in that JSON. */
   readonly json: string;
-  /** The column, of `value` as JSON has it. */
+  /** The SQL that reads the column from `value`, its form in JSON. */
   readonly read: (value: string) => string;
-  /** The other way round, of a column that a query gives. */
+  /** The reverse, for a column of a query's result. */
   readonly lift: (column: string) => string;
 }
 
@@ -36,8 +36,8 @@ const cast =
     `CAST(${column} AS ${type})`;
 
 /**
- * Every one is text or a number in JSON, so that a value can be compared with the one before it. `__meta_ext` has texts: of
- * a list, its JSON. What a query gives as `__meta_ext` may have values of other types.
+ * In JSON each is text or a number, so that a value can be compared with the one before it. `__meta_ext` has texts: the
+ * text of a list is its JSON. An `__meta_ext` that a query returns may have values of other types.
  */
 const columns: readonly MetadataColumn[] = [
   { name: '__meta_source', key: 's', json: 'VARCHAR', read: asIs, lift: cast('VARCHAR') },
@@ -64,7 +64,7 @@ const columns: readonly MetadataColumn[] = [
 /** The names of the metadata columns, folded. */
 export const META: readonly string[] = columns.map(({ name }) => name);
 
-/** The structure of the JSON that has a message's metadata, as `from_json` takes it. */
+/** The structure of the JSON of a message's metadata, as `from_json` takes it. */
 export const metadataStructure: Readonly<Record<string, string>> = Object.fromEntries(
   columns.map(({ key, json }) => [key, json]),
 );
@@ -74,7 +74,10 @@ export function metadataColumns(value: string): string[] {
   return columns.map(({ name, key, read }) => `${read(`${value}.${key}`)} AS ${name}`);
 }
 
-/** The metadata column that a column of a query's result is; one that `*` has besides is named with a number. */
+/**
+ * The metadata column that a column of a query's result stands for. If `*` adds a second one, DuckDB names it with a
+ * number.
+ */
 export function metadataColumn(name: string): string | undefined {
   const folded = fold(name);
   return META.find(
@@ -83,9 +86,11 @@ export function metadataColumn(name: string): string | undefined {
   );
 }
 
-/** The metadata of a row as one struct, from the columns of the query's result; undefined where none is metadata. */
+/**
+ * The metadata of a row as one struct, from the columns of the query's result; undefined if none of them is metadata.
+ */
 export function liftMetadata(names: readonly string[]): string | undefined {
-  // Of two, the last counts: what is written behind `*`.
+  // Of two, the last counts: the one written after `*`.
   const found = new Map(
     names.flatMap((name) => {
       const meta = metadataColumn(name);
@@ -139,7 +144,7 @@ function textsOf(ext: Ext): Record<string, string> {
   return Object.fromEntries(Object.entries(ext).map(([name, value]) => [name, metaText(value)]));
 }
 
-/** A row's metadata, as far as the query gives it. */
+/** A row's metadata, as far as the query returns it. */
 interface Lifted {
   readonly s?: string | null;
   readonly t?: number | null;
@@ -151,10 +156,10 @@ interface Lifted {
 }
 
 /**
- * `made`, with the metadata that the query gives its rows: a struct of `liftMetadata` for each, as JSON. What it does not
- * give stays as it is. `source` is the batch that the rows were made of: what is a list or a number there, and comes out as
- * its text, is one again.
- * @throws MillraceError MILLRACE_PROCESSOR_FAILED for an `__meta_ext` that is no map
+ * `made`, with the metadata that the query gives its rows: a struct of `liftMetadata` for each, as JSON. Other metadata
+ * stays as it is. `source` is the batch from which the rows were made: an entry that is a list or a number there, and
+ * comes back as its text, becomes a list or number again.
+ * @throws MillraceError MILLRACE_PROCESSOR_FAILED for an `__meta_ext` that is not a map
  */
 export function withLifted(made: Batch, lifted: readonly string[], source: Batch): Batch {
   const rows = lifted.map((line) => JSON.parse(line) as Lifted);
@@ -222,7 +227,7 @@ function typesOf({ runs, columns: byMessage }: Batch): ReadonlyMap<string, 'list
   return types;
 }
 
-/** Where JSON may have a number: looking at each value takes long. */
+/** Matches JSON that may have a number: checking each value is slow. */
 const NUMBER = /[:[,]-?\d/;
 
 function readExt(text: string, types: ReadonlyMap<string, 'list' | 'number'>): Ext {
@@ -235,13 +240,13 @@ function readExt(text: string, types: ReadonlyMap<string, 'list' | 'number'>): E
     const message = `\`__meta_ext\` is ${text.slice(0, 100)}; expected a map, or a struct`;
     throw new MillraceError(baseErrors.MILLRACE_PROCESSOR_FAILED, message);
   }
-  // Most often it is as it came.
+  // Most often the value is unchanged.
   if (types.size === 0 && Object.values(value).every((each) => typeof each === 'string')) return value as Ext;
   const entries = Object.entries(value).filter(([, each]) => each !== null);
   return Object.fromEntries(entries.map(([name, each]) => [name, extValue(each, types.get(name))]));
 }
 
-/** A number of which JavaScript's has other digits stays as it is written. */
+/** A number keeps its written form if JavaScript would change its digits. */
 function exactly(_: string, value: unknown, { source }: { source?: string }): unknown {
   return typeof value === 'number' && String(value) !== source ? source : value;
 }

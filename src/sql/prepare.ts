@@ -14,44 +14,48 @@ import { resultFor, selectResult, typedFields, type Result } from './rows.ts';
 
 /** The table that is the batch, as SQL. */
 export interface Flow {
-  /** What it is made for; statements for it are prepared once. */
+  /** The object for which the table is made; statements for it are prepared once. */
   readonly of: FlowSchema | RowsFlow;
-  /** What its messages are: only JSON and rows have fields. */
+  /** The format of its messages: only JSON and rows have fields. */
   readonly format: Format | 'rows';
-  /** Columns that the query names and it has not, folded, with how the query writes them; it is the caller's. */
+  /**
+   * Columns that the query names but the table lacks: folded names, with the query's spelling. The caller owns the map.
+   */
   readonly missing: Map<string, string>;
   readonly sql: (options: FlowOptions) => string;
 }
 
-/** What to prepare: the user's query over the table of this name. */
+/** The statement to prepare: the user's query over the table of this name. */
 export interface Plan {
   readonly analysis: QueryAnalysis;
   readonly tableName: string;
   readonly metadata: MetadataMode;
-  /** Whether rows that are made of one message each are to know what its sender sent. */
+  /** True if rows that are made of one message each must know what its sender sent. */
   readonly traced: boolean;
-  /** Where rows are to keep their types: the type of a column, or undefined for one that rows cannot have. */
+  /** Set if rows keep their types: returns the type of a column, or undefined for a type that rows cannot have. */
   readonly typeOf: ((type: DuckDBType) => ColumnType | undefined) | undefined;
 }
 
-/** A statement for one table; what it is given is the batch. */
+/** A statement for one table; its parameter is the batch. */
 export interface Prepared {
   readonly of: Flow['of'];
   readonly statement: DuckDBPreparedStatement;
   readonly result: Result;
-  /** The columns of rows that keep their types; undefined where the rows are JSON. */
+  /** The columns of rows that keep their types; undefined if the rows are JSON. */
   readonly typed: readonly StructField[] | undefined;
-  /** Whether the query gives its rows metadata. */
+  /** True if the query gives its rows metadata. */
   readonly isLifted: boolean;
   /** Lines of SQL before the user's query. */
   readonly linesBefore: number;
-  /** The same without the numbers of messages in its rows: what fails has its place in the query as the user wrote it. */
+  /** The same without message numbers in its rows, so that errors point at places in the query as the user wrote it. */
   readonly plain?: Prepared;
-  /** The statement that finds the messages on which this one fails: one text, of objects with a comma between them. */
+  /**
+   * The statement that finds the messages on which this one fails. Its result is one text: objects separated by commas.
+   */
   readonly probe: () => Promise<DuckDBPreparedStatement | undefined>;
 }
 
-/** @throws MillraceError with what the database says */
+/** @throws MillraceError with the database's message */
 export async function prepare(
   connection: DuckDBConnection,
   { analysis, tableName, metadata, traced, typeOf }: Plan,
@@ -64,10 +68,10 @@ export async function prepare(
     return temporal.has(fold(name)) ? 'NULL::TIMESTAMP' : 'NULL';
   };
   for (;;) {
-    // With a `*` the number would be a field of the row.
+    // With a `*`, the number would be a field of the row.
     const numbered = traced && metadata !== 'row' && !analysis.star ? analysis.numbered : undefined;
     const flow = sql({ metadata, numbered: numbered !== undefined, missing: missing.values(), nullOf });
-    // DuckDB 1.5 gives no rows for some queries that have an unnested list more than once.
+    // DuckDB 1.5 returns no rows for some queries that read an unnested list more than once.
     const once = analysis.joins ? 'MATERIALIZED ' : '';
     const before = `WITH ${identifier(tableName)} AS ${once}(${flow}) SELECT`;
     const after = ` FROM (\n${analysis.query}\n)`;
@@ -99,11 +103,11 @@ export async function prepare(
     } catch (error) {
       const message = errorMessage(error);
       const [, shared] = /^Binder Error: Ambiguous reference to column name "(.*?)"/.exec(message) ?? [];
-      // It is another table's, and not missing.
+      // The column belongs to another table and is not missing.
       if (shared !== undefined && missing.delete(fold(shared))) continue;
       const [, call] = /^Binder Error: Could not choose a best .* function call "(.+?)\(/.exec(message) ?? [];
       const known = temporal.size;
-      // Where NULL could be anything, what is meant is a kind of time.
+      // If a NULL could have any type, a time type is meant.
       for (const name of analysis.argumentsOf.get(call ?? '') ?? []) temporal.add(name);
       if (temporal.size > known) continue;
       if (hasFields || !message.includes('Referenced column')) throw failed(error, linesBefore);
@@ -115,8 +119,8 @@ export async function prepare(
 }
 
 /**
- * The fields with no type for those that are nothing but NULL: DuckDB calls such a column INTEGER, and a list of it and
- * text is a list of text.
+ * The fields, without a type for columns that are always NULL: DuckDB calls such a column INTEGER, and a list of it and
+ * text a list of text.
  */
 async function withoutGuesses(
   connection: DuckDBConnection,
@@ -132,7 +136,7 @@ async function withoutGuesses(
   return fields.map((field) => (none.includes(field) ? { name: field.name, type: { kind: 'null' } } : field));
 }
 
-/** With what the query computes where that can be said, else with the values of the messages alone. */
+/** Checks the query's own computations where possible; otherwise only the values of the messages. */
 async function prepareProbe(
   connection: DuckDBConnection,
   { faults }: QueryAnalysis,
@@ -152,7 +156,7 @@ async function prepareProbe(
   return undefined;
 }
 
-/** An error of the database as one of ours. */
+/** A database error as one of ours. */
 export function failed(error: unknown, linesBefore = 0): MillraceError {
   if (error instanceof MillraceError) return error;
   const message = explain(error, linesBefore);
@@ -165,13 +169,13 @@ export function failed(error: unknown, linesBefore = 0): MillraceError {
       },
     );
   }
-  // What `flowSql` says of a field itself.
+  // The message that `flowSql` itself raises about a field.
   const [, said] = /^Invalid Input Error: (field .+?: .*)/s.exec(message) ?? [];
   if (said !== undefined) return fieldFault(said, error);
   return new MillraceError('MILLRACE_PROCESSOR_FAILED', message, { cause: error });
 }
 
-/** `said`: what `flowSql` says of a field. */
+/** `said`: the message that `flowSql` raises about a field. */
 export function fieldFault(said: string, cause?: unknown): MillraceError {
   const [, field = ''] = /^field (.+?): /s.exec(said) ?? [];
   return new MillraceError(sqlErrors.MILLRACE_SQL_FIELD_CONFLICT, oneLine(said), { cause, field });

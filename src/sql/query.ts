@@ -19,20 +19,23 @@ import type { RowTable } from './row-table.ts';
 import { METADATA_FIELD, RowsFlow, tableRows } from './rows-flow.ts';
 import { readResult, readText, readTyped } from './rows.ts';
 
-/** What takes DuckDB itself: it is imported when a query is opened. */
+/** The modules that need DuckDB itself, imported when a query is opened. */
 type DuckDBRows = typeof duckdbRows;
 
-/** A query that runs longer is slow, unless it may not run much longer than that. Milliseconds. */
+/** A query that runs longer than this is slow, unless its timeout is not much longer. Milliseconds. */
 const SLOW = 5_000;
 
-/** A search for messages that take too long gives each part of the batch this share of the timeout, and takes so many times that. */
+/**
+ * A search for messages that take too long gives each part of the batch this share of the timeout, and takes at most
+ * this many times the timeout.
+ */
 const SHARE_OF_PART = 1 / 10;
 const PARTS = 20;
 
-/** Of the messages that a probe finds, so many are tried alone, which also says what is wrong with each. */
+/** The number of messages found by a probe that are tried alone. The trial also tells what is wrong with each. */
 const TRIED = 64;
 
-/** DuckDB forgets an interrupt that comes before a thread has begun with the query; so it is repeated. Milliseconds. */
+/** DuckDB forgets an interrupt that arrives before a thread has begun the query, so it is repeated. Milliseconds. */
 const INTERRUPT_EVERY = 20;
 
 const EMPTY = new Batch([Buffer.from('{}')], { format: 'json' });
@@ -40,22 +43,24 @@ const EMPTY = new Batch([Buffer.from('{}')], { format: 'json' });
 interface Worker {
   readonly connection: DuckDBConnection;
   readonly prepared: Map<Flow['format'], Prepared>;
-  /** Where a batch of rows is read from, once there was one. */
+  /** The table from which batches of rows are read, once there was such a batch. */
   table?: RowTable;
 }
 
-/** A batch on its way through the query: since when it waits, or runs, in milliseconds of `performance.now()`. */
+/**
+ * A batch on its way through the query: the time since which it waits or runs, in milliseconds of `performance.now()`.
+ */
 interface Stay {
   since: number;
   inside: boolean;
 }
 
-/** What a batch is run with. */
+/** The statement and connection for a batch. */
 interface Task {
   readonly worker: Worker;
   readonly prepared: Prepared;
   readonly signal: AbortSignal;
-  /** Gives a statement the batch, or a part of it. */
+  /** Binds the batch, or a part of it, to a statement. */
   readonly give: (statement: DuckDBPreparedStatement, part: Batch) => void;
 }
 
@@ -65,16 +70,16 @@ export interface QueryOptions {
   /** Types of columns, as the user wrote them. */
   readonly schema: Readonly<Record<string, string>>;
   readonly allowExternalAccess: boolean;
-  /** Whether the rows are to know which message each was made of, as far as they are made of one. */
+  /** True if the rows must know which message each was made of, as far as it was one. */
   readonly traced: boolean;
-  /** Whether the rows are to keep their types, and be no JSON. */
+  /** True if the rows keep their types instead of becoming JSON. */
   readonly typed?: boolean;
-  /** How long it may run on a batch, in milliseconds. */
+  /** How long the query may run on a batch, in milliseconds. */
   readonly timeout: number;
-  /** What its database may hold in memory, and the rows for one batch, in bytes. */
+  /** Limits in bytes: the database's memory, and the rows for one batch. */
   readonly memoryLimit: number;
   readonly maxResultBytes: number;
-  /** Told when it begins with a batch, and when it is done with it. */
+  /** Called at the start and at the end of each batch. */
   readonly started?: (() => void) | undefined;
   readonly ended?: ((seconds: number) => void) | undefined;
   /** Called once for each change of a column's type. */
@@ -89,7 +94,7 @@ export class Query {
   readonly #admission: Admission;
   readonly #declared: FlowSchema;
   readonly #duckdb: DuckDBRows;
-  /** That of the last batch of rows. */
+  /** The plan of the last batch of rows. */
   #rowsFlow: RowsFlow | undefined;
   readonly #idle: Worker[] = [];
   readonly #closing = new AbortController();
@@ -114,7 +119,7 @@ export class Query {
     this.#admission = new Admission(schema, (grown) => this.#objection(grown), options.widened);
   }
 
-  /** @throws MillraceError MILLRACE_SQL_INVALID (fatal) for what no data can mend */
+  /** @throws MillraceError MILLRACE_SQL_INVALID (fatal) for a query that no data can make valid */
   static async open(options: QueryOptions): Promise<Query> {
     const database = await Database.open(options);
     try {
@@ -122,7 +127,7 @@ export class Query {
       const declared = await readDeclared(connection, options.schema);
       const { query: text, tableName, allowExternalAccess } = options;
       const analysis = await analyseQuery(connection, text, tableName, allowExternalAccess);
-      // Columns of declared types make rows that are not the messages as they came.
+      // Columns of declared types make rows that differ from the messages as they came.
       if (analysis.rows === 'messages' && declared.size > 0) analysis.rows = 'by message';
       const schema = FlowSchema.declare(analysis, declared);
       const query = new Query(options, database, analysis, schema, await import('./duckdb-rows.ts'));
@@ -136,9 +141,9 @@ export class Query {
   }
 
   /**
-   * Gives the rows as messages, in as many batches as it took. Messages that cannot take part are rejected, and so are
-   * those without which the query does not fail.
-   * @throws what the database says where no messages can be named
+   * Returns the rows as messages, in as many batches as needed. Messages that cannot take part are rejected, and so are
+   * the messages that make the query fail.
+   * @throws the database's error if no messages can be named
    */
   async run(
     batch: Batch,
@@ -181,7 +186,9 @@ export class Query {
     });
   }
 
-  /** Why it holds messages back: it runs, or waits for its turn, for longer than it should; else undefined. */
+  /**
+   * Why the query holds messages back: it has been running, or waiting for its turn, for too long; otherwise undefined.
+   */
   notReady(): string | undefined {
     const now = performance.now();
     const slow = Math.min(SLOW, this.#options.timeout / 2);
@@ -195,7 +202,7 @@ export class Query {
     return undefined;
   }
 
-  /** Interrupts what is running and frees everything; what `run` still has fails as fatal. */
+  /** Interrupts running statements and frees everything; a pending `run` fails as fatal. */
   async close(): Promise<void> {
     this.#closing.abort(new MillraceError('MILLRACE_PROCESSOR_FAILED', 'sql: closed', { fatal: true }));
     if (this.#borrowed > 0) await new Promise<void>((resolve) => (this.#allReturned = resolve));
@@ -229,7 +236,7 @@ export class Query {
     }
   }
 
-  /** @throws MillraceError with what the database says, or the signal's reason */
+  /** @throws MillraceError with the database's message, or the signal's reason */
   async #rows(task: Task, batch: Batch, timeout: number): Promise<readonly Batch[]> {
     const deadline = performance.now() + timeout;
     const { maxResultBytes } = this.#options;
@@ -246,7 +253,7 @@ export class Query {
         );
         return rows === undefined ? [] : [rows];
       } catch (error) {
-        // Where each row comes of one message, halves that fit have the same rows.
+        // If each row comes from one message, halves that fit have the same rows.
         const splits = this.#plan.analysis.rowwise && part.length > 1 && left >= 0 && isTooLarge(error);
         if (!splits) throw error;
         const middle = part.length >> 1;
@@ -259,8 +266,8 @@ export class Query {
   }
 
   /**
-   * Messages on which the query fails alone, and how, where one query can find them. Some of them are tried; where one of
-   * those does not fail, the others are not believed either.
+   * The messages on which the query fails alone, with their errors, if one query can find them. Some of them are tried;
+   * if one of those does not fail, the others are not believed either.
    */
   async #probe(
     task: Task,
@@ -287,7 +294,7 @@ export class Query {
     }
     const like = [...known.values()].at(-1)?.message;
     for (const { i, m } of found.slice(TRIED)) {
-      const message = `the query fails on it as on another of its batch, of which it says: ${like}`;
+      const message = `the query fails on it as on another message of its batch: ${like}`;
       known.set(i, m === null ? new MillraceError('MILLRACE_PROCESSOR_FAILED', message) : fieldFault(m));
     }
     return known;
@@ -298,7 +305,7 @@ export class Query {
     this.#closing.signal.throwIfAborted();
   }
 
-  /** Ends what `action` runs on the connection after `limit` milliseconds, and when it is to stop. */
+  /** Ends the statements of `action` on the connection after `limit` milliseconds, and when the query must stop. */
   async #interruptible<T>({ worker, signal }: Task, limit: number, action: () => Promise<T>): Promise<T> {
     this.#throwIfStopped(signal);
     let late = limit <= 0;
@@ -343,7 +350,7 @@ export class Query {
     try {
       return await execute(prepared).catch((error: unknown) => {
         const { plain } = prepared;
-        // Only in the query as the user wrote it can the place of the mistake be told.
+        // Only the query as the user wrote it gives the place of the mistake.
         if (plain === undefined || !errorMessage(error).includes('LINE ')) throw error;
         return execute(plain);
       });
@@ -352,7 +359,7 @@ export class Query {
     }
   }
 
-  /** What the query takes of the batch, and how it is run on it. */
+  /** The part of the batch that the query takes, and the statement that runs on it. */
   async #admit(
     batch: Batch,
     reject: (rejection: Rejection) => void,
@@ -402,12 +409,12 @@ export class Query {
     return prepared;
   }
 
-  /** Why the query does not fit the schema, or undefined when it does. */
+  /** Why the query does not fit the schema, or undefined if it does. */
   async #objection(schema: FlowSchema): Promise<string | undefined> {
     const { signal } = this.#closing;
     return await this.#borrow(signal, async (worker) => {
       try {
-        // Some of what does not fit shows only when it runs: `a = 'x'` where `a` is JSON, and `x` is not.
+        // Some misfits show only at run time: `a = 'x'` where `a` is JSON, and `x` is not.
         const prepared = await this.#prepare(worker, schema, 'json');
         const give: Task['give'] = (statement) =>
           statement.bindBlob(1, encodeBatch(EMPTY, this.#plan.metadata, new Map()));
@@ -415,13 +422,13 @@ export class Query {
         return undefined;
       } catch (error) {
         this.#closing.signal.throwIfAborted();
-        // Of what takes too long nothing is known.
+        // A query that takes too long tells nothing.
         return error instanceof MillraceError && isOfSize(error) ? undefined : errorMessage(error);
       }
     });
   }
 
-  /** Throws if the query cannot be right, whatever messages bring. */
+  /** Throws if no messages can make the query valid. */
   async #validate(connection: DuckDBConnection): Promise<void> {
     try {
       const flow = messagesFlow(this.#admission.schema, 'json');
@@ -429,7 +436,8 @@ export class Query {
       statement.destroySync();
     } catch (cause) {
       const message = errorMessage(cause);
-      // What does not fit columns of no type may fit those that messages bring, and so may a star that finds none.
+      // A query that does not fit columns without a type may fit the types that messages bring, and so may a star that
+      // finds no columns.
       const mendable = /^Binder Error: (No function matches|Could not choose|Cannot)/.test(message);
       if (mendable || (this.#plan.analysis.star && message.startsWith('Binder Error'))) return;
       throw new MillraceError(sqlErrors.MILLRACE_SQL_INVALID, message, {
@@ -441,7 +449,7 @@ export class Query {
   }
 }
 
-/** The table of messages of one format. Those that are not JSON have no fields, and none that might still come. */
+/** The table of messages of one format. Messages that are not JSON have no fields, and never will. */
 function messagesFlow(schema: FlowSchema, format: Format): Flow {
   return {
     of: schema,

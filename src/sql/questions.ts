@@ -6,17 +6,21 @@ import { isSpelling, type FlowSchema } from './flow-schema.ts';
 import type { Group } from './growth.ts';
 import { Votes, type Sender } from './votes.ts';
 
-/** The senders of so many fields of a batch are told apart; where more are in question, those of others are not. */
+/**
+ * The number of fields of a batch whose senders are told apart. If more are in question, the senders of the others are
+ * not.
+ */
 const MAX_QUESTIONS = 8;
 
-/** The columns whose type or spelling messages contradict, and who shows what of them. */
+/** The columns whose type or spelling messages contradict, with the votes of the senders. */
 export class Questions {
   readonly #votes = new Map<string, Votes>();
   #batches = 0;
 
   /**
-   * Counts who shows what of the columns that the batch puts in question. `news`: what its messages bring that is new,
-   * by their places. `scanEach` scans the batch again, as was done twice, and calls back after each message that counts.
+   * Counts the votes of senders on the columns that the batch puts in question. `news`: the new fields of its messages,
+   * by their places. `scanEach` scans the batch again, as was done twice, and calls back after each message that
+   * counts.
    * @returns the columns, by their folded names
    */
   count(
@@ -29,7 +33,7 @@ export class Questions {
     const keys = this.#keysIn(news, schema);
     if (keys.length === 0) return keys;
     const spellings = keys.map((key) => schema.column(key)?.name ?? key);
-    // Of those messages nobody knows any more who sent them. The batch’s own are among them, twice.
+    // The senders of those messages are no longer known. The batch’s own messages are among them, twice.
     const before = spellings.map((name) => scanner.takeCount(name));
     const runAt = runsOf(batch);
     scanEach((index) => {
@@ -53,12 +57,12 @@ export class Questions {
     return keys;
   }
 
-  /** True when most senders show `one` of the column rather than any of `others`. */
+  /** True if most senders show `one` of the column rather than any of `others`. */
   prefer(key: string, one: string, others: readonly string[]): boolean {
     return this.#on(key, one).prefer(one, others);
   }
 
-  /** For when a column of numbers has become one of numbers that it could not hold. */
+  /** Call this when a column of numbers has become one of numbers that it could not hold. */
   swapNumbers(key: string): void {
     this.#on(key, 'number').swap('number', 'other number');
   }
@@ -68,7 +72,7 @@ export class Questions {
     this.#votes.delete(`spelling ${key}`);
   }
 
-  /** The columns of which a batch shows more than one type, or more than one spelling. */
+  /** The columns with more than one type, or more than one spelling, in a batch. */
   #keysIn(news: ReadonlyMap<number, Group>, schema: FlowSchema): string[] {
     const shown = new Map<string, Set<string>>();
     for (const candidate of [...news.values()].flat()) {
@@ -82,7 +86,7 @@ export class Questions {
       const spellings = [...choices].filter(isSpelling).length;
       if (spellings > 1 || choices.size - spellings > 1) keys.push(key);
     }
-    // Others each time, so that none can always be crowded out.
+    // Different ones each time, so that none is always crowded out.
     const first = keys.length > MAX_QUESTIONS ? this.#batches++ % keys.length : 0;
     return [...keys.slice(first), ...keys.slice(0, first)].slice(0, MAX_QUESTIONS);
   }
@@ -95,12 +99,12 @@ export class Questions {
   }
 }
 
-/** A subject has one vote over all its sessions. */
+/** A subject has one vote for all its sessions. */
 function senderOf({ origin }: Run): Sender {
   return extText(origin.ext, 'subject') ?? extText(origin.ext, 'session_id') ?? origin;
 }
 
-/** Gives the run of each message, asked for in their order. */
+/** Returns the run of each message, if asked in order. */
 function runsOf({ runs }: Batch): (index: number) => Run {
   let at = 0;
   return (index) => {

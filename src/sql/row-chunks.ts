@@ -3,7 +3,7 @@ import duckdb from '@duckdb/node-bindings';
 import { concatValues, type Rows, type StructField, type Values } from '../message/rows.ts';
 import { readVector } from './row-vectors.ts';
 
-/** All chunks of a result, which has been computed. */
+/** All chunks of a computed result. */
 export async function fetchChunks(result: DuckDBResult): Promise<DuckDBDataChunk[]> {
   const chunks: DuckDBDataChunk[] = [];
   for (;;) {
@@ -13,7 +13,7 @@ export async function fetchChunks(result: DuckDBResult): Promise<DuckDBDataChunk
   }
 }
 
-/** The first columns of a result as rows; there may be others after them. */
+/** The first columns of a result as rows; other columns may follow. */
 export function readRows(chunks: readonly DuckDBDataChunk[], columns: readonly StructField[]): Rows {
   return {
     length: chunks.reduce((sum, { rowCount }) => sum + rowCount, 0),

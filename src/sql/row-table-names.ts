@@ -1,7 +1,7 @@
-/** How SQL calls a column of a `RowTable`; the names that rows have are given in the query. */
+/** The SQL name of a column of a `RowTable`; the query gives the names that rows have. */
 export function columnName(index: number): string {
   return `c${index}`;
 }
 
-/** And the column that numbers the rows, from 0. */
+/** The column that numbers the rows, from 0. */
 export const ROW_NUMBER = 'i';

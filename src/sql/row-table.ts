@@ -5,25 +5,25 @@ import { columnName, ROW_NUMBER } from './row-table-names.ts';
 import { duckTypeOf } from './row-types.ts';
 import { writeVector } from './row-vectors.ts';
 
-/** Rows that DuckDB takes at a time. */
+/** The number of rows that DuckDB takes at a time. */
 const CHUNK = duckdb.vector_size();
 
 let tables = 0;
 
-/** One reading of the table: the places of the columns that it asks for, and how many rows it has had. */
+/** One scan of the table: the places of the requested columns, and the number of rows read so far. */
 interface Scan {
   readonly asked: readonly number[];
   done: number;
 }
 
 /**
- * The rows of a batch as a table for one connection, which runs one statement at a time. DuckDB asks for the columns that
- * the query needs and no others, and takes them as they are: no text is made of them, nor read.
+ * The rows of a batch as a table for one connection, which runs one statement at a time. DuckDB asks only for the
+ * columns that the query needs, and takes them as they are: no text is made or parsed.
  */
 export class RowTable {
-  /** How SQL calls it, as a function without arguments. */
+  /** The table's SQL name, a function without arguments. */
   readonly name = `__millrace_rows_${tables++}__`;
-  /** What statements find in it that are prepared now. */
+  /** The columns that newly prepared statements find in the table. */
   #columns: readonly StructField[] = [];
   #rows: Rows = { length: 0, columns: [] };
 
@@ -38,7 +38,7 @@ export class RowTable {
           info.addResultColumn(ROW_NUMBER, BIGINT);
         },
         initFunction: (info) => {
-          // A statement may read the table several times at once: DuckDB makes joins of some windows.
+          // A statement may scan the table several times at once: DuckDB turns some windows into joins.
           const scan: Scan = { asked: info.getColumnIndexes(), done: 0 };
           info.setInitData(scan);
         },
@@ -61,12 +61,15 @@ export class RowTable {
     );
   }
 
-  /** The columns of the rows that statements are to be prepared for. */
+  /** The columns for which statements are prepared next. */
   expect(columns: readonly StructField[]): void {
     this.#columns = columns;
   }
 
-  /** What the next run is of: columns that its statement was prepared for; the last may be missing where it does not ask for them. */
+  /**
+   * The rows of the next run: the columns for which its statement was prepared. The last may be absent if the statement
+   * does not ask for it.
+   */
   set(rows: Rows): void {
     this.#rows = rows;
   }

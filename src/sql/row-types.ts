@@ -34,10 +34,10 @@ const kindOf = new Map(FIXED.map(([kind, type]) => [type.typeId, kind]));
 const fixedType = new Map(FIXED);
 const JSON_TYPE = duckdb.DuckDBVarCharType.create('JSON');
 
-/** As JSON, the key of a map is text, and DuckDB has its own way to write these as text. */
+/** In JSON, the key of a map is text, and DuckDB has its own way to write these types as text. */
 const OWN_TEXT: ReadonlySet<string> = new Set(['float', 'double', 'list', 'array', 'struct', 'map']);
 
-/** DuckDB's type as that of a column of rows; undefined for one that rows cannot have (UNION, BIT, VARIANT…). */
+/** The column type for a DuckDB type; undefined for a type that rows cannot have (UNION, BIT, VARIANT…). */
 export function columnTypeOf(type: duckdb.DuckDBType): ColumnType | undefined {
   const kind = kindOf.get(type.typeId);
   if (kind !== undefined) return { kind };
@@ -78,7 +78,7 @@ function structTypeOf(type: duckdb.DuckDBStructType): ColumnType | undefined {
   return fields.length === names.length ? { kind: 'struct', fields } : undefined;
 }
 
-/** The type of a column of rows as DuckDB's. */
+/** The DuckDB type for a column type. */
 export function duckTypeOf(type: ColumnType): duckdb.DuckDBType {
   if (isFixed(type)) return fixedType.get(type.kind)!;
   if (type.kind === 'varchar') return duckdb.VARCHAR;
@@ -89,8 +89,8 @@ export function duckTypeOf(type: ColumnType): duckdb.DuckDBType {
   if (type.kind === 'list') return duckdb.LIST(duckTypeOf(type.of));
   if (type.kind === 'array') return duckdb.ARRAY(duckTypeOf(type.of), type.length);
   if (type.kind === 'map') return duckdb.MAP(duckTypeOf(type.key), duckTypeOf(type.value));
-  if (type.kind !== 'struct') throw new TypeError(`no type of DuckDB is ${type.kind}`);
-  // Not made of an object, whose `__proto__` would be none of its fields.
+  if (type.kind !== 'struct') throw new TypeError(`DuckDB has no type ${type.kind}`);
+  // Not built from an object, in which `__proto__` would not become a field.
   return new duckdb.DuckDBStructType(
     type.fields.map(({ name }) => name),
     type.fields.map((field) => duckTypeOf(field.type)),

@@ -9,16 +9,16 @@ import {
   type Values,
 } from '../message/rows.ts';
 
-// Values go from DuckDB's vectors to rows and back as pieces of memory: no object is made for a value of fixed size.
+// Values move between DuckDB's vectors and rows as blocks of memory: no object is made for a value of fixed size.
 
-/** How DuckDB keeps a string: its length, then itself where it has so many bytes, else where it is. */
+/** DuckDB's layout of a string: its length, then the string itself if it is this short, otherwise a pointer to it. */
 const STRING_BYTES = 16;
 const INLINE_BYTES = 12;
-/** How it keeps a list: where its items begin, and how many it has. */
+/** DuckDB's layout of a list: the start of its items, and their number. */
 const ENTRY_BYTES = 16;
 const WORD = 64;
 
-/** Copies `count` values out of a vector. `among`: those whose parent is not NULL, where it has one. */
+/** Copies `count` values out of a vector. `among`: the values whose parent is not NULL, if they have a parent. */
 export function readVector(vector: Vector, type: ColumnType, count: number, among?: Uint8Array): Values {
   const valid = validityOf(vector, count, among);
   const { storage, width } = storageOf(type);
@@ -34,7 +34,7 @@ export function readVector(vector: Vector, type: ColumnType, count: number, amon
   return { storage, valid, length: count, fields };
 }
 
-/** Writes `count` of the values, from `start` on, to the beginning of a vector that has room for them. */
+/** Writes `count` of the values, from `start` on, to the beginning of a vector with room for them. */
 export function writeVector(
   vector: Vector,
   type: ColumnType,
@@ -77,9 +77,9 @@ function copy(vector: Vector, bytes: Uint8Array): void {
     duckdb.copy_data_to_vector(vector, 0, bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** A byte for each value, 0 where it or its parent is NULL; undefined where none is. */
+/** A byte for each value: 0 if it or its parent is NULL. Undefined if none is NULL. */
 function validityOf(vector: Vector, count: number, among: Uint8Array | undefined): Uint8Array | undefined {
-  // DuckDB has none for a vector without NULL; the types of its binding say otherwise.
+  // A vector without NULL has no validity mask, although the types of the binding say otherwise.
   const bits = duckdb.vector_get_validity(vector, Math.ceil(count / WORD) * 8) as Uint8Array | null;
   if (bits === null || count === 0) return among;
   const valid = new Uint8Array(count);

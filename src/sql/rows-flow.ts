@@ -13,26 +13,26 @@ import { metadataColumns, metadataStructure, ROW } from './metadata.ts';
 import { columnName, ROW_NUMBER } from './row-table-names.ts';
 import { shorten } from './spellings.ts';
 
-/** A column of the table that a query reads, and where it is in the rows. */
+/** A column of the table that a query reads, and its place in the rows. */
 interface FlowColumn {
   readonly index: number;
   readonly name: string;
   readonly as: string;
   readonly type: ColumnType;
-  /** The type that it is to have, where the file declares one. */
+  /** The declared type, if the file declares one. */
   readonly declared: string | undefined;
 }
 
-/** The table that a query reads where the batch is rows with types: those of its columns that the query can see. */
+/** The table that a query reads if the batch is typed rows: those of its columns that the query can see. */
 export class RowsFlow {
   /** Names and types of the rows. */
   readonly fields: readonly StructField[];
   readonly #schema: FlowSchema;
   readonly #columns: readonly FlowColumn[] = [];
-  /** The field that the query cannot have beside its own names, and why. */
+  /** The field that conflicts with the query's own names, and why. */
   readonly #objection: { readonly field: string; readonly message: string } | undefined;
 
-  /** `declared`: the columns that the file declares, and nothing else. */
+  /** `declared`: only the columns that the file declares. */
   constructor(fields: readonly StructField[], declared: FlowSchema) {
     this.fields = fields;
     let schema = declared;
@@ -52,12 +52,12 @@ export class RowsFlow {
     this.#columns = columns;
   }
 
-  /** Columns that the query names and the rows have not, folded, with how the query writes them. */
+  /** Columns that the query names but the rows lack: folded names, with the query's spelling. */
   get missing(): Map<string, string> {
     return this.#schema.missing;
   }
 
-  /** True for rows of these columns. */
+  /** True for rows with these columns. */
   fits(rows: Rows): boolean {
     const { columns } = rows;
     return (
@@ -102,7 +102,7 @@ export class RowsFlow {
       selected.push(`${probe ? lenient : strict} AS ${identifier(as)}`);
       if (fault !== undefined) faults.push(fault);
     }
-    // Declared, and not there.
+    // Declared, but absent from the rows.
     for (const { name, as, declared } of this.#schema.columns)
       if (!found.has(name) && declared !== undefined) selected.push(`NULL::${declared} AS ${identifier(as)}`);
     for (const name of missing) selected.push(`${nullOf(name)} AS ${identifier(name)}`);
@@ -117,7 +117,7 @@ export class RowsFlow {
   }
 }
 
-/** What the table is to give: the batch's rows, and where the query reads it the metadata of each as another column. */
+/** The rows for the table: the batch's rows, and, if the query reads it, the metadata of each as another column. */
 export function tableRows(batch: Batch, withMetadata: boolean): Rows {
   const { length, columns } = batch.rows!;
   if (!withMetadata) return { length, columns };
@@ -147,7 +147,7 @@ function read(
   };
 }
 
-/** Adds the places of values that are or hold text with deep brackets. */
+/** Adds the places of values that are or contain text with deep brackets. */
 function addDeep(values: Values, deep: Set<number>): void {
   if (values.storage === 'fixed') return;
   if (values.storage === 'struct') {

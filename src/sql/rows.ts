@@ -21,18 +21,19 @@ export interface ResultColumn {
   readonly name: string;
   /** JSON has no bytes: they become base64. */
   readonly isBlob: boolean;
-  /** Its type where the rows are to keep theirs; undefined for one that rows cannot have. */
+  /** Its type if the rows keep their types; undefined for a type that rows cannot have. */
   readonly type?: ColumnType | undefined;
 }
 
 /**
- * What the database gives for a batch, besides the number of rows:
+ * The database's result for a batch, besides the number of rows:
  * - `rows`: the rows
- * - `rows and numbers`: the rows, and the numbers of their messages, whose metadata is theirs
- * - `rows and messages`: the same, for what their senders sent; of the metadata they keep what all share
+ * - `rows and numbers`: the rows, and the numbers of their messages, whose metadata they take
+ * - `rows and messages`: the same, for the receipts of their senders; the rows keep only the metadata that all messages
+ *   share
  * - `numbers`: the numbers of the messages that are the rows
  *
- * Rows also have what the query gives as metadata, apart from them.
+ * Rows also have the metadata that the query returns, apart from their fields.
  */
 export type Result = 'rows' | 'rows and numbers' | 'rows and messages' | 'numbers';
 
@@ -41,7 +42,7 @@ export function resultFor(columns: readonly ResultColumn[]): Result {
   return columns.some(({ name }) => name === ROW) ? 'rows and numbers' : 'rows';
 }
 
-/** The columns of rows that keep their types; undefined where one has a type that rows cannot have. */
+/** The columns of rows that keep their types; undefined if one has a type that rows cannot have. */
 export function typedFields(columns: readonly ResultColumn[]): StructField[] | undefined {
   const fields: StructField[] = [];
   for (const { name, type } of columns) {
@@ -52,7 +53,7 @@ export function typedFields(columns: readonly ResultColumn[]): StructField[] | u
   return new Set(fields.map(({ name }) => fold(name))).size === fields.length ? fields : undefined;
 }
 
-/** The select list that gives the result from the query's columns: in one row, or row by row with the `typed` columns. */
+/** The select list that makes the result from the query's columns: in one row, or row by row for `typed` columns. */
 export function selectResult(
   columns: readonly ResultColumn[],
   result: Result,
@@ -90,8 +91,8 @@ function lines(struct: string): string {
 }
 
 /**
- * The rows as messages, or undefined if there are none. `chunk` is the result for the batch; `check` is given the bytes
- * of the rows before anything is made of them.
+ * The rows as messages, or undefined if there are none. `chunk` is the result for the batch; `check` gets the size of
+ * the rows in bytes before anything is made from them.
  */
 export function readResult(
   chunk: DuckDBDataChunk,
@@ -117,7 +118,7 @@ export function readResult(
   });
 }
 
-/** As `readResult`, of rows that keep their types. */
+/** Like `readResult`, for rows that keep their types. */
 export function readTyped(
   chunks: readonly DuckDBDataChunk[],
   batch: Batch,
@@ -143,10 +144,10 @@ export function readTyped(
   });
 }
 
-/** `readRows` of the module that is imported when DuckDB is. */
+/** `readRows` of the module that is imported together with DuckDB. */
 type ReadRows = (chunks: readonly DuckDBDataChunk[], columns: readonly StructField[]) => Rows;
 
-/** What a query has made of a batch: its rows, what it gives as their metadata, and the messages that they are made of. */
+/** A query's result for a batch: its rows, the metadata that it gives them, and the messages of which they are made. */
 interface Made {
   readonly content: Content;
   readonly lifted: readonly string[] | undefined;
@@ -162,7 +163,7 @@ function madeOf(batch: Batch, result: Result, { content, lifted, numbers }: Made
   return lifted === undefined ? made : withLifted(made, lifted, batch);
 }
 
-/** The text that is the result, as bytes, or nothing where there is none. */
+/** The result's text as bytes, or undefined if there is none. */
 export function readText(chunk: DuckDBDataChunk): string {
   return chunk.getColumnVector(0).getItem(0) === null ? '' : bytesAt(chunk, 0).toString();
 }
@@ -176,7 +177,9 @@ function numbersIn(text: Buffer): number[] {
   return text.toString().split(',').map(Number);
 }
 
-/** What can be said of rows that came from the batch as a whole: where all its messages came from, the oldest's time. */
+/**
+ * The metadata of rows that came from the batch as a whole: the origin of all its messages, and the time of the oldest.
+ */
 function commonRun(batch: Batch): Run {
   const first = batch.runs[0]!;
   let { time } = first;
@@ -189,19 +192,19 @@ function commonRun(batch: Batch): Run {
 }
 
 /**
- * JSON has no NaN and no infinity; they become null, unless they are text in a string. Byte by byte, since a pattern that
- * passes over strings has no stack for one of ten megabytes.
+ * JSON has no NaN and no infinity. They become null, except inside strings. This goes byte by byte, because a pattern
+ * that skips strings runs out of stack on one of ten megabytes.
  */
 function withoutNaN(data: Buffer): Buffer {
   if (!data.includes(NAN) && !data.includes(INFINITY)) return data;
-  // Each `NaN` is a byte shorter than what it becomes.
+  // Each `NaN` is a byte shorter than the `null` that replaces it.
   const result = Buffer.allocUnsafe(Math.ceil((data.length * NULL.length) / NAN.length));
   let end = 0;
   let inString = false;
   for (let at = 0; at < data.length; at++) {
     const byte = data[at]!;
     if (inString) {
-      // What is escaped may be a quote.
+      // The escaped character may be a quote.
       if (byte === BACKSLASH) result[end++] = data[at++]!;
       else if (byte === QUOTE) inString = false;
     } else if (byte === QUOTE) inString = true;

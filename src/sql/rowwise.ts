@@ -1,13 +1,13 @@
 import { fold } from './database.ts';
 import type { Node } from './syntax.ts';
 
-/** What makes a row depend on more than one message. */
+/** Parts of a query that make a row depend on more than one message. */
 const OTHER_ROWS = new Set(['WINDOW', 'SUBQUERY']);
 
 /**
- * Whether the rows that a query gives for several messages are those that it gives for each alone, one after the other:
- * it reads the batch and nothing else, and neither groups, sorts, limits nor looks at other rows. `aggregates` are the
- * names, folded, of DuckDB's aggregate functions.
+ * True if a query returns for several messages the rows that it returns for each alone, one after the other: it reads
+ * only the batch, and does not group, sort, limit or look at other rows. `aggregates` are the folded names of DuckDB's
+ * aggregate functions.
  */
 export function isRowwise(root: Node, tableName: string, aggregates: ReadonlySet<string>): boolean {
   const from = root['from_table'] as Node | undefined;
@@ -23,12 +23,12 @@ export function isRowwise(root: Node, tableName: string, aggregates: ReadonlySet
   return isPlain && !holds(root, (node) => isOfRows(node, aggregates));
 }
 
-/** Whether an expression is made of several rows. */
+/** True if an expression depends on several rows. */
 export function isOfRows(node: Node, aggregates: ReadonlySet<string>): boolean {
   return OTHER_ROWS.has(String(node['class'])) || aggregates.has(fold(String(node['function_name'])));
 }
 
-/** Whether `value` or anything in it is such a node. */
+/** True if `value` or anything in it is such a node. */
 export function holds(value: unknown, is: (node: Node) => boolean): boolean {
   if (typeof value !== 'object' || value === null) return false;
   if (Array.isArray(value)) return value.some((each) => holds(each, is));

@@ -3,8 +3,9 @@ import { fold } from './database.ts';
 import type { Candidate, FlowSchema } from './flow-schema.ts';
 
 /**
- * The candidates without those that differ only in case from another field of the message which is spelled as the
- * query, or `schema`, writes the column. A text says why the message cannot be taken: none of them is spelled so.
+ * The candidates without those that differ only in case from another field of the message that is spelled as the query,
+ * or `schema`, writes the column. A text as the result says why the message cannot be taken: no field has that
+ * spelling.
  */
 export function takeSpellings(
   schema: FlowSchema,

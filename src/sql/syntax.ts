@@ -1,35 +1,37 @@
 import { fold } from './database.ts';
 import { META } from './metadata.ts';
 
-/** What a query says of the columns that it needs. All names are folded: SQL compares them without case. */
+/**
+ * What a query reveals about the columns that it needs. All names are folded: SQL ignores case when it compares them.
+ */
 export interface QueryColumns {
-  /** True when it takes all columns (`*`, `COLUMNS(…)`), or may. */
+  /** True if it takes all columns (`*`, `COLUMNS(…)`), or may take them. */
   readonly star: boolean;
   /**
-   * What a row is: a whole message, as it is (`SELECT *`, filtered or sorted at most); made of one message (`SELECT *`
-   * and more); or anything.
+   * The kind of a row: a whole message, unchanged (`SELECT *`, at most filtered or sorted); made of one message
+   * (`SELECT *` and more); or anything.
    */
   rows: 'messages' | 'by message' | 'any';
-  /** Columns that it names and its own names, with how it writes them. */
+  /** Columns that the query names, and its own names, each with the query's spelling. */
   readonly names: ReadonlyMap<string, string>;
-  /** Columns that are more than passed on: compared, computed with, grouped by. */
+  /** Columns that are not only passed on: they are compared, computed with, or grouped by. */
   readonly computed: ReadonlySet<string> | 'all';
-  /** Columns that are compared for being the same, and with nothing but themselves: grouped by, made distinct, counted. */
+  /** Columns that are compared only for equality, and only with themselves: in GROUP BY, DISTINCT or a count. */
   readonly matched: ReadonlySet<string>;
-  /** Columns that something is taken out of with a dot: JSON objects. */
+  /** Columns from which a dot takes a member: JSON objects. */
   readonly dotted: ReadonlySet<string>;
   /** Columns that are an argument of a function or operator, by its name. */
   readonly argumentsOf: ReadonlyMap<string, ReadonlySet<string>>;
-  /** True when it reads from more than one table, or from one more than once. */
+  /** True if it reads from more than one table, or from one table more than once. */
   readonly joins: boolean;
-  /** Names that it gives to a value and then uses: a column of that name would change what they mean. */
+  /** Names that the query gives to a value and then uses: a column of that name would change their meaning. */
   readonly own: ReadonlySet<string>;
 }
 
 /** A node of DuckDB's syntax tree: an expression if it has a `class`. */
 export type Node = { readonly [key: string]: unknown };
 
-/** Anywhere else, what the tree calls a lambda is JSON's arrow: `a -> 'b'`. */
+/** Elsewhere, a lambda in the tree is JSON's arrow: `a -> 'b'`. */
 const LAMBDA_FUNCTION = /^(?:list_|array_)?(?:transform|apply|filter|reduce)$/i;
 
 export function readSyntax(select: Node, tableName: string): QueryColumns {
@@ -39,30 +41,30 @@ export function readSyntax(select: Node, tableName: string): QueryColumns {
 class SyntaxReader {
   readonly #root: Node;
   readonly #tableName: string;
-  /** The root's select list, if what it names is passed on. */
+  /** The root's select list, if the columns that it names are passed on. */
   readonly #passedOn: ReadonlySet<unknown>;
   readonly #listed = new Set<unknown>();
-  /** Columns where they are looked at for being the same only. */
+  /** Column nodes that are compared only for equality. */
   readonly #same = new Set<unknown>();
   readonly #matched = new Set<string>();
-  /** As those, in a join: with columns of the same name of tables that may not be the batch. */
+  /** The same in a join: compared with columns of the same name of tables that may not be the batch. */
   readonly #joined = new Set<unknown>();
   readonly #using = new Set<string>();
   #onlyBatch = true;
   readonly #computed = new Set<string>();
   readonly #dotted = new Set<string>();
   readonly #argumentsOf = new Map<string, Set<string>>();
-  /** Names used where the query had given them to no value yet, and how they are written: these are columns. */
+  /** Names used before the query gave them to a value, with their spelling: these are columns. */
   readonly #needed = new Map<string, string>();
-  /** Names used after the same SELECT, or another one, gave them to a value. */
+  /** Names used after this SELECT, or another one, gave them to a value. */
   readonly #usedInside = new Set<string>();
   readonly #usedOutside = new Set<string>();
-  /** Names given to values: in each SELECT that the visit is inside of, and in those that it is past. */
+  /** Names given to values: in each SELECT around the current node, and in those already visited. */
   readonly #scopes: Set<string>[] = [];
   readonly #aliases = new Set<string>();
   readonly #lambdas = new Set<unknown>();
   readonly #parameters = new Set<string>();
-  /** Names of tables, and whether they are the batch. */
+  /** Names of tables; true for a table that is the batch. */
   readonly #tables = new Map<string, boolean>();
   #stars = 0;
   #sources = 0;
@@ -85,7 +87,7 @@ class SyntaxReader {
 
   columns(): QueryColumns {
     const star = this.#stars > 0;
-    // Without a star, a message's field does not get to where another SELECT's names are used.
+    // Without a star, a message's field does not reach the places where another SELECT's names are used.
     const given = [...this.#usedInside, ...(star ? this.#usedOutside : [])];
     return {
       star,
@@ -148,7 +150,7 @@ class SyntaxReader {
   }
 
   #visitChildren(node: Node): void {
-    // Tables before what is taken from them, and the select list's aliases before who uses them.
+    // Visit tables before the columns taken from them, and the select list's aliases before their uses.
     const { cte_map, from_table, select_list, ...others } = node;
     [cte_map, from_table, select_list, ...Object.values(others)].forEach((each) => this.#visit(each));
   }
@@ -182,7 +184,7 @@ class SyntaxReader {
     this.#stars++;
     // `max(COLUMNS(*))` computes, `SELECT *` passes on.
     if (!this.#listed.has(node)) this.#allComputed = true;
-    // Columns that it excludes, renames or replaces must be there.
+    // Columns that it excludes, renames or replaces must exist.
     for (const item of [
       ...list(node['exclude_list']),
       ...list(node['rename_list']),
@@ -217,7 +219,7 @@ class SyntaxReader {
     for (const name of names) this.#parameters.delete(name);
   }
 
-  /** Whatever is no expression: tables, joins, common table expressions. */
+  /** Everything that is not an expression: tables, joins, common table expressions. */
   #readTable(node: Node): void {
     const name = node['alias'] === '' || node['alias'] === undefined ? node['table_name'] : node['alias'];
     if (node['type'] === 'BASE_TABLE') this.#sources++;
@@ -235,7 +237,7 @@ class SyntaxReader {
     }
   }
 
-  /** A column that is passed on under a name which is computed with is computed with too. */
+  /** A column that is passed on under a name counts as computed with if that name does. */
   #followAlias({ class: kind, alias, column_names: path }: Node): void {
     if (kind !== 'COLUMN_REF' || !this.#usedInside.has(fold(String(alias)))) return;
     for (const name of list(path)) this.#computed.add(fold(String(name)));
@@ -259,7 +261,7 @@ function isTable(node: Node, name: string): boolean {
   return node['type'] === 'BASE_TABLE' && fold(String(node['table_name'])) === name;
 }
 
-/** True for a table that is not the batch; a join is none itself. */
+/** True for a table that is not the batch; a join does not count as one. */
 function isOtherTable(node: Node, name: string): boolean {
   const type = String(node['type']);
   return type === 'BASE_TABLE'
@@ -267,9 +269,9 @@ function isOtherTable(node: Node, name: string): boolean {
     : /^(?:SUBQUERY|TABLE_FUNCTION|EXPRESSION_LIST|PIVOT)$/.test(type);
 }
 
-/** A SELECT whose listed columns are passed on as they are. */
+/** True for a SELECT whose listed columns are passed on unchanged. */
 function isPlainSelect(node: Node): boolean {
-  // `ORDER BY 1` and `ORDER BY ALL` compare columns that they don't name.
+  // `ORDER BY 1` and `ORDER BY ALL` compare columns without naming them.
   const namesItsColumns = (order: unknown): boolean =>
     !['CONSTANT', 'STAR'].includes(String(((order as Node)['expression'] as Node)['class']));
   return (
@@ -284,7 +286,7 @@ function isPlainSelect(node: Node): boolean {
   );
 }
 
-/** A SELECT whose columns are grouped by, or made distinct, and listed as they are; nothing is sorted. */
+/** True for a SELECT whose columns are grouped by, or made distinct, and listed unchanged; nothing is sorted. */
 function isGroupedSelect(node: Node): boolean {
   const modifiers = list(node['modifiers']) as Node[];
   const groups = list(node['group_expressions']) as Node[];
@@ -302,7 +304,7 @@ function isGroupedSelect(node: Node): boolean {
 
 const COUNTS = /^(?:count|any_value|first|last)$/i;
 
-/** What an expression looks at only for being null, or for being the same as others of its name. */
+/** Columns that an expression checks only for null, or for equality with others of the same name. */
 function lookedAtForSameness(node: Node): readonly unknown[] {
   if (node['class'] === 'WINDOW') return list(node['partitions']);
   const isNull = node['type'] === 'OPERATOR_IS_NULL' || node['type'] === 'OPERATOR_IS_NOT_NULL';

@@ -1,20 +1,23 @@
 import { availableParallelism } from 'node:os';
 
-/** Threads that are left to the file system, look-ups of names and compression. */
+/** Threads left to the file system, DNS look-ups and compression. */
 const OTHERS = 4;
 
-/** What libuv starts where nobody says otherwise. */
+/** The number of threads that libuv starts by default. */
 const DEFAULT_POOL = 4;
 
 /**
- * Asks for a pool of threads with a share for SQL, unless the user has said how many there are. Only a call before the
- * pool's first use has an effect: a process does it as its first step.
+ * Asks for a thread pool with a share for SQL, unless the user has set its size. Only a call before the pool's first
+ * use has an effect, so a process makes it first.
  */
 export function sizeThreadPool(env: Record<string, string | undefined> = process.env): void {
   env['UV_THREADPOOL_SIZE'] ||= String(OTHERS + Math.max(4, availableParallelism()));
 }
 
-/** How many of a pool's threads SQL may hold: the rest are for files, of which there are as many where there can be. */
+/**
+ * How many of a pool's threads SQL may hold. The rest are for files: as many as are reserved for them, if the pool has
+ * that many.
+ */
 export function sqlThreads(pool: number): number {
   return Math.max(1, pool - Math.min(OTHERS, Math.ceil(pool / 2)));
 }

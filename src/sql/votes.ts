@@ -1,32 +1,32 @@
-/** So many senders of a field are remembered; of those the ones heard last. */
+/** At most this many senders of a field are remembered: the ones heard most recently. */
 const MAX_SENDERS = 64;
 /** More messages than this do not make a sender's vote firmer. */
 const MAX_LEAD = 32;
-/** A vote counts for so long, in microseconds of the time at which messages were received. */
+/** A vote counts for this long, in microseconds of the time at which messages were received. */
 const LIFETIME = 10 * 60 * 1_000_000;
 
 interface Ballot {
   choice: string;
-  /** By how many messages the choice is ahead of whatever else the sender has shown. */
+  /** The number of messages by which the choice leads over everything else that the sender has shown. */
   lead: number;
   time: number;
 }
 
-/** What tells a sender from others: a text, or the object itself. */
+/** The identity of a sender: a text, or the object itself. */
 export type Sender = string | object;
 
-/** Stands for everyone who was counted without being told apart. */
+/** Stands for all senders that were counted without being told apart. */
 const OTHERS = {};
 
 /**
- * What the senders of a field show. Each has one vote: what most of its last messages had. So neither the first message
- * decides for all that come later, nor one sender that sends more than the others do.
+ * The votes of a field's senders. Each sender has one vote: the choice that most of its last messages had. So neither
+ * the first message decides for all later ones, nor does one sender that sends more than the others.
  */
 export class Votes {
   /** By sender, the one heard longest ago first. */
   readonly #ballots = new Map<Sender, Ballot>();
 
-  /** `sender`: undefined where it is not known. `time`: microseconds since the epoch. */
+  /** `sender`: undefined if unknown. `time`: microseconds since the epoch. */
   count(sender: Sender = OTHERS, choice: string, messages: number, time: number): void {
     const ballot = this.#ballots.get(sender) ?? { choice, lead: 0, time };
     this.#ballots.delete(sender);
@@ -41,12 +41,12 @@ export class Votes {
     }
   }
 
-  /** True when more senders show `one` than any of `others`; where as many do, when more of their messages did. */
+  /** True if more senders show `one` than any of `others`; on a tie, if more of their messages do. */
   prefer(one: string, others: readonly string[]): boolean {
     const [wanted, held] = [this.#tally([one]), this.#tally(others)];
     if (wanted.senders !== held.senders) return wanted.senders > held.senders;
     if (wanted.messages !== held.messages) return wanted.messages > held.messages;
-    // A sender that shows the same for long enough outweighs a past of which nobody is known.
+    // A sender that shows the same for long enough outweighs a past whose senders are unknown.
     return wanted.known > 0 && held.known === 0 && wanted.messages >= MAX_LEAD;
   }
 
@@ -57,14 +57,14 @@ export class Votes {
     for (const [sender, ballot] of this.#ballots) {
       if (!choices.includes(ballot.choice)) continue;
       messages += ballot.lead;
-      // Those who were not told apart may be the same as who is known.
+      // Senders that were not told apart may include the known ones.
       if (sender === OTHERS) senders = 1;
       else known++;
     }
     return { known, senders: Math.max(senders, known), messages };
   }
 
-  /** For when two choices have changed places. */
+  /** Call this when two choices have changed places. */
   swap(one: string, other: string): void {
     for (const ballot of this.#ballots.values()) {
       if (ballot.choice === one) ballot.choice = other;
