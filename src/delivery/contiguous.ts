@@ -1,6 +1,6 @@
 /**
- * Which numbers are done: all below `first`, and some above it whose turn came early. A number that waits may have any
- * number of others behind it that are done, so these are kept as ranges.
+ * Tracks which numbers are done: all below `first`, and some above it that were done early. Any number of done ones may
+ * follow one that is not, so they are kept as ranges.
  *
  * A number may come with a value, such as a cursor: `value` is then that of the highest one below `first`.
  */
@@ -8,15 +8,15 @@ export class Contiguous<V = never> {
   #first: number;
   #value: V | undefined;
   readonly #most: number;
-  /** First and last of each range, both in it, ascending. There is a gap before each. */
+  /** The first and last number of each range, both inclusive, ascending. There is a gap before each range. */
   readonly #starts: number[] = [];
   readonly #ends: number[] = [];
-  /** The value of the highest number of each range that came with one. */
+  /** For each range, the value of its highest number that came with one. */
   readonly #values: (V | undefined)[] = [];
-  /** How many numbers there are in the ranges. */
+  /** The number of numbers in the ranges. */
   #ahead = 0;
 
-  /** All numbers below `first` are done. Of more than `most` ranges the lowest is forgotten, as if it had not been done. */
+  /** All numbers below `first` are done. Beyond `most` ranges, the lowest is forgotten, as if it had not been done. */
   constructor(first: number, most = Infinity) {
     this.#first = first;
     this.#most = most;
@@ -31,12 +31,12 @@ export class Contiguous<V = never> {
     return this.#value;
   }
 
-  /** How many ranges there are above `first`. */
+  /** The number of ranges above `first`. */
   get ranges(): number {
     return this.#starts.length;
   }
 
-  /** How many of those up to `last` are not done. None above it may be. */
+  /** The number of numbers up to `last` that are not done. None above `last` may be done. */
   open(last: number): number {
     return last - this.#first + 1 - this.#ahead;
   }
@@ -48,13 +48,13 @@ export class Contiguous<V = never> {
   }
 
   /**
-   * The numbers from `from` to `to` are done. A `value` goes with the last of them, which must not be done before.
-   * @returns how many were not
+   * Marks the numbers from `from` to `to` as done. A `value` belongs to the last of them, which must not be done yet.
+   * @returns how many of them were not done before
    */
   add(from: number, to = from, value?: V): number {
     const start = Math.max(from, this.#first);
     if (to < start) return 0;
-    // The ranges that it overlaps, or touches.
+    // The ranges that the new one overlaps or touches.
     const before = this.#rangeBefore(start);
     const low = before >= 0 && this.#ends[before]! >= start - 1 ? before : before + 1;
     let high = low;
@@ -86,7 +86,7 @@ export class Contiguous<V = never> {
     return added;
   }
 
-  /** Puts one range, or none, in the place of those from `low` to before `high`. */
+  /** Replaces the ranges from `low` to before `high` with one range, or none. */
   #replace(low: number, high: number, range?: [start: number, end: number, value: V | undefined]): void {
     if (range === undefined) {
       if (high === low) return;
@@ -112,10 +112,10 @@ export class Contiguous<V = never> {
     this.#values.shift();
   }
 
-  /** The last range that begins at or before `number`, -1 if none does. */
+  /** The last range that begins at or before `number`; -1 if none does. */
   #rangeBefore(number: number): number {
     let high = this.#starts.length - 1;
-    // The newest are mostly the highest.
+    // The newest numbers are mostly the highest.
     if (high < 0 || this.#starts[high]! <= number) return high;
     let low = -1;
     while (low < high) {

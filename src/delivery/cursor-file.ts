@@ -5,14 +5,14 @@ import { readWholeFile, writeWholeFile } from '../component/whole-file.ts';
 import { Outage } from '../component/outage.ts';
 import { declareErrors, MillraceError, errorMessage } from '../errors.ts';
 
-/** The code of the file of `resume`. */
+/** The code for the file of `resume`. */
 export const cursorErrors = declareErrors({
   MILLRACE_CURSOR_FILE_INVALID: {
-    help: 'The file of `resume` is not one that Millrace wrote, or another input keeps the cursor of the same URL in it. Nothing was changed; name another file, or remove this one to begin without a cursor.',
+    help: 'Millrace did not write the file of `resume`, or another input keeps the cursor of the same URL in it. Nothing was changed. Name another file, or remove this one to begin without a cursor.',
   },
 });
 
-/** How long a cursor may wait for the next write, in milliseconds. */
+/** The longest wait of a cursor for the next write, in milliseconds. */
 const SAVE_INTERVAL = 1_000;
 
 const content = z.object({
@@ -21,10 +21,10 @@ const content = z.object({
   cursors: z.record(z.string(), z.string()),
 });
 
-/** The files that are open in this process, by path: inputs that name the same one share it. */
+/** The open files of this process, by path: inputs that name the same file share it. */
 const openFiles = new Map<string, CursorFile>();
 
-/** Cursors by key, kept in a file of JSON that is always whole: it is written beside and renamed. */
+/** Keeps cursors by key in a JSON file that is always whole: it is written beside the old one and renamed. */
 export class CursorFile {
   readonly path: string;
   readonly #claims = new Set<string>();
@@ -33,7 +33,7 @@ export class CursorFile {
   #timer: NodeJS.Timeout | undefined;
   #saving: Promise<void> | undefined;
   #dirty = false;
-  /** Told of each write that failed, the first of a row only. */
+  /** Called for the first failed write of each row of failures. */
   #failed: ((error: unknown) => void) | undefined;
   readonly #outage = new Outage();
 
@@ -42,8 +42,8 @@ export class CursorFile {
   }
 
   /**
-   * Opens the file for the cursor of `key`, which one input at a time can have.
-   * @throws MillraceError (fatal) when it cannot be read, is something else, or another input has the key
+   * Opens the file for the cursor of `key`, which only one input at a time can hold.
+   * @throws MillraceError (fatal) if the file cannot be read or is something else, or if another input holds the key
    */
   static async open(
     path: string,
@@ -57,7 +57,7 @@ export class CursorFile {
       openFiles.set(absolute, file);
     }
     if (file.#claims.has(key)) {
-      const message = `\`resume.path\` ${absolute}: another input keeps the cursor of ${key} in it already; give each input a file of its own`;
+      const message = `\`resume.path\` ${absolute}: another input already keeps the cursor of ${key} in it; give each input its own file`;
       throw new MillraceError(cursorErrors.MILLRACE_CURSOR_FILE_INVALID, message, { fatal: true });
     }
     file.#claims.add(key);
@@ -73,7 +73,7 @@ export class CursorFile {
     }
   }
 
-  /** A cursor that stands under the former key is the key's, unless that has one. */
+  /** Moves the cursor of the former key to `key`, unless `key` has one. */
   #rename(former: string, key: string): void {
     const cursor = this.#cursors.get(former);
     if (former === key || cursor === undefined) return;
@@ -83,7 +83,7 @@ export class CursorFile {
     this.#arm();
   }
 
-  /** That the cursors are not on disk, while a write that failed is to be tried again. */
+  /** Says that the cursors are not on disk while a failed write waits for its retry. */
   get trouble(): string | undefined {
     return this.#outage.active ? this.#outage.describe(`the cursor is not saved in ${this.path}`) : undefined;
   }
@@ -92,7 +92,7 @@ export class CursorFile {
     return this.#cursors.get(key);
   }
 
-  /** It is on disk a second later at the latest. */
+  /** Sets the cursor of a key. It is on disk within a second. */
   set(key: string, cursor: string): void {
     if (this.#cursors.get(key) === cursor) return;
     this.#cursors.set(key, cursor);
@@ -100,7 +100,7 @@ export class CursorFile {
     this.#arm();
   }
 
-  /** Writes what is not written, and gives the key back. */
+  /** Writes all pending changes, and releases the key. */
   async close(key: string): Promise<void> {
     try {
       await this.#saving;
@@ -136,13 +136,13 @@ export class CursorFile {
     if (bytes === undefined) return;
     const parsed = content.safeParse(parseJson(bytes.toString()));
     if (!parsed.success) {
-      const message = `\`resume.path\` ${this.path} is not a file of cursors (version 1), and it was not changed; name another file, or remove this one to begin without a cursor`;
+      const message = `\`resume.path\` ${this.path} is not a file of cursors (version 1); it was not changed. Name another file, or remove this one to begin without a cursor`;
       throw new MillraceError(cursorErrors.MILLRACE_CURSOR_FILE_INVALID, message, { fatal: true });
     }
     this.#cursors = new Map(Object.entries(parsed.data.cursors));
   }
 
-  /** One write at a time. A write that fails is tried again. */
+  /** Runs one write at a time, and retries one that fails. */
   async #save(): Promise<void> {
     while (this.#saving !== undefined) await this.#saving;
     if (!this.#dirty) return;

@@ -10,10 +10,10 @@ import { ownerOf } from '../message/owned-key.ts';
 import { relayReceipt, type Receipt } from '../message/receipt.ts';
 import { Shares } from '../message/shares.ts';
 
-/** A key longer than this is remembered by its hash, so that memory is bounded by the number of keys. In characters. */
+/** In characters. A longer key is remembered by its hash, so that the number of keys bounds the memory. */
 const LONGEST_KEY = 128;
 
-/** Among whom a key is unique: all senders; those who authenticated as one subject; those of one connection. */
+/** The scope in which a key is unique: all senders, those who authenticated as one subject, or one connection. */
 export type Scope = 'all' | 'subject' | 'session';
 
 export interface DedupeOptions {
@@ -22,49 +22,49 @@ export interface DedupeOptions {
   /** Milliseconds. */
   readonly window: number;
   readonly maxKeys: number;
-  /** Under which name the stream's log keeps the keys. */
+  /** The name under which the stream's log keeps the keys. */
   readonly space: string;
-  /** Under which one earlier versions did. */
+  /** The name that earlier versions used. */
   readonly formerSpace: string;
   /** The stream's log, if it has one. */
   readonly durability: Durability | undefined;
-  /** Told how many messages were dropped, for each batch. */
+  /** Called with the number of messages dropped from each batch. */
   readonly dropped: (count: number) => void;
 }
 
-/** Messages of a delivery that were dropped. */
+/** The messages of a delivery that were dropped. */
 interface Copies extends InputDelivery {
   readonly indices: readonly number[];
 }
 
-/** Messages of one batch that were the first with their keys. */
+/** The messages of one batch that were the first with their keys. */
 interface First {
   /** Their keys. */
   readonly groups: Group[];
   /** When they were confirmed, in milliseconds of `performance.now()`; undefined while they are in flight. */
   confirmedAt: number | undefined;
-  /** Copies that wait for these, each with a fork of its delivery's receipt. */
+  /** The copies that wait for them, each with a fork of its delivery's receipt. */
   waiting: { readonly fork: Receipt; readonly copies: Copies }[];
-  /** These are kept as state somewhere, and so are their copies. */
+  /** Some operator keeps them as state, so their copies count as state too. */
   parked: boolean;
-  /** The number of their entry in the log, when it is of before the start and may not have been delivered yet. */
+  /** The number of their log entry, if it is older than this start and may not have been delivered yet. */
   entry: number | undefined;
   /** Why messages with these keys were rejected. */
   rejections: ReadonlyMap<string, MillraceError> | undefined;
-  /** They are of before the start: only what has ended the process is known to have been rejected. */
+  /** They are older than this start: only messages that ended the process are known to have been rejected. */
   recovered: boolean;
 }
 
-/** Those of one sender. */
+/** The keys of one sender. */
 interface Group {
   readonly first: First;
   readonly sender: Sender;
   keys: string[];
-  /** How many of the keys have been forgotten. */
+  /** The number of keys that have been forgotten. */
   forgotten: number;
 }
 
-/** Among whose messages keys are unique. */
+/** A sender, among whose messages keys are unique. */
 interface Sender {
   readonly name: string;
   readonly seen: Map<string, First>;
@@ -73,18 +73,18 @@ interface Sender {
 }
 
 /**
- * Drops messages whose key was there before. A key is remembered while its message is in flight and for `window` after
- * that, but never more than `maxKeys` of them: then the oldest of the sender that has most is forgotten, so that none loses
- * what is its share to others. Where the stream has a log, it keeps the keys with the messages.
+ * Drops messages whose key has been seen before. A key is remembered while its message is in flight and for `window`
+ * after that. At most `maxKeys` are remembered: beyond that, the sender with the most keys loses its oldest, so that no
+ * sender loses its share to another. If the stream has a log, it keeps the keys with the messages.
  *
- * A dropped message is confirmed when the one that was passed on is, and no sooner: whoever counts what is confirmed
- * would else count one that is still in flight. Its sender is told the same, that it is safe or that it was rejected.
+ * A dropped message is confirmed when its original is, and no sooner: otherwise a count of confirmed messages would
+ * include one that is still in flight. Its sender is told the same: that it is safe, or that it was rejected.
  */
 export class Dedupe {
   readonly #options: DedupeOptions;
   readonly #senders = new Map<string, Sender>();
   #size = 0;
-  /** How many keys of each sender are remembered, but for those in `#changed`: it is looked at only when there are too many. */
+  /** The number of keys of each sender, except those in `#changed`. Consulted only when there are too many keys. */
   readonly #shares = new Shares();
   readonly #changed = new Set<Sender>();
   /** Oldest first. */
@@ -95,25 +95,25 @@ export class Dedupe {
     this.#options = options;
   }
 
-  /** How many keys are remembered. */
+  /** The number of keys that are remembered. */
   get size(): number {
     return this.#size;
   }
 
-  /** The delivery without what was there before; undefined, and its receipt seen to, when nothing is left. */
+  /** Returns the delivery without its copies. If nothing is left, settles its receipt and returns undefined. */
   filter(delivery: InputDelivery): InputDelivery | undefined {
     const { batch, receipt } = delivery;
     this.#recover();
     this.#forgetOld();
     const first = fresh(undefined);
-    /** Keys that may come again after a restart. */
+    /** The keys that must survive a restart. */
     const lasting: string[] = [];
     const dropped: number[] = [];
     const others = new Set<First>();
     const { payloads, runs } = batch;
     for (let at = 0; at < runs.length; at++) {
       const run = runs[at]!;
-      // Only what a peer sent is numbered; what tells of sessions is always passed on.
+      // Only messages of a peer are numbered; messages about sessions always pass.
       if (run.sequence === undefined) continue;
       const name = this.#senderOf(run.origin);
       const sender = this.#senders.get(name) ?? { name, seen: new Map(), groups: new Fifo() };
@@ -156,7 +156,7 @@ export class Dedupe {
     return this.#remembered({ ...rest, receipt: own }, lasting);
   }
 
-  /** Copies are confirmed when the first is, and told that they are rejected where it is. */
+  /** Confirms copies when the first is confirmed, and rejects them where the first is rejected. */
   #follow(first: First, copies: Copies): void {
     const fork = copies.receipt.fork();
     if (first.confirmedAt === undefined) {
@@ -166,7 +166,7 @@ export class Dedupe {
     }
     const rejected = this.#rejectedOf(first, copies);
     const { entry } = first;
-    // What is stored is safe; who wants more waits until the log's entry has been delivered.
+    // A stored message is safe; a copy that needs more waits until the log's entry has been delivered.
     if (entry === undefined || copies.confirm !== 'delivered') return fork.done(rejected);
     this.#options.durability!.whenDelivered(entry, () => {
       first.entry = undefined;
@@ -187,7 +187,7 @@ export class Dedupe {
     }
   }
 
-  /** What has not been taken is not known: it may come again. */
+  /** Forgets the keys of messages that were not taken: they may come again. */
   #fail(first: First): void {
     for (const group of first.groups) this.#forget(group, Infinity);
     first.groups.length = 0;
@@ -212,7 +212,7 @@ export class Dedupe {
     return found;
   }
 
-  /** Which of the copies are rejected as the first was, by their positions. */
+  /** The copies that are rejected because the first was, by their positions. */
   #rejectedOf({ rejections, recovered }: First, { batch, indices }: Copies): Rejection[] {
     if (rejections === undefined && !recovered) return [];
     const found: Rejection[] = [];
@@ -239,14 +239,14 @@ export class Dedupe {
     return key === undefined || key.length <= LONGEST_KEY ? key : `#${hash('sha256', key, 'base64')}`;
   }
 
-  /** The delivery, with the keys for the log to keep. */
+  /** The delivery, with the keys that the log is to keep. */
   #remembered(delivery: InputDelivery, keys: readonly string[]): InputDelivery {
     const { durability, space, window, maxKeys: max } = this.#options;
     if (durability === undefined || keys.length === 0) return delivery;
     return { ...delivery, keys: { space, keys, expires: Date.now() + window, max } };
   }
 
-  /** Takes over what the log remembers, once. */
+  /** Takes over the keys that the log remembers, once. */
   #recover(): void {
     if (this.#recovered) return;
     this.#recovered = true;
@@ -271,7 +271,7 @@ export class Dedupe {
     this.#firsts.push(first);
   }
 
-  /** The group for keys of a sender that come with a batch. */
+  /** The group for the keys that a sender adds with a batch. */
   #groupOf(sender: Sender, first: First): Group {
     const last = sender.groups.last;
     if (last?.first === first) return last;
@@ -303,24 +303,24 @@ export class Dedupe {
 
   #forgetSurplus(): void {
     while (this.#size > this.#options.maxKeys) {
-      // One by one, as another may have most then.
+      // One by one, because another sender may then have the most.
       this.#forget(this.#largest.groups.first!, 1);
     }
   }
 
-  /** The sender of whom most keys are remembered. */
+  /** The sender with the most keys. */
   get #largest(): Sender {
     if (this.#senders.size === 1) return this.#senders.values().next().value!;
     for (const sender of this.#changed) {
       const { name, seen } = sender;
-      // One that had none left may have come back since.
+      // A sender that had none left may have come back since.
       if (this.#senders.get(name) === sender) this.#shares.set(name, seen.size);
     }
     this.#changed.clear();
     return this.#senders.get(this.#shares.largest!)!;
   }
 
-  /** Forgets the oldest keys of a group, at most `count`. */
+  /** Forgets at most `count` of the oldest keys of a group. */
   #forget(group: Group, count: number): void {
     const { sender, keys, first } = group;
     const { name, seen, groups } = sender;
@@ -328,7 +328,7 @@ export class Dedupe {
     const end = Math.min(keys.length, group.forgotten + count);
     for (; group.forgotten < end; group.forgotten++) {
       const key = keys[group.forgotten]!;
-      // Another message may have the key by now.
+      // Another message may hold the key by now.
       if (seen.get(key) === first) seen.delete(key);
     }
     if (end === keys.length) {
@@ -346,7 +346,7 @@ export class Dedupe {
   }
 }
 
-/** Begins the name of a session. That of a subject begins with a digit. */
+/** The first character of a session's name. A subject's name begins with a digit. */
 const SESSION = '#';
 
 function fresh(confirmedAt: number | undefined): First {
@@ -361,7 +361,7 @@ function fresh(confirmedAt: number | undefined): First {
   };
 }
 
-/** What a key that a log has from a version which did not tell `1` from `"1"` may be now; it had the hash of a long one. */
+/** The keys that a former key may be now: older logs did not tell `1` from `"1"`. A long key was stored as its hash. */
 function currentKeys(former: string): string[] {
   const owner = ownerOf(former);
   const text = former.slice(owner.length);

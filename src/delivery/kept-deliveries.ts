@@ -6,25 +6,25 @@ import { relayReceipt, type Receipt } from '../message/receipt.ts';
 import { fromWire, toWire } from '../message/wire-format.ts';
 import type { StateBudget } from '../component/state-budget.ts';
 
-/** A message's own cost in memory besides its payload, roughly: a buffer and its place in a list. In bytes. */
+/** The rough memory cost of a message besides its payload: a buffer and its place in a list. In bytes. */
 const MESSAGE_COST = 112;
 
-/** Beyond so many bytes batches are kept as one piece of memory each, which costs no object for each message. */
+/** Beyond this many bytes, each batch is kept as one piece of memory, which costs no object per message. */
 const WORTH_PACKING = 4 * 1024 * 1024;
 
-/** A batch as it is kept: as it is, in one piece, or in the file. */
+/** A kept batch: unchanged, in one piece of memory, or in the file. */
 type Content = Batch | Buffer | { readonly at: number; readonly length: number };
 
 interface Entry {
   readonly content: Content;
   readonly receipt: Receipt;
-  /** Undefined for one that did not fit: it is in flight still. */
+  /** Undefined for a batch that did not fit: it is still in flight. */
   readonly release: (() => void) | undefined;
 }
 
 /**
- * The deliveries that an operator keeps until it gives them on as one, in order. They are state of the stream, and in
- * flight no more. One that does not fit stays in flight, so that the senders wait once `in_flight` is full as well.
+ * The deliveries that an operator keeps, in order, until it passes them on as one. They are state of the stream and no
+ * longer in flight. A delivery that does not fit stays in flight, so senders wait once `in_flight` is full as well.
  */
 export class KeptDeliveries {
   readonly #state: StateBudget;
@@ -33,7 +33,7 @@ export class KeptDeliveries {
   #bytes = 0;
   #file: FileHandle | undefined;
   #fileEnd = 0;
-  /** Something did not fit, and why the disk did not take it. */
+  /** Whether something did not fit. */
   #crowded = false;
   readonly #outage = new Outage();
 
@@ -45,7 +45,7 @@ export class KeptDeliveries {
     return this.#messages;
   }
 
-  /** Why messages wait in flight that should be kept, or undefined. */
+  /** Why messages that should be kept wait in flight, or undefined. */
   get trouble(): string | undefined {
     if (this.#outage.active) return this.#outage.describe('its state cannot be written to the disk');
     if (!this.#crowded) return undefined;
@@ -56,7 +56,7 @@ export class KeptDeliveries {
     return `its state is full (${where} bytes); senders wait once in_flight is full as well`;
   }
 
-  /** Call for one delivery after the other. */
+  /** Keeps a delivery. Wait for one call to resolve before the next. */
   async add({ batch, receipt }: Delivery): Promise<void> {
     const { length } = batch;
     this.#messages += length;
@@ -76,7 +76,7 @@ export class KeptDeliveries {
     this.#entries.push({ content: batch, receipt, release: undefined });
   }
 
-  /** Everything as one delivery, or none when that is nothing. It counts as state until it has been seen to. */
+  /** Takes everything as one delivery, or none if nothing is kept. It counts as state until it is settled. */
   async take(): Promise<Delivery[]> {
     const entries = this.#entries;
     const file = this.#file;
@@ -100,7 +100,7 @@ export class KeptDeliveries {
     }
   }
 
-  /** Forgets everything. It stays counted, as nothing of it is settled. */
+  /** Forgets everything. It stays counted, because none of it is settled. */
   async close(): Promise<void> {
     this.#entries = [];
     await this.#file?.close();
@@ -118,7 +118,7 @@ export class KeptDeliveries {
     receipt.park();
   }
 
-  /** @returns false when the disk does not take it */
+  /** @returns false if the disk cannot take the bytes */
   async #write(bytes: Buffer): Promise<boolean> {
     try {
       this.#file ??= await this.#state.file();

@@ -11,23 +11,23 @@ import { rewound, type Rewind } from './rewind.ts';
 export interface CursorOptions {
   /** The file's path. */
   readonly file: string;
-  /** Under which the file has it. No secret in it. */
+  /** The cursor's key in the file. Holds no secret. */
   readonly key: string;
-  /** Under which an earlier version had it. */
+  /** The key that an earlier version used. */
   readonly formerKey: string;
-  /** Where a message has its cursor. */
+  /** The path of the cursor in a message. */
   readonly path: JsonPath;
   readonly rewind: Rewind | undefined;
   readonly events: ComponentEvents;
 }
 
 /**
- * How far what came from one URL is confirmed. The cursor is that of the last message that is confirmed with all before
- * it, in the order of their arrival, on whichever connection to the URL they came.
+ * Tracks how far the messages from one URL are confirmed. The cursor is that of the last message which is confirmed
+ * together with all before it, in order of arrival, whichever connection to the URL they came on.
  */
 export class Cursor {
   readonly #options: CursorOptions;
-  /** The orders of messages that are confirmed, with their cursors. */
+  /** The confirmed messages, by their order of arrival, with their cursors. */
   readonly #done = new Contiguous<string>(1);
   #slots = 0;
   #users = 0;
@@ -40,7 +40,7 @@ export class Cursor {
     this.#options = options;
   }
 
-  /** For one connection at a time. */
+  /** A slot for one connection at a time. */
   slot(): CursorSlot {
     this.#slots++;
     this.#users++;
@@ -61,7 +61,7 @@ export class Cursor {
     this.#file = await this.#opening;
   }
 
-  /** What an attempt to connect asks for: the cursor, rewound. Undefined while there is none. */
+  /** The cursor to ask for when connecting, after the rewind. Undefined while there is none. */
   current(): string | undefined {
     const { key, rewind, events } = this.#options;
     const cursor = this.#file?.get(key);
@@ -78,19 +78,19 @@ export class Cursor {
     return back ?? cursor;
   }
 
-  /** That it is not on disk, while that is tried again. */
+  /** Says that the cursor is not on disk while its write is retried. */
   get trouble(): string | undefined {
     return this.#file?.trouble;
   }
 
-  /** To be called for each slot; the last one closes the file. */
+  /** Call once for each slot; the last call closes the file. */
   async close(): Promise<void> {
     if (--this.#users > 0 || this.#opening === undefined) return;
     const file = await this.#opening.catch(() => undefined);
     await file?.close(this.#options.key);
   }
 
-  /** Takes the latest cursor behind which nothing is in flight on any connection. */
+  /** Takes the latest cursor before which nothing is in flight on any connection. */
   #confirmed(orders: readonly Range[], cursor: string | undefined): void {
     for (const [at, { first, last }] of orders.entries()) {
       this.#done.add(first, last, at === orders.length - 1 ? cursor : undefined);
@@ -100,7 +100,7 @@ export class Cursor {
   }
 }
 
-/** Orders without a gap. */
+/** A range of arrival orders without a gap. */
 interface Range {
   readonly first: number;
   last: number;
@@ -109,24 +109,24 @@ interface Range {
 interface SlotOptions {
   readonly path: JsonPath;
   readonly nextOrder: () => number;
-  /** A batch is confirmed: the orders of its messages, and the cursor of the last. */
+  /** Called when a batch is confirmed, with the orders of its messages and the cursor of the last. */
   readonly confirmed: (orders: readonly Range[], cursor: string | undefined) => void;
   readonly alone: () => boolean;
 }
 
-/** The part of a cursor that one connection and its successors have. */
+/** The part of a cursor that belongs to one connection and its successors. */
 export class CursorSlot {
   readonly #options: SlotOptions;
-  /** The order of each message that waits to be read. */
+  /** The arrival order of each message that waits to be read. */
   readonly #unread = new Fifo<number>();
 
   constructor(options: SlotOptions) {
     this.#options = options;
   }
 
-  /** A numbered message has come in and waits to be read. */
+  /** A numbered message has arrived and waits to be read. */
   arrived(): void {
-    // On one connection messages come in the order in which they are read.
+    // On one connection, messages are read in the order in which they arrive.
     if (!this.#options.alone()) this.#unread.push(this.#options.nextOrder());
   }
 
@@ -142,7 +142,7 @@ export class CursorSlot {
     return { ...delivery, receipt };
   }
 
-  /** The orders of the next messages; a connection that is alone has one for them all. */
+  /** The orders of the next messages; a single connection gets one range for all of them. */
   #take(messages: number): Range[] {
     const orders: Range[] = [];
     for (let left = messages; left > 0; left--) {
@@ -158,7 +158,7 @@ export class CursorSlot {
   }
 }
 
-/** How many of the messages are of the feed: what tells of sessions is not numbered. */
+/** The number of messages from the feed: messages about sessions are not numbered. */
 function numbered(batch: Batch): number {
   let count = 0;
   for (const [index, { start, sequence }] of batch.runs.entries()) {

@@ -1,14 +1,14 @@
-/** How far to go back: by a whole number, or by milliseconds. */
+/** How far to go back: by a whole number or by milliseconds. */
 export type Rewind = number | { readonly ms: number };
 
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?<fraction>[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)$/;
 
-/** The cursor that lies so far back, as the cursor is written; undefined when it is not of that kind. */
+/** The cursor that far back, in the cursor's own notation; undefined if it is not of that kind. */
 export function rewound(cursor: string, rewind: Rewind): string | undefined {
   return typeof rewind === 'number' ? rewoundNumber(cursor, rewind) : rewoundTime(cursor, rewind.ms);
 }
 
-/** Not below zero. Zeros that pad it to a width stay. */
+/** Stops at zero. Keeps zeros that pad the number to a width. */
 function rewoundNumber(cursor: string, by: number): string | undefined {
   if (!/^\d+$/.test(cursor)) return undefined;
   const back = BigInt(cursor) - BigInt(by);
@@ -16,7 +16,7 @@ function rewoundNumber(cursor: string, by: number): string | undefined {
   return cursor.startsWith('0') ? text.padStart(cursor.length, '0') : text;
 }
 
-/** In UTC, with a fraction of a second only if it had one; what is finer than a millisecond is cut off, which is back. */
+/** In UTC, with a fraction of a second only if the cursor had one. Truncates to milliseconds, which goes back. */
 function rewoundTime(cursor: string, ms: number): string | undefined {
   const match = TIME.exec(cursor);
   const time = match === null ? Number.NaN : Date.parse(cursor);

@@ -8,15 +8,15 @@ import { FILE_MODE, makeFolder } from './log/files.ts';
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
 
-/** Of a value. Bytes. */
+/** The largest value, in bytes. */
 const LARGEST = 64 * 1024 ** 2;
 
-/** Keeps values as files in a folder of the component's own, in the folder of the stream's log. */
+/** Keeps values as files in the component's own folder, inside the folder of the stream's log. */
 export class StateFolder implements State {
   readonly #path: string;
   #made: Promise<unknown> | undefined;
 
-  /** `component` tells it from others of the stream, at each start alike. */
+  /** `component` identifies the component within the stream, the same at each start. */
   constructor(log: string, component: string) {
     this.#path = join(
       log,

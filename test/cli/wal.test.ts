@@ -145,7 +145,7 @@ test('of a damaged log it gives what can be read, says what is wrong, and ends w
 test('what is no log is an error that says so', async () => {
   const path = logFolder();
   const missing = await cli(['wal', path]);
-  expect(missing.stderr).toBe(`MILLRACE_WAL_FAILED: ${path} is not a log: there is no such folder\n`);
+  expect(missing.stderr).toBe(`MILLRACE_WAL_FAILED: ${path} is not a log: the folder does not exist\n`);
   expect(missing.code).toBe(1);
   writeFileSync(path, '');
   expect((await cli(['wal', path])).stderr).toContain('is not a log: it is a file');

@@ -88,12 +88,15 @@ describe('a secret that cannot be meant is refused at load', () => {
     ],
     [
       'type: api_key, keys: ["abc dashboard"]',
-      'auth.keys[0]: is too short for a secret; expected 4 characters',
+      'auth.keys[0]: is too short for a secret; expected at least 4 characters',
     ],
     ['type: bearer, tokens: [" "]', 'auth.tokens[0]: is blank; expected a secret'],
     ['type: bearer, tokens: ["a\\u0000bcd"]', 'auth.tokens[0]: has a control character in it; expected text'],
     ['type: basic, users: { ann: "   " }', 'auth.users.ann: is blank; expected a secret'],
-    ['type: basic, users: { ann: abc }', 'auth.users.ann: is too short for a secret; expected 4 characters'],
+    [
+      'type: basic, users: { ann: abc }',
+      'auth.users.ann: is too short for a secret; expected at least 4 characters',
+    ],
     [
       'type: basic, users: { ann: "one\\ntwo" }',
       'auth.users.ann: has a line break in it; expected one secret',

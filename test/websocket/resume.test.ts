@@ -277,7 +277,7 @@ test('two inputs that would share one cursor: the second fails and says what to 
   const line = await run.logged(/^stream failed/);
   expect(line.code).toBe('MILLRACE_CURSOR_FILE_INVALID');
   expect(line.msg).toContain(
-    `another input keeps the cursor of ${server.url}?since={{cursor:-start}} in it already; give each input a file of its own`,
+    `another input already keeps the cursor of ${server.url}?since={{cursor:-start}} in it; give each input its own file`,
   );
   const peer = await server.peer(0);
   peer.socket.write(message(1));
@@ -300,7 +300,7 @@ test.each([
   const run = await startEngine(client(server.url, path));
   const line = await run.logged(/^stream failed/);
   expect(line.code).toBe('MILLRACE_CURSOR_FILE_INVALID');
-  expect(line.msg).toContain(`${path} is not a file of cursors (version 1), and it was not changed`);
+  expect(line.msg).toContain(`${path} is not a file of cursors (version 1); it was not changed`);
   expect(await run.ended).toMatchObject({ failed: ['stream-0'] });
   expect(readFileSync(path, 'utf8')).toBe(content);
   expect(server.peers).toEqual([]);

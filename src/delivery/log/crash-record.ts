@@ -7,43 +7,43 @@ import { openFile } from './files.ts';
 
 const CRASH_FILE = 'crashes';
 
-/** A message of the log: its entry, and its place in that from 0. */
+/** A message of the log: its entry, and its place in the entry, from 0. */
 export type Position = readonly [entry: number, index: number];
 
-/** Messages that are processed now, and no others in the whole process. */
+/** Messages that are processed now, while no others are in the whole process. */
 export interface Trial {
-  /** With them all that come before them. */
+  /** Whether all messages before them are processed with them. */
   readonly together: boolean;
   readonly from: Position;
   readonly to: Position;
-  /** How often in a row the process has ended in just this trial. */
+  /** How often in a row the process has ended in this very trial. */
   readonly crashes: number;
 }
 
-/** What the log of a stream remembers of the ends of its process. */
+/** The log's memory of how the stream's process ended. */
 export interface CrashState {
-  /** No end in order has been noted yet. */
+  /** True until an orderly end is recorded. */
   readonly running: boolean;
   /** The first entry that was not delivered when the process started. */
   readonly first: number;
-  /** What has been tried to the end since there was progress: nothing, each part alone, and each with those before it. */
+  /** The trials completed since the last progress: none, each part alone, or each with those before it. */
   readonly tried: 'nothing' | 'alone' | 'together';
   readonly trial?: Trial | undefined;
-  /** What processes the messages: of another one, nothing is known. */
+  /** The pipeline that processed the messages; the record says nothing about any other. */
   readonly pipeline: string;
-  /** Hashes of messages that end the process, the oldest first. */
+  /** Hashes of messages that end the process, oldest first. */
   readonly culprits: readonly string[];
-  /** Messages that end the process with those before them; they alone are not to blame for others like them. */
+  /** Messages that end the process only together with those before them, so messages like them are not to blame. */
   readonly rejected: readonly Position[];
 }
 
 /**
- * The file of a log that remembers how its process ended. It is written when a log is opened and closed, and while what was
- * in processing at a crash is tried: never in between. It is not synced: a process that dies leaves what it has written,
- * and of a power cut nothing needs to be known.
+ * The log's file that records how its process ended. It is written when the log is opened and closed, and while
+ * messages that were in processing at a crash are tried: never in between. It is not synced: a process's writes survive its
+ * death, and a power cut needs no record.
  */
 export class CrashRecord {
-  /** What the process before this one has left; undefined when that is nothing that can be read. */
+  /** The record of the previous process; undefined if none can be read. */
   readonly before: CrashState | undefined;
   readonly #file: FileHandle;
   #state: CrashState | undefined;
@@ -58,7 +58,7 @@ export class CrashRecord {
     return new CrashRecord(file, decode(await file.readFile('utf8')));
   }
 
-  /** At once, since the process may die of what it does next. Without space for it less is known, and nothing is wrong. */
+  /** Writes at once, because the next step may end the process. If the disk is full, less is known; no harm is done. */
   write(state: CrashState): void {
     this.#state = state;
     const bytes = encode(state);
@@ -66,18 +66,18 @@ export class CrashRecord {
       writeSync(this.#file.fd, bytes, 0, bytes.length, 0);
       ftruncateSync(this.#file.fd, bytes.length);
     } catch {
-      // As said.
+      // No space: less is known.
     }
   }
 
-  /** The process has ended in order, or is about to. */
+  /** Records that the process has ended in order, or is about to. */
   async close(): Promise<void> {
     if (this.#state !== undefined) this.write({ ...this.#state, running: false, trial: undefined });
     await this.#file.close();
   }
 }
 
-/** True when the process that had the log open before may have died. It may have it open still. */
+/** True if the previous process with this log may have died. It may also still have the log open. */
 export async function hasCrashed(path: string): Promise<boolean> {
   const file = await openFile(join(path, CRASH_FILE), 'read').catch((error: unknown) => {
     if (errorCode(error) === 'ENOENT') return undefined;
@@ -96,7 +96,7 @@ function encode(state: CrashState): Buffer {
   return Buffer.from(`${crc32(text)} ${text}\n`);
 }
 
-/** What is behind the first line is of a longer one before. */
+/** Decodes the first line; the rest is left over from an earlier, longer record. */
 function decode(content: string): CrashState | undefined {
   const [, crc, text] = /^(\d+) (.*)\n/.exec(content) ?? [];
   return text !== undefined && crc32(text) === Number(crc) ? (JSON.parse(text) as CrashState) : undefined;

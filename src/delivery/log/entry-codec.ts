@@ -14,7 +14,7 @@ import { FRAME_BYTES } from './format.ts';
 const HEAD_BYTES = u48.bytes + 4;
 const NOTHING = Buffer.alloc(0);
 
-/** A record with the entry as its content, not sealed yet. */
+/** A record with the entry as its content, not yet sealed. */
 export function encodeEntry(entry: Entry, number: number): Buffer {
   const { batch, rejected, keys } = entry;
   const keyText = keys === undefined ? NOTHING : encodeKeys(keys);
@@ -40,7 +40,7 @@ export function entryNumber(content: Buffer): number {
   return u48.read(content, 0);
 }
 
-/** What recovery must know of an entry, without a look at its messages. */
+/** Reads what recovery needs from an entry, without decoding its messages. */
 export function peekEntry(content: Buffer): { number: number; messages: number; keys: Keys | undefined } {
   const reader = new WireReader(content);
   const number = reader.u48();
@@ -50,8 +50,8 @@ export function peekEntry(content: Buffer): { number: number; messages: number; 
 }
 
 /**
- * @throws MillraceError MILLRACE_WAL_VERSION for a batch that a newer version has written
- * @throws RangeError, SyntaxError for content that `encodeEntry` has not made
+ * @throws MillraceError MILLRACE_WAL_VERSION for a batch that a newer version wrote
+ * @throws RangeError, SyntaxError for content that `encodeEntry` did not make
  */
 export function decodeEntry(content: Buffer): StoredEntry {
   const reader = new WireReader(content);

@@ -5,24 +5,24 @@ import { makeFolders, syncFolder } from '../../folders.ts';
 import { errorCode } from './faults.ts';
 
 const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL } = constants;
-/** Links are not followed, and a pipe is not waited for. */
+/** Follows no links, and waits for no pipe. */
 const PLAIN = (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
 
 const flags = {
   read: O_RDONLY,
   write: O_RDWR,
-  /** As it is, or a new one. */
+  /** The existing file unchanged, or a new one. */
   create: O_RDWR | O_CREAT,
   new: O_RDWR | O_CREAT | O_EXCL,
 } as const;
 
-/** What a log has may be nobody else's to read. */
+/** Nobody else may read the files of a log. */
 export const FILE_MODE = 0o600;
 const FOLDER_MODE = 0o700;
 
 /**
- * Opens a file of a log. Whoever may write in its folder could else have any file of this process's user overwritten,
- * by a link with the right name.
+ * Opens a file of a log. Otherwise anybody who may write to its folder could use a link with the right name to make
+ * this process overwrite any file of its user.
  * @throws Error for a link, a folder, a pipe or a device in its place
  */
 export async function openFile(name: string, access: keyof typeof flags): Promise<FileHandle> {
@@ -39,7 +39,7 @@ export async function openFile(name: string, access: keyof typeof flags): Promis
   throw foreign(name);
 }
 
-/** Whether there is such a file, for who does not open it as above. @throws Error as `openFile` */
+/** Whether the file exists, for callers that do not open it as above. @throws Error as `openFile` */
 export async function fileExists(name: string): Promise<boolean> {
   const found = await lstat(name).catch((error: unknown) => {
     if (errorCode(error) !== 'ENOENT') throw error;
@@ -50,19 +50,17 @@ export async function fileExists(name: string): Promise<boolean> {
 }
 
 /**
- * Makes the folder of a log, and has its name on the disk. Folders above it are as others are.
- * @returns the folders that were made, the outermost first
+ * Makes the folder of a log, and syncs its name to the disk. Folders above it get the usual permissions.
+ * @returns the folders that were made, outermost first
  */
 export async function makeFolder(path: string): Promise<string[]> {
   const made = await makeFolders(path, FOLDER_MODE).catch((error: unknown) => {
-    throw errorCode(error) === 'ENOTDIR' ? new Error('the path must be a folder, and is a file') : error;
+    throw errorCode(error) === 'ENOTDIR' ? new Error('the path is a file; expected a folder') : error;
   });
   if (made.length > 0) for (const folder of [dirname(made[0]!), ...made]) await syncFolder(folder);
   return made;
 }
 
 function foreign(name: string): Error {
-  return new Error(
-    `${name} must be a file, and is a link or something else; remove it, or choose another path`,
-  );
+  return new Error(`${name} is a link or something else; expected a file. Remove it, or choose another path`);
 }

@@ -10,13 +10,13 @@ import { u48 } from '../../message/u48.ts';
  *             8 random bytes · u32 CRC of all before it
  *     record  u32 CRC of all after it · u32 length of all after it · u48 number · u32 pending · u8 type · content
  *
- * The CRC of a record begins from that of its segment's header, which is random: a record is good in its own segment
- * only, and nobody can send a payload that looks like a record. `pending` is how many records directly before it were
- * not known to be on the disk when it was written: it tells damage from a commit that a power cut has torn.
+ * The CRC of a record begins from that of its segment's header, which is random: a record is valid only in its own
+ * segment, and nobody can send a payload that looks like a record. `pending` is the number of records directly before
+ * it that were not known to be on the disk when it was written: it tells damage from a commit that a power cut tore.
  *
- * Entries of version 3 have their batches as wire-format.ts has them, with a tag for each part; those before it as
- * wire-untagged.ts does. A log with a segment of version 2 or 3 has a mark. Those of version 1 are read too; theirs may be
- * missing.
+ * Entries of version 3 hold their batches in the form of wire-format.ts, with a tag for each part; earlier versions use
+ * the form of wire-untagged.ts. A log with a segment of version 2 or 3 has a mark. Segments of version 1 are read too;
+ * their log may lack one.
  */
 export const VERSION = 3;
 const VERSIONS = [1, 2, VERSION];
@@ -41,7 +41,7 @@ export interface RecordFrame {
   readonly number: number;
   readonly pending: number;
   readonly type: number;
-  /** Of the whole record. */
+  /** The length of the whole record. */
   readonly length: number;
 }
 
@@ -61,13 +61,13 @@ export function encodeHeader(header: Header): Buffer {
 /** A header as it was read. */
 export interface ReadHeader {
   readonly header: Header;
-  /** Of the CRCs of its segment's records. */
+  /** The seed of the CRCs of its segment's records. */
   readonly seed: number;
-  /** Its log has a mark. */
+  /** Whether its log has a mark. */
   readonly hasMark: boolean;
 }
 
-/** What the first bytes of a segment are: a header with the seed of its records' CRCs, another version's, or no header. */
+/** Reads the first bytes of a segment: a header with the seed of its records' CRCs, another version's, or none. */
 export function decodeHeader(buffer: Buffer): ReadHeader | { readonly otherVersion: number } | undefined {
   if (buffer.length < MAGIC.length + 1 || !buffer.subarray(0, MAGIC.length).equals(MAGIC)) return undefined;
   const version = buffer[7]!;
@@ -84,7 +84,7 @@ export function decodeHeader(buffer: Buffer): ReadHeader | { readonly otherVersi
   return { header, seed, hasMark: version > 1 };
 }
 
-/** With what the CRCs of the records behind a damaged header may begin. */
+/** The possible seeds of the CRCs of records after a damaged header. */
 export function possibleSeeds(header: Buffer): number[] {
   return header.length < HEADER_BYTES ? [] : [header.readUInt32LE(40), crc32(header.subarray(0, 40))];
 }
@@ -102,7 +102,7 @@ export function sealRecord(
   record.writeUInt32LE(crc32(record.subarray(4), seed), 0);
 }
 
-/** Reads a record's frame without a look at its CRC; `at + FRAME_BYTES` must be inside. */
+/** Reads a record's frame without checking its CRC; `at + FRAME_BYTES` must be inside `buffer`. */
 export function readFrame(buffer: Buffer, at: number): RecordFrame {
   return {
     number: u48.read(buffer, at + 8),
@@ -116,12 +116,12 @@ export function isIntact(record: Buffer, seed: number): boolean {
   return crc32(record.subarray(4), seed) === record.readUInt32LE(0);
 }
 
-/** Runs of numbers: their first and how many. */
+/** A run of numbers: the first, and how many. */
 export type Range = readonly [first: number, count: number];
 
 const RANGE_BYTES = u48.bytes + 4;
 
-/** A record, not sealed yet, that says which entries are acknowledged. */
+/** A record, not yet sealed, that says which entries are acknowledged. */
 export function encodeAcks(numbers: readonly number[]): Buffer {
   const ranges: [number, number][] = [];
   for (const number of numbers.toSorted((a, b) => a - b)) {
@@ -150,7 +150,7 @@ export function segmentName(segment: number): string {
   return `${String(segment).padStart(20, '0')}.log`;
 }
 
-/** The number in a segment's name; undefined for a file that is none. */
+/** The number in a segment's name; undefined if the file is not a segment. */
 export function segmentNumber(name: string): number | undefined {
   return SEGMENT_NAME.test(name) ? Number(name.slice(0, 20)) : undefined;
 }

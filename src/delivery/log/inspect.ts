@@ -11,26 +11,26 @@ import { listSegments, verify } from './recovery.ts';
 import { decodeReclaimed, RememberedKeys } from './remembered-keys.ts';
 import { salvage } from './salvage.ts';
 
-/** What a log has, as far as it can be read. */
+/** The readable content of a log. */
 export interface Inspection {
   readonly inUse: boolean;
   readonly segments: number;
   /** On the disk. */
   readonly bytes: number;
-  /** Batches that are not acknowledged. */
+  /** The number of batches that are not acknowledged. */
   readonly entries: number;
   readonly messages: number;
-  /** Those of `messages` that a codec has rejected. */
+  /** How many of `messages` a codec has rejected. */
   readonly rejected: number;
-  /** When the oldest of `messages` arrived: microseconds since the epoch. */
+  /** When the oldest of `messages` arrived, in microseconds since the epoch. */
   readonly oldest: number | undefined;
-  /** Keys of `dedupe` that are remembered. */
+  /** The number of keys that `dedupe` remembers. */
   readonly keys: number;
-  /** Why the log would be refused. */
+  /** Why a stream would refuse the log. */
   readonly damage: MillraceError | undefined;
-  /** Bytes at the end that were never committed. */
+  /** The number of bytes at the end that were never committed. */
   readonly cutBytes: number;
-  /** The entries that were counted, read once more. */
+  /** Reads the counted entries once more. */
   readonly contents: () => AsyncGenerator<StoredEntry>;
 }
 
@@ -41,12 +41,12 @@ interface Counted {
 }
 
 /**
- * Looks into a log without its lock and without changing anything.
- * @throws MillraceError MILLRACE_WAL_FAILED if there is none, MILLRACE_WAL_VERSION
+ * Reads a log without its lock and without changing anything.
+ * @throws MillraceError MILLRACE_WAL_FAILED if there is no log, MILLRACE_WAL_VERSION
  */
 export async function inspect(path: string): Promise<Inspection> {
   const numbers = await segmentsOf(path);
-  // At once: while it is in use, files may be deleted in between.
+  // All at once: while the log is in use, files may be deleted in between.
   const sizes = await Promise.all(numbers.map((number) => sizeOf(join(path, segmentName(number)))));
   const inUse = await isLocked(path);
   const { damage, cutBytes } = await check(path);
@@ -81,17 +81,17 @@ async function segmentsOf(path: string): Promise<number[]> {
   try {
     numbers = await listSegments(path);
   } catch (error) {
-    if (errorCode(error) === 'ENOENT') throw absent('there is no such folder');
+    if (errorCode(error) === 'ENOENT') throw absent('the folder does not exist');
     if (errorCode(error) === 'ENOTDIR') throw absent('it is a file; expected the folder that `path` names');
     throw error;
   }
   if (numbers.length > 0) return numbers;
   const lock = await lstat(join(path, LOCK_FILE)).catch(() => undefined);
-  if (lock === undefined) throw absent('nothing of a log is in it');
+  if (lock === undefined) throw absent('it holds no file of a log');
   return numbers;
 }
 
-/** Whether a stream would take it. */
+/** Whether a stream would accept the log. */
 async function check(path: string): Promise<{ damage: MillraceError | undefined; cutBytes: number }> {
   for (let tries = 1; ; tries++) {
     try {
@@ -100,7 +100,7 @@ async function check(path: string): Promise<{ damage: MillraceError | undefined;
     } catch (error) {
       if (!(error instanceof MillraceError) || error.code === wireErrors.MILLRACE_WAL_VERSION.code)
         throw error;
-      // While it is in use, what is read may be deleted in between.
+      // While the log is in use, files may be deleted during the check.
       if (tries === 3) return { damage: error, cutBytes: 0 };
     }
   }

@@ -11,13 +11,13 @@ export const LOCK_FILE = 'lock';
 const SQLITE_BUSY = 5;
 const SQLITE_CANNOT_OPEN = 14;
 const SQLITE_NOT_A_DATABASE = 26;
-/** Who only looks whether a log is in use holds the lock for a moment. */
+/** A check whether the log is in use holds the lock for a moment, so a busy lock is tried this often. */
 const TRIES = 5;
 const PAUSE = 40;
 
 /**
- * Holds the folder of a log for one process. Node has no file locks of its own; SQLite's are the kernel's, so they end
- * with the process however it ends, and hold between containers. The file is an empty database.
+ * Locks the folder of a log for one process. Node has no file locks; SQLite's are the kernel's, so they end with the
+ * process however it ends, and hold between containers. The file is an empty database.
  */
 export class FolderLock {
   readonly #database: DatabaseSync;
@@ -26,11 +26,11 @@ export class FolderLock {
     this.#database = database;
   }
 
-  /** @throws MillraceError MILLRACE_WAL_LOCKED when another has it, in this process or in any other */
+  /** @throws MillraceError MILLRACE_WAL_LOCKED if another owner has it, in this process or any other */
   static async acquire(path: string): Promise<FolderLock> {
     const file = join(path, LOCK_FILE);
     try {
-      // SQLite follows links, lets others read what it makes, and has names of its own for errors of the disk.
+      // SQLite follows links, lets others read its files, and has its own names for disk errors.
       await fileExists(`${file}-journal`);
       if (await fileExists(file)) await access(file, constants.R_OK | constants.W_OK);
       else make(file);
@@ -48,7 +48,7 @@ export class FolderLock {
         database?.close();
         const code = sqliteCode(error);
         if (code === SQLITE_NOT_A_DATABASE) {
-          throw failed(path, 'locked', new Error(`${file} is not a file of Millrace's; remove it`));
+          throw failed(path, 'locked', new Error(`${file} was not made by Millrace; remove it`));
         }
         if (code === SQLITE_CANNOT_OPEN) throw failed(path, 'locked', whyNot(path) ?? error);
         if (code !== SQLITE_BUSY) throw failed(path, 'locked', error);
@@ -80,8 +80,8 @@ export async function isLocked(path: string): Promise<boolean> {
 }
 
 /**
- * At once, and only where there is none: the kernel ends the locks that a process has on a file when it closes the file,
- * whoever in the process has taken them.
+ * Makes the file at once, and only if there is none: when a process closes a file, the kernel drops all locks that the
+ * process has on it, whoever took them.
  */
 function make(file: string): void {
   try {
@@ -91,7 +91,7 @@ function make(file: string): void {
   }
 }
 
-/** The system's own error, where nothing can be opened at all. */
+/** The system's own error, if the file cannot be opened at all. */
 function whyNot(path: string): unknown {
   try {
     closeSync(openSync(path, constants.O_RDONLY));
@@ -104,7 +104,7 @@ function whyNot(path: string): unknown {
 function locked(path: string): MillraceError {
   return new MillraceError(
     logErrors.MILLRACE_WAL_LOCKED,
-    `the log in ${path} is open in another process or stream; a path can be one stream's at a time`,
+    `the log in ${path} is open in another process or stream; only one stream at a time can use a path`,
     { fatal: true },
   );
 }

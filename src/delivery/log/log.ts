@@ -18,23 +18,23 @@ export type { LogReader } from './reader.ts';
 const MIB = 1024 * 1024;
 
 /**
- * A log of batches: what was appended is there after a crash, in order, until it is acknowledged.
+ * A log of batches: an appended batch survives a crash, in order, until it is acknowledged.
  *
- * One process writes it. Its promise: an entry is on the disk when `append` resolves (`periodic` excepted), and a log
- * that has lost or changed something is refused, never read past it in silence. docs/decisions/0004-the-log.md says why
- * it is made as it is.
+ * One process writes it. It promises that an entry is on the disk when `append` resolves (except with `periodic`), and
+ * that a log with a lost or changed part is refused, never read past it in silence. docs/decisions/0004-the-log.md
+ * explains the design.
  */
 export class Log {
-  /** The entries of before that are not acknowledged: from the first of them to the last of all entries. */
+  /** The range of earlier entries, from the first unacknowledged one to the last of all. */
   readonly recovered: {
     readonly first: number;
     readonly last: number;
     readonly entries: number;
     readonly messages: number;
   };
-  /** What was remembered of before and still counts, oldest first. */
+  /** The earlier keys that still count, oldest first. */
   readonly keys: readonly KeyGroup[];
-  /** How the process before this one ended. */
+  /** The record of how the previous process ended. */
   readonly crashes: CrashRecord;
   readonly #path: string;
   readonly #lock: FolderLock;
@@ -68,7 +68,7 @@ export class Log {
   }
 
   /**
-   * Locks the log, and reads and checks all that is in it.
+   * Locks the log, then reads and checks all of it.
    * @throws MillraceError MILLRACE_WAL_LOCKED, MILLRACE_WAL_DAMAGED, MILLRACE_WAL_VERSION, MILLRACE_WAL_FAILED; all fatal
    */
   static async open(options: LogOptions): Promise<Log> {
@@ -91,12 +91,12 @@ export class Log {
     }
   }
 
-  /** Bytes on the disk. */
+  /** The size on the disk, in bytes. */
   get bytes(): number {
     return this.#store.bytes;
   }
 
-  /** Entries that are not acknowledged. */
+  /** The number of entries that are not acknowledged. */
   get entries(): number {
     return this.#writer.entries;
   }
@@ -106,15 +106,15 @@ export class Log {
     return this.#writer.blocked ?? this.#readBlocked;
   }
 
-  /** True for an entry that is there and not acknowledged. */
+  /** True for an entry that is in the log and not acknowledged. */
   has(number: number): boolean {
     return this.#writer.has(number);
   }
 
   /**
-   * Writes an entry, and resolves with its number when it is committed. It waits while the log is full. What `entry`
-   * consists of may be used again at once.
-   * @throws MillraceError MILLRACE_WAL_FAILED after an error of the disk, and when the log is closed
+   * Writes an entry, and resolves with its number when it is committed. Waits while the log is full. The caller may
+   * reuse the parts of `entry` at once.
+   * @throws MillraceError MILLRACE_WAL_FAILED after a disk error, and when the log is closed
    */
   async append(entry: Entry): Promise<number> {
     if (this.#closed !== undefined) throw closed(this.#path);
@@ -124,12 +124,12 @@ export class Log {
     return await this.#writer.append({ record, number, keys: entry.keys });
   }
 
-  /** An entry is done with. It may be told again, and in any order. */
+  /** Acknowledges an entry: it is done. Repeats are allowed, in any order. */
   ack(number: number): void {
     if (this.#closed === undefined) this.#writer.ack(number);
   }
 
-  /** Reads committed entries that are not acknowledged, from the one numbered `from` on. */
+  /** Reads committed entries that are not acknowledged, starting with number `from`. */
   reader(from: number): LogReader {
     return new LogReader(
       {
@@ -142,7 +142,7 @@ export class Log {
     );
   }
 
-  /** Writes what is acknowledged, and gives the log free for others. What still waits to be appended is refused. */
+  /** Writes pending acknowledgements and releases the log. Entries that still wait to be appended are refused. */
   async close(): Promise<void> {
     this.#closed ??= this.#close();
     await this.#closed;

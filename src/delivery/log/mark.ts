@@ -10,20 +10,20 @@ export const MARK_FILE = 'mark';
 const BYTES = 36;
 const MAGIC = 0x314b524d;
 
-/** Up to where a log is on the disk. What is missing before that was there, and is damage. */
+/** How far a log is known to be on the disk. Anything missing before that point is damage. */
 export interface Mark {
   readonly segment: number;
   readonly offset: number;
   /** Segments before this one have been deleted. */
   readonly oldest: number;
-  /** What comes next, for a log that had to delete all its segments because its disk was full. */
+  /** The next numbers, for a log that had to delete all its segments because its disk was full. */
   readonly nextRecord: number;
   readonly nextEntry: number;
 }
 
 /**
- * A file that is written after each commit, and not synced: it may be behind what is on the disk, and is never ahead
- * of it. Without it, a log that lost its end would look like one whose last commit was cut short by a crash.
+ * A file that is written after each commit and not synced: it may lag behind the disk, and is never ahead of it.
+ * Without it, a log that lost its end would look like one whose last commit was cut short by a crash.
  */
 export class MarkFile {
   readonly #file: FileHandle;
@@ -36,11 +36,11 @@ export class MarkFile {
   }
 
   static async open(path: string): Promise<MarkFile> {
-    // Not truncated: what it says stays true until it is overwritten.
+    // Not truncated: the old mark stays true until it is overwritten.
     return new MarkFile(await openFile(join(path, MARK_FILE), 'create'));
   }
 
-  /** Writes it some time soon. A mark that cannot be written is an old one: less is known, and nothing is wrong. */
+  /** Writes the mark soon. If that fails, the old mark stays: less is known, and no harm is done. */
   write(mark: Mark): void {
     this.#next = mark;
     this.#writing ??= this.#write().finally(() => {
@@ -48,12 +48,12 @@ export class MarkFile {
     });
   }
 
-  /** Resolves when the system has what was written last, or could not take it. */
+  /** Resolves when the system has taken the last mark, or has failed to. */
   async written(): Promise<void> {
     await this.#writing;
   }
 
-  /** Resolves when what was written last is on the disk. */
+  /** Resolves when the last mark is on the disk. */
   async sync(): Promise<void> {
     await this.#writing;
     if (this.#failure !== undefined) throw this.#failure;
@@ -79,7 +79,7 @@ export class MarkFile {
   }
 }
 
-/** The mark of a log; undefined when there is none, or none that is whole. */
+/** The mark of a log; undefined if it is missing or incomplete. */
 export async function readMark(path: string): Promise<Mark | undefined> {
   const buffer = await readBytes(join(path, MARK_FILE));
   if (buffer.length < BYTES || buffer.readUInt32LE(0) !== crc32(buffer.subarray(4, BYTES), MAGIC)) {

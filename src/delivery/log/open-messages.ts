@@ -1,14 +1,14 @@
 const PAGE = 65_536;
 
 /**
- * How many messages each entry has that is not acknowledged. A log may have more of them than a `Map` can hold, which is
- * 2^24, so they are counted in pages.
+ * The number of messages of each unacknowledged entry. A log may have more such entries than the 2^24 that a `Map` can
+ * hold, so they are counted in pages.
  */
 export class OpenMessages {
   readonly #pages = new Map<number, Uint32Array>();
   #total = 0;
 
-  /** Of all entries. */
+  /** The number of messages of all entries. */
   get total(): number {
     return this.#total;
   }

@@ -3,23 +3,23 @@ import { crc32 } from 'node:zlib';
 const APART = 1024;
 
 /**
- * CRCs of parts of a piece of memory, each in next to no time however long it is: from those of its beginnings, as zlib's
- * `crc32_combine` does. What looks for records in what a sender may have written must not read all of it once for each
- * place that looks like one.
+ * Computes the CRC of any part of a buffer in next to no time, however long the part is: from the CRCs of the buffer's
+ * prefixes, as zlib's `crc32_combine` does. A search for records in bytes that a sender may have chosen must not read
+ * all of them once for each place that looks like a record.
  */
 export class PartCrcs {
   readonly #bytes: Buffer;
   readonly #from: number;
-  /** Of the bytes from `#from` on, up to each multiple of `APART` behind it. */
+  /** The CRCs of the bytes from `#from` up to each multiple of `APART` after it. */
   readonly #beginnings = [0];
 
-  /** Of parts that begin at `from` or behind it. */
+  /** For parts that begin at or after `from`. */
   constructor(bytes: Buffer, from: number) {
     this.#bytes = bytes;
     this.#from = from;
   }
 
-  /** As `crc32(bytes.subarray(start, end), seed)`. */
+  /** The same as `crc32(bytes.subarray(start, end), seed)`. */
   of(start: number, end: number, seed: number): number {
     return (this.#upTo(end) ^ behind((this.#upTo(start) ^ seed) >>> 0, end - start)) >>> 0;
   }
@@ -35,7 +35,7 @@ export class PartCrcs {
   }
 }
 
-/** What becomes of a CRC behind 2^n bytes of zeros: a matrix over GF(2) for each n, a column for each bit. */
+/** Advances a CRC over 2^n zero bytes: a matrix over GF(2) for each n, a column for each bit. */
 const matrices: Uint32Array[] = [];
 
 function matrix(n: number): Uint32Array {
@@ -62,7 +62,7 @@ function times(operator: Uint32Array, vector: number): number {
   return sum >>> 0;
 }
 
-/** The CRC behind so many bytes of zeros, without the CRC of these. */
+/** The CRC after that many zero bytes, without the CRC of the zeros themselves. */
 function behind(crc: number, bytes: number): number {
   let value = crc;
   for (let rest = bytes, n = 0; rest > 0; rest = Math.floor(rest / 2), n++) {

@@ -5,21 +5,21 @@ import { join } from 'node:path';
 import { MillraceError } from '../../errors.ts';
 
 /**
- * A change of the folder may not show in its time if another one came so shortly before: the kernel takes the time of its
- * last tick, which is 10 ms ago at most. Nanoseconds.
+ * A change of the folder may not show in its time if another one came this shortly before: the kernel uses the time of
+ * its last tick, at most 10 ms ago. In nanoseconds.
  */
 const SETTLED = 50_000_000n;
 
 /**
- * Whether the files of an open log are still in their place. Who removes or replaces a folder does not disturb a process
- * that has its files open: it would go on, and write what nobody will find.
+ * Checks that the files of an open log are still in place. If somebody removes or replaces the folder, a process that
+ * has its files open notices nothing: it would go on writing where nobody will look.
  */
 export class Presence {
   readonly #path: string;
   readonly #folder: { readonly dev: bigint; readonly ino: bigint };
-  /** The names of what must be there, each with its inode. */
+  /** The names of the required files, each with its inode. */
   readonly #files = new Map<string, bigint>();
-  /** The folder's time when everything was seen in its place; while that stands, nothing came or went. */
+  /** The folder's time when all files were last seen in place; while it is unchanged, nothing came or went. */
   #seen: bigint | undefined;
 
   private constructor(path: string, folder: { readonly dev: bigint; readonly ino: bigint }) {
@@ -27,7 +27,7 @@ export class Presence {
     this.#folder = folder;
   }
 
-  /** Of an open log's folder, with these files in it. */
+  /** For an open log's folder with these files in it. */
   static async of(path: string, folder: FileHandle, names: readonly string[]): Promise<Presence> {
     const presence = new Presence(path, await folder.stat({ bigint: true }));
     for (const name of names) {
@@ -45,14 +45,14 @@ export class Presence {
     this.#files.delete(name);
   }
 
-  /** One look at the folder, mostly. @throws MillraceError MILLRACE_WAL_FAILED when something is not in its place */
+  /** Mostly costs one stat of the folder. @throws MillraceError MILLRACE_WAL_FAILED if a file is not in place */
   async check(): Promise<void> {
-    // What is open is in the system's memory, and is answered sooner than another thread could be asked.
+    // The system has open files in memory, and answers sooner than another thread could be asked.
     const found = statSync(this.#path, { bigint: true, throwIfNoEntry: false });
     if (found === undefined) throw this.#missing('its folder is gone');
     const { dev, ino, mtimeNs } = found;
     if (dev !== this.#folder.dev || ino !== this.#folder.ino) {
-      throw this.#missing('another folder is in its place');
+      throw this.#missing('another folder has taken its place');
     }
     if (mtimeNs === this.#seen) return;
     await Promise.all([...this.#files].map(async ([name, known]) => await this.#checkFile(name, known)));
@@ -62,14 +62,14 @@ export class Presence {
   async #checkFile(name: string, ino: bigint): Promise<void> {
     const found = await lstat(join(this.#path, name), { bigint: true }).catch(() => undefined);
     if (found === undefined) throw this.#missing(`${name} is gone`);
-    if (found.ino !== ino) throw this.#missing(`another file is in the place of ${name}`);
+    if (found.ino !== ino) throw this.#missing(`another file has taken the place of ${name}`);
   }
 
   #missing(what: string): MillraceError {
     return new MillraceError(
       logErrors.MILLRACE_WAL_FAILED,
       `the log in ${this.#path} was removed or replaced while the stream had it open: ${what}. Nothing more is ` +
-        'acknowledged, and what was not delivered is only where its files are now. Put them back if they were moved, and start again',
+        'acknowledged, and undelivered messages exist only in the files that were moved. If you still have them, put them back and start again',
       { fatal: true },
     );
   }

@@ -6,12 +6,12 @@ import { FolderLock, LOCK_FILE } from './lock.ts';
 import { verify } from './recovery.ts';
 
 const PROBE_FILE = 'probe';
-/** A block, so that a disk that is full shows it. */
+/** One block, so that a full disk shows. */
 const PROBE_BYTES = 4096;
 
 /**
- * Sees whether a log could be opened here: the folder made, locked and written, and what is in it taken. Nothing of that
- * is left behind.
+ * Checks whether a log could be opened here: the folder made, locked and written, and its content accepted. Leaves
+ * nothing behind.
  * @throws MillraceError as `Log.open`
  */
 export async function probeLog(path: string): Promise<void> {
@@ -28,7 +28,7 @@ export async function probeLog(path: string): Promise<void> {
     throw failed(path, 'opened', error);
   } finally {
     if (!hadLock) await unlink(join(path, LOCK_FILE)).catch(() => {});
-    // One that is in use meanwhile stays.
+    // A folder that is in use meanwhile stays.
     for (const folder of made.toReversed()) await rmdir(folder).catch(() => {});
   }
 }

@@ -7,20 +7,20 @@ import { recordTypes, segmentName } from './format.ts';
 import { Scanner } from './scanner.ts';
 import type { Segment } from './segment.ts';
 
-/** What a reader sees of its log. */
+/** A reader's view of its log. */
 export interface LogView {
   readonly path: string;
   /** Oldest first. */
   readonly segments: () => readonly Segment[];
   readonly acknowledged: (number: number) => boolean;
-  /** Told why nothing can be read for now, and then undefined. */
+  /** Called with the reason when nothing can be read for now, and with undefined once it can. */
   readonly blocked: (reason: string | undefined) => void;
 }
 
-/** How long after a file could not be opened it is tried again. Milliseconds. */
+/** How long to wait before opening a file again after a failure. In milliseconds. */
 const RETRY_DELAY = 1000;
 
-/** Reads entries in order. It holds one chunk of a segment, or one record, and follows what is written meanwhile. */
+/** Reads entries in order. Holds one chunk of a segment, or one record, and follows the writer. */
 export class LogReader {
   readonly #view: LogView;
   #from: number;
@@ -33,9 +33,9 @@ export class LogReader {
   }
 
   /**
-   * The next entry that is not acknowledged; undefined at the end of what is committed for now. It waits while the
-   * process has no file descriptor for it.
-   * @throws MillraceError MILLRACE_WAL_DAMAGED for what is not as it was written, MILLRACE_WAL_FAILED
+   * The next entry that is not acknowledged; undefined at the end of the committed ones. Waits while the process has no
+   * file descriptor left.
+   * @throws MillraceError MILLRACE_WAL_DAMAGED for a part that is not as it was written, MILLRACE_WAL_FAILED
    * @throws the signal's reason when it aborts
    */
   async next(signal?: AbortSignal): Promise<StoredEntry | undefined> {
@@ -43,7 +43,7 @@ export class LogReader {
       const scanner = (this.#scanner ??= await this.#open(signal));
       if (scanner === undefined) return undefined;
       const segment = this.#segment!;
-      // Before the look at its size: what is committed after a segment is not in it.
+      // Asked before its size is read: entries committed after a segment are not in it.
       const whole = this.#view.segments().at(-1) !== segment;
       const entry = await this.#nextOf(scanner, segment);
       if (entry !== undefined) return entry;
@@ -72,7 +72,7 @@ export class LogReader {
         blocked(undefined);
         return scanner;
       } catch (error) {
-        // Deleted in between, because all that was in it is acknowledged.
+        // Deleted meanwhile, because all of its entries are acknowledged.
         if (!segments().includes(segment)) continue;
         if (!isNoDescriptor(error)) throw failed(path, 'read', error);
         blocked(waitsForDescriptor(path, error));

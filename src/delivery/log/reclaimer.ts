@@ -4,12 +4,12 @@ import { encodeReclaimed, type RememberedKeys } from './remembered-keys.ts';
 import { onShortage } from './segment.ts';
 import type { Store } from './store.ts';
 
-/** Deletes segments in which all is acknowledged. Keys of theirs that still count are written again before. */
+/** Deletes fully acknowledged segments, after writing again those of their keys that still count. */
 export class Reclaimer {
   readonly #store: Store;
   readonly #acknowledged: Contiguous;
   readonly #keys: RememberedKeys;
-  /** That segments are forgotten, and the keys that were in them, could not be written yet. */
+  /** Forgotten segments, and the keys that were in them, could not be recorded yet. */
   #owed = false;
 
   constructor(store: Store, acknowledged: Contiguous, keys: RememberedKeys) {
@@ -33,19 +33,19 @@ export class Reclaimer {
       await this.#store.sync();
     } catch (error) {
       onShortage(error);
-      // What frees space must not need any.
+      // Freeing space must not need space.
       await this.#store.syncMark();
     }
     await this.#store.deleteForgotten();
   }
 
-  /** Deletes everything, for a disk that is so full that nothing can be written before. All must be acknowledged. */
+  /** Deletes everything, for a disk so full that nothing can be written first. All must be acknowledged. */
   async deleteAll(): Promise<void> {
     this.#owed = true;
     await this.#store.deleteAll();
   }
 
-  /** Writes what could not be written when segments were forgotten. @throws ShortageError */
+  /** Writes the record that could not be written when segments were forgotten. @throws ShortageError */
   async writeOwed(): Promise<void> {
     if (!this.#owed) return;
     const { oldest } = this.#store;
@@ -57,7 +57,7 @@ export class Reclaimer {
     this.#owed = false;
   }
 
-  /** The segment up to which all entries are acknowledged, of those that are not written any more. */
+  /** The last finished segment up to which all entries are acknowledged. */
   #last(): number | undefined {
     let last: number | undefined;
     for (const { number, lastEntry } of this.#store.segments) {

@@ -20,7 +20,7 @@ import {
 } from './scanner.ts';
 import type { Segment } from './segment.ts';
 
-/** What a log has of before. */
+/** The content of a log from before this start. */
 export interface Recovery {
   readonly segments: readonly Segment[];
   readonly nextSegment: number;
@@ -28,30 +28,30 @@ export interface Recovery {
   readonly lastEntry: number;
   readonly acknowledged: Contiguous;
   readonly keys: RememberedKeys;
-  /** Messages that are not acknowledged. */
+  /** The number of messages that are not acknowledged. */
   readonly messages: number;
-  /** What was cut off the end, because it had never been committed. */
+  /** The number of bytes cut off the end, because they had never been committed. */
   readonly cutBytes: number;
   /** Segments before this one have been deleted. */
   readonly oldest: number;
 }
 
-/** The numbers of the segments in a folder, ascending. Other files are none of the log's business. */
+/** The numbers of the segments in a folder, ascending. Other files do not belong to the log. */
 export async function listSegments(path: string): Promise<number[]> {
   const names = await readdir(path);
   return names.flatMap((name) => segmentNumber(name) ?? []).toSorted((a, b) => a - b);
 }
 
 /**
- * Reads a whole log and checks everything in it. What a crash has left unfinished at its end is cut off; it was never
- * confirmed to anyone.
+ * Reads a whole log and checks everything in it. Cuts off an end that a crash left unfinished; it was never confirmed
+ * to anyone.
  * @throws MillraceError MILLRACE_WAL_DAMAGED, MILLRACE_WAL_VERSION, MILLRACE_WAL_FAILED
  */
 export async function recover(path: string): Promise<Recovery> {
   return await new Recovering(path, await markOf(path), true).run();
 }
 
-/** As `recover`, and changes nothing: the log may be open, or on a disk that is read-only. */
+/** Like `recover`, but changes nothing: the log may be open, or on a read-only disk. */
 export async function verify(path: string): Promise<Recovery> {
   return await new Recovering(path, await markOf(path), false).run();
 }
@@ -76,7 +76,7 @@ class Recovering {
   #oldest = 1;
   #cutBytes = 0;
 
-  /** `mend`: cut off what a crash has left unfinished. */
+  /** `mend`: cut off an end that a crash left unfinished. */
   constructor(path: string, mark: Mark | undefined, mend: boolean) {
     this.#path = path;
     this.#mend = mend;
@@ -102,7 +102,7 @@ class Recovering {
     this.#forget();
     return {
       segments: this.#segments,
-      // Not behind one that has just been removed: a gap would look like a loss.
+      // Not after one that has just been removed: a gap would look like a loss.
       nextSegment: Math.max(this.#oldest, (this.#segments.at(-1)?.number ?? 0) + 1),
       nextRecord: this.#nextRecord,
       lastEntry: this.#lastEntry,
@@ -132,7 +132,7 @@ class Recovering {
         return;
       }
       const { header, seed, hasMark } = head;
-      // Before the end is cut off: without it nobody can tell what of the end was acknowledged.
+      // Checked before the end is cut off: without the mark, nobody can tell how much of the end was acknowledged.
       if (hasMark && this.#mark === undefined) throw damaged(this.#path, MARK_FILE, noMark());
       if (header.segment !== number)
         throw new Flaw(0, `expected segment ${number}, and found ${header.segment}`);
@@ -144,7 +144,7 @@ class Recovering {
       if (header.firstRecord !== this.#nextRecord || header.firstEntry !== this.#lastEntry + 1) {
         throw new Flaw(
           0,
-          `expected record ${this.#nextRecord} and entry ${this.#lastEntry + 1} to be the next, and found ` +
+          `expected record ${this.#nextRecord} and entry ${this.#lastEntry + 1} next, and found ` +
             `${header.firstRecord} and ${header.firstEntry}: the end of the segment before is missing`,
         );
       }
@@ -160,7 +160,7 @@ class Recovering {
         readable: end,
         places: [place],
       });
-      // What a crash left in the system's memory is on the disk before anything that counts on it.
+      // Syncs data that a crash left in the system's memory, before anything relies on it.
       if (last && this.#mend) await file.sync();
     } finally {
       await file.close();
@@ -214,7 +214,7 @@ class Recovering {
     }
   }
 
-  /** A segment without a whole header may go if it was begun and never used. @throws the flaw if it was */
+  /** A segment without a complete header may be dropped if it was begun and never used. @throws the flaw if it was */
   async #checkNeverUsed(file: FileHandle, number: number, size: number, flaw: Flaw): Promise<void> {
     if (this.#mark !== undefined && this.#mark.segment >= number) throw flaw;
     // Its header is on the disk before its first record is written.
@@ -224,8 +224,8 @@ class Recovering {
   }
 
   /**
-   * What begins with a flaw may be cut off if it can only be a commit that a crash has torn: nothing of it was on the
-   * disk for sure, and no intact record behind it says that the flawed one was.
+   * Checks that an end which begins with a flaw may be cut off. It may if it can only be a commit that a crash tore:
+   * none of it is known to have been on the disk, and no intact record after it says that the flawed one was there.
    * @throws the flaw otherwise
    */
   async #checkTorn(
@@ -271,7 +271,7 @@ class Recovering {
     }
   }
 
-  /** What is in segments that were to be deleted is acknowledged, whether or not that could be written. */
+  /** Entries in segments that were to be deleted count as acknowledged, whether or not that could be written. */
   #forget(): void {
     const kept = this.#segments.find(({ number }) => number >= this.#oldest);
     if (kept === undefined) return;
@@ -281,9 +281,9 @@ class Recovering {
 }
 
 function noMark(): Flaw {
-  return new Flaw(0, 'expected what says up to where the log was written, and found none that is whole');
+  return new Flaw(0, 'expected the mark that says how far the log was written, and found no complete one');
 }
 
 function missing(segment: number): Flaw {
-  return new Flaw(0, `expected the segment ${segment}, and found no such file`);
+  return new Flaw(0, `expected segment ${segment}, and found no such file`);
 }

@@ -10,14 +10,14 @@ export type KeyGroup = Keys & { readonly entry: number };
 
 interface Held {
   readonly group: KeyGroup;
-  /** The newest segment that they are written in. */
+  /** The newest segment that holds them. */
   segment: number;
 }
 
-/** How often keys that have expired are looked for where there are too many, in milliseconds. */
+/** How often expired keys are sought while there are too many, in milliseconds. */
 const SWEEP = 1000;
 
-/** The keys that still count, so that those in a segment that goes can be written again. */
+/** The keys that still count, so that those of a segment can be written again before it is deleted. */
 export class RememberedKeys {
   readonly #spaces = new Map<string, Space>();
 
@@ -27,14 +27,14 @@ export class RememberedKeys {
     space.add(group, segment, now);
   }
 
-  /** Those that count, the oldest first; of one entry a group for each owner. */
+  /** The keys that count, oldest first: per entry, one group for each owner. */
   list(now: number): KeyGroup[] {
     return this.#all(now)
       .map(({ group }) => group)
       .toSorted((a, b) => a.entry - b.entry);
   }
 
-  /** What must be written again before the segments up to `segment` go, as content of a record. */
+  /** The keys to write again, as content of a record, before the segments up to `segment` are deleted. */
   carry(segment: number, now: number): { readonly groups: KeyGroup[]; moved(to: number): void } {
     const held = this.#all(now).filter((each) => each.segment <= segment);
     return {
@@ -50,17 +50,17 @@ export class RememberedKeys {
   }
 }
 
-/** The groups of one owner, the oldest first. Those before `first` are forgotten, and removed now and then. */
+/** The groups of one owner, oldest first. Those before `first` are forgotten, and removed now and then. */
 interface Queue {
   held: Held[];
   first: number;
 }
 
-/** The keys of one space. When they are too many, the oldest of the owner that has most are forgotten. */
+/** The keys of one space. When there are too many, the owner with the most loses its oldest. */
 class Space {
   readonly #queues = new Map<string, Queue>();
   readonly #shares = new Shares();
-  /** What the newest entry says of how many there may be. */
+  /** The limit on keys, as the newest entry states it. */
   #max = 0;
   #newest = -1;
   #sweepAt = 0;
@@ -88,7 +88,7 @@ class Space {
     if (queue === undefined) this.#queues.set(owner, (queue = { held: [], first: 0 }));
     const { held, first } = queue;
     const { entry, keys } = added.group;
-    // What was carried over from a deleted segment is read after newer ones, and may be read twice.
+    // Keys carried over from a deleted segment are read after newer ones, and may be read twice.
     let place = held.length;
     while (place > first && held[place - 1]!.group.entry > entry) place--;
     const before = place > first ? held[place - 1] : undefined;
@@ -110,7 +110,7 @@ class Space {
     for (;;) {
       const owner = this.#shares.largest;
       const queue = owner === undefined ? undefined : this.#queues.get(owner);
-      // Bounded by their number as well: a clock that was set back makes none of them stay.
+      // Bounded by their number as well, so that a clock that was set back cannot keep them.
       if (queue === undefined || this.#shares.total - queue.held[queue.first]!.group.keys.length < this.#max)
         return;
       this.#shift(owner!, queue);
@@ -137,7 +137,7 @@ class Space {
   }
 }
 
-/** A record, not sealed yet, that says which segments are deleted, and keeps the keys that were in them. */
+/** A record, not yet sealed, that says which segments are deleted and keeps the keys that were in them. */
 export function encodeReclaimed(oldest: number, groups: readonly KeyGroup[]): Buffer {
   const parts: Buffer[] = [Buffer.alloc(FRAME_BYTES + u48.bytes)];
   u48.write(parts[0]!, oldest, FRAME_BYTES);

@@ -6,8 +6,8 @@ import { listSegments } from './recovery.ts';
 import { findRecord, readAt, readHeader, Scanner, type ScannedRecord } from './scanner.ts';
 
 /**
- * Every record of a log that can be read, in order, also behind damage: for people who want back what is left. It needs
- * no lock. A record that is given is as it was written, as its CRC says; what is missing between them is not told here.
+ * Yields every readable record of a log in order, including those after damage, for people who want back what is left.
+ * It needs no lock. By its CRC, each record is as it was written; gaps between records are not reported here.
  */
 export async function* salvage(
   path: string,
@@ -19,7 +19,7 @@ export async function* salvage(
 
 async function* salvageFile(name: string): AsyncGenerator<ScannedRecord> {
   const file = await openFile(name, 'read').catch((error: unknown) => {
-    // Deleted meanwhile, because everything in it is acknowledged.
+    // Deleted meanwhile, because all of its entries are acknowledged.
     if (errorCode(error) === 'ENOENT') return undefined;
     throw error;
   });

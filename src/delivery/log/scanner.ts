@@ -13,7 +13,7 @@ import {
 } from './format.ts';
 import { PartCrcs } from './part-crc.ts';
 
-/** How much is read at a time, unless a record is larger. */
+/** The number of bytes read at a time, unless a record is larger. */
 const CHUNK = 256 * 1024;
 
 /** One record of a segment, its CRC checked. */
@@ -36,25 +36,24 @@ export class VersionFlaw extends Flaw {
 /** Reads the header of a segment. @throws Flaw, VersionFlaw */
 export async function readHeader(file: FileHandle): Promise<ReadHeader> {
   const found = decodeHeader(await readAt(file, 0, HEADER_BYTES));
-  if (found === undefined)
-    throw new Flaw(0, 'expected the header of a segment, and found none that is whole');
+  if (found === undefined) throw new Flaw(0, 'expected the header of a segment, and found no complete one');
   if ('otherVersion' in found) throw new VersionFlaw(found.otherVersion);
   return found;
 }
 
-/** Where in a segment to begin to read. */
+/** A place in a segment where reading can begin. */
 export interface Place {
   readonly record: number;
   readonly entry: number;
   readonly offset: number;
 }
 
-/** Reads the records of one segment, one after the other, in memory of one chunk or one record. */
+/** Reads the records of one segment in turn, with memory for one chunk or one record. */
 export class Scanner {
   readonly #file: FileHandle;
   readonly #seed: number;
   #expected: number;
-  /** What was read; begins at `#offset` of the file. Never written again: records are views of it. */
+  /** The bytes read, from `#offset` of the file on. Never overwritten: records are views of it. */
   #buffer = Buffer.alloc(0);
   #offset: number;
   #at = 0;
@@ -80,7 +79,7 @@ export class Scanner {
     return this.#expected;
   }
 
-  /** The next record of those before `limit`, a place in the file; undefined there. @throws Flaw */
+  /** The next record before `limit`, an offset in the file; undefined when it is reached. @throws Flaw */
   async next(limit: number): Promise<ScannedRecord | undefined> {
     const { offset } = this;
     if (offset >= limit) return undefined;
@@ -90,8 +89,8 @@ export class Scanner {
     await this.#need(FRAME_BYTES, room);
     const frame = readFrame(this.#buffer, this.#at);
     const { length, number, type } = frame;
-    if (length < FRAME_BYTES) throw new Flaw(offset, `${what}, and found a length that no record has`);
-    if (length > room) throw new Flaw(offset, `${what}, and found the end of the file before its end`);
+    if (length < FRAME_BYTES) throw new Flaw(offset, `${what}, and found an impossible length`);
+    if (length > room) throw new Flaw(offset, `${what}, and found the end of the file within it`);
     await this.#need(length, room);
     const record = this.#buffer.subarray(this.#at, this.#at + length);
     if (!isIntact(record, this.#seed)) {
@@ -110,7 +109,7 @@ export class Scanner {
     await this.#file.close();
   }
 
-  /** Makes `count` bytes available; `room` is how many there are. */
+  /** Makes `count` bytes available, of the `room` that the file has. */
   async #need(count: number, room: number): Promise<void> {
     const rest = this.#buffer.subarray(this.#at);
     if (rest.length >= count) return;
@@ -127,7 +126,7 @@ export class Scanner {
   }
 }
 
-/** What the file has of `count` bytes from `position` on. */
+/** The file's bytes from `position` on, at most `count`. */
 export async function readAt(file: FileHandle, position: number, count: number): Promise<Buffer> {
   const buffer = Buffer.alloc(count);
   return buffer.subarray(0, await readInto(file, buffer, position));
@@ -143,14 +142,14 @@ async function readInto(file: FileHandle, buffer: Uint8Array, position: number):
   return done;
 }
 
-/** The first intact record in `bytes` at or after `from` whose number is at least `least`, where one is given. */
+/** The first intact record in `bytes` at or after `from` whose number is at least `least`, if given. */
 export function findRecord(
   bytes: Buffer,
   from: number,
   seeds: readonly number[],
   least: number | undefined,
 ): (RecordFrame & { readonly at: number; readonly seed: number }) | undefined {
-  // A record has no fewer bytes than its frame, so no number can be further away than this.
+  // A record is at least as long as its frame, so no number can be further away than this.
   const most = least === undefined ? Infinity : least + Math.ceil(bytes.length / FRAME_BYTES) + 1;
   const crcs = new PartCrcs(bytes, from);
   for (let at = from; at + FRAME_BYTES <= bytes.length; at++) {

@@ -6,10 +6,10 @@ import { openFile } from './files.ts';
 import { encodeHeader, HEADER_BYTES, segmentName, type Header } from './format.ts';
 import type { Place } from './scanner.ts';
 
-/** Every so many bytes it is noted which entry begins there, for readers. */
+/** The bytes between two places that are noted for readers as the beginning of an entry. */
 const PLACES_APART = 1024 * 1024;
 
-/** There is no space, or no file descriptor, for what was to be written; nothing of it is. Waiting helps. */
+/** No space or file descriptor for a write, of which nothing was written. Waiting helps. */
 export class ShortageError extends Error {
   override readonly name = 'ShortageError';
 
@@ -18,26 +18,26 @@ export class ShortageError extends Error {
   }
 }
 
-/** Passes over a shortage. @throws every other error */
+/** Ignores a shortage. @throws every other error */
 export function onShortage(error: unknown): void {
   if (!(error instanceof ShortageError)) throw error;
 }
 
-/** What is known of one segment. */
+/** The facts known about one segment. */
 export interface Segment {
   readonly number: number;
   readonly seed: number;
-  /** The number of the first entry that is written in it or after it. */
+  /** The number of the first entry in it or after it. */
   readonly firstEntry: number;
-  /** The last entry written in it or before it. */
+  /** The last entry in it or before it. */
   readonly lastEntry: number;
   readonly size: number;
-  /** What may be read: everything before this is committed. */
+  /** The end of the readable part: everything before it is committed. */
   readonly readable: number;
   readonly places: readonly Place[];
 }
 
-/** The segment that is written. */
+/** The segment that is being written. */
 export class ActiveSegment implements Segment {
   readonly number: number;
   readonly seed: number;
@@ -46,7 +46,7 @@ export class ActiveSegment implements Segment {
   lastEntry: number;
   size = HEADER_BYTES;
   readable = HEADER_BYTES;
-  /** Everything before this is on the disk. */
+  /** Everything before this offset is on the disk. */
   durable = HEADER_BYTES;
   readonly ino: bigint;
   readonly #file: FileHandle;
@@ -95,7 +95,7 @@ export class ActiveSegment implements Segment {
     if (place.offset - this.places.at(-1)!.offset >= PLACES_APART) this.places.push(place);
   }
 
-  /** What is written may be read: the last entry of it is `lastEntry`. */
+  /** Makes the written part readable; its last entry is `lastEntry`. */
   commit(lastEntry: number): void {
     this.readable = this.size;
     this.lastEntry = lastEntry;

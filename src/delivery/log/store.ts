@@ -8,44 +8,44 @@ import { Presence } from './presence.ts';
 import type { Recovery } from './recovery.ts';
 import { ActiveSegment, waitable, type Segment } from './segment.ts';
 
-/** What a store holds open as long as it is. */
+/** The handles that a store keeps open all its life. */
 interface Handles {
-  /** Syncing it must not need a descriptor when there is none left. */
+  /** Kept open, because syncing it must not need a descriptor when none is left. */
   readonly folder: FileHandle;
   readonly mark: MarkFile;
   readonly presence: Presence;
 }
 
-/** A record that is to be written; not sealed yet. */
+/** A record to write, not yet sealed. */
 export interface NewRecord {
   readonly type: RecordType;
   readonly record: Buffer;
-  /** The number of the entry that it is. */
+  /** The number of the entry that it holds. */
   readonly entry?: number;
 }
 
-/** The files of a log that is open: begins, writes, syncs and deletes segments, and numbers the records. */
+/** The files of an open log: begins, writes, syncs and deletes segments, and numbers the records. */
 export class Store {
   readonly #path: string;
-  /** When the next segment is begun. */
+  /** The size at which the next segment is begun. */
   readonly segmentBytes: number;
   readonly #folder: FileHandle;
   readonly #mark: MarkFile;
   readonly #presence: Presence;
-  /** There is a mark on the disk; what is in no segment is not missed without one. */
+  /** Whether a mark is on the disk. Before the first segment, none is needed. */
   #marked = false;
   readonly #segments: Segment[];
   #active: ActiveSegment | undefined;
   /**
-   * Bytes of the active segment, without keys that were carried over. If these counted, keys that are more than a segment
-   * would make each segment full from the start, and be written again with every commit.
+   * The size of the active segment without keys that were carried over. If those counted, keys larger than a segment
+   * would fill each segment from the start, and would be written again with every commit.
    */
   #filled = 0;
   #nextSegment: number;
   #nextRecord: number;
   /** The first record that may not be on the disk. */
   #undurable: number;
-  /** The last entry that is written. */
+  /** The last written entry. */
   #lastEntry: number;
   #oldest: number;
   #bytes: number;
@@ -81,7 +81,7 @@ export class Store {
     }
   }
 
-  /** Of all segments. */
+  /** The size of all segments. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -91,19 +91,19 @@ export class Store {
     return this.#segments;
   }
 
-  /** Segments before this one are deleted, or are about to be. */
+  /** Segments before this one are deleted or about to be. */
   get oldest(): number {
     return this.#oldest;
   }
 
-  /** The number of the segment that is written; undefined when none is. */
+  /** The number of the active segment; undefined if there is none. */
   get active(): number | undefined {
     return this.#active?.number;
   }
 
   /**
-   * Writes records, all of them or none; a new segment is begun for them where one is due.
-   * @throws ShortageError; after any other error it is not known what is on the disk
+   * Writes all of the records or none, in a new segment if one is due.
+   * @throws ShortageError; after any other error the content of the disk is unknown
    */
   async write(records: readonly NewRecord[]): Promise<void> {
     const bytes = records.reduce((sum, { record }) => sum + record.length, 0);
@@ -132,7 +132,7 @@ export class Store {
     this.#lastEntry = records.findLast(({ entry }) => entry !== undefined)?.entry ?? this.#lastEntry;
   }
 
-  /** What is written is committed: readers may have it. */
+  /** Commits the written part: readers may have it. */
   commit(): void {
     this.#active?.commit(this.#lastEntry);
   }
@@ -144,7 +144,7 @@ export class Store {
     await active.sync();
     this.#undurable = this.#nextRecord;
     this.#writeMark();
-    // Before anybody is told: else a kill just now would leave an end that is confirmed and looks like one that is not.
+    // Before anybody is told: otherwise a kill now would leave a confirmed end that looks like an unconfirmed one.
     await this.#mark.written();
   }
 
@@ -159,7 +159,7 @@ export class Store {
     };
     if (!this.#marked) {
       this.#writeMark();
-      // From the first segment on there is one.
+      // From the first segment on, there is a mark.
       await this.#mark.sync().catch(waitable);
       await this.#folder.sync();
       this.#marked = true;
@@ -177,23 +177,23 @@ export class Store {
     this.#writeMark();
   }
 
-  /** From here on, what is before the segment `oldest` does not count. */
+  /** From now on, segments before `oldest` do not count. */
   forget(oldest: number): void {
     this.#oldest = oldest;
   }
 
-  /** Has it on the disk that segments are forgotten, in the one file that needs no space for that. */
+  /** Records on the disk which segments are forgotten, in the one file that needs no space for it. */
   async syncMark(): Promise<void> {
     this.#writeMark();
     try {
       await this.#mark.sync();
     } catch (error) {
-      // A mark that was never written before needs space. Without it, more is kept than must be.
+      // The first mark needs space. Without it, more is kept than necessary.
       if (!isNoSpace(error)) throw error;
     }
   }
 
-  /** Deletes the segments that are forgotten. */
+  /** Deletes the forgotten segments. */
   async deleteForgotten(): Promise<void> {
     while (this.#segments.length > 0 && this.#segments[0]!.number < this.#oldest) {
       const { number, size } = this.#segments.shift()!;
@@ -203,13 +203,13 @@ export class Store {
       }
       this.#presence.removed(segmentName(number));
       await unlink(join(this.#path, segmentName(number)));
-      // One at a time, so that after a power cut none is missing between others.
+      // One at a time, so that a power cut leaves no gap between segments.
       await this.#folder.sync();
       this.#bytes -= size;
     }
   }
 
-  /** Forgets and deletes all segments: for a disk that is so full that no other can be begun before. */
+  /** Forgets and deletes all segments, for a disk so full that no new one can be begun first. */
   async deleteAll(): Promise<void> {
     await this.sync();
     this.forget(this.#nextSegment);
@@ -221,7 +221,7 @@ export class Store {
     await Promise.allSettled([this.#active?.close(), this.#mark.close(), this.#folder.close()]);
   }
 
-  /** @throws MillraceError MILLRACE_WAL_FAILED when somebody has removed or replaced files of the log */
+  /** @throws MillraceError MILLRACE_WAL_FAILED if somebody has removed or replaced files of the log */
   async checkPresence(): Promise<void> {
     await this.#presence.check();
   }
@@ -229,7 +229,7 @@ export class Store {
   #writeMark(): void {
     const last = this.#segments.at(-1);
     this.#mark.write({
-      // What was before the next one is forgotten when there is none.
+      // Without segments, everything before the next one is forgotten.
       segment: last?.number ?? this.#nextSegment - 1,
       offset: this.#active?.durable ?? last?.size ?? 0,
       oldest: this.#oldest,

@@ -12,19 +12,19 @@ import { onShortage } from './segment.ts';
 import { size } from './size.ts';
 import type { NewRecord, Store } from './store.ts';
 
-/** At most so much is committed at a time, so that the first does not wait for too much. */
+/** The most bytes in one commit, so that its first entry does not wait for too many others. */
 const COMMIT_BYTES = 8 * 1024 * 1024;
 const COMMIT_RECORDS = 512;
 
-/** How long an acknowledgement may wait for a commit to go with. Milliseconds. */
+/** How long an acknowledgement may wait for a commit that takes it along. In milliseconds. */
 const ACK_DELAY = 100;
 
-/** How long after the disk was full it is tried again. Milliseconds. */
+/** How long to wait before trying a full disk again. In milliseconds. */
 const RETRY_DELAY = 1000;
 
 /** An entry on its way to the disk. */
 export interface Appending {
-  /** Not sealed yet. */
+  /** Not yet sealed. */
   readonly record: Buffer;
   readonly number: number;
   readonly keys: Keys | undefined;
@@ -35,7 +35,7 @@ interface Waiting extends Appending {
   readonly reject: (error: MillraceError) => void;
 }
 
-/** Decides what is written when: one loop, which does one thing after the other. */
+/** Decides what to write and when: one loop, which does one thing at a time. */
 export class LogWriter {
   readonly #options: LogOptions;
   readonly #store: Store;
@@ -44,22 +44,22 @@ export class LogWriter {
   readonly #reclaimer: Reclaimer;
   readonly #waker = new Waker();
   readonly #loop: Promise<void>;
-  /** The last entry that is committed. */
+  /** The last committed entry. */
   #committed: number;
   #waiting: Waiting[] = [];
-  /** Acknowledged, and not written yet. */
+  /** Acknowledgements that are not yet written. */
   #acks: number[] = [];
   #acksDue = false;
   #syncDue = false;
   #ackTimer: NodeJS.Timeout | undefined;
   #syncTimer: NodeJS.Timeout | undefined;
   #noSpace = false;
-  /** Entries are written one at a time, as there was no space for more. */
+  /** Entries are written one at a time, because there was no space for more. */
   #single = false;
-  /** All segments have been deleted for want of space, and it was not enough. */
+  /** All segments have been deleted for lack of space, and that was not enough. */
   #emptied = false;
   #blocked: string | undefined;
-  /** Why nothing more is taken. */
+  /** Why no more entries are accepted. */
   #ending: MillraceError | undefined;
   #failure: MillraceError | undefined;
 
@@ -111,7 +111,7 @@ export class LogWriter {
     }, ACK_DELAY);
   }
 
-  /** Writes what is acknowledged. What has not been written yet is rejected with `reason`. */
+  /** Writes pending acknowledgements. Entries that are not yet written are rejected with `reason`. */
   async close(reason: MillraceError): Promise<void> {
     this.#ending ??= reason;
     this.#waker.wake();
@@ -137,11 +137,11 @@ export class LogWriter {
     await this.#store.close();
   }
 
-  /** Does the next thing there is to do. @returns false when there is nothing, until it is woken */
+  /** Does the next piece of work. @returns false if there is none until the loop is woken */
   async #step(): Promise<boolean> {
     const [first] = this.#waiting;
     if (first !== undefined && this.entries === 0 && !this.#noSpace && !this.#hasSpace(first.record.length)) {
-      // Nothing of the log is needed any more: a new segment lets the full one go.
+      // Nothing in the log is needed any more: a new segment lets the full one be deleted.
       await this.#store.begin().catch(onShortage);
       await this.#reclaimer.reclaim();
     }
@@ -168,14 +168,14 @@ export class LogWriter {
     return false;
   }
 
-  /** What is committed next: all that waits, within limits. */
+  /** The entries to commit next: all that wait, within limits. */
   #next(): Waiting[] {
     const most = this.#single || this.#options.sync === 'per_entry' ? 1 : COMMIT_RECORDS;
     const mostBytes = Math.min(COMMIT_BYTES, this.#store.segmentBytes);
     let count = 0;
     let bytes = 0;
     for (const { record } of this.#waiting) {
-      // One entry always has space in a log in which nothing else is needed.
+      // An empty log always has space for one entry.
       const alone = count === 0 && this.entries === 0;
       const much = count === most || (count > 0 && bytes + record.length > mostBytes);
       if (!alone && (much || !this.#hasSpace(bytes + record.length))) break;
@@ -194,7 +194,7 @@ export class LogWriter {
       await this.#write(batch);
     } catch (error) {
       onShortage(error);
-      // There may be space for less.
+      // There may be space for fewer.
       if (batch.length > 1) this.#single = true;
       else if (isNoDescriptor((error as Error).cause)) await this.#waitForDescriptor(error);
       else await this.#waitForDisk();
@@ -245,7 +245,7 @@ export class LogWriter {
     }, this.#options.interval);
   }
 
-  /** Writes entries, and with them what has been acknowledged meanwhile. Not synced. @throws ShortageError */
+  /** Writes entries together with pending acknowledgements. Does not sync. @throws ShortageError */
   async #write(batch: readonly Waiting[]): Promise<void> {
     const acks = this.#acks;
     this.#acks = [];

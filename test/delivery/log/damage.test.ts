@@ -101,7 +101,7 @@ test('without the mark it is refused, whatever else is missing; it knows that it
   }
   rmSync(join(log.path, 'mark'));
   await expect(openLog(log.path)).rejects.toThrow(
-    `${join(log.path, 'mark')}, byte 0: expected what says up to where the log was written, and found none that is whole`,
+    `${join(log.path, 'mark')}, byte 0: expected the mark that says how far the log was written, and found no complete one`,
   );
   // It is not made by the attempt.
   expect(readdirSync(log.path)).not.toContain('mark');

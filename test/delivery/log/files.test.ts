@@ -41,7 +41,7 @@ test.each(['mark', 'lock', FIRST])(
     await expect(openLog(path)).rejects.toMatchObject({
       code: 'MILLRACE_WAL_FAILED',
       message: expect.stringContaining(
-        `${join(path, name)} must be a file, and is a link or something else; remove it`,
+        `${join(path, name)} is a link or something else; expected a file. Remove it`,
       ),
     });
     expect(readFileSync(target)).toEqual(before);

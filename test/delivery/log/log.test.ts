@@ -266,7 +266,7 @@ test('the folder and its parents are made; a file in its place is an error that 
   for (const wrong of [file, join(file, 'under')]) {
     await expect(openLog(wrong)).rejects.toMatchObject({
       code: 'MILLRACE_WAL_FAILED',
-      message: `the log in ${wrong} could not be opened: the path must be a folder, and is a file`,
+      message: `the log in ${wrong} could not be opened: the path is a file; expected a folder`,
     });
   }
 });
