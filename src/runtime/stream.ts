@@ -37,6 +37,9 @@ export interface StreamParts {
   readonly output: string;
 }
 
+/** While a stream drains, what its windows hold goes on once nothing has come for so long. Milliseconds. */
+const SETTLED = 100;
+
 /** One stream from its input to its output: it reads, processes several batches at a time, and writes in input order. */
 export class Stream {
   readonly parts: StreamParts;
@@ -44,6 +47,7 @@ export class Stream {
   #state: StreamHealth['state'] = 'starting';
   #lastMessage: number | undefined;
   #flushTimer: NodeJS.Timeout | undefined;
+  #settling: NodeJS.Timeout | undefined;
   readonly #inputTaps = new TapPoint();
   /** Why it has failed for good. */
   readonly #failure = new Outage();
@@ -89,6 +93,7 @@ export class Stream {
       return 'failed';
     } finally {
       clearTimeout(this.#flushTimer);
+      clearInterval(this.#settling);
       await this.#close();
       this.#endTaps();
     }
@@ -99,6 +104,8 @@ export class Stream {
     if (this.#state === 'running') this.#enter('draining');
     this.parts.source.drain();
     this.#makeRoom();
+    // Senders may wait for what comes of messages that a window holds, and the input for the senders.
+    this.#settling ??= setInterval(this.#settle, SETTLED);
   }
 
   /** Where a tap can be put; undefined where the stream has no such stage. */
@@ -109,6 +116,11 @@ export class Stream {
     if (stage === 'error_output') return errorSink?.tapPoint;
     return pipeline.tapPoints.find((each) => each.stage === stage)?.point;
   }
+
+  /** Nothing more has come for a while: what is held is all there will be, or nearly so. */
+  readonly #settle = (): void => {
+    if (performance.now() - (this.#lastMessage ?? 0) > SETTLED) this.#flush(Number.MAX_VALUE);
+  };
 
   /** A stream that ends does not wait for a window whose messages keep it from ending. */
   readonly #makeRoom = (): void => {

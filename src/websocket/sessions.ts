@@ -26,6 +26,8 @@ import { CLOSE_TIMEOUT } from './timeouts.ts';
 
 export interface SessionsOptions {
   readonly budget: Budget;
+  /** Messages that windows and buffers of the stream hold, besides those in the budget. */
+  readonly state?: { readonly messages: number };
   readonly events: ComponentEvents;
   readonly directory: SessionDirectory;
   /** The path under which the directory knows them. */
@@ -225,10 +227,11 @@ export class Sessions {
   async settle(timeout: number, signal: AbortSignal): Promise<void> {
     for (const session of this.#open.values()) session.hold(holds.drain);
     const deadline = performance.now() + timeout;
-    const { budget, directory, path } = this.#options;
+    const { budget, state, directory, path } = this.#options;
     const attached = directory.attached(path);
     while (this.#open.size > 0 && performance.now() < deadline) {
-      if (!(attached && budget.messages > 0) && !this.#unconfirmed()) return;
+      const held = budget.messages + (state?.messages ?? 0);
+      if (!(attached && held > 0) && !this.#unconfirmed()) return;
       await pause(SETTLING_TICK, undefined, { signal });
     }
   }

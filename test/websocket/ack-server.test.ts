@@ -432,10 +432,10 @@ describe('at shutdown', () => {
   });
 
   test('what is in the buffer is acknowledged, too', async () => {
-    const run = await startEngine(server(byId, 'buffer: { type: memory, capacity: 1000, timeout: 500ms }'));
+    const run = await startEngine(server(byId, 'buffer: { type: memory, capacity: 1000, timeout: 1h }'));
     const one = await sender(run);
     await send(one.client, '{"id":"a"}');
-    await until('the message', async () => (await run.inFlight()).messages === 1);
+    await run.metricIs(1, 'millrace_state_messages');
     await run.stop();
     expect(await one.client.closed).toEqual({ code: 1001, reason: 'going away' });
     expect(one.replies).toEqual(['{"ack":"a"}']);

@@ -88,6 +88,7 @@ export class WebSocketClientInput implements Input {
       });
     this.#sessions = new Sessions({
       budget: stream.budget,
+      state: stream.stateBudget,
       events,
       directory: context.sessions,
       path: this.#urls.join(' '),

@@ -55,6 +55,7 @@ export class WebSocketServerInput implements Input {
     this.#sessions = new Sessions({
       ...sessionOptions(config, context.events),
       budget: context.stream.budget,
+      state: context.stream.stateBudget,
       events: context.events,
       directory: context.sessions,
       path,
