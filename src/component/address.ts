@@ -5,7 +5,7 @@ export interface Address {
   /** A name or an IP address; IPv6 without brackets. */
   readonly host: string;
   readonly port: number;
-  /** As written, nothing decoded; undefined when the text has none. */
+  /** The path as written, not decoded; undefined when the text has none. */
   readonly path: string | undefined;
   /** True for `wss://`. */
   readonly secure: boolean;
@@ -14,8 +14,8 @@ export interface Address {
 const FORM = /^(?:(wss?):\/\/)?(\[[^\]]+\]|[^\s:/?#@[\]]+)(?::(\d{1,5}))?(\/[!-~]*)?$/i;
 
 /**
- * Reads `host:port`, `ws://host[:port][/path]` and `wss://…`; IPv6 hosts stand in brackets. Without a port, `ws` is 80
- * and `wss` 443. Undefined for anything else: no address to listen on has credentials, a query or a fragment.
+ * Reads `host:port`, `ws://host[:port][/path]` and `wss://…`. IPv6 hosts stand in brackets. Without a port, `ws` is
+ * 80 and `wss` 443. Undefined for anything else: an address to listen on has no credentials, query or fragment.
  */
 export function parseAddress(text: string): Address | undefined {
   const match = FORM.exec(text);

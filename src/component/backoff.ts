@@ -4,9 +4,9 @@ import { NotConnectedError } from '../errors.ts';
 export interface Backoff {
   readonly initial: number;
   readonly max: number;
-  /** Attempts in a row that may fail before the stream fails; Infinity tries for ever. */
+  /** The stream fails after this many failed attempts in a row; Infinity retries forever. */
   readonly attempts: number;
-  /** A connection that held this long was a good one, and the pauses start small again; 5 s unless given. */
+  /** After a connection that held this long, the pauses start small again; default 5 s. */
   readonly stableAfter?: number;
 }
 
@@ -20,13 +20,15 @@ export function backoffDelay(backoff: Backoff, failures: number, random = Math.r
   return random() * Math.min(backoff.max, backoff.initial * 2 ** Math.min(failures - 1, 30));
 }
 
-/** As `backoffDelay`, but as long at least as the peer asked for. */
+/** As `backoffDelay`, but at least as long as the peer asked for. */
 export function retryDelay(backoff: Backoff, failures: number, error: unknown): number {
   const delay = backoffDelay(backoff, failures);
   return error instanceof NotConnectedError ? Math.max(delay, error.retryAfter) : delay;
 }
 
-/** Whether a connection that was made at `since`, in milliseconds of `performance.now()`, has held long enough. */
+/**
+ * Whether a connection made at `since`, in milliseconds of `performance.now()`, has held long enough to be stable.
+ */
 export function isStable({ stableAfter = STABLE_AFTER }: Backoff, since: number): boolean {
   return performance.now() - since >= stableAfter;
 }

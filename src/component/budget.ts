@@ -8,23 +8,23 @@ export interface BudgetLimits {
 
 const LOW_MARK = 0.5;
 
-/** What may come on top while it is full, from senders that have nothing waiting: a part of the limits, or so much. */
+/** While the budget is full, senders that have nothing waiting may exceed it by this share of the limits. */
 const SPARE = 0.25;
 const SPARE_MESSAGES = 1_000;
 const SPARE_BYTES = 1024 * 1024;
 
-/** Who receives. */
+/** A part that receives, and stops while the budget is full. */
 interface Gate {
   readonly full: () => void;
   readonly room: () => void;
-  /** What may come on top has come as well. */
+  /** The extra room is used up as well. */
   readonly exhausted?: () => void;
 }
 
 /**
- * Counts messages and bytes in flight. At the limit (the high mark) it is full, and who receives stops; at half of it
- * (the low mark) it has room again. Between the high mark and the point where it is exhausted, who has nothing waiting may
- * be received, so that it is not kept from answering by what others sent.
+ * Counts messages and bytes in flight. At the limit (the high mark) it is full, and receiving stops; at half of it
+ * (the low mark) it has room again. Between the high mark and the point where it is exhausted, senders that have
+ * nothing waiting may still be read, so that the messages of others do not keep them from answering.
  */
 export class Budget {
   readonly limits: BudgetLimits;
@@ -79,7 +79,7 @@ export class Budget {
       this.#full = false;
       this.#exhausted = false;
       for (const gate of this.#gates) {
-        // One that takes in more at once may fill it again; the gates after it are still closed, and stay so.
+        // A gate that takes in more may at once fill it again; the gates after it are still closed, and stay so.
         if (this.#full) break;
         gate.room();
       }
@@ -87,7 +87,7 @@ export class Budget {
     }
   }
 
-  /** Gives back so much that was added; when called again it does nothing. */
+  /** Returns a function that gives back what was added; calling it again does nothing. */
   releaser(messages: number, bytes: number): () => void {
     let held = true;
     return () => {
@@ -115,7 +115,7 @@ export class Budget {
 
   /** Resolves when there is room. @throws the signal's reason when it aborts */
   async room(signal: AbortSignal): Promise<void> {
-    // Whoever was faster may have filled it again.
+    // Another waiter may have filled it again.
     do await this.#room.until(() => !this.#full, signal);
     while (this.#full);
   }

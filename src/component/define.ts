@@ -3,13 +3,13 @@ import type { Context } from './context.ts';
 import type { Codec, Input, Output, Processor } from './contracts.ts';
 import type { Framing } from './framing/framing.ts';
 
-/** What a component is in a stream. */
+/** The role of a component in a stream. */
 export type Kind = 'input' | 'buffer' | 'processor' | 'output' | 'framing' | 'codec';
 
-/** Every kind, in the order in which people are told of them. */
+/** Every kind, in the order in which lists show them. */
 export const kinds: readonly Kind[] = ['input', 'buffer', 'processor', 'output', 'framing', 'codec'];
 
-/** What a definition of each kind makes. */
+/** The instance that a definition of each kind creates. */
 export interface Instances {
   readonly input: Input;
   readonly buffer: Processor;
@@ -22,13 +22,13 @@ export interface Instances {
 /** Schemas of other components, for a schema that nests them (`multiple_inputs`). */
 export type ComponentSchemas = { readonly [K in Kind]: z.ZodType };
 
-/** Who applies the `framing` of a component: see `Definition.framing`. */
+/** The part that applies the `framing` of a component: see `Definition.framing`. */
 export type FramingUse = 'own' | 'stream' | 'none';
 
 /**
- * A component as it is declared. `schema` has all its fields but `type`, and those that every component of its kind has: an object of
- * zod's; one of `settings`, whose checks can tell a default from what the file says; or, for a component that has modes, a
- * discriminated union of such objects.
+ * A component as it is declared. `schema` has all its own fields, without `type` and the fields that every component
+ * of its kind has. It is an object of zod's; one of `settings`, whose checks can tell a default from a given value;
+ * or, for a component with modes, a discriminated union of such objects.
  */
 export interface Definition<S extends z.ZodType, Instance> {
   /** Its name in the file, snake_case. */
@@ -36,13 +36,14 @@ export interface Definition<S extends z.ZodType, Instance> {
   /** One sentence, for `millrace list` and the reference page. */
   readonly summary: string;
   readonly status: 'stable' | 'beta';
-  /** What a reader of its reference page needs to know besides its fields; Markdown. */
+  /** Markdown for its reference page, beyond its fields. */
   readonly description?: string;
   readonly schema: S | ((components: ComponentSchemas) => S);
   /**
-   * Who applies the `framing` of an input or an output. Left out, the engine does: each message of the component is a
-   * frame. `own`: the component, by `openUnframer` or `openFramer`. `stream`: so too, and its bytes are one stream, of lines
-   * where the file says nothing else. `none`: it has no bytes of its own, and no such field.
+   * The part that applies the `framing` of an input or an output. Without it, the engine does: each message of the
+   * component is a frame. `own`: the component does, with `openUnframer` or `openFramer`. `stream`: so does the
+   * component, and its bytes are one stream, of lines unless the file says otherwise. `none`: it has no bytes of its
+   * own, and no such field.
    */
   readonly framing?: FramingUse;
   /** The component's value in a file, in YAML; a test loads each. */
@@ -64,7 +65,7 @@ export interface AnyDefinition<Instance = unknown> {
 }
 
 export type InputDefinition = AnyDefinition<Input> & { readonly kind: 'input' };
-/** What `defineOutput` gives. */
+/** The result of `defineOutput`. */
 export type OutputDefinition = AnyDefinition<Output> & { readonly kind: 'output' };
 export type ProcessorDefinition = AnyDefinition<Processor> & { readonly kind: 'processor' };
 export type BufferDefinition = AnyDefinition<Processor> & { readonly kind: 'buffer' };
@@ -106,7 +107,7 @@ function defined<D extends AnyDefinition>(definition: D): D {
   return definition;
 }
 
-/** Whether one of the functions above has given it. */
+/** Whether `value` comes from one of the functions above. */
 export function isDefinition(value: unknown): value is AnyDefinition {
   return typeof value === 'object' && value !== null && all.has(value);
 }

@@ -5,10 +5,10 @@ import { settings } from './settings.ts';
 const UNITS_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const;
 const UNITS_BYTES = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3, KB: 1e3, MB: 1e6, GB: 1e9 } as const;
 
-/** The longest that Node.js can wait, in milliseconds. */
+/** The longest time that Node.js can wait, in milliseconds. */
 const LONGEST = 2 ** 31 - 1;
 
-/** From here on a number of seconds without a unit is rather one of milliseconds. */
+/** From here on, a number of seconds without a unit is probably meant as milliseconds. */
 const DOUBTFUL_SECONDS = 1000;
 
 /**
@@ -80,10 +80,10 @@ export function size(range: { min?: number; max?: number } = {}) {
     .meta({ format: 'size', examples: ['64KiB', '4MiB'] });
 }
 
-/** A conversion of strftime, as other programs fill into paths; `%20` and the like are something else. */
+/** A conversion of strftime, which other programs fill into paths; `%20` and the like are something else. */
 export const TIME_CONVERSION = /%[YmdHMF](?![0-9A-Fa-f])/;
 
-/** The path of one file or folder. What looks as if it would be filled in is a mistake, and not a part of its name. */
+/** The path of one file or folder. A placeholder in it is a mistake, because nothing fills it in. */
 export const fixedPath = z
   .string()
   .min(1)
@@ -132,41 +132,41 @@ export const reconnect = z
   .strictObject({
     initial: duration('s', { min: 1 })
       .default(500)
-      .describe('The longest pause before the first new attempt; it doubles with each failure.'),
-    max: duration('s', { min: 1 }).default(30_000).describe('The longest pause there is.'),
+      .describe('The longest pause before the first retry; it doubles with each failure.'),
+    max: duration('s', { min: 1 }).default(30_000).describe('The longest pause.'),
     attempts: z
       .int()
       .min(1)
       .optional()
       .describe(
-        'How many attempts in a row may fail before the stream fails. Without it, it tries for ever.',
+        'How many attempts in a row may fail before the stream fails. Without it, Millrace retries forever.',
       ),
     stable_after: duration('s')
       .default(5_000)
-      .describe('A connection that held this long was a good one: the pauses start small again.'),
+      .describe('After a connection that held this long, the pauses start small again.'),
     stop_on: z
       .strictObject({
         close_codes: z
           .array(closeCodes)
           .default([])
-          .describe('Close codes of the server’s, such as 1008, or ranges of them, such as `4000-4099`.'),
+          .describe('Close codes of the server, such as 1008, or ranges, such as `4000-4099`.'),
         statuses: z
           .array(z.int().min(300).max(599))
           .default([])
           .describe('HTTP statuses that answer the handshake.'),
       })
       .prefault({})
-      .describe('After these it does not connect again: the stream fails.'),
+      .describe('After these, Millrace does not reconnect: the stream fails.'),
     end_on: z
       .array(closeCodes)
       .min(1)
       .optional()
       .describe(
-        'Close codes of the server’s by which it says that all has been sent, such as 1000: the input does not connect again and has ended, as a file does. The stream writes what it has and ends well.',
+        'Close codes by which the server says that it has sent everything, such as 1000. The input then ends, as a file does, and does not reconnect. The stream writes the messages that it has and ends without an error.',
       ),
   })
   .describe(
-    'Pauses between attempts to connect: exponential, each drawn at random from nothing up to its limit.',
+    'Pauses between attempts to connect. They grow exponentially; each is a random time from zero up to its limit.',
   );
 
 export type ReconnectConfig = z.output<typeof reconnect>;
@@ -182,17 +182,17 @@ export const clientTls = settings(
     ca_file: z
       .string()
       .optional()
-      .describe('Certificates of the authorities to trust, in place of those that come with Node.js.'),
-    cert_file: z.string().optional().describe('The own certificate, with its intermediates.'),
-    key_file: z.string().optional().describe('The key of the own certificate.'),
+      .describe('Certificates of the authorities to trust, instead of those that come with Node.js.'),
+    cert_file: z.string().optional().describe('Your own certificate, with its intermediates.'),
+    key_file: z.string().optional().describe('The key of your certificate.'),
     server_name: z
       .string()
       .optional()
-      .describe('The name to ask for (SNI) and to verify, in place of the URL’s host.'),
+      .describe('The name to ask for (SNI) and to verify, instead of the URL’s host.'),
     insecure_skip_verify: z
       .boolean()
       .default(false)
-      .describe('Accept any certificate. That gives up what TLS is for; use it only to find a fault.'),
+      .describe('Accept any certificate. TLS then protects nothing; use this only to find a fault.'),
   },
   (value, fail) => {
     if ((value.cert_file === undefined) === (value.key_file === undefined)) return;
@@ -207,8 +207,8 @@ export const serverTls = settings(
       .string()
       .optional()
       .describe('On a server, clients must show a certificate that one of these authorities signed.'),
-    cert_file: z.string().optional().describe('The own certificate, with its intermediates.'),
-    key_file: z.string().optional().describe('The key of the own certificate.'),
+    cert_file: z.string().optional().describe('Your own certificate, with its intermediates.'),
+    key_file: z.string().optional().describe('The key of your certificate.'),
   },
   ({ cert_file, key_file }, fail) => {
     if (cert_file === undefined && key_file === undefined) fail([], 'a server needs cert_file and key_file');
@@ -219,7 +219,7 @@ export const serverTls = settings(
 
 export type ClientTls = z.output<typeof clientTls>;
 
-/** The files of either. */
+/** The files of a client or a server. */
 export interface TlsFiles {
   readonly ca_file?: string | undefined;
   readonly cert_file?: string | undefined;
@@ -232,7 +232,7 @@ const anyHeaderName = z
   .string()
   .regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, 'not a header name (RFC 9110 section 5.1)');
 
-/** The name of a header to look at, in lower case as Node has it. */
+/** The name of a header to look up, in lower case as Node has it. */
 export const headerName = anyHeaderName.toLowerCase();
 
 /** Headers of a WebSocket handshake that a client sends. */
@@ -248,9 +248,9 @@ export const headers = z
     for (const name of Object.keys(value)) {
       const fail = (message: string): void => context.addIssue({ code: 'custom', path: [name], message });
       const same = names.get(name.toLowerCase());
-      if (same !== undefined) fail(`is there already, as ${same}; only one of the two would be sent`);
+      if (same !== undefined) fail(`is already there, as ${same}; only one of the two would be sent`);
       names.set(name.toLowerCase(), name);
-      // Node refuses some of them when it has connected already, and leaves that connection to nobody.
+      // Node refuses some of them only after it has connected, and then nobody closes that connection.
       if (/^(?:content-length|transfer-encoding|trailer)$/i.test(name)) {
         fail('a handshake has no body, so this header cannot be set');
       }

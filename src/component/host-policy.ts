@@ -5,7 +5,7 @@ import { z } from 'zod';
 
 const PATTERN = /^(?:\*|(?:\*\.)?[^\s/\\?#@:[\]*%,]+|\[?[0-9a-f:.]+\]?)$/i;
 
-/** The names under which a server may be asked for. */
+/** The names by which requests may address a server. */
 export const allowedHosts = z.array(
   z
     .string()
@@ -16,24 +16,24 @@ export const allowedHosts = z.array(
 );
 
 /**
- * Which names requests may ask for, in `Host`. A page of any site can have its own name lead to this machine (DNS
- * rebinding), and is then of the same origin as what answers here. It cannot do so with an IP address, nor with
+ * Which names requests may have in `Host`. A page of any site can make its own name lead to this machine (DNS
+ * rebinding), and then has the same origin as the server here. It cannot do so with an IP address or with
  * `localhost`, so these always pass.
  */
 export class HostPolicy {
   readonly #allowed: readonly string[] | undefined;
 
-  /** Without `allowed`, those names alone by which a machine knows itself pass; see `isOwn`. */
+  /** Without `allowed`, only names by which a machine knows itself pass; see `isOwn`. */
   constructor(allowed: readonly string[] | undefined) {
     this.#allowed = allowed?.map((each) => (each === '*' ? each : plainPattern(each)));
   }
 
-  /** Whether the file says which names there are. */
+  /** Whether the file lists the names. */
   get given(): boolean {
     return this.#allowed !== undefined;
   }
 
-  /** `host` as a header has it, with its port; without one it is no browser that asks. */
+  /** `host` as a header has it, with its port. A request without one does not come from a browser. */
   allows(host: string | undefined): boolean {
     if (host === undefined || this.#allowed?.includes('*') === true) return true;
     const name = hostOf(host);
@@ -46,12 +46,12 @@ export class HostPolicy {
   }
 }
 
-/** Whether a request has come to this machine from itself, where the pages of a browser on it can send some. */
+/** Whether a request comes from this machine to itself, as the pages of a browser on it can send. */
 export function isFromHere({ socket }: IncomingMessage): boolean {
   return /^(?:::ffff:)?127\.|^::1$/.test(socket.localAddress ?? '');
 }
 
-/** The name in a `Host` header, without port and final dot, in lower case; undefined for what is none. */
+/** The name in a `Host` header, without port and final dot, in lower case; undefined if it has none. */
 function hostOf(host: string): string | undefined {
   if (isIP(host) === 6) return `[${host.toLowerCase()}]`;
   const [, name] = /^(\[[0-9a-f:.]+\]|[^\s/\\?#@:[\]*%,]+)(?::\d{0,5})?$/i.exec(host) ?? [];
@@ -68,7 +68,7 @@ function isAddress(name: string): boolean {
   return name.startsWith('[') || isIP(name) !== 0;
 }
 
-/** The machine's own name, for a page that is opened under it. Nobody else says where it leads. */
+/** The machine's own name, for a page that is opened under it. No other site decides where that name leads. */
 function isOwn(name: string): boolean {
   return name === hostname().toLowerCase();
 }

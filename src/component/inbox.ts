@@ -6,45 +6,48 @@ import { createReceipt } from '../message/receipt.ts';
 import type { Budget } from './budget.ts';
 import { Waker } from './waker.ts';
 
-/** A read takes at most this much, so that no single batch stalls the ones behind it. */
+/** A read takes at most this many, so that no single batch stalls the ones behind it. */
 const MAX_BATCH_MESSAGES = 16_384;
 const MAX_BATCH_BYTES = 4 * 1024 * 1024;
 
-/** Fewer messages than this are worth waiting for others. */
+/** With fewer messages than this, it pays to wait for others. */
 const FEW = 256;
 
-/** Payloads that keep more memory than this, and so many times what they are, are copied out of it. */
+/** A payload that keeps more memory alive than this, and many times its own size, is copied out of it. */
 const MAX_KEPT_BYTES = 4 * 1024 * 1024;
 const SPARSE = 8;
-/** The same for those that are about to be read, where less is worth it. */
+/** The same for payloads that are about to be read, for which less is worth a copy. */
 const MAX_READ_BYTES = 16 * 1024;
 
 interface Filling {
   payloads: Uint8Array[];
   runs: Run[];
   bytes: number;
-  /** What the budget counts: the payloads, and what their origins hold. */
+  /** The bytes that the budget counts: the payloads, and the memory of their origins. */
   held: number;
-  /** The payloads before this one are copies; `bytes` as it was then. */
+  /** The payloads before this one are copies; `bytes` at that point. */
   copied: number;
   copiedBytes: number;
-  /** Bytes of memory that the others keep: a payload is a view of what was read from the socket with it. */
+  /**
+   * Bytes of memory that the other payloads keep: a payload is a view of the chunk that was read from the socket with
+   * it.
+   */
   kept: number;
-  /** Those that are no messages. */
+  /** The payloads that are not messages. */
   refused: Rejection[] | undefined;
 }
 
 /**
- * What has arrived and has not been read yet, for inputs that are pushed to (sockets). It counts everything in the
- * stream's budget from arrival to receipt; the input pauses its sockets when the budget is full. A read takes all that
- * is there: one message when the stream is quiet, thousands when it is busy.
+ * Messages that have arrived and have not been read yet, for inputs that are pushed to (sockets). It counts
+ * everything in the stream's budget from arrival to receipt; the input pauses its sockets when the budget is full. A
+ * read takes everything there is: one message when the stream is quiet, thousands when it is busy.
  */
 export class Inbox {
   readonly #budget: Budget;
   readonly #batches: Filling[] = [];
   #last: Filling | undefined;
   #run: Run | undefined;
-  /** What the last payload is a view of. */
+  /** The memory that the last payload is a view of. */
   #memory: ArrayBufferLike | undefined;
   #time = 0;
   #end: { error: Error } | undefined;
@@ -55,7 +58,7 @@ export class Inbox {
   }
 
   /**
-   * `refused` says why it is no message, and only its sender and `error_output` are to have it.
+   * `refused` says why the payload is not a message; only its sender and `error_output` get it then.
    * @returns the bytes that it counts in the budget
    */
   push(
@@ -67,7 +70,7 @@ export class Inbox {
   ): number {
     let held = payload.length;
     if (this.#time === 0) {
-      // All messages of one socket read came at one time; the microtask runs once that read has been handled.
+      // All messages of one socket read arrive at one time; the microtask runs once that read has been handled.
       this.#time = nowMicros();
       queueMicrotask(this.#forgetTime);
     }
@@ -125,7 +128,7 @@ export class Inbox {
     return this.#batches.length === 0;
   }
 
-  /** After what is there, reads throw `error`. */
+  /** After the messages that are there, reads throw `error`. */
   end(error: Error): void {
     this.#end ??= { error };
     this.#waker.wake();
@@ -141,8 +144,9 @@ export class Inbox {
       signal.throwIfAborted();
       if (this.#end !== undefined) throw this.#end.error;
       await this.#waker.wait(signal);
-      // A few messages wait until every socket that has data in this turn of the event loop has been read, so that what
-      // comes on many connections is one batch. Many go on at once, while they are in the processor's cache.
+      // A few messages wait until every socket that has data in this turn of the event loop has been read, so that
+      // messages of many connections make one batch. Many messages go on at once, while they are in the processor's
+      // cache.
       if ((this.#last?.payloads.length ?? FEW) < FEW) await setImmediate();
     }
     const filling = this.#batches.shift()!;
@@ -153,7 +157,7 @@ export class Inbox {
     if (filling.kept > MAX_READ_BYTES) this.#copySparse(filling);
     const { payloads, runs, held, refused } = filling;
     const parked = this.#budget.releaser(payloads.length, held);
-    // What failed is still not confirmed: it stays counted, and the stream says so when it ends.
+    // Failed messages are still not confirmed: they stay counted, and the stream reports them when it ends.
     const settled = (error: unknown): void => {
       if (error === undefined) parked();
     };
@@ -162,8 +166,8 @@ export class Inbox {
   }
 
   /**
-   * A message of one byte can be all that is left of 64 KiB from the socket: its sender filled it with fragments of
-   * nothing, or what came with it was for somebody else. The budget counts payloads, so that is what must be kept.
+   * A message of one byte can keep 64 KiB from the socket alive: its sender filled it with empty fragments, or the
+   * rest was for another connection. The budget counts payloads, so only payloads may be kept.
    */
   #copySparse(filling: Filling): void {
     const size = filling.bytes - filling.copiedBytes;
@@ -187,7 +191,7 @@ export class Inbox {
   };
 }
 
-/** What a message at `index` must be numbered to go on with the run: nothing, if the run is not numbered. */
+/** The number that a message at `index` needs to continue the run; undefined if the run is not numbered. */
 function nextSequence(run: Run, index: number): number | undefined {
   return run.sequence === undefined ? undefined : run.sequence + index - run.start;
 }

@@ -7,15 +7,18 @@ import { Waker } from './waker.ts';
 export interface JoinedOptions {
   /** How many of them must be ready: `every` one, or at least `some`. */
   readonly ready: 'every' | 'some';
-  /** Gives the part of a delivery that goes on, and undefined when that is nothing; whoever drops sees to the receipt. */
+  /**
+   * Returns the part of a delivery that goes on, or undefined for none; a filter that drops messages settles their
+   * receipt.
+   */
   readonly filter?: ((delivery: InputDelivery) => InputDelivery | undefined) | undefined;
-  /** @throws MillraceError for what is wrong with what they have in common, before anything connects */
+  /** Checks what the sources have in common, before anything connects. @throws MillraceError */
   readonly check?: () => void;
-  /** The field of the configuration that lists them, if each has a configuration of its own there. */
+  /** The configuration field that lists them, if each has its own configuration there. */
   readonly list?: string;
 }
 
-/** Several inputs as one. Each connects, and connects again, by itself; it ends when all have ended. */
+/** Several inputs as one. Each connects and reconnects by itself; the whole ends when all have ended. */
 export class JoinedSources implements Input {
   readonly budgeted = true;
   readonly composite = true;
@@ -52,7 +55,7 @@ export class JoinedSources implements Input {
     }
   }
 
-  /** Each source connects by itself, at its first read. */
+  /** Does nothing: each source connects by itself, at its first read. */
   connect(): Promise<void> {
     return Promise.resolve();
   }

@@ -5,10 +5,10 @@ import type { Duplex } from 'node:stream';
 /** Codes of HTTP servers. */
 export const listenErrors = declareErrors({
   MILLRACE_LISTEN_FAILED: {
-    help: 'The address cannot be listened on: it is in use, not of this machine, or not permitted. Free it or choose another. One that is in use is tried again until it is free.',
+    help: 'Millrace cannot listen on the address: it is in use, does not belong to this machine, or is not permitted. Free it or choose another. Millrace retries an address in use until it is free.',
   },
   MILLRACE_LISTEN_CONFLICT: {
-    help: 'Two components want the same path of one listener, or the same port with different TLS settings. Give each its own path.',
+    help: 'Two components want the same path on one listener, or the same port with different TLS settings. Give each its own path.',
   },
 });
 
@@ -16,14 +16,14 @@ export const listenErrors = declareErrors({
 export interface ListenerTls {
   readonly cert: string | Uint8Array;
   readonly key: string | Uint8Array;
-  /** Where set, clients must show a certificate that one of these authorities signed. */
+  /** If set, clients must show a certificate that one of these authorities signed. */
   readonly ca?: string | Uint8Array;
 }
 
 /** The values of a path's `:parameters`, decoded. */
 export type PathParameters = Readonly<Record<string, string>>;
 
-/** Called with the socket of a request to upgrade; who is called owns the socket from then on. */
+/** Called with the socket of a request to upgrade; the handler owns the socket from then on. */
 export type UpgradeHandler = (
   request: IncomingMessage,
   socket: Duplex,
@@ -31,26 +31,26 @@ export type UpgradeHandler = (
   parameters: PathParameters,
 ) => void;
 
-/** A request that a listener answered itself, or a connection that it dropped before there was one. */
+/** A request that a listener answered itself, or a connection that it dropped before one came. */
 export interface Refusal {
   readonly status: number;
   /** A part of a sentence, for the log. */
   readonly reason: string;
   readonly remote_address: string | undefined;
-  /** Undefined where it did not get that far. */
+  /** Undefined if no request came. */
   readonly request: IncomingMessage | undefined;
 }
 
-/** What all that share a port must agree on. */
+/** Limits that all parts sharing a port must agree on. */
 export interface HandshakeLimits {
   /** How long a handshake may take, in milliseconds. */
   readonly timeout: number;
-  /** Of its headers together, in bytes. */
+  /** The largest size of all headers together, in bytes. */
   readonly headerSize: number;
 }
 
 export interface Endpoint {
-  /** The port that is listened on; of use when it was 0. */
+  /** The port that the listener has; useful when it was 0. */
   readonly port: number;
   /** Frees the path, and the port with its last path. Open sockets stay open. */
   close(): Promise<void>;
@@ -59,25 +59,26 @@ export interface Endpoint {
 export interface UpgradeEndpoint extends Endpoint {
   /**
    * Uses other certificates for handshakes from now on; open connections stay as they are.
-   * @returns false when they are those that it uses already
+   * @returns false when the certificates are the same as before
    * @throws MillraceError MILLRACE_TLS_INVALID, and then nothing has changed
    */
   renewTls(tls: ListenerTls): boolean;
 }
 
-/** The process's HTTP servers, one for each host and port, shared by all who want a path there. */
+/** The process's HTTP servers, one for each host and port, shared by all components that want a path there. */
 export interface Listeners {
   /**
-   * Says that a path will be wanted, so that a conflict is found before anything starts. Port 0 is never in conflict.
+   * Announces a path, so that a conflict is found before anything starts. Port 0 never conflicts.
    * @throws MillraceError MILLRACE_LISTEN_CONFLICT
    */
   reserve(options: { host: string; port: number; path: string }): void;
   /**
-   * Takes WebSocket upgrades of one path: the exact pathname of the request, but for its segments `:name`, which take
-   * any value. `connections` is how many its owner takes at most: about so many may be at their handshake at once.
-   * `refused` is told of what was refused before it got to `handler`, where it was on the path or the listener has no
-   * other.
-   * @throws MillraceError MILLRACE_LISTEN_FAILED, MILLRACE_LISTEN_CONFLICT; fatal, unless another program has the address
+   * Takes WebSocket upgrades of one path: the exact pathname of the request, except for its segments `:name`, which
+   * take any value. `connections` is the most that its owner takes: about as many may be at their handshake at once.
+   * `refused` hears of requests that were refused before they reached `handler`, if they were for the path or the
+   * listener has no other.
+   * @throws MillraceError MILLRACE_LISTEN_FAILED, MILLRACE_LISTEN_CONFLICT; fatal, unless another program has the
+   * address
    */
   upgrade(options: {
     host: string;
@@ -90,8 +91,8 @@ export interface Listeners {
     handler: UpgradeHandler;
   }): Promise<UpgradeEndpoint>;
   /**
-   * Takes plain HTTP requests of the paths given. On a port where nobody takes upgrades they are to be short: of more than
-   * 64 connections (fewer where the process may open few files) the oldest is cut.
+   * Takes plain HTTP requests of the given paths. On a port without upgrades, requests must be short: with more than
+   * 64 connections (fewer if the process may open few files) the oldest is cut.
    */
   http(options: {
     host: string;

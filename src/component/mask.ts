@@ -3,20 +3,20 @@ import { createMasker, type Masker } from '../telemetry/secrets.ts';
 
 const MASK = '***';
 
-/** A scheme that an authority follows: any with `//`, and those that WHATWG URL reads even without. */
+/** A scheme that an authority follows: any with `//`, and those that the WHATWG URL standard reads even without. */
 const SCHEME = /^\s*(?:[a-z][a-z0-9+.-]*:[/\\]{2,}|(?:wss?|https?|ftp):[/\\]*|[/\\]{2,})/i;
-/** Also percent-encoded, however often. */
+/** An equals sign, also percent-encoded any number of times. */
 const EQUALS = /=|%(?:25)*3d/i;
 const HOST_AND_PORT = /^(?:\[[^\]]*\]|[^:]*)(?::(\d{0,5}))?$/;
 
-/** What a word of a parameter's name looks like when its value is a secret. */
+/** A word in a parameter's name that marks its value as a secret. */
 const SECRET_WORD =
   /token|secret|passw|passphrase|signature|credential|apikey|session|sessid|jwt|bearer|^auth(?!or(?!i))|auth$|key$|^(?:sig|code|pass|pwd|sid|otp|ticket)$/;
 
 /**
- * A URL fit to be shown: the password and the values of token-like parameters are `***`, the fragment is gone, and
- * everything else is as it was. It works on the text and not on a parsed URL, so that one that cannot be parsed is
- * masked too, rather more than less. Never throws.
+ * A URL that is safe to show: the password and the values of token-like parameters are `***`, the fragment is gone,
+ * and everything else stays. It works on the text and not on a parsed URL, so that it also masks a URL that cannot be
+ * parsed, and masks too much rather than too little. Never throws.
  */
 export function maskUrl(url: string): string {
   const [scheme, authority, rest] = splitUrl(url);
@@ -24,7 +24,7 @@ export function maskUrl(url: string): string {
   return scheme + masked + maskBehindHost(maskedRest);
 }
 
-/** What came from `${…}` in one URL of the file. */
+/** The values that `${…}` filled into one URL of the file. */
 interface FilledUrl {
   readonly inHost: readonly string[];
   readonly behindHost: readonly string[];
@@ -32,7 +32,7 @@ interface FilledUrl {
 
 const filledUrls = new Map<string, FilledUrl>();
 
-/** From now on `urlKey` takes these out of this URL, which is as it stands in the file with its `${…}` filled in. */
+/** From now on `urlKey` takes these values out of this URL, which is as in the file with its `${…}` filled in. */
 export function hideInKey(url: string, { inHost, behindHost }: FilledUrl): void {
   const known = filledUrls.get(url) ?? { inHost: [], behindHost: [] };
   // A file may be loaded again in one process, and several of its streams may use one URL: each word counts once.
@@ -43,8 +43,9 @@ export function hideInKey(url: string, { inHost, behindHost }: FilledUrl): void 
 }
 
 /**
- * What stands for a URL of the file in a file that Millrace keeps. No secret is in it, and a new key does not change it; but
- * what was filled in and looks like a word (a topic, a tenant) does, by four digits of a hash, for that is another feed.
+ * Stands for a URL of the file in a file that Millrace keeps. It has no secret in it, and a new key does not change
+ * it. A filled-in value that looks like a word (a topic, a tenant) does change it, by four digits of a hash, because
+ * that is another feed.
  */
 export function urlKey(url: string): string {
   const { inHost, behindHost } = filledUrls.get(url) ?? { inHost: [], behindHost: [] };
@@ -57,7 +58,7 @@ export function urlKey(url: string): string {
   return scheme + authority.slice(0, at) + host + shown + digest;
 }
 
-/** Whether a word is rather a key than a word. */
+/** Whether a word looks like a key. */
 export function looksLikeKey(word: string): boolean {
   return word.length >= 16 || (word.length >= 8 && /\d/.test(word));
 }
@@ -66,7 +67,7 @@ function isText(text: string): boolean {
   return /[\p{L}\p{N}]/u.test(text);
 }
 
-/** As `maskUrl`, but with what came from `${…}`: how Millrace once named a URL in the files that it keeps. */
+/** As `maskUrl`, but with values from `${…}`: how Millrace once named a URL in the files that it keeps. */
 export function maskUrlAsWritten(url: string): string {
   const [scheme, authority, rest] = splitUrl(url);
   return scheme + authority + maskBehindHost(rest);
@@ -82,12 +83,12 @@ function maskBehindHost(rest: string): string {
   const shown = before(rest, '#');
   const plainPath = before(shown, '?');
   const query = shown.slice(plainPath.length);
-  // A URL inside the path: through a proxy, or after a scheme with a typing error.
+  // A URL inside the path: through a proxy, or after a mistyped scheme.
   const path = plainPath.replaceAll(/(\/\/[^/:@]*:)[^/@]*@/g, `$1${MASK}@`);
   return maskParameters(path, /([/\\;&])/) + query.slice(0, 1) + maskParameters(query.slice(1), /([&;])/);
 }
 
-/** What came from `${…}` in URLs of one host: in its name, and behind it. */
+/** Values from `${…}` in URLs of one host: in its name, and behind it. */
 interface Filled {
   readonly host: Set<string>;
   readonly rest: Set<string>;
@@ -95,10 +96,10 @@ interface Filled {
   maskRest: Masker;
 }
 
-/** By host and port. */
+/** The values by host and port. */
 const filled = new Map<string, Filled>();
 
-/** From now on `maskUrl` takes these out of URLs of this host, however short they are. */
+/** From now on `maskUrl` takes these values out of URLs of this host, however short they are. */
 export function hideInUrls(host: string, inHost: Iterable<string>, behindHost: Iterable<string>): void {
   const name = hostName(host);
   const known = filled.get(name);
@@ -127,7 +128,7 @@ function maskFilled(authority: string, rest: string): [authority: string, rest: 
   );
 }
 
-/** The path of a request to a server, without what came from `${…}` in the path that it serves. */
+/** The path of a request to a server, without values from `${…}` in the path that it serves. */
 export function maskPath(path: string): string {
   return filled.get(SERVED)?.maskRest(path) ?? path;
 }
@@ -139,10 +140,10 @@ export function hideInPaths(pieces: Iterable<string>): void {
 
 const SERVED = '/';
 
-/** Of URLs whose host is a template. */
+/** For URLs whose host is a template. */
 const ANY_HOST = '';
 
-/** Without the port that a URL parser takes away, for `ws` and `wss` alike. */
+/** The host without the port that a URL parser drops, the same for `ws` and `wss`. */
 function hostName(host: string): string {
   return host.includes('{{') ? ANY_HOST : host.toLowerCase().replace(/:(?:80|443)$/, '');
 }
@@ -156,8 +157,7 @@ function maskCredentials(text: string, hasScheme: boolean): [authority: string, 
   if (at >= 0) return [maskPassword(authority.slice(0, at)) + authority.slice(at), rest];
   const port = HOST_AND_PORT.exec(authority);
   const isHost = port !== null && Number(port[1] ?? 0) <= 65_535;
-  // No host and port: a password with a character that should have been escaped was cut in two. The same if an `@`
-  // comes where no URL has one.
+  // No host and port: an unescaped character cut a password in two. The same is true of an `@` where no URL has one.
   const stray = rest.startsWith('#') || !hasScheme ? rest.lastIndexOf('@') : -1;
   if (isHost && (stray < 0 || !authority.includes(':'))) return [authority, rest];
   const last = rest.lastIndexOf('@');
@@ -190,7 +190,7 @@ function holdsSecret(value: string): boolean {
   return text.split(/[?&;#]/).some((part) => part.includes('=') && isSecretName(before(part, '=')));
 }
 
-/** Whether what has this name is likely to be a secret. */
+/** Whether a value with this name is likely to be a secret. */
 export function isSecretName(name: string): boolean {
   const words = decode(name)
     .replaceAll(/([a-z])([A-Z])/g, '$1 $2')
@@ -199,7 +199,7 @@ export function isSecretName(name: string): boolean {
   return words.some((word) => SECRET_WORD.test(word));
 }
 
-/** Percent-decodes ASCII, also where it was encoded twice or three times, and leaves what it cannot decode. */
+/** Percent-decodes ASCII, also if encoded twice or three times, and leaves what it cannot decode. */
 function decode(text: string): string {
   let decoded = text;
   for (let round = 0; round < 3 && decoded.includes('%'); round++) {

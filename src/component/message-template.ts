@@ -3,12 +3,12 @@ import { isJson } from '../message/text.ts';
 import { Template, type Reference, type TemplateNames, type TemplateValues } from './template.ts';
 
 /**
- * What a value is wanted as: `text`, to stand in text or inside a JSON string; `value`, as one JSON value of the type that
- * it has; `bare`, the same where whoever wrote the message left the quotes out, so that text may be meant as JSON.
+ * The form in which a value is wanted: `text`, inside text or a JSON string; `value`, one JSON value of the type that
+ * it has; `bare`, the same where the author left the quotes out, so that text may be meant as JSON.
  */
 export type Form = 'text' | 'value' | 'bare';
 
-/** The value of a name in a message, in the form that its place asks for, or undefined when there is none now. */
+/** The value of a name in a message, in the form that its place asks for, or undefined when it has none now. */
 export type MessageValues = (name: string, argument: string | undefined, form: Form) => string | undefined;
 
 /** Names whose values are numbers. */
@@ -17,10 +17,10 @@ const NUMBERS: ReadonlySet<string> = new Set(['now_ms', 'now_s', 'sequence']);
 /** Names whose values have a JSON type of their own. */
 const TYPED: ReadonlySet<string> = new Set([...NUMBERS, 'id', 'json']);
 
-/** Names whose values are not a peer's: what is in them is what the operator wants to be sent. */
+/** Names whose values do not come from a peer: the operator wants them sent as they are. */
 const OWN: ReadonlySet<string> = new Set(['env', 'file', 'token']);
 
-/** Gives values that are text, and the numbers among them, as JSON as well. */
+/** Makes text values available as JSON as well, numbers among them as numbers. */
 export function messageValues(values: TemplateValues): MessageValues {
   return (name, argument, form) => {
     const text = values(name, argument);
@@ -34,19 +34,19 @@ interface Place {
   readonly name: string;
   readonly argument: string | undefined;
   readonly form: Form;
-  /** As it is to stand there. */
+  /** The default as it stands there. */
   readonly fallback: string | undefined;
   readonly encode: (value: string) => string;
 }
 
 /**
- * A message with `{{…}}`. One that is JSON stays JSON whatever is filled in: a value inside of quotes is escaped, one
- * outside of them is a JSON value of its own, and so is one that is a whole string of a message that is given as an object.
- * In any other text it stays on its line.
+ * A message with `{{…}}`. A message that is JSON stays JSON, whatever is filled in: a value inside quotes is escaped,
+ * and one outside them is a JSON value of its own, as is one that is a whole string of a message given as an object.
+ * In any other text, a value stays on its line.
  */
 export class MessageTemplate {
   readonly uses: ReadonlySet<string>;
-  /** The names that stand where they can only be text or one value. */
+  /** The names in places that can only take text or one value. */
   readonly quoted: ReadonlySet<string>;
   readonly #parts: readonly (string | Place)[];
 
@@ -98,7 +98,7 @@ export class MessageTemplate {
   }
 }
 
-/** Of a value that is no text: its strings are templates, and names of fields stay as they are. */
+/** The parts of a value that is not text: its strings are templates, and names of fields stay as they are. */
 function partsOfValue(node: unknown, names: TemplateNames): (string | Place)[] {
   if (typeof node === 'string') return partsOfString(node, names);
   if (node instanceof ExactNumber) return [String(node)];
@@ -128,12 +128,12 @@ function partsOfString(text: string, names: TemplateNames): (string | Place)[] {
 
 function partsOfText(text: string, names: TemplateNames): (string | Place)[] {
   const { parts } = Template.parse(text, names);
-  // Stands for a value in any place of JSON.
+  // The probe stands for a value in any place of JSON.
   const probe = parts.map((part) => (typeof part === 'string' ? part : '0')).join('');
   const json = startOfJson(probe);
   if (json === undefined && parts.some((part) => typeof part === 'object') && /^\s*\{/.test(probe)) {
     throw new Error(
-      'it begins as JSON and is none, so that what is filled in could change it; expected JSON, each {{…}} in quotes or as a value of its own',
+      'it begins as JSON but is not JSON, so a filled-in value could change its meaning; expected JSON, each {{…}} in quotes or as a value of its own',
     );
   }
   let at = 0;
@@ -162,10 +162,10 @@ function partsOfText(text: string, names: TemplateNames): (string | Place)[] {
   });
 }
 
-/** What may stand before a list: the digits of Socket.IO and Engine.IO, with a namespace. */
+/** A prefix that may stand before a list: the digits of Socket.IO and Engine.IO, with a namespace. */
 const PACKET_TYPE = /^\s*(?:\d+(?:\/[^,]*,)?\d*)?$/;
 
-/** Where the JSON begins that a text is, or that it ends with; undefined when it is none. */
+/** Where the JSON begins that the text is or ends with; undefined if there is none. */
 function startOfJson(text: string): number | undefined {
   // STOMP ends a frame with NUL.
   const whole = text.replace(/[\s\0]+$/, '');
@@ -178,7 +178,7 @@ function startOfJson(text: string): number | undefined {
   return starts.find((start) => isJson(whole.slice(start)));
 }
 
-/** Whether a piece of JSON ends inside of a string; `quoted` says whether it begins in one. */
+/** Whether a piece of JSON ends inside a string; `quoted` says whether it begins in one. */
 function quotedAfter(piece: string, quoted: boolean): boolean {
   let inside = quoted;
   for (let at = 0; at < piece.length; at++) {
@@ -206,7 +206,7 @@ function insideQuotes(text: string): string {
   return JSON.stringify(text).slice(1, -1);
 }
 
-/** Without line breaks and other control characters, which could begin a message of the value's own making. */
+/** The text without line breaks and other control characters, with which a value could begin a message of its own. */
 function onOneLine(text: string): string {
   return text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, (character) => {
     const escape = insideQuotes(character);
@@ -218,7 +218,7 @@ function isNumber(text: string): boolean {
   return /^-?\d/.test(text) && isJson(text);
 }
 
-/** Neighbouring texts as one. */
+/** Joins neighboring texts. */
 function joined(parts: readonly (string | Place)[]): (string | Place)[] {
   const result: (string | Place)[] = [];
   for (const part of parts) {

@@ -4,7 +4,9 @@ import { parseJsonPath, textAt, type JsonPath } from '../message/json-path.ts';
 import { extName, metaText, type MetaName, type MetaValue } from '../message/metadata.ts';
 import { checkTemplate, Template, type TemplateNames } from './template.ts';
 
-/** What `{{…}}` may name of a message, wherever an output fills in something for each message. Times are UTC. */
+/**
+ * The names that `{{…}}` may use of a message, wherever an output fills in something for each message. Times are UTC.
+ */
 export const messageNames: TemplateNames = {
   date: 'the day on which the message arrived, as 2026-11-30',
   year: 'its year',
@@ -16,10 +18,10 @@ export const messageNames: TemplateNames = {
   key: 'its `__meta_key`',
   partition: 'its `__meta_partition`',
   'meta:': 'an entry of its `__meta_ext`, such as `meta:param.device`',
-  'json:': 'what is at a JSON path of it, such as `json:data.room`',
+  'json:': 'its value at a JSON path, such as `json:data.room`',
 };
 
-/** From where to where in an ISO time. */
+/** Start and end of each part in an ISO time. */
 const timePlaces: Readonly<Record<string, readonly [number, number]>> = {
   date: [0, 10],
   year: [0, 4],
@@ -39,7 +41,7 @@ export function checkMessageText(
   checkJsonPaths(text, messageNames, context, path);
 }
 
-/** Reports the first `{{json:…}}` whose path is none. A text that is no template is told by `checkTemplate`. */
+/** Reports the first `{{json:…}}` whose path is wrong. `checkTemplate` reports a text that is not a template. */
 export function checkJsonPaths(
   text: string,
   names: TemplateNames,
@@ -61,16 +63,19 @@ function referencesIn(text: string, names: TemplateNames) {
   }
 }
 
-/** A text that is filled in for each message: a path, or what a session must have. Made once, for a field that was checked. */
+/**
+ * A text that is filled in for each message: a path, or a value that a session must have. Made once, from a checked
+ * field.
+ */
 export class MessageText {
-  /** The text, where it is the same for every message. */
+  /** The text, if it is the same for every message. */
   readonly constant: string | undefined;
   /** Whether it depends on the time at which a message arrived. */
   readonly byTime: boolean;
   readonly #template: Template;
   /** A batch that has one of these columns may have another text for each message. */
   readonly #columns: ReadonlySet<MetaName>;
-  /** Whether every batch may. */
+  /** Whether every batch may have another text for each message. */
   readonly #byMessage: boolean;
   readonly #paths = new Map<string, JsonPath>();
 
@@ -98,7 +103,8 @@ export class MessageText {
   }
 
   /**
-   * The text for the message at `index`, which `run` belongs to. An empty value is none. `encode` is applied to each value.
+   * The text for the message at `index`, which belongs to `run`. An empty value counts as none. `encode` is applied
+   * to each value.
    * @throws Error when a name has neither a value nor a default
    */
   render(batch: Batch, index: number, run: Run, encode: (value: string) => string): string {
@@ -108,7 +114,7 @@ export class MessageText {
     );
   }
 
-  /** The same, with values as they are; undefined when a name has neither a value nor a default. */
+  /** The same, with values not encoded; undefined when a name has neither a value nor a default. */
   tryRender(batch: Batch, index: number, run: Run): string | undefined {
     return this.#template.tryRender((name, argument) => this.#value(batch, index, run, name, argument));
   }

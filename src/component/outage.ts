@@ -5,7 +5,7 @@ export class Outage {
   #since: Date | undefined;
   #error: unknown;
 
-  /** It has failed, or has failed again: then the reason is the new one, and the time stays. */
+  /** It has failed, perhaps again: the reason is the new one, and the time of the first failure stays. */
   failed(error: unknown): void {
     this.#since ??= new Date();
     this.#error = error;
@@ -36,10 +36,12 @@ function since(time: Date): string {
   return ` (since ${time.toISOString()})`;
 }
 
-/** After so long a step that is under way stands still, as far as anybody can see. Milliseconds. */
+/** A step under way for this long stands still, as far as anybody can see. Milliseconds. */
 const STANDSTILL = 10_000;
 
-/** That `what` has been under way for too long, once it has; `started` in milliseconds of `performance.now()`. */
+/**
+ * Says that `what` has been under way for too long, once it has; `started` in milliseconds of `performance.now()`.
+ */
 export function standstill(what: string, started: number | undefined): string | undefined {
   if (started === undefined) return undefined;
   const elapsed = performance.now() - started;

@@ -43,12 +43,14 @@ export function checkText(batch: Batch, reject: Reject): Batch {
   );
 }
 
-/** Every message as JSON: what is not JSON already becomes an object with its text or its bytes (`wrapAsJson`). */
+/**
+ * Every message as JSON: a message that is not JSON yet becomes an object with its text or its bytes (`wrapAsJson`).
+ */
 export function encodeAsJson(batch: Batch): Batch {
   return batch.format === 'json' ? batch : batch.withPayloads(batch.payloads.map(wrapAsJson), 'json');
 }
 
-/** JSON messages with only those top-level members that `names` has; a message that is not an object stays as it is. */
+/** JSON messages with only the top-level members in `names`; a message that is not an object stays as it is. */
 export function keepFields(batch: Batch, names: ReadonlySet<string>): Batch {
   return batch.withPayloads(
     batch.payloads.map((payload) => keepJsonMembers(payload, names)),
@@ -57,8 +59,8 @@ export function keepFields(batch: Batch, names: ReadonlySet<string>): Batch {
 }
 
 /**
- * Turns each payload into the one that `convert` gives for it, and rejects those for which it gives a problem.
- * `knownUtf8` is true where the payload has been checked to be UTF-8 already.
+ * Replaces each payload by the result of `convert`, and rejects payloads for which the result is a problem.
+ * `knownUtf8` is true if the payload has already been checked to be UTF-8.
  */
 export function convertEach(
   batch: Batch,

@@ -21,7 +21,7 @@ interface DefinitionOf {
   codec: CodecDefinition;
 }
 
-/** The components that a file can name. A plain value: whoever needs it is handed it. */
+/** The components that a file can name. A plain value, handed to each part that needs it. */
 export class Registry {
   /** For each kind, the schema of a component of that kind in a file, told apart by `type`. */
   readonly schemas: ComponentSchemas;
@@ -47,7 +47,7 @@ export class Registry {
     };
   }
 
-  /** This registry with more components. @throws Error when one of them is in it already */
+  /** This registry with more components. @throws Error when it already has one of them */
   with(definitions: readonly AnyDefinition[]): Registry {
     return new Registry([...this.#definitions.values(), ...definitions]);
   }
@@ -70,7 +70,7 @@ export class Registry {
     return this.#definitions.has(`buffer ${type}`);
   }
 
-  /** The whole schema of one component: `type`, its own fields, and those that its kind has. */
+  /** The whole schema of one component: `type`, its own fields, and those of its kind. */
   schemaOf(definition: AnyDefinition): z.ZodType {
     const own = typeof definition.schema === 'function' ? definition.schema(this.schemas) : definition.schema;
     const shape: Record<string, z.ZodType> = { type: z.literal(definition.type) };
@@ -80,18 +80,18 @@ export class Registry {
         .min(1)
         .optional()
         .meta({ shown: true })
-        .describe('What `__meta_source` says, in place of the address.');
+        .describe('The value of `__meta_source`, instead of the address.');
     }
     if (definition.kind === 'input' || definition.kind === 'output') {
-      // A registry of an embedder's own may have none.
+      // A registry that an embedder made may have none.
       const framed = definition.framing !== 'none' && this.list('framing').length > 0;
       if (framed) shape['framing'] = this.#framingOf(definition);
       shape['codec'] = this.schemas.codec
         .optional()
-        .describe('How payloads are read or written. With none they are passed as they are.');
+        .describe('How payloads are read or written. Without a codec, they pass unchanged.');
     }
     if (definition.kind === 'framing') {
-      // Compression alone needs no other word.
+      // Compression alone needs no `type`.
       if (definition.type === 'none') shape['type'] = z.literal('none').optional();
       Object.assign(shape, framingFields);
     }
@@ -103,12 +103,12 @@ export class Registry {
       framing === 'stream' ? this.schemas.framing.prefault('lines') : this.schemas.framing.optional();
     return field.describe(
       kind === 'input'
-        ? 'How messages lie in what is received, before the codec: a type, such as `lines`, or an object with its fields. With none, each message stays as it came.'
-        : 'How messages are put together in what is sent, after the codec: a type, such as `lines`, or an object with its fields. With none, each message is sent by itself.',
+        ? 'How the received bytes are split into messages, before the codec: a type, such as `lines`, or an object with its fields. Without it, each message stays as it came.'
+        : 'How messages are joined into the bytes to send, after the codec: a type, such as `lines`, or an object with its fields. Without it, each message is sent by itself.',
     );
   }
 
-  /** What a file can say without fields is enough as a word. */
+  /** A framing that needs no fields can be written as one word. */
   #shortFramings(): z.ZodType[] {
     const words = this.list('framing').filter(
       (each) => this.schemaOf(each).safeParse({ type: each.type }).success,

@@ -1,13 +1,13 @@
 import { STATUS_CODES, type IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 
-/** The path as it was sent, nothing decoded or resolved; the target may be in absolute form (RFC 9112 section 3.2.2). */
+/** The path as it was sent, not decoded or resolved; the target may be in absolute form (RFC 9112 section 3.2.2). */
 export function pathOf(request: IncomingMessage): string {
   const target = (request.url ?? '').replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, '');
   return /^[^?#]*/.exec(target)![0] || '/';
 }
 
-/** Answers a request to upgrade that comes to nothing. `grace` in milliseconds for the peer to take the answer. */
+/** Refuses a request to upgrade. The peer has `grace` milliseconds to take the answer. */
 export function refuseUpgrade(
   socket: Duplex,
   status: number,
@@ -25,8 +25,8 @@ export function refuseUpgrade(
   };
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
   socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${body}`);
-  // To close with unread data would reset the connection, and the peer might never see the answer. So what it sends
-  // is read and dropped until it closes too, but not for ever.
+  // Closing with unread data would reset the connection, and the peer might never see the answer. So read and drop
+  // what it sends until it closes too, but not forever.
   const deadline = setTimeout(() => socket.destroy(), grace);
   socket.once('close', () => clearTimeout(deadline));
   socket.resume();

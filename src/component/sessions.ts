@@ -1,39 +1,42 @@
 import type { Ext } from '../message/metadata.ts';
 
-/** What is done with a session that has not taken what was sent to it when its buffer is full. */
+/** The policy for a session whose buffer is full because it does not read. */
 export type SlowConsumer = 'disconnect' | 'drop_oldest' | 'block';
 
-/** What waits to be sent on one connection. Sizes are in bytes. */
+/** The messages that wait to be sent on one connection. Sizes are in bytes. */
 export interface Outgoing {
-  /** What waits in all, each message with what it costs besides its payload. */
+  /** The size of all that wait, each message with its overhead. */
   readonly waiting: number;
-  /** How many messages have been handed to the connection since it opened, and how many the system has taken. */
+  /** How many messages have been handed to the connection since it opened; of these, the system has taken `written`. */
   readonly sent: number;
   readonly written: number;
-  /** Bytes that the system has taken, or the peer, where it says so. */
+  /** Bytes that the system has taken, or the peer has confirmed, if it does. */
   readonly taken: number;
-  /** How long nothing of what waits has been taken, in milliseconds; 0 when nothing waits. */
+  /** How long nothing that waits has been taken, in milliseconds; 0 when nothing waits. */
   readonly stalled: number;
-  /** A peer that reads takes something within so many milliseconds. */
+  /** A peer that reads takes something within this many milliseconds. */
   readonly patience: number;
-  /** Whether `taken` is what the peer confirms, which it does now and then. */
+  /** Whether `taken` is confirmed by the peer, which it does now and then. */
   readonly confirmed: boolean;
-  /** It has been found slow, and has not caught up since: nobody waits for it. */
+  /** The connection was found slow and has not caught up since: nobody waits for it. */
   slow: boolean;
-  /** Whether a message of `size` fits into `limit`; one of any size does when nothing waits. `dropping`: for `sendDropping`. */
+  /**
+   * Whether a message of `size` fits into `limit`; one of any size does when nothing waits. `dropping`: for
+   * `sendDropping`.
+   */
   hasRoom(size: number, limit: number, dropping?: boolean): boolean;
   /**
-   * Hands a message to the connection; who wants a bound looks at `hasRoom` first. `json` says whether it is JSON, where
-   * that is known.
+   * Hands a message to the connection; check `hasRoom` first to keep a bound. `json` says whether it is JSON, if
+   * known.
    */
   send(payload: Uint8Array, binary: boolean, json?: boolean): void;
-  /** Sends a message, and drops the oldest that wait as far as `limit` demands. @returns how many it dropped */
+  /** Sends a message, and drops the oldest waiting ones as far as `limit` demands. @returns how many it dropped */
   sendDropping(payload: Uint8Array, binary: boolean, limit: number, json?: boolean): number;
-  /** From now on what is sent is held back, so that it goes to the system together; `uncork` sends it. */
+  /** Holds back everything sent from now on, so that it goes to the system together; `uncork` sends it. */
   cork(): void;
   uncork(): void;
   /**
-   * Resolves when `done`, which is asked again whenever the system has taken something: with true; with false when the
+   * Resolves with true when `done`, which it asks again whenever the system has taken something; with false when the
    * connection has closed or `timeout` milliseconds have passed first. @throws the signal's reason when it aborts
    */
   until(done: () => boolean, signal: AbortSignal, timeout?: number): Promise<boolean>;
@@ -43,20 +46,20 @@ export interface Outgoing {
 export interface OpenSession {
   /** `session_id` in `__meta_ext` of its messages. */
   readonly id: string;
-  /** What is the same in `__meta_ext` of all its messages. */
+  /** The part of `__meta_ext` that all its messages share. */
   readonly ext: Ext;
   /** False once it is closing: nothing more can be sent. */
   readonly open: boolean;
   /** Bytes that may wait to be sent to it, as its server's `limits.outgoing_buffer` says. */
   readonly outgoingLimit: number;
   readonly outgoing: Outgoing;
-  /** Closes it once everything that waits has been sent. */
+  /** Closes it once all waiting messages have been sent. */
   close(code: number, reason: string): void;
-  /** Closes it with 1008 because it does not take what is sent, and cuts it if it does not take even that. */
+  /** Closes it with 1008 because it does not read, and cuts it if it does not even take the close. */
   tooSlow(): void;
 }
 
-/** Is told of the sessions of one path as they come and go. */
+/** Hears of the sessions of one path as they come and go. */
 export interface SessionWatcher {
   add(session: OpenSession): void;
   remove(session: OpenSession): void;
@@ -64,7 +67,10 @@ export interface SessionWatcher {
 
 /** The open connections of the process that outputs may send to. */
 export interface SessionDirectory {
-  /** An input or output says that it serves `path` (as configured, with its `:parameters`), before anything starts. */
+  /**
+   * An input or output announces that it serves `path` (as configured, with its `:parameters`), before anything
+   * starts.
+   */
   declare(path: string): void;
   /** All paths that are served. */
   readonly paths: readonly string[];
@@ -73,9 +79,12 @@ export interface SessionDirectory {
   /** It has closed. */
   remove(path: string, session: OpenSession): void;
   get(id: string): OpenSession | undefined;
-  /** Tells `watcher` of the sessions of a path, those that are open first. @returns what ends that */
+  /** Tells `watcher` of the sessions of a path, the open ones first. @returns a function that ends it */
   watch(path: string, watcher: SessionWatcher): () => void;
-  /** An output that sends to sessions of `path`, or replies to those of any (undefined), says so before anything starts. */
+  /**
+   * An output that sends to sessions of `path`, or replies to those of any (undefined), announces it before anything
+   * starts.
+   */
   attach(path: string | undefined): void;
   /** Whether an output may still send to sessions of `path`, so that they should stay open until it has. */
   attached(path: string): boolean;

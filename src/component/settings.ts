@@ -13,20 +13,20 @@ export interface Alias<T extends z.ZodType> extends z.ZodOptional<T> {
   readonly [IS_ALIAS]: true;
 }
 
-/** What is filled in where the file says nothing. */
+/** A field whose default fills in for a missing value. */
 type Defaulted<T extends z.ZodType = z.ZodType> = z.ZodDefault<T> | z.ZodPrefault<T>;
 
 type GivenShape<S extends Shape> = {
   -readonly [F in keyof S]: S[F] extends Defaulted<infer T> ? z.ZodOptional<T> : S[F];
 };
 
-/** What a component gets: each field under its own name, and each default filled in. */
+/** The value that a component gets: each field under its own name, and each default filled in. */
 export type Filled<S extends Shape> = Omit<
   z.output<z.ZodObject<S>>,
   { [F in keyof S]: S[F] extends { readonly [IS_ALIAS]: true } ? F : never }[keyof S]
 >;
 
-/** What the file said of it, before defaults are filled in. */
+/** The value as the file gives it, before defaults are filled in. */
 export type Given<T> = { readonly [F in keyof T]?: T[F] | undefined };
 
 /** The schema of an object of fields; see {@link settings}. */
@@ -35,14 +35,14 @@ export type Settings<S extends Shape> = z.ZodPipe<
   z.ZodTransform<Filled<S>, z.output<z.ZodObject<GivenShape<S>>>>
 >;
 
-/** How a field was declared that stands in a schema of `settings` without its default. */
+/** How a field was declared whose schema in `settings` has lost its default. */
 export const declarations = new WeakMap<z.core.$ZodType, z.core.$ZodType>();
 
 const asGiven = new WeakMap<object, object>();
 
 /**
- * What the file said of an object of `settings`: to tell a field that has its default from one that was given. The value
- * itself for any other object.
+ * The value that the file gave for an object of `settings`, to tell a default from a given value. Any other object is
+ * returned as it is.
  */
 export function givenOf<T extends object>(filled: T | undefined): Given<T> {
   if (filled === undefined) return {};
@@ -50,9 +50,9 @@ export function givenOf<T extends object>(filled: T | undefined): Given<T> {
 }
 
 /**
- * An object of fields, no others allowed. Declare a default with zod's `.default()` or `.prefault()`, and another name of
- * a field with {@link alias}. `check` reports what the fields, each right by itself, get wrong together; it sees the
- * values as the component will get them, and what the file said.
+ * An object of fields, no others allowed. Declare a default with zod's `.default()` or `.prefault()`, and another
+ * name of a field with {@link alias}. `check` reports mistakes in the combination of fields that are each right; it
+ * sees the values as the component will get them, and as the file gave them.
  */
 export function settings<S extends Shape>(
   shape: S,
@@ -90,7 +90,7 @@ export function settings<S extends Shape>(
   const schema: z.ZodType = z
     .strictObject(Object.fromEntries(fields) as GivenShape<S>)
     .superRefine((given: Record<string, unknown>, context) => {
-      // Under the name that the file has.
+      // The name that the file uses.
       const nameOf = (field: string | number): string | number =>
         aliases.find(([name, of]) => of === field && given[name] !== undefined)?.[0] ?? field;
       const fail: Fail = ([first, ...rest], message) =>
@@ -118,12 +118,15 @@ export function settings<S extends Shape>(
 }
 
 /**
- * Another name that a file may use for the field `of` of the same `settings`: the name that ArkFlow has for it. `schema`
- * reads its value, where that is written otherwise (`timeout_ms: 100` for `timeout: 100ms`), and gives what `of` gives.
+ * Another name that a file may use for the field `of` of the same `settings`: ArkFlow's name for it. `schema` reads a
+ * value that is written differently (`timeout_ms: 100` for `timeout: 100ms`), and returns the value of `of`.
  */
 export function alias<T extends z.ZodType>(of: string, schema: T): Alias<T> {
   const field: z.ZodType = schema;
-  return field.optional().meta({ alias: of }).describe(`ArkFlow’s name of \`${of}\`.`) as unknown as Alias<T>;
+  return field
+    .optional()
+    .meta({ alias: of })
+    .describe(`ArkFlow’s name for \`${of}\`.`) as unknown as Alias<T>;
 }
 
 function aliasOf(field: z.ZodType): string | undefined {
@@ -138,7 +141,7 @@ function isOptional(field: z.ZodType): boolean {
   return isDefaulted(field) || field instanceof z.ZodOptional;
 }
 
-/** The field as it is in the file: it may be missing where a default or another name stands for it. */
+/** The field as it may stand in the file: it can be missing if it has a default or another name. */
 function beforeDefaults(field: z.ZodType, hasAlias: boolean): z.ZodType {
   if (!isDefaulted(field) && (!hasAlias || isOptional(field))) return field;
   const inner: z.ZodType = isDefaulted(field) ? field.unwrap() : field;

@@ -9,8 +9,8 @@ export interface StateLimits {
 }
 
 /**
- * Everything that the operators of one stream keep for longer than a batch takes: windows and buffers. It is counted apart
- * from the messages in flight. The files are scratch: after a crash the log gives the messages again.
+ * Counts everything that the operators of one stream keep for longer than a batch takes: windows and buffers. It is
+ * separate from the messages in flight. The files are scratch: after a crash the log delivers the messages again.
  */
 export class StateBudget {
   readonly limits: StateLimits;
@@ -21,7 +21,7 @@ export class StateBudget {
   #opened: Promise<string> | undefined;
   #files = 0;
 
-  /** `folder` is the state's own, made when it is first needed; undefined where there may be no files. */
+  /** `folder` is the state's own, created when first needed; undefined if there may be no files. */
   constructor(limits: StateLimits, folder: string | undefined) {
     this.limits = limits;
     this.#folder = folder;
@@ -43,13 +43,13 @@ export class StateBudget {
     return this.#folder !== undefined;
   }
 
-  /** Whether so many bytes more fit. */
+  /** Whether this many more bytes fit. */
   fits(where: 'memory' | 'disk', bytes: number): boolean {
     if (where === 'memory') return this.#memory + bytes <= this.limits.memory;
     return this.hasFiles && this.#disk + bytes <= this.limits.disk;
   }
 
-  /** Counts what is kept. @returns takes it back; when called again it does nothing */
+  /** Counts kept messages. @returns a function that takes them back; calling it again does nothing */
   add(where: 'memory' | 'disk', messages: number, bytes: number): () => void {
     this.#count(where, messages, bytes);
     let counted = true;
@@ -64,7 +64,7 @@ export class StateBudget {
     this.#opened ??= this.#open(this.#folder!);
     const path = join(await this.#opened, String(this.#files++));
     const file = await open(path, 'wx+', 0o600);
-    // Whoever has it open still has it; a process that dies leaves nothing behind.
+    // The open handle keeps the file; a process that dies leaves nothing behind.
     await rm(path);
     return file;
   }

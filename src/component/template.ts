@@ -3,7 +3,7 @@ import { z } from 'zod';
 /** The value of a name in a template, or undefined when there is none now. */
 export type TemplateValues = (name: string, argument: string | undefined) => string | undefined;
 
-/** The names that a template may use, each with what it stands for; a name that ends in `:` takes an argument. */
+/** The names that a template may use, each with its meaning; a name that ends in `:` takes an argument. */
 export type TemplateNames = Readonly<Record<string, string>>;
 
 /** A `{{name}}`, `{{name:argument}}` or `{{name:-fallback}}`. */
@@ -16,8 +16,8 @@ export interface Reference {
 type Part = string | Reference;
 
 /**
- * A text with `{{name}}`, `{{name:argument}}` and `{{name:-default}}`, filled in at run time. `{{{{` is a literal `{{`.
- * What is filled in is never read as a template again.
+ * A text with `{{name}}`, `{{name:argument}}` and `{{name:-default}}`, filled in at run time. `{{{{` is a literal
+ * `{{`. A filled-in value is never read as a template again.
  */
 export class Template {
   readonly parts: readonly Part[];
@@ -48,7 +48,7 @@ export class Template {
     return new Template(parts);
   }
 
-  /** True when it holds no name: what it renders is always the same. */
+  /** True when it has no names: it always renders the same text. */
   get constant(): boolean {
     return this.parts.every((part) => typeof part === 'string');
   }
@@ -58,7 +58,7 @@ export class Template {
   }
 
   /**
-   * `encode` is applied to each value that is filled in, and not to the text around it.
+   * `encode` is applied to each filled-in value, and not to the text around it.
    * @throws Error when a name has neither a value nor a default
    */
   render(values: TemplateValues, encode: (value: string) => string = (value) => value): string {
@@ -67,7 +67,7 @@ export class Template {
     })!;
   }
 
-  /** What says that a name has neither a value nor a default. */
+  /** The error for a name that has neither a value nor a default. */
   static missing(name: string, argument: string | undefined): Error {
     const written = argument === undefined ? name : `${name}:${argument}`;
     return new Error(`{{${written}}} has no value now; give it a default, as {{${written}:-default}}`);
@@ -114,7 +114,7 @@ function readReference(reference: string, names: TemplateNames): Part {
   const key = argument === undefined ? name : `${name}:`;
   if (Object.hasOwn(names, key) && argument !== '') return { name, argument, fallback };
   const known = Object.keys(names).map((each) => (each.endsWith(':') ? `{{${each}…}}` : `{{${each}}}`));
-  // Not quoted: it may be a piece of a secret that was not meant to be filled in.
+  // The name is not quoted: it may be a piece of a secret that was not meant to be filled in.
   throw new Error(`a {{…}} of an unknown name; known here: ${known.join(', ')}; {{{{ is a literal {{`);
 }
 

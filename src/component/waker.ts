@@ -1,6 +1,6 @@
 /**
- * Lets others wait for something to happen. A wake while nobody waits is kept for the next wait, so a waiter looks again at
- * its condition after each.
+ * Lets others wait for something to happen. A wake while nobody waits is kept for the next wait, so check your
+ * condition again after each.
  */
 export class Waker {
   readonly #waiting = new Set<() => void>();
@@ -19,8 +19,8 @@ export class Waker {
   }
 
   /**
-   * Resolves with true when `done`, with false when `over` or after `timeout` milliseconds; both are asked now and at each
-   * `wake`. @throws the signal's reason when it aborts first
+   * Resolves with true when `done`, with false when `over` or after `timeout` milliseconds; it checks both now and at
+   * each `wake`. @throws the signal's reason when it aborts first
    */
   async until(
     done: () => boolean,
@@ -62,7 +62,7 @@ export async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Pr
   if (signal.aborted) abort();
   signal.addEventListener('abort', abort, { once: true });
   try {
-    // Raced in any case: else nobody would hear how `promise` fails.
+    // Race in any case: otherwise nobody would hear that `promise` fails.
     return await Promise.race([aborted, promise]);
   } finally {
     signal.removeEventListener('abort', abort);

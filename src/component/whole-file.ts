@@ -1,21 +1,23 @@
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
 
-/** The longest file that is read as a secret: a password, a token, what `${file:…}` and `{{file:…}}` name. In bytes. */
+/**
+ * The longest file that is read as a secret: a password, a token, the file of `${file:…}` and `{{file:…}}`. In bytes.
+ */
 export const LONGEST_SECRET = 1024 ** 2;
 
-/** The longest of any other that is read as a whole: configuration, certificates, users, cursors. In bytes. */
+/** The longest other file that is read whole: configuration, certificates, users, cursors. In bytes. */
 const LONGEST_FILE = 16 * 1024 ** 2;
 
-/** A pipe that nobody writes to would hold up who opens it. */
+/** Without O_NONBLOCK, opening a pipe that nobody writes to would hang. */
 const FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
 
 const CHUNK = 64 * 1024;
 
 /**
- * The content of a regular file of at most `longest` bytes. Devices, pipes and sockets are refused: they may never end, or
- * give their content only once, where it is wanted at each attempt or reload.
- * @throws Error that says what is wrong, or what the system says
+ * Reads a regular file of at most `longest` bytes. Devices, pipes and sockets are refused: they may never end, or
+ * give their content only once, while each attempt or reload needs it.
+ * @throws Error that says what is wrong, or the error of the system
  */
 export async function readWholeFile(path: string, longest = LONGEST_FILE): Promise<Buffer> {
   const handle = await open(path, FLAGS);
@@ -33,7 +35,7 @@ export async function readWholeFile(path: string, longest = LONGEST_FILE): Promi
   }
 }
 
-/** The same at once, for what is small and read at load. */
+/** The same, synchronously, for small files that are read at load. */
 export function readWholeFileSync(path: string, longest = LONGEST_FILE): Buffer {
   const file = openSync(path, FLAGS);
   try {
@@ -51,8 +53,8 @@ export function readWholeFileSync(path: string, longest = LONGEST_FILE): Buffer 
 }
 
 /**
- * Writes a file whole or not at all: beside the old one, which it then takes the place of. It is on the disk when this
- * resolves, and its name once the folder is synced.
+ * Writes a file whole or not at all: beside the old one, which it then replaces. When this resolves, the content is
+ * on the disk; the name is there once the folder is synced.
  */
 export async function writeWholeFile(
   path: string,

@@ -221,5 +221,5 @@ test('rotate without a when is told', () => {
   const mistakes = configMistakes(
     'streams: [{ input: { type: memory, messages: [x] }, output: { type: file, path: a, rotate: { keep: 3 } } }]',
   );
-  expect(mistakes).toEqual([expect.stringContaining('rotate: says nothing of when a file is finished')]);
+  expect(mistakes).toEqual([expect.stringContaining('rotate: does not say when a file is finished')]);
 });

@@ -14,7 +14,7 @@ const batch = (fields: string): string =>
   file(`    pipeline: { processors: [{ type: batch, ${fields} }] }\n`);
 const load = (text: string) => parseConfig(text, { registry, env: {} });
 
-test('ArkFlow’s name of a field is read as the field, in its own unit', () => {
+test('ArkFlow’s name for a field is read as the field, in its own unit', () => {
   expect(load(buffer('capacity: 5')).streams[0]!.buffer).toEqual({ type: 'memory', count: 5, timeout: 100 });
   expect(load(batch('count: 2, timeout_ms: 250')).streams[0]!.pipeline.processors[0]).toEqual({
     type: 'batch',

@@ -61,7 +61,9 @@ test.each(Object.entries(inputs))(
   async (_, input) => {
     const yaml = file('{ reply: ok, when: stored }', input);
     expect(configMistakes(yaml)).toEqual([]);
-    await expect(startEngine(yaml)).rejects.toThrow(/`stored` is when the log of the stream has the message/);
+    await expect(startEngine(yaml)).rejects.toThrow(
+      /`stored` means that the log of the stream has the message/,
+    );
   },
 );
 

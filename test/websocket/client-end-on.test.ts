@@ -126,6 +126,6 @@ test('mistakes', () => {
       '[{ input: { type: generate, context: x }, output: { type: websocket, url: "ws://h/", reconnect: { end_on: [1000] } } }]',
     ),
   ).toEqual([
-    '[0].output.reconnect.end_on: is for an input: an output ends when there is nothing more to write',
+    '[0].output.reconnect.end_on: is for an input; an output ends when there is nothing more to write',
   ]);
 });

@@ -178,7 +178,7 @@ test.each([
   ['url: "ws://h/", headers: { Trailer: x }', 'headers.Trailer: a handshake has no body'],
   ['url: "ws://h/", headers: { content-length: "5" }', 'headers.content-length: a handshake has no body'],
   ['url: "ws://h/", headers: { Transfer-Encoding: chunked }', 'a handshake has no body'],
-  ['url: "ws://h/", headers: { X-Key: a, x-key: b }', 'headers.x-key: is there already, as X-Key'],
+  ['url: "ws://h/", headers: { X-Key: a, x-key: b }', 'headers.x-key: is already there, as X-Key'],
   ['url: "ws://h/", headers: { X: "a\\r\\nY: b" }', 'cannot hold control characters'],
 ])('%s is a mistake', (fields, mistake) => {
   expect(configMistakes(input(fields)).join('\n')).toContain(mistake);

@@ -69,7 +69,7 @@ describe('whose keys they are', () => {
 
   test('what does not fit is told at load', () => {
     expect(configMistakes(server('{ key: id, per: subject }'))).toEqual([
-      expect.stringMatching(/dedupe\.per: needs `auth`, or no session has a subject/),
+      expect.stringMatching(/dedupe\.per: needs `auth`; without it, no session has a subject/),
     ]);
     const client = (more: string): string =>
       `streams: [{ input: { type: websocket, url: "ws://a/", ${more} }, output: { type: collect } }]`;
@@ -77,7 +77,9 @@ describe('whose keys they are', () => {
       expect.stringMatching(/dedupe\.per: only the clients of a server have a subject/),
     ]);
     expect(configMistakes(client('redundancy: 2, dedupe: { key: id, per: session }'))).toEqual([
-      expect.stringMatching(/dedupe\.per: with `redundancy` a message comes on several; expected `all`/),
+      expect.stringMatching(
+        /dedupe\.per: with `redundancy`, a message comes on several sessions; expected `all`/,
+      ),
     ]);
   });
 });

@@ -317,7 +317,7 @@ test.each([
   ['url: []', 'url: is empty'],
   ['url: [ws://a.example/, http://b.example/]', 'url[1]: the value (not shown) is not a WebSocket URL'],
   ['url: [ws://a.example/, ws://a.example/]', 'url[1]: named twice; `redundancy` makes several'],
-  ['{ url: ws://a.example/, strategy: failover }', 'strategy: is for a list of URLs'],
+  ['{ url: ws://a.example/, strategy: failover }', 'strategy: needs a list of URLs'],
   [
     '{ url: [ws://a.example/, ws://b.example/], strategy: failover, redundancy: 2, dedupe: { key: id } }',
     'redundancy: `strategy: failover` keeps one connection; use one of the two',

@@ -203,9 +203,9 @@ test.each([
     `'{"a":-{{json:x}}}'`,
     'a {{…}} beside other characters in JSON; expected it in quotes, or as a value of its own',
   ],
-  [`'{"a":{{json:x}}{{json:y}}}'`, 'it begins as JSON and is none'],
-  [`'{"a":{{json:x}},}'`, 'it begins as JSON and is none'],
-  [`'{ {{json:x}}:1}'`, 'it begins as JSON and is none'],
+  [`'{"a":{{json:x}}{{json:y}}}'`, 'it begins as JSON but is not JSON'],
+  [`'{"a":{{json:x}},}'`, 'it begins as JSON but is not JSON'],
+  [`'{ {{json:x}}:1}'`, 'it begins as JSON but is not JSON'],
 ])('%s could not be filled in safely: it is a mistake', (answer, why) => {
   const [mistake] = configMistakes(
     client('ws://h/', `heartbeat: { reply: [{ match: go, send: ${answer} }] }`),

@@ -301,7 +301,7 @@ test('an output has no data that `ignore` could keep messages out of', () => {
       `- input: { type: generate, context: x }\n  output: { type: websocket, url: "ws://h/", heartbeat: ${heartbeat} }\n`,
     );
   expect(output('{ send: ping, ignore: [pong] }')).toEqual([
-    '[0].output.heartbeat.ignore: has no effect here: what the server sends to an output is dropped',
+    '[0].output.heartbeat.ignore: has no effect here: messages from the server to an output are dropped',
   ]);
   expect(
     output('{ send: ping, timeout: 1s, silence_timeout: 1m, reply: [ { match: a, send: b } ] }'),

@@ -236,7 +236,7 @@ describe('mistakes in the file', () => {
     const none = startEngine(
       '- input: { type: generate, context: x, interval: 1s }\n  output: { type: websocket, mode: server, path: /a }\n',
     );
-    await expect(none).rejects.toThrow('nothing serves /a; nothing of this file is a WebSocket server');
+    await expect(none).rejects.toThrow('nothing serves /a; this file has no WebSocket server');
   });
 
   test.each([

@@ -164,7 +164,7 @@ describe('messages that cannot be answered', () => {
       payload: 'from the one who goes',
       error: { code: 'MILLRACE_SESSION_CLOSED', stage: 'output' },
     });
-    expect(letters(run)[0]!.error.message).toMatch(/^session [0-9a-f-]{36} is not open any more$/);
+    expect(letters(run)[0]!.error.message).toMatch(/^session [0-9a-f-]{36} is no longer open$/);
     await run.idle();
   });
 
@@ -290,5 +290,5 @@ test('a mistake in the file: slow_timeout with another policy', () => {
     configMistakes(
       '- input: { type: websocket, mode: server, port: 0 }\n  output: { type: websocket, mode: reply, slow_consumer: block, slow_timeout: 1s }\n',
     ),
-  ).toEqual(['[0].output.slow_timeout: only with `slow_consumer: disconnect`']);
+  ).toEqual(['[0].output.slow_timeout: needs `slow_consumer: disconnect`']);
 });

@@ -191,10 +191,7 @@ describe('mistakes in the file', () => {
     ],
     ['mode: server, port: 0, protocols: ["{{now}}"]', '.protocols[0]: only a client’s can hold templates'],
     ['mode: server, port: 0, protocol_required: true', '.protocol_required: needs `protocols`'],
-    [
-      'mode: server, port: 0, outgoing_buffer: 1MiB',
-      'where it listens itself it is `limits.outgoing_buffer`',
-    ],
+    ['mode: server, port: 0, outgoing_buffer: 1MiB', 'an output that listens has `limits.outgoing_buffer`'],
     [
       'mode: server, port: 0, slow_timeout: 1s',
       '.slow_timeout: only for `mode: reply`; this is `mode: server`',

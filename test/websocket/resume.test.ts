@@ -445,14 +445,14 @@ streams:
 
 test.each([
   ['url: "ws://a.example/", resume: { cursor: seq, path: c.json }', 'resume: needs `{{cursor}}` in `url`'],
-  ['url: "ws://a.example/?from={{cursor:-0}}"', 'resume: missing; `{{cursor}}` has its value from it'],
+  ['url: "ws://a.example/?from={{cursor:-0}}"', 'resume: missing; `{{cursor}}` gets its value from it'],
   ['url: "ws://a.example/{{cursor}}", resume: { cursor: "", path: c }', 'resume.cursor: "" is not a path'],
   ['url: "ws://a.example/{{cursor}}", resume: { cursor: a }', 'resume.path: '],
   ['url: "ws://a.example/{{cursor}}", resume: { cursor: a, path: c, rewind: 0 }', 'resume.rewind: '],
   ['url: "ws://a.example/{{cursor}}", resume: { cursor: a, path: c, rewind: soon }', 'resume.rewind: '],
   [
     'url: ["ws://h/?c={{cursor}}&token=a", "ws://h/?c={{cursor}}&token=b"], resume: { cursor: a, path: c }',
-    'url[1]: differs from url[0] in its secrets alone, and would share its cursor',
+    'url[1]: differs from url[0] only in its secrets, and would share its cursor',
   ],
   ['mode: server, port: 0, resume: { cursor: a, path: c }', 'resume: only for `mode: client`'],
 ])('%s is a mistake', (fields, mistake) => {

@@ -22,12 +22,12 @@ import {
 import { errorMessage, type MillraceError } from '../../errors.ts';
 import { framingError } from './records.ts';
 
-/** `deflate` is that of HTTP, in zlib's format (RFC 1950); `deflate_raw` has nothing around it (RFC 1951). */
+/** `deflate` is HTTP's, in zlib's format (RFC 1950); `deflate_raw` has nothing around it (RFC 1951). */
 export const compressions = ['gzip', 'deflate', 'deflate_raw', 'zstd', 'br'] as const;
 
 export type Compression = (typeof compressions)[number];
 
-// At its default, the slowest there is, brotli takes a hundred times as long.
+// At its default quality, the slowest, brotli takes a hundred times as long.
 const brotli = { params: { [constants.BROTLI_PARAM_QUALITY]: 5 } };
 
 const algorithms = {
@@ -46,7 +46,7 @@ export function compress(compression: Compression, bytes: Uint8Array): Uint8Arra
   return algorithms[compression].compress(bytes);
 }
 
-/** Those that files are compressed with, and the endings of their names. */
+/** The compressions of files, and the endings of their names. */
 export const fileCompressions = {
   gzip: { ending: '.gz', compressor: createGzip },
   zstd: { ending: '.zst', compressor: createZstdCompress },
@@ -58,14 +58,14 @@ export const fileCompressionNames = ['gzip', 'zstd'] as const satisfies readonly
 /** How a whole file may be compressed. */
 export type FileCompression = keyof typeof fileCompressions;
 
-/** What was compressed; why that cannot be told where it is no such thing, or is longer than `max` bytes. */
+/** Decompresses a frame. Returns an error if the frame is not compressed that way, or is longer than `max` bytes. */
 export function inflate(
   compression: Compression,
   bytes: Uint8Array,
   max: number,
 ): Uint8Array | MillraceError {
   try {
-    // `info` gives how much of it there was to read: what stands behind the end would be lost.
+    // `info` gives how much of the input was read: anything behind the end would be lost.
     const { buffer, engine } = algorithms[compression].inflate(bytes, {
       maxOutputLength: max,
       info: true,
@@ -80,7 +80,9 @@ export function inflate(
   }
 }
 
-/** What comes out of bytes that come in pieces. @throws MillraceError MILLRACE_FRAMING_INVALID, or what `source` throws */
+/**
+ * Decompresses bytes that come in pieces. @throws MillraceError MILLRACE_FRAMING_INVALID, or the error of `source`
+ */
 export async function* inflated(
   compression: Compression,
   source: AsyncIterable<Uint8Array>,
@@ -100,7 +102,7 @@ export async function* inflated(
     }
   };
   const done = pipeline(counted, inflater);
-  // It is awaited below; until then nobody must take a failure for one that is nobody's.
+  // It is awaited below; until then Node must not report its failure as unhandled.
   done.catch(() => {});
   try {
     for await (const piece of inflater) yield piece as Buffer;

@@ -6,15 +6,20 @@ import type { FramingBounds } from './framing-fields.ts';
 
 /** Messages of an output in frames. */
 export interface Frames {
-  /** A payload is a frame; its metadata is that of the frame's first message. */
+  /** Each payload is a frame; its metadata is that of the frame's first message. */
   readonly batch: Batch;
-  /** Where the first message of each frame is in the batch of messages; undefined where each has a frame of its own. */
+  /**
+   * Where the first message of each frame is in the batch of messages; undefined if each message has its own frame.
+   */
   readonly firsts: readonly number[] | undefined;
-  /** Messages that can be in no frame. */
+  /** Messages that cannot be in any frame. */
   readonly refusals: readonly Rejection[];
 }
 
-/** Tells messages that may not be in one frame: it is another for the message at `index` than for its neighbour. */
+/**
+ * Separates messages that may not share a frame: its value for the message at `index` then differs from its
+ * neighbor's.
+ */
 export type Apart = (index: number) => unknown;
 
 const LF = 10;
@@ -29,17 +34,17 @@ export class Framer {
     this.#bounds = bounds;
   }
 
-  /** What ends each message in a stream of bytes; undefined where nothing does. */
+  /** The bytes that end each message in a stream; undefined if there are none. */
   get terminator(): Uint8Array | undefined {
     return this.#framing.terminator;
   }
 
-  /** True where frames are compressed. What a stream of bytes is made of is not. */
+  /** True if frames are compressed. The parts of a stream of bytes are not. */
   get compresses(): boolean {
     return this.#bounds.compression !== undefined;
   }
 
-  /** Frames of neighbours that belong together, each within the bounds. */
+  /** Frames of neighboring messages that belong together, each within the bounds. */
   frames(batch: Batch, apart?: Apart): Frames {
     const { max_messages, max_frame_size } = this.#bounds;
     const { single = false, overhead } = this.#framing;
@@ -75,7 +80,7 @@ export class Framer {
     };
   }
 
-  /** All messages as they are appended to a stream of bytes. */
+  /** All messages in the form in which they are appended to a stream of bytes. */
   stream(batch: Batch): { readonly data: Uint8Array; readonly refusals: readonly Rejection[] } {
     const { terminator, behind } = this.#framing;
     if (batch.lines !== undefined && terminator?.length === 1 && terminator[0] === LF) {
@@ -90,7 +95,7 @@ export class Framer {
     };
   }
 
-  /** The payloads as they stand in frames; undefined where one cannot. */
+  /** The payloads as they stand in frames; undefined for one that cannot. */
   #fitting({ payloads, format }: Batch): {
     messages: readonly (Uint8Array | undefined)[];
     refusals: Rejection[];
@@ -109,7 +114,7 @@ export class Framer {
     return { messages: changed ?? payloads, refusals };
   }
 
-  /** Each message in a frame of its own, whose metadata is the message's. */
+  /** Each message in a frame of its own, with its own metadata. */
   #singles(batch: Batch, messages: readonly (Uint8Array | undefined)[]): Frames {
     const { compression } = this.#bounds;
     if (compression === undefined) return { batch, firsts: undefined, refusals: [] };
@@ -122,7 +127,7 @@ export class Framer {
     const run = batch.runAt(index);
     const { origin, time } = run;
     const binary = this.#framing.binary || this.#bounds.compression !== undefined;
-    // Of others a frame holds messages that came as text and such that came as binary: its bytes tell what it is.
+    // Frames of other framings mix messages that came as text and as binary: the bytes tell which they are.
     return { start, origin, time, ...(binary && { messageType: 'binary' }) };
   }
 
@@ -140,12 +145,14 @@ export class Framer {
   }
 }
 
-/** As `Framer.frames`; each message is a frame where nothing says otherwise. */
+/** As `Framer.frames`; without a framer, each message is a frame. */
 export function framesOf(framer: Framer | undefined, batch: Batch, apart?: Apart): Frames {
   return framer === undefined ? { batch, firsts: undefined, refusals: [] } : framer.frames(batch, apart);
 }
 
-/** The messages of the frame at `frame`, which an output could not take; `length` is that of the batch of messages. */
+/**
+ * The messages of the frame at `frame`, which an output could not take; `length` is that of the batch of messages.
+ */
 export function messagesOf({ firsts, batch, refusals }: Frames, frame: number, length: number): number[] {
   if (firsts === undefined) return [frame];
   const end = frame + 1 < batch.length ? firsts[frame + 1]! : length;

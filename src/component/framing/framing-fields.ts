@@ -4,21 +4,21 @@ import { compressions } from './compression.ts';
 
 const MAX_SIZE = 2 ** 30;
 
-/** What every framing has besides its own fields. */
+/** The fields that every framing has besides its own. */
 export const framingFields = {
   compression: z
     .enum(compressions)
     .optional()
     .describe(
-      'How frames are compressed. `deflate` is zlib’s format (RFC 1950); `deflate_raw` has nothing around it (RFC 1951). A WebSocket text frame cannot be compressed, and is read as it is.',
+      'How frames are compressed. `deflate` is zlib’s format (RFC 1950); `deflate_raw` has no header or checksum (RFC 1951). A WebSocket text frame cannot be compressed; Millrace reads it unchanged.',
     ),
   max_message_size: size({ min: 1, max: MAX_SIZE })
     .default(1024 * 1024)
-    .describe('The longest message to read, in a frame. A longer one is rejected; the others go on.'),
+    .describe('The longest message to read in a frame. A longer one is rejected; the others go on.'),
   max_frame_size: size({ min: 1, max: MAX_SIZE })
     .default(1024 * 1024)
     .describe(
-      'Reading: a frame that inflates to more than this is rejected. Writing: a frame holds no more messages than fit in this, before it is compressed, and one at least.',
+      'Reading: a frame that inflates to more than this is rejected. Writing: a frame holds only as many messages as fit into this size before compression, but at least one.',
     ),
   max_messages: z
     .int()
@@ -26,7 +26,7 @@ export const framingFields = {
     .max(10_000_000)
     .default(10_000)
     .describe(
-      'Reading: a frame has at most so many messages; the rest of it is rejected. Writing: no more are joined into one.',
+      'Reading: the most messages in a frame; the rest of the frame is rejected. Writing: the most messages to join into one frame.',
     ),
 };
 

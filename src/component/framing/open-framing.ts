@@ -8,13 +8,13 @@ type Framed = object;
 
 type FramingConfig = Partial<ComponentConfig> & FramingBounds;
 
-/** What finds the messages of an input in its frames; undefined where its configuration has no `framing`. */
+/** Finds the messages of an input in its frames; undefined if its configuration has no `framing`. */
 export function openUnframer(config: Framed, context: Pick<Context, 'open'>): Unframer | undefined {
   const framing = framingOf(config);
   return framing && new Unframer(context.open('framing', framing), framing);
 }
 
-/** What puts the messages of an output into frames; undefined where its configuration has no `framing`. */
+/** Puts the messages of an output into frames; undefined if its configuration has no `framing`. */
 export function openFramer(config: Framed, context: Pick<Context, 'open'>): Framer | undefined {
   const framing = framingOf(config);
   return framing && new Framer(context.open('framing', framing), framing);
@@ -22,6 +22,6 @@ export function openFramer(config: Framed, context: Pick<Context, 'open'>): Fram
 
 function framingOf(config: Framed): (ComponentConfig & FramingBounds) | undefined {
   const { framing } = config as { readonly framing?: FramingConfig };
-  // Compression alone is of frames that are a message each.
+  // Compression alone applies to frames of one message each.
   return framing && { ...framing, type: framing.type ?? 'none' };
 }

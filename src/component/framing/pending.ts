@@ -1,18 +1,18 @@
 const EMPTY = new Uint8Array(0);
 
-/** Bytes that wait for others. What it gave is never written to again. */
+/** Bytes that wait for others. Bytes that it has returned are never written to again. */
 export class Pending {
   #memory: Uint8Array = EMPTY;
   #start = 0;
   #end = 0;
-  /** The memory is its own, so that it may be written to behind `#end`. */
+  /** True if the memory is its own, so that it may write behind `#end`. */
   #own = false;
 
   get length(): number {
     return this.#end - this.#start;
   }
 
-  /** What waits, and `bytes` behind it, in one piece. All of it waits now. */
+  /** Returns the waiting bytes and `bytes` behind them, in one piece. All of it waits now. */
   take(bytes: Uint8Array): Uint8Array {
     if (this.length === 0) {
       this.#memory = bytes;
@@ -23,7 +23,7 @@ export class Pending {
     }
     const length = this.length + bytes.length;
     if (!this.#own || this.#end + bytes.length > this.#memory.length) {
-      // Twice as much, so that a long message is not copied once for each piece of it.
+      // Double the size, so that a long message is not copied once for each piece.
       const memory = Buffer.allocUnsafeSlow(2 * length);
       memory.set(this.#memory.subarray(this.#start, this.#end));
       this.#memory = memory;
@@ -42,7 +42,7 @@ export class Pending {
     if (this.#start === this.#end) this.clear();
   }
 
-  /** What waits, which then waits no longer. */
+  /** Returns the waiting bytes and keeps none. */
   drain(): Uint8Array {
     const rest = this.#memory.subarray(this.#start, this.#end);
     this.clear();

@@ -2,20 +2,20 @@ import { declareErrors, MillraceError } from '../../errors.ts';
 import type { FrameDecoder, Unframed } from './framing.ts';
 import { Pending } from './pending.ts';
 
-/** The code of bytes that are not framed as they should be. */
+/** The code for bytes that are not framed as they should be. */
 export const framingErrors = declareErrors({
   MILLRACE_FRAMING_INVALID: {
-    help: 'Bytes are not framed as `framing` says: they do not inflate, a length is wrong, an array is none, a message has no end or is too long. The frame, or the part of it that is wrong, went to `error_output` as it came. A file that is not framed so fails the stream.',
+    help: 'Bytes are not framed as `framing` says: they do not inflate, a length is wrong, a frame is not an array, a message has no end or is too long. The frame, or its wrong part, went to `error_output` as it came. If a file is not framed as `framing` says, the stream fails.',
     told: 'the frame, or a part of it, is not framed as it should be',
   },
 });
 
-/** An error of bytes that are not framed as they should be. */
+/** The error for bytes that are not framed as they should be. */
 export function framingError(message: string): MillraceError {
   return new MillraceError(framingErrors.MILLRACE_FRAMING_INVALID, message);
 }
 
-/** The error of a message that is longer than its framing allows, in bytes. */
+/** The error for a message that is longer than its framing allows, in bytes. */
 export function tooLong(maxMessageSize: number): MillraceError {
   return framingError(`the message is longer than \`max_message_size\` (${maxMessageSize} bytes)`);
 }
@@ -23,11 +23,11 @@ export function tooLong(maxMessageSize: number): MillraceError {
 export interface RecordOptions {
   readonly delimiter: Uint8Array;
   readonly maxMessageSize: number;
-  /** What is the message of a record; undefined where it is none. */
+  /** The message of a record; undefined if it has none. */
   readonly message: (record: Uint8Array) => Uint8Array | undefined;
-  /** Why a rest without a delimiter behind it is no record; undefined where it is one. */
+  /** Why bytes without a delimiter behind them are not a record; undefined if they are. */
   readonly unterminated: MillraceError | undefined;
-  /** A record is there also where nothing stands behind the last delimiter. */
+  /** True if the bytes behind the last delimiter are a record even when empty. */
   readonly separates: boolean;
 }
 
@@ -35,11 +35,11 @@ export interface RecordOptions {
 export class RecordDecoder implements FrameDecoder {
   readonly #options: RecordOptions;
   readonly #pending = new Pending();
-  /** Up to here in what waits there is no delimiter. */
+  /** The waiting bytes up to here have no delimiter. */
   #searched = 0;
-  /** In a record that is too long, of which a part has been rejected. */
+  /** True inside a record that is too long, of which a part has been rejected. */
   #skipping = false;
-  /** Something has come since the last flush. */
+  /** True if bytes have come since the last flush. */
   #begun = false;
 
   constructor(options: RecordOptions) {

@@ -15,17 +15,17 @@ export class Unframer {
     this.#decoder = framing.decoder(bounds.max_message_size);
   }
 
-  /** True where frames are compressed; those that are known to be text are not. */
+  /** True if frames are compressed; frames that are known to be text are not. */
   get inflates(): boolean {
     return this.#bounds.compression !== undefined;
   }
 
-  /** True where the bytes of messages are no text. */
+  /** True if the bytes of messages are not text. */
   get binary(): boolean {
     return this.#framing.binary;
   }
 
-  /** The messages of one frame, as views of it or of what it inflates to. Never throws. */
+  /** The messages of one frame, as views of it or of its decompressed bytes. Never throws. */
   split(frame: Uint8Array, text: boolean): Unframed {
     const { compression, max_frame_size, max_message_size, max_messages } = this.#bounds;
     const out = new Unframed(max_messages);
@@ -53,17 +53,17 @@ export class Unframer {
     return out;
   }
 
-  /** Where the rest begins, in the memory: with the length of its first message, where that has one before it. */
+  /** Where the surplus begins in memory: at the length prefix of its first message, if it has one. */
   #startOf(surplus: Uint8Array, last: Uint8Array): number {
     return this.#framing.binary ? last.byteOffset + last.length : surplus.byteOffset;
   }
 
-  /** Reads what comes in pieces, such as a file; inflated already. */
+  /** Reads bytes that come in pieces, such as a file, already decompressed. */
   stream(): FrameDecoder {
     return this.#framing.decoder(this.#bounds.max_message_size);
   }
 
-  /** The bytes of a source that comes in pieces, inflated. @throws as `inflated` */
+  /** The decompressed bytes of a source that comes in pieces. @throws as `inflated` */
   inflated(source: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
     const { compression } = this.#bounds;
     return compression === undefined ? source : inflated(compression, source);

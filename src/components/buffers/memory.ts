@@ -9,15 +9,11 @@ import type { Batch } from '../../message/batch.ts';
 import type { Delivery } from '../../message/delivery.ts';
 
 const schema = settings({
-  count: z
-    .int()
-    .min(1)
-    .default(100)
-    .describe('Give what has been collected on as soon as it is this many messages.'),
+  count: z.int().min(1).default(100).describe('Pass the batch on as soon as it has this many messages.'),
   capacity: alias('count', z.int().min(1)),
   timeout: duration('s', { min: 1 })
     .default(100)
-    .describe('Give it on at the latest this long after the first of them, however few they are.'),
+    .describe('Pass the batch on this long after its first message at the latest, however few there are.'),
 });
 
 /** Joins small batches into larger ones. */
@@ -26,7 +22,7 @@ export const memoryBuffer = defineBuffer({
   summary: 'Collects messages into larger batches, by number and time.',
   status: 'stable',
   description:
-    'The messages it holds count in the stream’s `state` and not in `in_flight`. When `state` is full, the buffer gives on the messages it has.',
+    'The messages it holds count in the stream’s `state` and not in `in_flight`. When `state` is full, the buffer passes on the messages that it has.',
   schema,
   examples: [{ title: 'A thousand messages, or a second', yaml: 'type: memory\ncount: 1000\ntimeout: 1s\n' }],
   create: (config, context) => new MemoryBuffer(config, context),

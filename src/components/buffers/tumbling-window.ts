@@ -14,10 +14,10 @@ const schema = z.strictObject({
 /** Windows of fixed length, one after the other. */
 export const tumblingWindowBuffer = defineBuffer({
   type: 'tumbling_window',
-  summary: 'Gives the messages of each window of time as one batch.',
+  summary: 'Passes on the messages of each window of time as one batch.',
   status: 'stable',
   description:
-    'Windows follow each other without gap or overlap and start at whole multiples of `interval` since the epoch (UTC). A message belongs to the window in which it arrived here. An empty window gives nothing. The messages a window holds count in the stream’s `state` and not in `in_flight`. If a window does not fit into `state`, the messages that come on top fill `in_flight`, and then the senders wait until the window has ended; readiness says so.',
+    'Windows follow each other without gap or overlap and start at whole multiples of `interval` since the epoch (UTC). A message belongs to the window in which it arrived here. An empty window passes nothing on. The messages that a window holds count in the stream’s `state` and not in `in_flight`. If a window does not fit into `state`, further messages fill `in_flight`, and then the senders wait until the window has ended; readiness says so.',
   schema,
   examples: [{ title: 'One second', yaml: 'type: tumbling_window\ninterval: 1s\n' }],
   create: ({ interval }, context) => new TumblingWindow(interval, context),
@@ -43,7 +43,7 @@ class TumblingWindow implements Processor {
     return this.#flushAt;
   }
 
-  /** A flush may be late, so the window of a message is told by its time, not by the flush. */
+  /** A flush may be late, so the time of a message decides its window, not the flush. */
   async process(batch: Batch, { keep }: ProcessCall): Promise<Delivery[]> {
     const ended: Delivery[] = [];
     let first = 0;

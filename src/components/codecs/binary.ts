@@ -3,7 +3,7 @@ import { defineCodec } from '../../component/define.ts';
 
 export const binaryCodec = defineCodec({
   type: 'binary',
-  summary: 'Each message is bytes, passed as they are.',
+  summary: 'Each message is bytes, which pass unchanged.',
   status: 'stable',
   description: `
 Nothing is looked at and nothing is rejected; a message may be empty. With no codec an input and an output do the same.

@@ -4,7 +4,7 @@ import { checkJson, encodeAsJson } from '../../component/payloads.ts';
 
 export const jsonCodec = defineCodec({
   type: 'json',
-  summary: 'Each message is one JSON value; what is not is rejected.',
+  summary: 'Each message is one JSON value; any other message is rejected.',
   status: 'stable',
   description: `
 On an input, a message must be exactly one JSON value (RFC 8259) in UTF-8, whitespace around it allowed. Any value will

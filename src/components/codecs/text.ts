@@ -4,7 +4,7 @@ import { checkText } from '../../component/payloads.ts';
 
 export const textCodec = defineCodec({
   type: 'text',
-  summary: 'Each message is text in UTF-8; what is not is rejected.',
+  summary: 'Each message is text in UTF-8; any other message is rejected.',
   status: 'stable',
   description: `
 On an input, a message must be valid UTF-8; it may be empty. The payload goes on byte for byte, a byte order mark

@@ -10,23 +10,23 @@ const schema = z.strictObject({
     .max(64)
     .meta({ shown: true })
     .describe(
-      'What ends each message, 1 to 64 characters: `"\\x1e"` (in double quotes, for YAML), `;`, `"\\r\\n"`.',
+      'The 1 to 64 characters that end each message: `"\\x1e"` (in double quotes, for YAML), `;`, `"\\r\\n"`.',
     ),
   terminated: z
     .boolean()
     .default(true)
     .describe(
-      'The last message of a frame ends with the delimiter, too; a rest without one is rejected. With `false` the delimiter stands between messages only.',
+      'The last message of a frame ends with the delimiter, too; bytes without one are rejected. With `false`, the delimiter stands only between messages.',
     ),
 });
 
-/** A message ends with some characters. */
+/** Each message ends with the same characters. */
 export const delimiterFraming = defineFraming({
   type: 'delimiter',
   summary: 'Each message ends with characters of your choice, such as SignalR’s 0x1e.',
   status: 'stable',
   description:
-    'A message may be empty. On an output, a message that has the delimiter inside goes to `error_output`: the reader would take it for two.',
+    'A message may be empty. On an output, a message that contains the delimiter goes to `error_output`: the reader would see two messages.',
   schema,
   examples: [
     { title: 'The text protocol of SignalR (0x1e)', yaml: 'type: delimiter\ndelimiter: "\\x1e"\n' },
@@ -71,7 +71,7 @@ export const delimiterFraming = defineFraming({
   },
 });
 
-/** Whether the end of a message and the beginning of the delimiter make one already, as `a` and `aa` do. */
+/** Whether the end of a message and the beginning of the delimiter already make a delimiter, as `a` and `aa` do. */
 function endsEarly(message: Uint8Array, delimiter: Buffer): boolean {
   if (delimiter.length === 1) return false;
   const end = message.subarray(Math.max(0, message.length - delimiter.length + 1));

@@ -37,7 +37,7 @@ codec.
     split,
     binary: false,
     json: true,
-    // A comma, or the brackets of the only one.
+    // A comma, or the brackets of an array with one element.
     overhead: 2,
     behind: newline,
     fit: (payload, format) => {
@@ -50,10 +50,10 @@ codec.
   }),
 });
 
-/** All elements, or none where the frame is no array. */
+/** All elements, or none if the frame is not an array. */
 function split(frame: Uint8Array, maxMessageSize: number, out: Unframed): void {
   const wrong = findJsonError(frame);
-  const problem = wrong >= 0 ? describeJsonError(frame, wrong) : 'it is JSON, and no array';
+  const problem = wrong >= 0 ? describeJsonError(frame, wrong) : 'it is JSON, but not an array';
   if (wrong >= 0 || frame[endOfSpace(frame, 0)] !== OPEN_ARRAY) {
     return out.reject(frame, framingError(`not a JSON array: ${problem}`));
   }
@@ -65,12 +65,12 @@ function split(frame: Uint8Array, maxMessageSize: number, out: Unframed): void {
 /** Reads arrays, one after the other. */
 class ArrayDecoder implements FrameDecoder {
   readonly #maxMessageSize: number;
-  /** What comes has been found to be arrays. */
+  /** True if the bytes have already been checked to be arrays. */
   readonly #checked: boolean;
   readonly #pending = new Pending();
-  /** Before an array, right after its bracket, after an element, before one, in one, or where nothing makes sense. */
+  /** Before an array, right after its bracket, after an element, before one, in one, or after a mistake. */
   #state: 'outside' | 'opened' | 'next' | 'inside' | 'broken' = 'outside';
-  /** How far the element at the start of what waits has been read. */
+  /** How much of the element at the start of the waiting bytes has been read. */
   #read = 0;
   #depth = 0;
   #inString = false;
@@ -138,7 +138,7 @@ class ArrayDecoder implements FrameDecoder {
     this.#inString = false;
   }
 
-  /** Where the comma or the bracket behind the element at `start` is; -1 where it has not come yet. */
+  /** Where the comma or the bracket behind the element at `start` is; -1 if it has not come yet. */
   #endOfElement(data: Uint8Array, start: number): number {
     for (let at = start + this.#read; at < data.length; at++) {
       const byte = data[at]!;
@@ -149,7 +149,7 @@ class ArrayDecoder implements FrameDecoder {
       else if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) this.#depth++;
       else if (this.#depth === 0 && (byte === COMMA || byte === CLOSE_ARRAY)) return at;
       else if (byte === CLOSE_OBJECT || byte === CLOSE_ARRAY) this.#depth--;
-      // Also past the end, where a backslash was the last that came.
+      // It may be past the end, if a backslash was the last byte that came.
       this.#read = at + 1 - start;
     }
     return -1;
@@ -162,7 +162,7 @@ function endOfSpace(bytes: Uint8Array, start: number): number {
   return at;
 }
 
-/** Where what stands from `start` to `end` ends without the whitespace behind it. */
+/** The end of the bytes from `start` to `end`, without the whitespace behind them. */
 function trimmed(bytes: Uint8Array, start: number, end: number): number {
   let at = end;
   while (at > start && isSpace(bytes[at - 1]!)) at--;

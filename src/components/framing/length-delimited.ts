@@ -5,7 +5,7 @@ import { Pending } from '../../component/framing/pending.ts';
 import { framingError, tooLong } from '../../component/framing/records.ts';
 import { MillraceError } from '../../errors.ts';
 
-/** A length of more bits than this is no length: it could not be told from another any more. */
+/** A varint of more bytes than this is not a length: JavaScript's numbers could not hold it exactly. */
 const LONGEST_VARINT = 7;
 
 const schema = z.strictObject({
@@ -13,7 +13,7 @@ const schema = z.strictObject({
     .union([z.literal([1, 2, 4, 8]), z.literal('varint')])
     .default(4)
     .describe(
-      'How many bytes the length takes that stands before each message; `varint` for 7 bits a byte, the lowest first, as in Protobuf and in the binary protocol of SignalR.',
+      'The size in bytes of the length before each message; `varint` for 7 bits a byte, the lowest first, as in Protobuf and in the binary protocol of SignalR.',
     ),
   byte_order: z
     .enum(['big', 'little'])
@@ -31,7 +31,7 @@ export const lengthDelimitedFraming = defineFraming({
   summary: 'The length of each message stands before it, in bytes.',
   status: 'stable',
   description:
-    'A message may be empty. What stands behind a length that cannot be right (more than there is, less than its own prefix, more than `max_message_size`) cannot be told apart any more: it is rejected as one. Frames of it are binary.',
+    'A message may be empty. Behind a length that cannot be right (more than there is, less than its own prefix, more than `max_message_size`), messages cannot be told apart: everything there is rejected as one. Its frames are binary.',
   schema: schema.superRefine(({ prefix, length_includes_prefix }, context) => {
     if (prefix !== 'varint' || !length_includes_prefix) return;
     const message = 'is not for `prefix: varint`, which has no size of its own';
@@ -69,7 +69,7 @@ export const lengthDelimitedFraming = defineFraming({
   },
 });
 
-/** How a length is written. */
+/** A way to write a length. */
 interface LengthFormat {
   /** Its bytes, at most. */
   readonly size: number;
@@ -77,13 +77,13 @@ interface LengthFormat {
   readonly max: number;
   /** @returns where it ends */
   write(into: Buffer, at: number, length: number): number;
-  /** How many bytes the length at `at` takes; 0 where it is not all there. */
+  /** The size of the length at `at`, in bytes; 0 if part of it is missing. */
   sizeAt(bytes: Uint8Array, at: number): number;
-  /** The length in the `size` bytes at `at`. Negative, or Infinity, where it can be none. */
+  /** The length in the `size` bytes at `at`. Negative or Infinity if it cannot be a length. */
   read(bytes: Uint8Array, at: number, size: number): number;
 }
 
-/** `included` bytes are part of what the length counts. */
+/** `included` bytes of the prefix count in the length. */
 function fixed(size: 1 | 2 | 4 | 8, big: boolean, included: number): LengthFormat {
   const place = (index: number): number => (big ? size - 1 - index : index);
   return {
@@ -134,7 +134,7 @@ class LengthDecoder implements FrameDecoder {
   readonly #format: LengthFormat;
   readonly #maxMessageSize: number;
   readonly #pending = new Pending();
-  /** A length was none: nothing behind it can be told apart. */
+  /** A length was wrong: messages behind it cannot be told apart. */
   #broken = false;
 
   constructor(format: LengthFormat, maxMessageSize: number) {

@@ -10,7 +10,7 @@ const SPACE = 32;
 const TAB = 9;
 const newline = Buffer.of(LF);
 
-/** A message is a line. */
+/** Each message is a line. */
 export const linesFraming = defineFraming({
   type: 'lines',
   summary: 'Each line is a message, as in JSON lines (NDJSON).',
@@ -58,12 +58,12 @@ function lineOf(payload: Uint8Array, knownJson: boolean): Uint8Array | MillraceE
     asLine(payload, knownJson) ??
     new MillraceError(
       'MILLRACE_OUTPUT_REFUSED',
-      'the message has a line break inside and is not JSON, and the output writes a message a line; set `codec: { type: json }` on the output to write it as a JSON string',
+      'the message has a line break inside and is not JSON, but the output writes one message a line; set `codec: { type: json }` on the output to write it as a JSON string',
     )
   );
 }
 
-/** The message of a line; undefined where it is blank. */
+/** The message of a line; undefined if it is blank. */
 function messageOf(line: Uint8Array): Uint8Array | undefined {
   const end = line.at(-1) === CR ? line.length - 1 : line.length;
   let at = 0;

@@ -10,7 +10,7 @@ export const noneFraming = defineFraming({
   summary: 'A frame is one message. Use it with `compression`.',
   status: 'stable',
   description:
-    'It is what `framing` without a `type` means: `framing: { compression: gzip }`. Of an input that reads a file, the whole file is one message. An output that writes a file or standard output writes the messages one after the other, with nothing between them.',
+    '`framing` without a `type` means this one: `framing: { compression: gzip }`. When an input reads a file, the whole file is one message. When an output writes a file or standard output, nothing stands between the messages.',
   schema: z.strictObject({}),
   examples: [{ title: 'Messages that were compressed one by one', yaml: 'type: none\ncompression: gzip\n' }],
   create: () => ({

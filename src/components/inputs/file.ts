@@ -23,12 +23,12 @@ const schema = z.strictObject({
 /** The messages of a file; the stream ends with the file. */
 export const fileInput = defineInput({
   type: 'file',
-  summary: 'Reads a file, a message a line unless `framing` says otherwise, and ends with it.',
+  summary: 'Reads a file, one message a line unless `framing` says otherwise, and ends with the file.',
   status: 'stable',
   framing: 'stream',
   description: [
-    'A byte order mark at the start of a file of text is part of no message. With `framing: { type: lines, compression: gzip }` the file is inflated as it is read.',
-    'A file that is not framed as `framing` says fails the stream: what comes before the mistake goes on, and nothing behind it is read. So does a message longer than `framing.max_message_size`. `framing.max_frame_size` and `framing.max_messages` are not for files, which are read piece by piece.',
+    'A byte order mark at the start of a text file is not part of a message. With `framing: { type: lines, compression: gzip }`, Millrace decompresses the file as it reads.',
+    'If the file is not framed as `framing` says, or a message is longer than `framing.max_message_size`, the stream fails: the messages before the mistake go on, and nothing behind it is read. `framing.max_frame_size` and `framing.max_messages` do not apply to files, which are read piece by piece.',
   ].join('\n\n'),
   schema,
   examples: [
@@ -49,7 +49,7 @@ class FileInput implements Input {
   #file: FileHandle | undefined;
   #pieces: AsyncIterator<Uint8Array> | undefined;
   #messages = 0;
-  /** Found behind messages that are read first. */
+  /** A mistake that was found behind messages that must be read first. */
   #mistake: MillraceError | undefined;
 
   constructor(config: z.output<typeof schema>, context: Context) {

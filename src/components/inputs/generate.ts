@@ -17,7 +17,11 @@ export const generateInput = defineInput({
       .default(1000)
       .describe('The time from one batch to the next; 0 makes them without a pause.'),
     batch_size: z.int().min(1).max(100_000).default(1).describe('How many messages each interval makes.'),
-    count: z.int().min(1).optional().describe('How many messages to make in all. Without it, it never ends.'),
+    count: z
+      .int()
+      .min(1)
+      .optional()
+      .describe('How many messages to make in all. Without it, the input never ends.'),
   }),
   examples: [
     {
@@ -37,7 +41,7 @@ export const generateInput = defineInput({
         if (left === 0) throw new EndOfInputError();
         const now = performance.now();
         if (due > now) await delay(due - now, undefined, { signal });
-        // What was missed while the stream was held back is not made up for.
+        // Time in which the stream was held back is not made up for.
         due = Math.max(due, now) + interval;
         const size = Math.min(batch_size, left);
         left -= size;

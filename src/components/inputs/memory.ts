@@ -7,10 +7,10 @@ import { noReceipt } from '../../message/receipt.ts';
 /** Messages written in the file itself. */
 export const memoryInput = defineInput({
   type: 'memory',
-  summary: 'Gives the messages that the configuration lists, then ends.',
+  summary: 'Reads the messages that the configuration lists, then ends.',
   status: 'stable',
   schema: z.strictObject({
-    messages: z.array(z.string()).min(1).describe('The payloads, one message each.'),
+    messages: z.array(z.string()).min(1).describe('The payload of each message.'),
   }),
   examples: [
     { title: 'Two messages', yaml: 'type: memory\nmessages:\n  - \'{"a": 1}\'\n  - \'{"a": 2}\'\n' },

@@ -6,11 +6,11 @@ import { JoinedSources } from '../../component/joined-sources.ts';
 /** Several inputs as one. */
 export const multipleInputsInput = defineInput({
   type: 'multiple_inputs',
-  summary: 'Reads several inputs as one; it ends when all have ended.',
+  summary: 'Reads several inputs as one, and ends when all have ended.',
   status: 'stable',
   framing: 'none',
   description:
-    'Each input connects, and connects again, by itself. Give each a `name` to tell their messages apart: it is their `__meta_source`.',
+    'Each input connects and reconnects by itself. Give each a `name` to tell their messages apart: it becomes their `__meta_source`.',
   schema: (components) =>
     z.strictObject({
       inputs: z

@@ -4,7 +4,7 @@ import { defineOutput } from '../../component/define.ts';
 /** Confirms every message and keeps none. */
 export const dropOutput = defineOutput({
   type: 'drop',
-  summary: 'Throws every message away.',
+  summary: 'Discards every message.',
   status: 'stable',
   framing: 'none',
   schema: z.strictObject({}),

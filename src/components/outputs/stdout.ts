@@ -14,26 +14,26 @@ const schema = z
     append_newline: z
       .boolean()
       .default(true)
-      .describe('With `false`, messages are written one after the other, as they are: `framing: none`.'),
+      .describe('With `false`, nothing is written between messages: the same as `framing: none`.'),
   })
   .superRefine((value, context) => {
     const { append_newline, framing } = value as typeof value & { readonly framing?: { type?: string } };
     if (append_newline || framing === undefined || framing.type === 'lines') return;
-    const message = 'is another word for `framing: none`, and there is a `framing`; use one of the two';
+    const message = 'means `framing: none`, but there is a `framing` too; use one of the two';
     context.addIssue({ code: 'custom', path: ['append_newline'], message });
   });
 
 /** Standard output. */
 export const stdoutOutput = defineOutput({
   type: 'stdout',
-  summary: 'Writes each message to standard output, a line each unless `framing` says otherwise.',
+  summary: 'Writes each message to standard output, one line each unless `framing` says otherwise.',
   status: 'stable',
   framing: 'stream',
   description:
-    'Logs go to standard error, so what you pipe on is data alone. On a terminal, control characters are shown as `\\u001b`. [Lines](../framing/lines.md) says what becomes of line breaks in messages. With `json_array`, each batch is an array on a line of its own.',
+    'Logs go to standard error, so a pipe gets only data. On a terminal, control characters are shown as `\\u001b`. [Lines](../framing/lines.md) explains line breaks in messages. With `json_array`, each batch is an array on a line of its own.',
   schema,
   examples: [
-    { title: 'A message a line', yaml: 'type: stdout\n' },
+    { title: 'One message a line', yaml: 'type: stdout\n' },
     {
       title: 'Messages that end with a NUL, for `xargs -0`',
       yaml: 'type: stdout\nframing:\n  type: delimiter\n  delimiter: "\\0"\n',
@@ -42,7 +42,7 @@ export const stdoutOutput = defineOutput({
   create: (config, context) => new StdoutOutput(config, context, process),
 });
 
-/** The same output to a stream in place of that of the process. */
+/** The same output, to a stream that replaces the process's own. */
 export function stdoutTo(stdout: Stdio['stdout']): OutputDefinition {
   const create = (config: z.output<typeof schema>, context: Context): Output =>
     new StdoutOutput(config, context, { stdout });
@@ -68,13 +68,13 @@ class StdoutOutput implements Output {
 
   prepare(): Promise<void> {
     if (!this.#framer.compresses) return Promise.resolve();
-    const message = 'is for frames, and standard output is a stream; pipe it through gzip or zstd';
+    const message = 'is for frames, but standard output is a stream; pipe it through gzip or zstd';
     const field = 'framing.compression';
     return Promise.reject(new MillraceError('MILLRACE_CONFIG_INVALID', message, { field, fatal: true }));
   }
 
   connect(): Promise<void> {
-    // Each write has its own answer; without a listener the same error would end the process.
+    // Each write hears of its own error; without a listener the same error would end the process.
     const { stdout } = this.#stdio;
     if (!stdout.listeners('error').includes(ignore)) stdout.on('error', ignore);
     return Promise.resolve();
@@ -84,10 +84,10 @@ class StdoutOutput implements Output {
     const { data, refusals } = this.#framer.stream(batch);
     const { stdout } = this.#stdio;
     await new Promise<void>((resolve, reject) => {
-      // What would steer a terminal is shown there; into a file or a pipe goes every byte as it is.
+      // On a terminal, control characters that would steer it are escaped; a file or a pipe gets every byte as it is.
       stdout.write(stdout.isTTY === true ? printable(textOf(data)) : data, (error) => {
         if (error === null || error === undefined) return resolve();
-        // Nobody reads any more (a closed pipe); that does not come back.
+        // The reader has gone (a closed pipe), and does not come back.
         const message = `nobody reads standard output any more (${errorMessage(error)})`;
         reject(new MillraceError('MILLRACE_FILE_UNAVAILABLE', message, { cause: error, fatal: true }));
       });

@@ -2,14 +2,14 @@ import { z } from 'zod';
 import { defineProcessor } from '../../component/define.ts';
 import { encodeAsJson, keepFields } from '../../component/payloads.ts';
 
-/** Makes every message JSON, where it is not; the counterpart of `json_to_arrow`. */
+/** Makes every message JSON; the counterpart of `json_to_arrow`. */
 export const arrowToJsonProcessor = defineProcessor({
   type: 'arrow_to_json',
-  summary: 'Makes every message JSON, and keeps only the fields named.',
+  summary: 'Makes every message JSON, and can keep only some fields.',
   status: 'stable',
   description: `
 Accepted so that ArkFlow files run. Millrace has no Arrow: messages stay bytes, and what \`sql\` gives this processor is JSON already.
-An \`sql\` after it reads JSON, and not the types of an \`sql\` before it.
+An \`sql\` processor after it reads JSON, without the types of an \`sql\` before it.
 JSON is left as it is, byte for byte. Any other message becomes an object: \`{"__value__": "its text"}\`, or where it is
 not valid UTF-8 \`{"__value__": "its bytes in base64", "encoding": "base64"}\`. No message is rejected.
 `.trim(),
@@ -19,7 +19,7 @@ not valid UTF-8 \`{"__value__": "its bytes in base64", "encoding": "base64"}\`. 
       .min(1)
       .optional()
       .describe(
-        'The top-level fields that a message keeps, in its own order. Without it, it keeps all. A message that is not an object stays as it is.',
+        'The top-level fields to keep, in the message’s own order. Without it, all stay. A message that is not an object is left unchanged.',
       ),
   }),
   examples: [

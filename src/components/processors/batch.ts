@@ -12,14 +12,14 @@ const schema = settings({
   count: z.int().min(1).describe('How many messages each batch has.'),
   timeout: duration('s', { min: 1 })
     .default(1000)
-    .describe('A batch goes on with fewer messages this long after its first one.'),
+    .describe('This long after its first message, a batch goes on with fewer.'),
   timeout_ms: alias('timeout', z.int().min(1)),
 });
 
 /** Batches of an exact size. */
 export const batchProcessor = defineProcessor({
   type: 'batch',
-  summary: 'Makes batches of exactly so many messages.',
+  summary: 'Makes batches of exactly `count` messages.',
   status: 'stable',
   description:
     'The batches keep the order of the messages. Messages that wait for a full batch count in the stream’s `state`. At the end of the stream the rest goes on as a smaller batch.',

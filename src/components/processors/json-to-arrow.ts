@@ -11,13 +11,13 @@ import { MillraceError } from '../../errors.ts';
 import { jsonMembers } from '../../message/json.ts';
 import { textOf } from '../../message/text.ts';
 
-/** The payload itself, by the name that it has as a column. */
+/** The payload itself, under its name as a column. */
 const PAYLOAD = '__value__';
 
 /** Makes sure that every message is JSON. */
 export const jsonToArrowProcessor = defineProcessor({
   type: 'json_to_arrow',
-  summary: 'Makes sure that every message is JSON, and keeps only the fields named.',
+  summary: 'Makes sure that every message is JSON, and can keep only some fields.',
   status: 'stable',
   description: `
 Accepted so that ArkFlow files run. Millrace has no Arrow: messages stay bytes, and \`sql\` reads JSON as it is. A message
@@ -29,13 +29,13 @@ if the field is missing, is not a string or does not hold JSON, the message is r
     value_field: z
       .string()
       .default(PAYLOAD)
-      .describe('The field whose string is the JSON. `__value__` is the payload itself.'),
+      .describe('The field whose text is the JSON. `__value__` means the payload itself.'),
     fields_to_include: z
       .array(z.string())
       .min(1)
       .optional()
       .describe(
-        'The top-level fields that a message keeps, in its own order. Without it, it keeps all. A message that is not an object stays as it is.',
+        'The top-level fields to keep, in the message’s own order. Without it, all stay. A message that is not an object is left unchanged.',
       ),
   }),
   examples: [

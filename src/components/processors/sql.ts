@@ -8,53 +8,53 @@ import { Query } from '../../sql/query.ts';
 
 const MIB = 1024 ** 2;
 
-/** What a database needs to do anything at all, and a result that is small for every machine. Bytes. */
+/** The least that a database needs to work, and a small result on any machine. Bytes. */
 const LEAST_MEMORY = 256 * MIB;
 const LEAST_RESULT = 16 * MIB;
 
 const schema = z.strictObject({
   query: z.string().min(1).describe('One SELECT statement, in DuckDB’s SQL.'),
-  table_name: z.string().min(1).default('flow').describe('The name of the table that is the batch.'),
+  table_name: z.string().min(1).default('flow').describe('The name of the table that holds the batch.'),
   schema: z
     .record(z.string().min(1), z.string().min(1))
     .default({})
     .describe(
-      'Types of columns, by name, as DuckDB writes them (`BIGINT`, `TIMESTAMP`, `STRUCT(a VARCHAR)`). A message whose value does not convert is rejected; a string converts if it reads as the type. Other columns get the type that messages show. Declare what a query computes with where you don’t trust the senders.',
+      'Types of columns, by name, as DuckDB writes them (`BIGINT`, `TIMESTAMP`, `STRUCT(a VARCHAR)`). A message whose value does not convert is rejected; a string converts if it reads as the type. Other columns get their type from the messages. If you don’t trust the senders, declare the columns that the query computes with.',
     ),
   timeout: duration('s', { min: 1 })
     .default(30_000)
     .describe(
-      'How long the query may run on a batch. Then it is interrupted, and the messages that make it slow are looked for and rejected; if none can be named, the batch is.',
+      'How long the query may run on a batch. Then it is interrupted, and Millrace finds and rejects the messages that make it slow; if it finds none, it rejects the batch.',
     ),
   memory_limit: size({ min: 32 * MIB })
     .optional()
     .describe(
-      'What the query may hold in memory, for all batches that run at the same time. A value that a function makes, such as `repeat`, is not counted while it is made. Four times the stream’s `in_flight.bytes` unless set, and 256 MiB at least. A query whose rows are each made of one message is run on smaller parts of the batch when it does not fit; with another, the batch is rejected.',
+      'How much memory the query may hold, for all batches that run at the same time. A value that a function such as `repeat` makes does not count while it is made. Default: four times the stream’s `in_flight.bytes`, at least 256 MiB. If a batch does not fit and each row is made of one message, the query runs on smaller parts of the batch; otherwise, the batch is rejected.',
     ),
   max_result_bytes: size({ min: 1 })
     .optional()
     .describe(
-      'How large the rows for one batch may be together. As much as the stream’s `in_flight.bytes` unless set, and 16 MiB at least. Messages that give more alone are rejected; if there are none, the batch is.',
+      'How large the rows for one batch may be together. Default: the stream’s `in_flight.bytes`, at least 16 MiB. Messages that alone make more are rejected; if there are none, the batch is.',
     ),
   allow_external_access: z
     .boolean()
     .default(false)
     .describe(
-      'Let the query read and write files, attach databases, load extensions, and use DuckDB’s log, profiler and settings.',
+      'Allow the query to read and write files, attach databases, load extensions, and use DuckDB’s log, profiler and settings.',
     ),
 });
 
 /** An SQL query over each batch. */
 export const sqlProcessor = defineProcessor({
   type: 'sql',
-  summary: 'Runs an SQL query over each batch; its rows are the messages that go on.',
+  summary: 'Runs an SQL query over each batch; its rows become the messages.',
   status: 'stable',
   description: `The table has a row for each message of the batch, in order: what had arrived, or the window that a buffer gives.
 
-- A JSON object gives a column for each of its fields; nested objects and arrays are columns of type JSON (\`device->>'name'\`). A field that a message lacks is NULL, and so is a column that no message has shown yet. A JSON value that is not an object is in the column \`__value__\`. Without a codec, \`__value__\` is all there is: a BLOB, or with the \`text\` codec a VARCHAR.
-- \`__meta_source\`, \`__meta_ingest_time\`, \`__meta_key\`, \`__meta_partition\`, \`__meta_offset\`, \`__meta_event_time\` and \`__meta_ext\` (\`__meta_ext['session_id']\`) are columns too. A result column of such a name becomes metadata of its row and is not in the payload: \`SELECT *, room AS __meta_key FROM flow\` gives each message a key, for an output to route by. Give one another name to have it in the payload.
+- A JSON object gives a column for each of its fields; nested objects and arrays are columns of type JSON (\`device->>'name'\`). A field that a message lacks is NULL, and so is a column that no message has had yet. A JSON value that is not an object is in the column \`__value__\`. Without a codec, \`__value__\` is all there is: a BLOB, or with the \`text\` codec a VARCHAR.
+- \`__meta_source\`, \`__meta_ingest_time\`, \`__meta_key\`, \`__meta_partition\`, \`__meta_offset\`, \`__meta_event_time\` and \`__meta_ext\` (\`__meta_ext['session_id']\`) are columns too. A result column of such a name becomes metadata of its row and is not in the payload: \`SELECT *, room AS __meta_key FROM flow\` gives each message a key, for an output to route by. Rename it to have it in the payload.
 - Columns take the narrowest type that holds what was seen and widen when more is needed: integers to 38 digits are exact. Where the query computes with a column, a message whose field has another type than most senders give it goes to \`error_output\` alone, and so does a message that makes the query fail.
-- Each row goes on as one JSON object. \`SELECT * FROM flow\`, filtered or sorted at most and without \`schema\`, passes the messages themselves on, byte for byte. NaN and infinity become null, and a BLOB becomes base64. A processor or an output that takes rows, as \`sql\` does, gets them with their types instead.`,
+- Each row goes on as one JSON object. \`SELECT * FROM flow\`, at most filtered or sorted and without \`schema\`, passes the messages themselves, byte for byte. NaN and infinity become null, and a BLOB becomes base64. A processor or an output that takes rows, as \`sql\` does, gets them with their types instead.`,
   schema,
   examples: [
     {
@@ -93,7 +93,7 @@ class SqlProcessor implements Processor {
   }
 
   async close(): Promise<void> {
-    // What could not be opened has said so already.
+    // A query that could not be opened has reported its error already.
     const query = await this.#query?.catch(() => undefined);
     await query?.close();
   }
@@ -111,7 +111,7 @@ class SqlProcessor implements Processor {
       tableName: config.table_name,
       schema: config.schema,
       allowExternalAccess: config.allow_external_access,
-      // Who comes after it may reject a row, and the dead letter is of the message.
+      // A following component may reject a row, and the dead letter shows the message.
       traced: stream.followed,
       typed: stream.takesRows,
       timeout: config.timeout,

@@ -5,17 +5,17 @@ import type { WebSocketInputConfig } from './config.ts';
 
 type Config = Pick<WebSocketInputConfig, 'ack' | 'mode'>;
 
-/** What confirms messages to their senders, if `ack` asks for it. */
+/** Confirms messages to their senders, if `ack` asks for it. */
 export function acknowledgerOf({ ack, mode }: Config, { events }: Context): Acknowledger | undefined {
   return ack && new Acknowledger(ack, mode, events);
 }
 
-/** @throws MillraceError when the stream has no log that a message could be stored in */
+/** @throws MillraceError when `ack` waits for a log and the stream has none */
 export function checkAck({ ack }: Config, { stream: { durability } }: Context): void {
   if (ack?.when !== 'stored' || durability !== undefined) return;
   throw new MillraceError(
     'MILLRACE_CONFIG_INVALID',
-    '`stored` is when the log of the stream has the message, and this stream has none; expected `delivered`, or `durability` of the stream with `enabled: true`',
+    '`stored` means that the log of the stream has the message, but this stream has no log; expected `delivered`, or `durability` of the stream with `enabled: true`',
     { field: 'ack.when', fatal: true },
   );
 }

@@ -20,23 +20,23 @@ import { cursorOf, type ConnectionConfig } from './cursors.ts';
 import { Renewal, retire, type RenewalReason } from './renewal.ts';
 import { Turns } from './turns.ts';
 
-/** How long a server that was only dialed has to answer the close, in milliseconds. */
+/** How long a server has to answer the close of a trial connection, in milliseconds. */
 const FAREWELL = 1_000;
 
-/** What is known of a connection besides its session. */
+/** A connection's facts besides its session. */
 interface Connection {
-  /** The URL that was connected to, fit to be shown. */
+  /** The URL that it was made to, safe to show. */
   readonly shown: string;
   readonly heartbeat: Heartbeat | undefined;
   /** Why it ended, after it had been established. */
   end: MillraceError | undefined;
-  /** Its server has asked for a renewal. */
+  /** The server has asked for a renewal. */
   asked: boolean;
 }
 
 /**
- * One connection to a server, or to one of several after the other. When it is lost, what had arrived is read first, then
- * the engine connects again. While it is renewed there are two, and the engine notices nothing.
+ * One connection to a server, or to one of several servers in turn. When it is lost, messages that had arrived are
+ * read first; then the engine reconnects. During a renewal there are two connections, and the engine does not notice.
  */
 export class WebSocketClientInput implements Input {
   readonly budgeted = true;
@@ -56,7 +56,7 @@ export class WebSocketClientInput implements Input {
   readonly #cursor: ReturnType<typeof cursorOf>;
   readonly #slot: CursorSlot | undefined;
   readonly #settling = new AbortController();
-  /** By `dial`, which leaves it open. */
+  /** A connection that `dial` made and left open. */
   #dialed: Session | undefined;
   #draining = false;
   #closed = false;
@@ -108,10 +108,10 @@ export class WebSocketClientInput implements Input {
     return Promise.resolve();
   }
 
-  /** A renewal that is going on may have connected already, or is joined: there is one attempt at a time. */
+  /** A renewal may have connected already, or its attempt is joined: there is one attempt at a time. */
   async connect(signal: AbortSignal): Promise<void> {
     await this.#cursor?.open();
-    // A server that lets nobody stay must not fill the memory with the news of it.
+    // A server that drops every connection must not fill the memory with lifecycle events.
     if (this.#sessions.tooMuchToTell) await this.#context.stream.budget.room(signal);
     if (this.#current === undefined) {
       let session: Session;
@@ -125,23 +125,23 @@ export class WebSocketClientInput implements Input {
     } else this.#sessions.inbox.reopen();
   }
 
-  /** What an attempt that failed has brought is read as if its connection had been lost: nothing else would fetch it. */
+  /** Reads the messages of a failed attempt as if its connection had been lost: nothing else would fetch them. */
   #readFirst(error: unknown, signal: AbortSignal): void {
     const { inbox } = this.#sessions;
     const tellable = error instanceof NotConnectedError || (error instanceof MillraceError && error.fatal);
     if (inbox.empty || !(tellable || signal.aborted)) throw error;
     inbox.reopen();
-    // An attempt that is aborted by the end of the stream is followed by `drain`.
+    // After an attempt that the end of the stream aborted comes `drain`.
     if (!signal.aborted) inbox.end(error as MillraceError);
   }
 
-  /** Here what has come does not make up for an attempt that failed. */
+  /** Here, messages do not make up for a failed attempt. */
   async dial(signal: AbortSignal): Promise<void> {
     await this.#cursor?.open();
     for (let left = this.#urls.length; left > 0; left--) {
       try {
         this.#dialed = await this.#attempt(signal);
-        // One of them is enough, as it is for the stream.
+        // One server that answers is enough, as it is for the stream.
         return;
       } catch (error) {
         if (left === 1 || signal.aborted) throw error;
@@ -181,7 +181,7 @@ export class WebSocketClientInput implements Input {
     await this.#cursor?.close();
   }
 
-  /** One attempt; after one that fails the next URL has its turn. */
+  /** One attempt; if it fails, the next URL has its turn. */
   async #attempt(signal: AbortSignal): Promise<Session> {
     try {
       return await this.#connectors[this.#turns.at]!.open(signal, this.#opened);
@@ -215,7 +215,7 @@ export class WebSocketClientInput implements Input {
     if (asked) this.#renewal?.start('asked');
   }
 
-  /** @returns why the new connection is no good, when it has ended already */
+  /** @returns why the new connection is unusable, when it has ended already */
   #renewed(session: Session, reason: RenewalReason): MillraceError | undefined {
     const { shown: url, end } = this.#connections.get(session)!;
     if (!session.open) {
@@ -225,13 +225,13 @@ export class WebSocketClientInput implements Input {
     const old = this.#current;
     this.#context.events.connectionRenewed({ reason, session_id: session.id, url: maskUrl(url) });
     this.#adopt(session);
-    // Without an old one the engine has been told of its end, or is about to be.
+    // Without an old connection, the engine has been told of its end, or is about to be.
     if (old === undefined) this.#sessions.inbox.reopen();
     else void this.#retire(old);
     return undefined;
   }
 
-  /** What has come on it is acknowledged first: after a close nothing more can be sent. */
+  /** Acknowledges the messages that came on it first: after a close nothing more can be sent. */
   async #retire(old: Session): Promise<void> {
     if (old.ledger !== undefined) {
       await this.#sessions.settleOne(old, CLOSE_TIMEOUT, this.#settling.signal).catch(() => {});
@@ -241,7 +241,7 @@ export class WebSocketClientInput implements Input {
 
   #asksToRenew(session: Session, payload: Buffer, binary: boolean): boolean {
     if (!this.#renewOn.some((match) => match(payload, binary))) return false;
-    // Of a connection that does not count yet it is remembered, and of an old one it is known.
+    // Remember it for a connection that does not count yet; for an old one it is known.
     this.#connections.get(session)!.asked = true;
     if (session === this.#current && !this.#draining) this.#renewal!.start('asked');
     return true;
@@ -252,7 +252,7 @@ export class WebSocketClientInput implements Input {
       if (this.#sessions.size === 0) this.#sessions.inbox.end(new EndOfInputError());
       return;
     }
-    // The end of an attempt that failed is what the attempt throws.
+    // The attempt itself throws the error of an attempt that failed.
     if (!session.established) return;
     const connection = this.#connections.get(session)!;
     const ours = session.ours !== undefined;
@@ -265,13 +265,13 @@ export class WebSocketClientInput implements Input {
 
   #lost(end: MillraceError): void {
     this.#current = undefined;
-    // What an older connection still brings is read.
+    // Messages that still come on an older connection are read.
     if (end instanceof EndOfInputError) this.drain();
     else this.#sessions.inbox.end(this.#turns.failed(end));
   }
 }
 
-/** Closes a connection that was made to see whether it can be; what its server still sends is not looked at. */
+/** Closes a trial connection; anything that its server still sends is ignored. */
 async function takeLeave(session: Session): Promise<void> {
   const closed = new Promise<void>((resolve) => {
     session.socket.once('close', () => resolve());

@@ -11,17 +11,17 @@ import type { Scope } from '../../../delivery/dedupe.ts';
 import { serverFields } from '../../../websocket/server/server-schema.ts';
 import { checkWebPubSub, webPubSub } from '../../../websocket/webpubsub/web-pubsub-schema.ts';
 
-/** `per` is by itself for whom keys tell messages apart. */
+/** `per` is the default: the senders among whom keys are compared. */
 const dedupe = (per: Scope) =>
   settings({
     key: jsonPath.describe(
-      'The JSON path of what tells messages apart, such as `id` or `data.seq`. A message without it is passed on.',
+      'The JSON path of the key that tells messages apart, such as `id` or `data.seq`. A message without it passes.',
     ),
     per: z
       .enum(['all', 'subject', 'session'])
       .default(per)
       .describe(
-        'Among whom keys tell messages apart: `all` senders; those who authenticated as one `subject`, where there is none one session; or one `session`. A client’s default is `all`, a server’s `subject`: senders that count from 1 would else lose messages to each other.',
+        'The senders among whom a key must be unique: `all`; those authenticated as one `subject` (without a subject, one session); or one `session`. A client’s default is `all`, a server’s `subject`: otherwise, senders that count from 1 would lose messages to each other.',
       ),
     window: duration('s', { min: 1 }).default(60_000).describe('How long a key is remembered.'),
     max_keys: z
@@ -29,9 +29,11 @@ const dedupe = (per: Scope) =>
       .min(1)
       .max(10_000_000)
       .default(100_000)
-      .describe('How many keys are remembered; of more, the oldest of the sender that has most go first.'),
+      .describe(
+        'How many keys are remembered. Beyond that, the oldest keys of the sender with the most go first.',
+      ),
   }).describe(
-    'Passes each message on once, whichever connection it came on. A copy is acknowledged like the first. With `durability` the keys are kept through restarts.',
+    'Passes each message on once, whichever connection it came on. A copy is acknowledged like the first. With `durability`, the keys survive restarts.',
   );
 
 const resume = z
@@ -42,36 +44,36 @@ const resume = z
       .min(1)
       .meta({ shown: true })
       .describe(
-        'The file that keeps it. It holds one cursor for each URL; the URLs of `strategy: failover` share one.',
+        'The file that keeps the cursor: one for each URL; the URLs of `strategy: failover` share one.',
       ),
     rewind: z
       .union([z.int().min(1), duration('s', { min: 1 }).transform((ms) => ({ ms }))])
       .optional()
       .describe(
-        'How far to go back behind it, to be safe: a number for cursors that are whole numbers, a duration for those that are times (ISO 8601).',
+        'How far to go back before the cursor, to be safe: a number for cursors that are whole numbers, a duration for cursors that are times (ISO 8601).',
       ),
   })
   .describe(
-    'Remembers where the feed was: the cursor of the last message that the output has confirmed, with all before it. `{{cursor}}` in the URL, `query`, `headers` or `on_open` asks the server to go on from there.',
+    'Remembers the position in the feed: the cursor of the last message that the output has confirmed together with all before it. Use `{{cursor}}` in the URL, `query`, `headers` or `on_open` to ask the server to continue from there.',
   );
 
 const renew = z
   .strictObject({
     max_age: duration('s', { min: 1 })
       .optional()
-      .describe('A connection older than this is renewed, for feeds that cut it at some age.'),
+      .describe('Renew a connection older than this, for feeds that cut connections at some age.'),
     on: z
       .array(incoming)
       .min(1)
       .optional()
       .describe(
-        'Messages by which the server asks to connect again soon; they are not data. As `expect` in `on_open`.',
+        'Messages with which the server asks you to reconnect soon; they are not data. Written like `expect` in `on_open`.',
       ),
   })
   .refine((value) => value.max_age !== undefined || value.on !== undefined, {
     message: 'expected max_age or on',
   })
-  .describe('Opens a new connection before the old one is closed, so that nothing is missed in between.');
+  .describe('Opens a new connection before closing the old one, so that nothing is missed in between.');
 
 const MODE = '`client` connects to a WebSocket server; `server` listens for connections.';
 
@@ -80,7 +82,7 @@ const common = {
   lifecycle_events: z
     .boolean()
     .default(false)
-    .describe('Also tell when a session opens and closes, each as a message.'),
+    .describe('Add a message for each session that opens or closes.'),
 };
 
 const clientShape = {
@@ -92,12 +94,12 @@ const clientShape = {
           ? 'missing; a client needs the URL of a server, like ws://host:port/path'
           : undefined,
     }),
-  ).describe('Client: the server’s URL, `ws://` or `wss://`, or a list of them.'),
+  ).describe('Client: the server’s URL, `ws://` or `wss://`, or a list of URLs.'),
   strategy: z
     .enum(['all', 'failover'])
     .default('all')
     .describe(
-      'With a list of URLs: `all` keeps a connection to each; `failover` keeps one, to the next of them when it is lost.',
+      'With a list of URLs: `all` keeps a connection to each; `failover` keeps one, and goes to the next URL when it is lost.',
     ),
   ...clientFields,
   resume: resume.optional(),
@@ -107,7 +109,7 @@ const clientShape = {
     .min(1)
     .max(8)
     .default(1)
-    .describe('Connections to each URL. More than one wants `dedupe`.'),
+    .describe('Connections to each URL. More than one needs `dedupe`.'),
   dedupe: dedupe('all').optional(),
   ...common,
 };
@@ -129,7 +131,7 @@ export const schema = z.discriminatedUnion('mode', [
   settings(serverShape, (value, fail, given) => {
     const path = ['dedupe', 'per'];
     if (givenOf(value.dedupe).per === 'subject' && value.auth === undefined)
-      fail(path, 'needs `auth`, or no session has a subject');
+      fail(path, 'needs `auth`; without it, no session has a subject');
     checkAck(value, fail);
     checkServer(value, given, fail);
     checkWebPubSub(value, given.web_pubsub !== undefined, fail);
@@ -140,7 +142,7 @@ function checkAck(value: WebSocketInputConfig, fail: Fail): void {
   const { codec } = value as { readonly codec?: unknown };
   if (value.ack?.when !== 'stored' || value.ack.reject_reply === undefined || codec !== undefined) return;
   const message =
-    'is never sent with `when: stored` and no `codec`: what is rejected behind the log has had its `reply`';
+    'is never sent with `when: stored` and no `codec`: a message rejected after the log already has its `reply`';
   fail(['ack', 'reject_reply'], message);
 }
 
@@ -149,7 +151,7 @@ function checkClient(value: ClientInputConfig, fail: Fail, given: Given<ClientIn
   const path = ['dedupe', 'per'];
   if (value.dedupe?.per === 'subject') fail(path, 'only the clients of a server have a subject');
   if (value.dedupe?.per === 'session' && value.redundancy > 1) {
-    fail(path, 'with `redundancy` a message comes on several; expected `all`');
+    fail(path, 'with `redundancy`, a message comes on several sessions; expected `all`');
   }
   const urls = [value.url].flat();
   for (const [index, url] of urls.entries()) {
@@ -162,10 +164,10 @@ function checkClient(value: ClientInputConfig, fail: Fail, given: Given<ClientIn
   if (value.tls !== undefined && !urls.some((url) => url.toLowerCase().startsWith('wss:'))) {
     fail(['tls'], 'has no effect with a ws:// URL; use wss:// or remove it');
   }
-  if (given.strategy !== undefined && urls.length < 2) fail(['strategy'], 'is for a list of URLs');
+  if (given.strategy !== undefined && urls.length < 2) fail(['strategy'], 'needs a list of URLs');
   if (value.redundancy > 1) {
     if (value.dedupe === undefined) {
-      fail(['redundancy'], 'needs `dedupe`, or each message would be passed on once for each connection');
+      fail(['redundancy'], 'needs `dedupe`; without it, each message would pass once for each connection');
     }
     if (value.strategy === 'failover') {
       fail(['redundancy'], '`strategy: failover` keeps one connection; use one of the two');
@@ -185,16 +187,16 @@ function checkCursor(value: ClientInputConfig, fail: Fail): void {
   if (value.resume !== undefined && !used) {
     fail(['resume'], 'needs `{{cursor}}` in `url`, `query`, `headers` or `on_open`, to go on from there');
   }
-  if (value.resume === undefined && used) fail(['resume'], 'missing; `{{cursor}}` has its value from it');
+  if (value.resume === undefined && used) fail(['resume'], 'missing; `{{cursor}}` gets its value from it');
 }
 
-/** The file of cursors has no secrets in it, so URLs that differ in these alone would have the same place there. */
+/** The file of cursors has no secrets in it, so URLs that differ only in these would share a cursor. */
 function checkCursorKeys(urls: readonly string[], fail: Fail): void {
   const keys = urls.map(urlKey);
   for (const [index, url] of urls.entries()) {
     const first = keys.indexOf(keys[index]!);
     if (first === index || urls[first] === url) continue;
-    const message = `differs from url[${first}] in its secrets alone, and would share its cursor; make two inputs of them, each with a \`resume.path\` of its own`;
+    const message = `differs from url[${first}] only in its secrets, and would share its cursor; make two inputs of them, each with a \`resume.path\` of its own`;
     fail(['url', index], message);
   }
 }

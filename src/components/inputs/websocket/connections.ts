@@ -10,8 +10,8 @@ import type { ServerInputConfig } from './config.ts';
 import { cursorOf, keyOf, type ConnectionConfig } from './cursors.ts';
 
 /**
- * The parts of an input that is made of several, joined: one for each URL, and of each as many as `redundancy` says.
- * Undefined for an input that is one connection. Parts have no codec and no `dedupe`: those are for all together.
+ * The parts of an input that joins several: `redundancy` of them for each URL. Undefined for an input that is one
+ * connection. Parts have no codec and no `dedupe`: those apply to all together.
  */
 export function joinedConnections(
   config: ConnectionConfig | ServerInputConfig,
@@ -45,7 +45,7 @@ function clientParts(config: ConnectionConfig, context: Context): ConnectionConf
 function filterOf(config: ConnectionConfig | ServerInputConfig, { events, stream: { durability } }: Context) {
   if (config.dedupe === undefined) return undefined;
   const { key, window, max_keys: maxKeys, per } = config.dedupe;
-  // Not the name of what it is a part of, which others may be as well.
+  // Not the name of the component around it, which other parts may share.
   const { name } = config as { readonly name?: string };
   const partsOf = (mask: (url: string) => string): string[] => [name ?? addressOf(config, mask), key, per];
   const space = JSON.stringify([...partsOf(urlKey), 'typed']);
@@ -73,17 +73,17 @@ function isClaimed(space: string, durability: Durability): boolean {
   return shared;
 }
 
-/** @throws MillraceError: after a restart each would drop what only the other has had */
+/** @throws MillraceError because after a restart each would drop messages that only the other has had */
 function checkShared(shared: boolean): void {
   if (!shared) return;
   throw new MillraceError(
     'MILLRACE_CONFIG_INVALID',
-    'the log could not tell the keys of this input from those of another of the stream; expected a `name` of its own',
+    'the log could not tell the keys of this input from those of another input of the stream; expected a `name` of its own',
     { field: 'dedupe', fatal: true },
   );
 }
 
-/** The same at each start, also with other secrets, so that what the log remembers is found again. */
+/** The same at each start, even with other secrets, so that the keys in the log are found again. */
 function addressOf(config: ConnectionConfig | ServerInputConfig, mask: (url: string) => string): string {
   if (config.mode === 'client') return keyOf([config.url].flat(), mask);
   const { host, port, path } = bindAddress(config);

@@ -4,13 +4,13 @@ import type { ComponentEvents } from '../../../telemetry/events.ts';
 import { Cursor } from '../../../delivery/resume.ts';
 import type { ClientInputConfig } from './config.ts';
 
-/** The configuration of a client, or of one that is a part of it. */
+/** The configuration of a client, or of one part of it. */
 export type ConnectionConfig = ClientInputConfig & {
-  /** Of a part that shares its URL with others. */
+  /** The cursor of a part that shares its URL with others. */
   readonly sharedCursor?: Cursor | undefined;
 };
 
-/** The cursor of what comes from `urls`, if `resume` asks for one; connections to one URL share theirs. */
+/** The cursor of messages from `urls`, if `resume` asks for one; connections to one URL share theirs. */
 export function cursorOf(
   config: ConnectionConfig,
   urls: readonly string[],
@@ -20,7 +20,7 @@ export function cursorOf(
   if (resume === undefined || sharedCursor !== undefined) return sharedCursor;
   return new Cursor({
     file: resume.path,
-    // Without secrets, so that a new one does not lose the cursor; the same in whichever order they are listed.
+    // Without secrets, so that a new secret does not lose the cursor; the same in any order of the URLs.
     key: keyOf(urls, urlKey),
     formerKey: keyOf(urls, maskUrlAsWritten),
     path: parseJsonPath(resume.cursor)!,
@@ -29,7 +29,7 @@ export function cursorOf(
   });
 }
 
-/** Where a log or a file has what belongs to these URLs. */
+/** The name under which a log or a file keeps the data of these URLs. */
 export function keyOf(urls: readonly string[], mask: (url: string) => string): string {
   return urls.map(mask).toSorted().join(' ');
 }

@@ -4,7 +4,9 @@ import { MillraceError } from '../../../errors.ts';
 import type { ComponentEvents } from '../../../telemetry/events.ts';
 import type { Session } from '../../../websocket/session.ts';
 
-/** A connection is renewed at this part of its greatest age at the earliest, so that many do not do it at once. */
+/**
+ * A connection is renewed at this share of its greatest age at the earliest, so that many are not renewed at once.
+ */
 const EARLIEST = 0.9;
 
 export type RenewalReason = 'age' | 'asked';
@@ -16,19 +18,19 @@ export interface RenewalOptions {
   readonly events: ComponentEvents;
   /** Opens a connection. */
   readonly attempt: (signal: AbortSignal) => Promise<Session>;
-  /** A new connection is there. Gives an error when it is no good. */
+  /** Takes a new connection. Returns an error when it is unusable. */
   readonly renewed: (session: Session, reason: RenewalReason) => MillraceError | undefined;
 }
 
-/** An attempt that is under way. */
+/** An attempt under way. */
 interface Attempt {
   readonly promise: Promise<Session>;
   readonly controller: AbortController;
 }
 
 /**
- * Opens a connection beside one that is still good, at the connection's age or when its server asks for it. It tries for
- * as long as nobody takes over. There is never more than one attempt of an input: who wants to connect takes over this one.
+ * Opens a connection beside one that is still good, at the connection's age or when its server asks for it. It tries
+ * until an attempt to connect takes over. An input never has more than one attempt: a new one takes over this one.
  */
 export class Renewal {
   readonly #options: RenewalOptions;
@@ -36,7 +38,7 @@ export class Renewal {
   #since = 0;
   /** How many connections in a row were renewed before they were stable. */
   #shortLived = 0;
-  /** Of the renewal that goes on. */
+  /** Aborts the renewal under way. */
   #controller: AbortController | undefined;
   #attempt: Attempt | undefined;
 
@@ -44,7 +46,7 @@ export class Renewal {
     this.#options = options;
   }
 
-  /** A connection counts from now on. */
+  /** Starts the clock for the connection that counts from now on. */
   watch(): void {
     clearTimeout(this.#ageTimer);
     this.#since = performance.now();
@@ -54,7 +56,7 @@ export class Renewal {
     this.#ageTimer = setTimeout(() => this.start('age'), age);
   }
 
-  /** Renews the connection, if that is not going on. */
+  /** Renews the connection, unless a renewal is under way. */
   start(reason: RenewalReason): void {
     if (this.#controller !== undefined) return;
     clearTimeout(this.#ageTimer);
@@ -63,7 +65,10 @@ export class Renewal {
     void this.#run(this.#controller, reason);
   }
 
-  /** Ends it, but not an attempt that is under way: that is the caller's now. @throws what the attempt throws */
+  /**
+   * Ends the renewal, but not an attempt under way, which then belongs to the caller. @throws the error of the
+   * attempt
+   */
   takeOver(signal: AbortSignal): Promise<Session> | undefined {
     const attempt = this.#attempt;
     this.#attempt = undefined;
@@ -89,7 +94,7 @@ export class Renewal {
   async #run(controller: AbortController, reason: RenewalReason): Promise<void> {
     const { backoff, events, attempt, renewed } = this.#options;
     const { signal } = controller;
-    // A server that asks every new connection to go away again must not keep us busy with that.
+    // A server that asks every new connection to go away must not keep us busy.
     let delay = this.#shortLived === 0 ? 0 : backoffDelay(backoff, this.#shortLived);
     for (let failures = 1; ; failures++) {
       await pause(delay, undefined, { signal }).catch(() => {});
@@ -100,7 +105,7 @@ export class Renewal {
         const session = await promise;
         if (this.#controller !== controller) return;
         this.#attempt = undefined;
-        // The new connection's server may ask for the next renewal already.
+        // The new connection's server may already ask for the next renewal.
         this.#controller = undefined;
         const problem = renewed(session, reason);
         if (problem === undefined) return;
@@ -112,19 +117,19 @@ export class Renewal {
         const final = error instanceof MillraceError && error.fatal;
         delay = retryDelay(backoff, failures, error);
         events.renewalFailed(error, final ? undefined : delay);
-        // What cannot be tried again is for the engine to say, when the old connection ends.
+        // The engine reports a final failure, when the old connection ends.
         if (final) return;
       }
     }
   }
 }
 
-/** How often a close that waits for its peer looks at the clock, in milliseconds. */
+/** How often a close that waits for its peer checks the clock, in milliseconds. */
 const CLOSING_TICK = 250;
 
 /**
- * Closes a connection whose place another has taken; what its server still sends is taken in. The server has `timeout`
- * milliseconds to answer, which stand still while we don't read.
+ * Closes a connection that another has replaced; messages that its server still sends are taken in. The server has
+ * `timeout` milliseconds to answer, which do not run while we don't read.
  */
 export function retire(session: Session, timeout: number): void {
   let left = timeout;

@@ -20,7 +20,7 @@ export class WebSocketServerInput implements Input {
   readonly #context: Context;
   readonly #sessions: Sessions;
   readonly #acceptor: Acceptor;
-  /** Where clients may speak Azure Web PubSub's protocol. */
+  /** Present if clients may speak Azure Web PubSub's protocol. */
   readonly #hub: Hub | undefined;
   readonly #closed = new AbortController();
   #source = '';

@@ -1,9 +1,9 @@
 import { NotConnectedError } from '../../../errors.ts';
 import { ServerBusyError } from '../../../websocket/client/policy.ts';
 
-/** Which of an input's URLs is connected to, or is next. Servers that ask for patience are passed over until it is due. */
+/** The URL of an input that is connected or is next. Servers that ask for patience are skipped until it is over. */
 export class Turns {
-  /** When each may be asked again, in milliseconds of `performance.now()`. */
+  /** When each URL may be tried again, in milliseconds of `performance.now()`. */
   readonly #askable: number[];
   #at = 0;
 
@@ -18,7 +18,7 @@ export class Turns {
 
   /**
    * The connection, or the attempt to make one, has failed.
-   * @returns the error, which says how long the next URL is to be waited for
+   * @returns the error, which says how long to wait for the next URL
    */
   failed<E>(error: E): E | NotConnectedError {
     const now = performance.now();
@@ -30,7 +30,7 @@ export class Turns {
     return wait === error.retryAfter ? error : new NotConnectedError(error.message, error.cause, wait);
   }
 
-  /** The first, in their order, that may be asked now; or the one that may be asked the soonest. */
+  /** The first URL, in their order, that may be tried now; otherwise the one that may be tried soonest. */
   #next(now: number): number {
     const { length } = this.#askable;
     const order = Array.from({ length }, (_, index) => (this.#at + 1 + index) % length);

@@ -16,9 +16,9 @@ import { Finished } from './finished.ts';
 import { RecordFile, unavailable, type RecordFileOptions } from './record-file.ts';
 import { FilePath, isFilledIn, pathField } from './path.ts';
 
-/** So many files are open at the same time. */
+/** The most files that are open at the same time. */
 const MAX_OPEN = 64;
-/** A file of several that nothing was written to for so long is closed. Milliseconds. */
+/** Of several files, one that nothing was written to for this long is closed. Milliseconds. */
 const IDLE = 60_000;
 
 const rotate = z
@@ -33,31 +33,29 @@ const rotate = z
       .int()
       .min(1)
       .optional()
-      .describe('How many finished files to keep; the oldest is removed. Without it, all.'),
+      .describe('How many finished files to keep; older ones are removed. Without it, all stay.'),
     compression: z
       .enum(fileCompressionNames)
       .optional()
-      .describe('Compress files once they are finished: `.gz` or `.zst` is added to their names.'),
+      .describe('Compress finished files: `.gz` or `.zst` is added to their names.'),
   })
   .refine((value) => value.size !== undefined || value.every !== undefined, {
-    message: 'says nothing of when a file is finished; expected size, every or both',
+    message: 'does not say when a file is finished; expected size, every or both',
   });
 
 const schema = z
   .strictObject({
     path: pathField.describe(
-      'The file; its folders are made if they are missing. It may hold `{{date}}`, `{{year}}`, `{{month}}`, `{{day}}`, `{{hour}}` and `{{minute}}` (of the message’s arrival, UTC), `{{meta:NAME}}` (an entry of `__meta_ext`), `{{source}}` (`__meta_source`), `{{key}}` (`__meta_key`), `{{partition}}` (`__meta_partition`) and `{{json:PATH}}` (what is there in the payload), each with a default as in `{{meta:param.device:-unknown}}`.',
+      'The file; missing folders are created. It may contain `{{date}}`, `{{year}}`, `{{month}}`, `{{day}}`, `{{hour}}` and `{{minute}}` (of the message’s arrival, UTC), `{{meta:NAME}}` (an entry of `__meta_ext`), `{{source}}` (`__meta_source`), `{{key}}` (`__meta_key`), `{{partition}}` (`__meta_partition`) and `{{json:PATH}}` (the value there in the payload), each with a default as in `{{meta:param.device:-unknown}}`.',
     ),
     append: z
       .boolean()
       .default(true)
-      .describe('Keep what the file has. With `false` it is emptied when the stream starts.'),
+      .describe('Append to the file. With `false`, it is emptied when the stream starts.'),
     sync: z
       .boolean()
       .default(false)
-      .describe(
-        'Confirm a batch only when the disk has it (`fdatasync`), so that it outlives a loss of power.',
-      ),
+      .describe('Confirm a batch only when the disk has it (`fdatasync`), so that it survives a power loss.'),
     rotate: rotate
       .optional()
       .describe(
@@ -69,22 +67,22 @@ const schema = z
     context.addIssue({
       code: 'custom',
       path: ['append'],
-      message: 'is for one file, and the path of this output may be that of many; leave it out',
+      message: 'is for one file, but the path of this output may name many; leave it out',
     });
   });
 
-/** A file of messages, or many. */
+/** A file of messages, or many files. */
 export const fileOutput = defineOutput({
   type: 'file',
-  summary: 'Appends each message to a file, a line each unless `framing` says otherwise.',
+  summary: 'Appends each message to a file, one line each unless `framing` says otherwise.',
   status: 'stable',
   framing: 'stream',
   description: [
-    'A batch is confirmed once the operating system has it. That survives a crash of Millrace, but not a loss of power; for that, set `sync`. If an earlier run was killed in the middle of a message, Millrace ends it first, with a line feed or the delimiter, so that it spoils no other. After a write that failed half-way (a full disk), it cuts the file back to its last whole message before it writes the batch again.',
-    'Messages are framed as `framing` says: `lines`, or `delimiter` with `terminated: true`. [Lines](../framing/lines.md) says what becomes of line breaks in messages.',
-    'When somebody moves or removes the file (`mv`, logrotate), the next batch creates it again; SIGHUP does so at once. What comes in the first 10 milliseconds may still go to the old file. Millrace always appends, so `copytruncate` works as well.',
-    'A value that is filled in cannot leave its folder: Millrace percent-encodes everything in it but letters, digits and `. _ @ + = , -`, and also a dot or a hyphen at its start. Behind SQL, a row has only the metadata that the query selects: select `__meta_ext` for `{{meta:…}}`, and `__meta_ingest_time` for the exact time. A message without a value, or with one longer than 128 bytes, goes to `error_output`. The 64 files that were written last stay open. Each value creates a file, so use one that you control, such as `subject`, and not one that strangers can choose.',
-    'Finished files are compressed in the background; if Millrace stops meanwhile, the next start goes on with it. A file whose period ended while Millrace was not running is finished when it is opened.',
+    'A batch is confirmed once the operating system has it. That survives a crash of Millrace, but not a power loss; for that, set `sync`. If an earlier run was killed in the middle of a message, Millrace ends it first, with a line feed or the delimiter, so that it damages no other. After a write that failed halfway (a full disk), it cuts the file back to its last whole message before it writes the batch again.',
+    'Messages are framed as `framing` says: `lines`, or `delimiter` with `terminated: true`. [Lines](../framing/lines.md) explains line breaks in messages.',
+    'When somebody moves or removes the file (`mv`, logrotate), the next batch creates it again; SIGHUP does so at once. Messages in the first 10 milliseconds may still go to the old file. Millrace always appends, so `copytruncate` works as well.',
+    'A filled-in value cannot leave its folder: Millrace percent-encodes everything in it except letters, digits and `. _ @ + = , -`, and also a dot or a hyphen at its start. After SQL, a row has only the metadata that the query selects: select `__meta_ext` for `{{meta:…}}`, and `__meta_ingest_time` for the exact time. A message without a value, or with one longer than 128 bytes, goes to `error_output`. The 64 files that were written last stay open. Each value creates a file, so use one that you control, such as `subject`, and not one that strangers can choose.',
+    'Finished files are compressed in the background; if Millrace stops meanwhile, the next start continues. A file whose period ended while Millrace was not running is finished when it is opened.',
   ].join('\n\n'),
   schema,
   examples: [
@@ -94,14 +92,14 @@ export const fileOutput = defineOutput({
       yaml: "type: file\npath: './data/{{meta:param.device}}/{{date}}.jsonl'\n",
     },
     {
-      title: 'A new file each day or at 1 GB; the last 31 are kept, compressed',
+      title: 'A new file each day or at 1 GB, keeping the last 31, compressed',
       yaml: 'type: file\npath: ./data/readings.jsonl\nrotate: { every: 24h, size: 1GB, keep: 31, compression: zstd }\n',
     },
   ],
   create: (config, context) => new FileOutput(config, context),
 });
 
-/** What goes to one file: the places of its messages in the batch, or undefined for all. */
+/** The part of a batch for one file: the places of its messages, or undefined for all. */
 interface Part {
   readonly path: string;
   readonly indices: readonly number[] | undefined;
@@ -114,11 +112,13 @@ class FileOutput implements Output {
   readonly #truncate: boolean;
   readonly #options: RecordFileOptions;
   readonly #finished: Finished;
-  /** The files that are open, the one that was written last at the end. */
+  /** The open files, the one written last at the end. */
   readonly #files = new Map<string, { readonly file: RecordFile; used: number }>();
-  /** How far a batch came whose write failed, and what of it goes to no file: it is given again. */
+  /**
+   * How much of a batch was written when its write failed, and which messages go to no file: the batch comes again.
+   */
   #progress: { readonly batch: Batch; part: number; at: number; readonly refusals: Rejection[] } | undefined;
-  /** What is done to the files, one after the other. */
+  /** The operations on the files, one after the other. */
   #turn: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
@@ -143,12 +143,12 @@ class FileOutput implements Output {
       Promise.reject(new MillraceError('MILLRACE_CONFIG_INVALID', message, { field, fatal: true }));
     if (this.#framer.compresses) {
       const message =
-        'is not for a file that is appended to: whatever is torn would spoil the rest; `rotate.compression` compresses files when they are finished';
+        'does not work for a file that Millrace appends to: a torn write would spoil the rest; `rotate.compression` compresses finished files';
       return fail('framing.compression', message);
     }
     if (this.#framer.terminator === undefined) {
       const message =
-        'is not for a file that is appended to: what a crash has torn could not be told from what comes next; expected lines, or a delimiter with `terminated: true`';
+        'does not work for a file that Millrace appends to: a record torn by a crash would run into the next; expected lines, or a delimiter with `terminated: true`';
       return fail('framing', message);
     }
     return Promise.resolve();
@@ -166,7 +166,7 @@ class FileOutput implements Output {
     this.#armTimer();
   }
 
-  /** Looks whether the file, or the nearest folder that there is, can be written; touches neither. */
+  /** Checks whether the file, or the nearest existing folder, can be written; touches neither. */
   async dial(): Promise<void> {
     const { constant, folder } = this.#path;
     const file = constant === undefined ? undefined : resolve(constant);
@@ -175,7 +175,7 @@ class FileOutput implements Output {
       try {
         const isFolder = (await stat(path)).isDirectory();
         if (isFolder === (path === file))
-          throw new Error(isFolder ? `${path} is a folder` : `${path} is no folder`);
+          throw new Error(isFolder ? `${path} is a folder` : `${path} is not a folder`);
         return await access(path, constants.W_OK);
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
@@ -198,7 +198,7 @@ class FileOutput implements Output {
           }),
         );
       } catch (error) {
-        // A value made a path that can never be a file; who sent it must not hold the others up.
+        // A value made a path that can never be a file; its sender must not hold the others up.
         if (!isNoFile(error) || this.#path.constant !== undefined) throw tellable(error);
         const refused = new MillraceError('MILLRACE_OUTPUT_REFUSED', errorMessage(error));
         const unfit = new Set(refusals.map(({ index }) => index));
@@ -211,14 +211,14 @@ class FileOutput implements Output {
     return { refused: refusals };
   }
 
-  /** The open files are closed; the one file that there is, if it is one, is made at once. */
+  /** Closes the open files; if the output has one file, it is created at once. */
   reopen(): void {
     void this.#inTurn(async () => {
       await this.#closeAll();
       const { constant } = this.#path;
       if (constant !== undefined && this.#files.size > 0) await this.#fileOf(constant).open();
     }).catch(() => {
-      // The next write meets it again, and says so.
+      // The next write fails in the same way, and reports it.
     });
   }
 
@@ -231,7 +231,7 @@ class FileOutput implements Output {
     await this.#finished.close();
   }
 
-  /** The bytes for each file, in the order in which the files come up; and what goes to none. */
+  /** The bytes for each file, in the order in which the files come up, and the messages that go to no file. */
   #split(batch: Batch): { parts: Part[]; refusals: Rejection[] } {
     const refusals: Rejection[] = [];
     const { starts, paths } = this.#paths(batch);
@@ -253,7 +253,7 @@ class FileOutput implements Output {
     return { parts, refusals };
   }
 
-  /** The paths of the messages, each from where it begins; none where there is one for all. */
+  /** The paths of the messages, each from the message where it begins; empty if all messages have one path. */
   #paths(batch: Batch): { starts: number[]; paths: (string | MillraceError)[] } {
     const starts: number[] = [];
     const paths: (string | MillraceError)[] = [];
@@ -286,7 +286,7 @@ class FileOutput implements Output {
     return { path, indices, data };
   }
 
-  /** The file of a path, as the one that is used last. Those that are too many, or idle, are closed. */
+  /** The file of a path, marked as used last. Closes files that are too many or idle. */
   #fileOf(path: string): RecordFile {
     const now = performance.now();
     const file =
@@ -297,25 +297,25 @@ class FileOutput implements Output {
     for (const [other, { file: oldest, used }] of this.#files) {
       if (other === path || (this.#files.size <= MAX_OPEN && now - used < IDLE)) break;
       this.#files.delete(other);
-      // All that was confirmed is in it, whatever closing says.
+      // It has everything that was confirmed, even if closing fails.
       void oldest.close().catch(() => {});
     }
     return file;
   }
 
-  /** All that was confirmed is in them, whatever closing says. */
+  /** The files have everything that was confirmed, even if closing fails. */
   async #closeAll(): Promise<void> {
     for (const { file } of this.#files.values()) await file.close().catch(() => {});
   }
 
-  /** Does something to the files when what was to be done before is done. */
+  /** Works on the files once earlier operations are done. */
   #inTurn(action: () => Promise<void>): Promise<void> {
     const done = this.#turn.then(action);
     this.#turn = done.catch(() => {});
     return done;
   }
 
-  /** At the end of each period, what is open is finished, whether or not more comes. */
+  /** Finishes the open files at the end of each period, whether or not more messages come. */
   #armTimer(): void {
     const { every } = this.#options.rotate;
     if (every === Infinity || this.#closed) return;
@@ -323,7 +323,7 @@ class FileOutput implements Output {
     this.#timer = setTimeout(
       () => {
         void this.#inTurn(async () => {
-          // Whatever fails is met again by the next write to that file, which says so.
+          // The next write to a file that failed fails in the same way, and reports it.
           for (const { file } of this.#files.values()) await file.finishDue().catch(() => {});
         });
         this.#armTimer();
@@ -339,7 +339,7 @@ function isNoFile(error: unknown): boolean {
   return ['EISDIR', 'ENOTDIR', 'ENAMETOOLONG'].includes(code);
 }
 
-/** A full disk or a missing permission may be mended meanwhile; that may not. */
+/** A full disk or a missing permission may be fixed meanwhile; other errors may not. */
 function tellable(error: unknown): unknown {
   if (!(error instanceof MillraceError) || !isNoFile(error)) return error;
   const { message, cause } = error;

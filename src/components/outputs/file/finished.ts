@@ -9,10 +9,10 @@ import { syncFolder } from '../../../folders.ts';
 
 const endings = Object.values(fileCompressions).map(({ ending }) => ending);
 
-/** The mark in the name of a finished file: when it was finished, UTC. No value that is filled in has a `~`. */
+/** The mark in the name of a finished file: the time when it was finished, UTC. No filled-in value has a `~`. */
 export const FINISHED = String.raw`~\d{8}T\d{9}Z`;
 
-/** A name for a file that is finished now, beside it, and free. */
+/** A free name beside the file, for a file that is finished now. */
 export async function finishedPath(path: string, extension: string): Promise<string> {
   const stem = path.slice(0, path.length - extension.length);
   for (let time = Date.now(); ; time++) {
@@ -24,8 +24,8 @@ export async function finishedPath(path: string, extension: string): Promise<str
 }
 
 /**
- * Looks after files that are finished: compresses them, and removes the oldest. It does so in the background, one after
- * the other, and takes up what an earlier run has left.
+ * Looks after finished files: compresses them, and removes the oldest. It works in the background, on one file at a
+ * time, and continues the work of an earlier run.
  */
 export class Finished {
   readonly #compression: FileCompression | undefined;
@@ -48,7 +48,7 @@ export class Finished {
     this.#tidying ??= this.#tidyAll();
   }
 
-  /** Leaves what is not done to the next start. */
+  /** Leaves the remaining work to the next start. */
   async close(): Promise<void> {
     this.#closing.abort();
     await this.#tidying;
@@ -65,7 +65,7 @@ export class Finished {
         this.#events.noticed({ path, code: 'MILLRACE_FILE_UNAVAILABLE' }, message);
       }
     }
-    // In the same turn: what comes after the last look at what waits has to begin anew.
+    // In the same turn: a request after the last look at the queue must start a new round.
     this.#tidying = undefined;
   }
 
@@ -73,7 +73,7 @@ export class Finished {
     const folder = dirname(path);
     const stem = basename(path).slice(0, basename(path).length - extension.length);
     const mark = new RegExp(`^${FINISHED}$`);
-    /** Of a name, without the ending of its compression; undefined where it is no finished file of this path. */
+    /** The name without the ending of its compression; undefined if it is not a finished file of this path. */
     const finished = (name: string): string | undefined => {
       const plain = name.replace(/\.(?:gz|zst)$/, '');
       const matches =
@@ -98,7 +98,7 @@ export class Finished {
     }
   }
 
-  /** The compressed file is on the disk, whole, before the other one is removed. */
+  /** The compressed file is whole on the disk before the other one is removed. */
   async #compress(path: string, compression: FileCompression): Promise<void> {
     const { ending, compressor } = fileCompressions[compression];
     const temporary = `${path}${ending}.tmp`;

@@ -6,9 +6,9 @@ import { errorMessage, MillraceError } from '../../../errors.ts';
 import type { Batch, Origin, Run } from '../../../message/batch.ts';
 import { FINISHED } from './finished.ts';
 
-/** Bytes of a value in a path, once it is encoded. */
+/** The most bytes of an encoded value in a path. */
 const MAX_VALUE = 128;
-/** Bytes of a name in a path; file systems take 255, and a finished file has a longer name. */
+/** The most bytes of a name in a path; file systems take 255, and a finished file has a longer name. */
 const MAX_NAME = 255 - 32;
 const MINUTE = 60_000_000;
 
@@ -31,7 +31,7 @@ export const pathField = z
     if (text.includes('\0')) fail('a path cannot hold a NUL character');
     const [conversion] = TIME_CONVERSION.exec(text) ?? [];
     if (conversion !== undefined) {
-      fail(`${conversion} is not filled in; write ${strftime[conversion]} for it`);
+      fail(`${conversion} is not filled in; write ${strftime[conversion]} instead`);
     }
     if (/\{\{\s*meta:sequence\s*(?::-|\}\})/.test(text)) {
       fail('{{meta:sequence}} would make a file of each message');
@@ -39,7 +39,7 @@ export const pathField = z
   })
   .meta({ shown: true });
 
-/** Whether the path may be another one for each message. False for one that is wrong, which `pathField` tells. */
+/** Whether the path may differ by message. False for a wrong path, which `pathField` reports. */
 export function isFilledIn(text: string): boolean {
   try {
     return new FilePath(text).constant === undefined;
@@ -50,14 +50,14 @@ export function isFilledIn(text: string): boolean {
 
 /** A path that may depend on the message. */
 export class FilePath {
-  /** The path, where it is the same for every message. */
+  /** The path, if it is the same for every message. */
   readonly constant: string | undefined;
-  /** The folder that is above all of the files. */
+  /** The folder above all of the files. */
   readonly folder: string;
-  /** The extension that all of the files have, with its dot; empty when that depends on the message. */
+  /** The extension of all the files, with its dot; empty if it depends on the message. */
   readonly extension: string;
   readonly #text: MessageText;
-  /** The last path of each origin: neighbouring messages of a session have the same. */
+  /** The last path of each origin: neighboring messages of a session have the same. */
   readonly #last = new WeakMap<Origin, { minute: number; type: string | undefined; path: string }>();
 
   constructor(text: string) {
@@ -74,8 +74,8 @@ export class FilePath {
   }
 
   /**
-   * The path for the message at `index`, which `run` belongs to: that of the whole run, unless it is by message.
-   * @throws MillraceError MILLRACE_OUTPUT_REFUSED when it has no value for it, or one that is too long
+   * The path for the message at `index`, which belongs to `run`: the path of the whole run, unless it is by message.
+   * @throws MillraceError MILLRACE_OUTPUT_REFUSED when the message lacks a value, or has one that is too long
    */
   of(batch: Batch, index: number, run: Run): string {
     if (this.constant !== undefined) return this.constant;
@@ -107,7 +107,7 @@ export class FilePath {
 
 /**
  * A value as (a part of) one name in a path. It cannot leave its folder, hide the file, or look like an option of a
- * command; no two values become the same; and none has the mark of finished files in it.
+ * command; two values never become the same; and none contains the mark of finished files.
  * @throws Error when it is too long
  */
 function encodeValue(value: string): string {
@@ -120,7 +120,7 @@ function encodeValue(value: string): string {
   throw new Error(`a value of its path is longer than ${MAX_VALUE} bytes: ${encoded.slice(0, 32)}…`);
 }
 
-/** What the paths of an output match, and those of files that it has finished. */
+/** Matches the paths of an output, and those of files that it has finished. */
 export function pathPattern(text: string): RegExp {
   const whole = resolve(text.replaceAll(/\{\{(?!\{\{).*?\}\}/g, '\0'));
   const { extension } = new FilePath(text);

@@ -5,14 +5,17 @@ import { errorMessage, MillraceError } from '../../../errors.ts';
 import { makeFolders, syncFolder } from '../../../folders.ts';
 import { finishedPath } from './finished.ts';
 
-/** A busy file is looked for at its path this often, not before every batch. Milliseconds. */
+/** How often a busy file is looked up at its path, rather than before every batch. Milliseconds. */
 const LOOK_EVERY = 10;
 
 export interface RecordFileOptions {
-  /** What ends each record. */
+  /** Ends each record. */
   readonly terminator: Buffer;
   readonly sync: boolean;
-  /** Bytes at which a file is finished, and milliseconds of a period with which it is; Infinity for never. */
+  /**
+   * The size in bytes at which a file is finished, and the period in milliseconds after which it is; Infinity for
+   * never.
+   */
   readonly rotate: { readonly size: number; readonly every: number };
   readonly events: ComponentEvents;
   /** Called when a file of this path has been finished, and when the path is opened. */
@@ -20,8 +23,8 @@ export interface RecordFileOptions {
 }
 
 /**
- * The file that has a path: it is opened again when somebody has moved or removed it, and finished (renamed, so that a
- * new one begins) when it is due. One call at a time.
+ * The file at a path: it is reopened when somebody has moved or removed it, and finished (renamed, so that a new one
+ * begins) when it is due. One call at a time.
  */
 export class RecordFile {
   readonly path: string;
@@ -29,15 +32,15 @@ export class RecordFile {
   readonly #options: RecordFileOptions;
   #truncate: boolean;
   #file: FileHandle | undefined;
-  /** Which file that is, whatever its name is by now. */
+  /** Identifies the open file, whatever its name is by now. */
   #identity: { readonly dev: bigint; readonly ino: bigint } | undefined;
-  /** False for a pipe or a device, which has no size, and is never finished or mended. */
+  /** False for a pipe or a device, which has no size and is never finished or repaired. */
   #regular = false;
   /** Where its last whole record ends. */
   #end = 0;
-  /** Bytes of a write that failed half-way. */
+  /** Bytes of a write that failed halfway. */
   #torn = 0;
-  /** The number of the period in which it was written to last. */
+  /** The number of the period in which the file was written last. */
   #period = 0;
   #unsynced = false;
   /** When it was last seen at its path, in milliseconds of `performance.now()`. */
@@ -50,13 +53,14 @@ export class RecordFile {
     this.#options = options;
   }
 
-  /** Makes the file, and its folders, if they are missing. @throws as `append` */
+  /** Creates the file and its folders, if they are missing. @throws as `append` */
   async open(): Promise<void> {
     if (this.#file === undefined) await this.#do('open', () => this.#open());
   }
 
   /**
-   * Appends `records`, which are whole, from `start` on. `written` is told of each piece that is whole in a file, by where it ends.
+   * Appends `records`, which are whole, from `start` on. It calls `written` for each piece that is whole in a file,
+   * with the end of the piece.
    * @throws MillraceError MILLRACE_FILE_UNAVAILABLE; its cause is the system's error
    */
   async append(records: Uint8Array, start: number, written: (end: number) => void): Promise<void> {
@@ -74,7 +78,7 @@ export class RecordFile {
     await this.#sync();
   }
 
-  /** Finishes the file if its period is over, though nothing is being written. */
+  /** Finishes the file if its period is over, even if nothing is being written. */
   async finishDue(): Promise<void> {
     if (this.#file === undefined) return;
     await this.#settle();
@@ -104,7 +108,7 @@ export class RecordFile {
       if (this.#regular) {
         if (this.#truncate) await file.truncate(0);
         else await this.#endLastRecord(file);
-        // Only once: what is opened again has what was written since.
+        // Only once: a reopened file holds what was written since.
         if (this.#truncate) this.#end = 0;
         this.#truncate = false;
         if (this.#options.sync) await syncFolder(dirname(this.path));
@@ -157,7 +161,10 @@ export class RecordFile {
     const { length } = terminator;
     const { buffer } = await file.read(Buffer.alloc(length), 0, length, Math.max(0, this.#end - length));
     if (buffer.equals(terminator)) return;
-    events.noticed({ path: this.path }, `${this.path} ends in the middle of a message; starting a new one`);
+    events.noticed(
+      { path: this.path },
+      `${this.path} ends in the middle of a message; starting a new message`,
+    );
     await file.write(terminator);
     this.#end += length;
   }
@@ -182,20 +189,20 @@ export class RecordFile {
     return this.#end + records.length - at > size && this.#end + this.#endOf(records, at) - at > size;
   }
 
-  /** Where the records end that still fit, or at least one does. */
+  /** The end of the records that still fit, but of one at least. */
   #fitting(records: Uint8Array, at: number): number {
     const room = this.#options.rotate.size - this.#end;
     if (!this.#regular || records.length - at <= room) return records.length;
     const { terminator } = this.#options;
     let fits = this.#endOf(records, at);
-    // Found backwards, longer ones could begin in one and end in the next.
+    // Searched backwards, longer terminators could begin in one record and end in the next.
     if (terminator.length === 1)
       return Math.max(fits, records.lastIndexOf(terminator[0]!, at + room - 1) + 1);
     for (let end = fits; end <= at + room; end = this.#endOf(records, end)) fits = end;
     return fits;
   }
 
-  /** Where the record at `at` ends, its terminator included. */
+  /** The end of the record at `at`, including its terminator. */
   #endOf(records: Uint8Array, at: number): number {
     const { terminator } = this.#options;
     const bytes = Buffer.from(records.buffer, records.byteOffset, records.length);
@@ -221,7 +228,9 @@ export class RecordFile {
     return every === Infinity ? 0 : Math.floor(time / every);
   }
 
-  /** After a failure the system may have dropped what it could not write: to ask again would be to believe it. */
+  /**
+   * After a failure the system may have dropped data that it could not write: a second sync would falsely succeed.
+   */
   async #sync(): Promise<void> {
     if (!this.#options.sync || !this.#unsynced) return;
     try {

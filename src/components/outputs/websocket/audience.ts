@@ -5,10 +5,10 @@ import { Wanted, valuesOf } from './match.ts';
 
 const nobody: ReadonlySet<OpenSession> = new Set();
 
-/** The sessions of a path, and who of them gets a message. */
+/** The sessions of a path, and which of them get a message. */
 export class Audience implements SessionWatcher {
   readonly #sessions = new Set<OpenSession>();
-  /** By their values in the first entry of `match`: a message must not cost a look at each session. */
+  /** The sessions by their values in the first entry of `match`: a message must not cost a look at each session. */
   readonly #byValue = new Map<string, Set<OpenSession>>();
   readonly #first: Wanted | undefined;
   readonly #others: readonly Wanted[];
@@ -43,7 +43,7 @@ export class Audience implements SessionWatcher {
     }
   }
 
-  /** Tells messages that may be for others; undefined where all are for all. */
+  /** Separates messages that may be for different sessions; undefined if all messages are for all sessions. */
   apart(batch: Batch): Apart | undefined {
     if (this.#first === undefined) return undefined;
     const wanted = [this.#first, ...this.#others];
@@ -53,7 +53,7 @@ export class Audience implements SessionWatcher {
     };
   }
 
-  /** Who gets the message at `index`, which `run` belongs to; undefined when it has no value for what is matched. */
+  /** The sessions for the message at `index`, which belongs to `run`; undefined if it lacks a value to match. */
   of(batch: Batch, index: number, run: Run): Iterable<OpenSession> | undefined {
     if (this.#first === undefined) return this.#sessions;
     const value = this.#first.valueFor(batch, index, run);

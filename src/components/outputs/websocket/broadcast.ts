@@ -8,20 +8,22 @@ import { Corks } from './corks.ts';
 import { compact, isBinary, isJson } from './frames.ts';
 import { Room } from './room.ts';
 
-/** The event loop has a turn after so many milliseconds, however long a batch is and however many it goes to. */
+/**
+ * The event loop gets a turn after this many milliseconds, however long a batch is and however many sessions it has.
+ */
 const LONGEST_STRETCH = 50;
 
 export interface BroadcastOptions {
   readonly audience: Audience;
   readonly policy: SlowConsumer;
-  /** In place of each session's own, in bytes. */
+  /** Replaces each session's own limit, in bytes. */
   readonly limit: number | undefined;
-  /** Undefined where each message is a frame. */
+  /** Undefined if each message is a frame. */
   readonly framer: Framer | undefined;
   readonly events: ComponentEvents;
 }
 
-/** Sends messages to all who are to get them, each within the bound of its buffer. */
+/** Sends messages to all sessions that should get them, each within the bound of its buffer. */
 export class Broadcast {
   readonly #audience: Audience;
   readonly #events: ComponentEvents;
@@ -32,11 +34,11 @@ export class Broadcast {
     this.#audience = audience;
     this.#events = events;
     this.#framer = framer;
-    // Nobody waits for one that is slow, unless `block` says so.
+    // Nobody waits for a slow session, unless `block` says so.
     this.#room = new Room(policy, limit, 0);
   }
 
-  /** Resolves when each session's buffer has each message that is for it, or the policy has seen to it. */
+  /** Resolves when each session's buffer has each of its messages, or the policy has been applied. */
   async write(messages: Batch, signal: AbortSignal): Promise<WriteResult> {
     const { batch, firsts, refusals } = framesOf(this.#framer, messages, this.#audience.apart(messages));
     const { payloads, runs } = batch;

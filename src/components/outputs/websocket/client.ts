@@ -23,7 +23,7 @@ import { isBinary } from './frames.ts';
 export class WebSocketClientOutput implements Output {
   readonly backoff: Backoff;
   readonly #config: ClientOutputConfig;
-  /** As it may be shown. */
+  /** The URL, safe to show. */
   readonly #url: string;
   readonly #context: Context;
   readonly #connector: Connector;
@@ -62,12 +62,12 @@ export class WebSocketClientOutput implements Output {
       const session = new Session(socket, connection, url, {});
       limitControlFrames(session);
       session.listen({
-        // What the server sends is nobody's, unless something here waits for it.
+        // Messages from the server are dropped, unless something here waits for them.
         message: (_, payload, binary) => this.#received(session, payload, binary),
         closed: (_, ending) => {
           this.#keepalive.remove(session);
           this.#context.events.connectionClosed({ ...ending, url });
-          // The end of an attempt that failed is what `connect` has thrown.
+          // `connect` has thrown the error of an attempt that failed.
           if (session !== this.#session || !session.established) return;
           this.#lost = endingError(url, ending, session.ours !== undefined, this.#config.reconnect);
           lost(this.#lost);
@@ -106,7 +106,7 @@ export class WebSocketClientOutput implements Output {
           reject(this.#lost ?? new NotConnectedError(message, error));
         }
       };
-      // The frames of a batch go to the system together; one by one they fill its buffers with little packets.
+      // The frames of a batch go to the system together; one by one they would fill its buffers with small packets.
       connection.cork();
       let run = 0;
       for (const [index, payload] of payloads.entries()) {

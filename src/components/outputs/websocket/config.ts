@@ -28,29 +28,29 @@ const match = z
     }
   })
   .describe(
-    'Which sessions get a message: those whose `__meta_ext` has these entries with these values, as `param.room` or `subject`. Values may hold `{{meta:NAME}}`, an entry of the message’s `__meta_ext`, `{{key}}`, `{{partition}}` and `{{source}}`, its other metadata, and `{{json:PATH}}`, what is there in its payload. A session’s entry that is a list of a JWT’s claim holds several values, and so may a query parameter: with commas between them, or given several times (100 at most). A message that has no value for one of them goes to nobody. Without `match` all sessions of the path get every message.',
+    'The sessions that get a message: those whose `__meta_ext` has these entries with these values, such as `param.room` or `subject`. Values may contain `{{meta:NAME}}` (an entry of the message’s `__meta_ext`), `{{key}}`, `{{partition}}` and `{{source}}` (its other metadata), and `{{json:PATH}}` (the value there in its payload). An entry of a session can hold several values: a list in a JWT’s claim, or a query parameter with commas or given several times (100 at most). A message without a value for one of the entries goes to nobody. Without `match`, all sessions of the path get every message.',
   );
 
 const MODE =
-  '`client` connects to a WebSocket server and sends it every message. `server` sends to the sessions of a path: of one that it listens on itself, or, with `path` alone, of one that WebSocket inputs of this file serve. `reply` sends each message to the session that it came from.';
+  '`client` connects to a WebSocket server and sends it every message. `server` sends to the sessions of a path: one that it listens on itself, or, with `path` alone, one that WebSocket inputs of this file serve. `reply` sends each message to the session that it came from.';
 
-/** What comes to an output is dropped. */
+/** An output drops the messages that it receives. */
 const max_message_size = connectionFields.max_message_size.describe(
-  'The largest message to accept, after decompression; what is received is dropped. A larger one closes its connection with 1009, before it is read.',
+  'The largest message to accept, after decompression; received messages are dropped. A larger one closes its connection with 1009, before it is read.',
 );
 
-/** What is done about sessions that don't read. */
+/** The policy for sessions that don't read. */
 const slow = {
   slow_consumer: z
     .enum(['disconnect', 'drop_oldest', 'block'])
     .default('disconnect')
     .describe(
-      'Server and reply: what is done with a session that does not take what is sent to it, once its buffer is full. `disconnect` closes it with 1008; `drop_oldest` drops what has waited longest; `block` waits until there is room, and everybody else waits with it, also at shutdown.',
+      'Server and reply: what to do with a session that does not read, once its buffer is full. `disconnect` closes it with 1008; `drop_oldest` drops the messages that have waited longest; `block` waits until there is room, and all other sessions wait with it, also at shutdown.',
     ),
   outgoing_buffer: size({ min: 1024 })
     .optional()
     .describe(
-      'Server with `path` alone, and reply: bytes that may wait to be sent to one session, each message counted with 256 bytes more. Without it, the `limits.outgoing_buffer` of the input that has the session.',
+      'Server with `path` alone, and reply: bytes that may wait to be sent to one session; each message counts 256 bytes more. Default: the `limits.outgoing_buffer` of the session’s input.',
     ),
 };
 
@@ -82,7 +82,7 @@ const replyShape = {
   slow_timeout: duration('s', { min: 1 })
     .default(5_000)
     .describe(
-      'With `slow_consumer: disconnect`: how long a session may take to accept its replies. Until then, those to other sessions may wait.',
+      'With `slow_consumer: disconnect`: how long a session may take to accept its replies. Until then, replies to other sessions may wait.',
     ),
 };
 
@@ -101,11 +101,11 @@ export const schema = z.discriminatedUnion('mode', [
   }),
   settings(replyShape, ({ slow_consumer }, fail, given) => {
     if (given.slow_timeout !== undefined && slow_consumer !== 'disconnect')
-      fail(['slow_timeout'], 'only with `slow_consumer: disconnect`');
+      fail(['slow_timeout'], 'needs `slow_consumer: disconnect`');
   }),
 ]);
 
-/** Whether it listens itself; else it sends to the sessions of this file's inputs. */
+/** Whether it listens itself; otherwise it sends to the sessions of this file's inputs. */
 export function listens({ url, port }: Pick<ServerOutputConfig, 'url' | 'port'>): boolean {
   return url !== undefined || port !== undefined;
 }
@@ -116,9 +116,9 @@ function checkClient(value: ClientOutputConfig, fail: Fail): void {
   if (value.tls !== undefined && !value.url.toLowerCase().startsWith('wss:'))
     fail(['tls'], 'has no effect with a ws:// URL; use wss:// or remove it');
   if (value.heartbeat?.ignore !== undefined)
-    fail(['heartbeat', 'ignore'], 'has no effect here: what the server sends to an output is dropped');
+    fail(['heartbeat', 'ignore'], 'has no effect here: messages from the server to an output are dropped');
   if (value.reconnect.end_on !== undefined)
-    fail(['reconnect', 'end_on'], 'is for an input: an output ends when there is nothing more to write');
+    fail(['reconnect', 'end_on'], 'is for an input; an output ends when there is nothing more to write');
   checkClientConfig(value, [value.url], fail);
 }
 
@@ -126,16 +126,16 @@ function checkListen(value: ServerOutputConfig, given: Given<ServerOutputConfig>
   checkMatch(value, true, fail);
   if (value.outgoing_buffer !== undefined) {
     const message =
-      'only for sessions of this file’s inputs; where it listens itself it is `limits.outgoing_buffer`';
+      'is for sessions of this file’s inputs; an output that listens has `limits.outgoing_buffer`';
     fail(['outgoing_buffer'], message);
   }
   if (givenOf(value.limits).in_flight_share !== undefined) {
-    fail(['limits', 'in_flight_share'], 'has no effect here: what clients send to an output is dropped');
+    fail(['limits', 'in_flight_share'], 'has no effect here: messages from clients to an output are dropped');
   }
   checkServer(value, given, fail);
 }
 
-/** What an output that does not listen can have. */
+/** The fields that an output that does not listen can have. */
 const OF_SESSIONS: readonly string[] = ['mode', 'path', 'match', ...Object.keys(slow)];
 
 function checkSessions(value: ServerOutputConfig, given: Given<ServerOutputConfig>, fail: Fail): void {

@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Outgoing } from '../../../component/sessions.ts';
 
-/** Holds back what a batch sends, so that what goes to one session goes to the system together. */
+/** Holds back the frames of a batch, so that all frames of one session go to the system together. */
 export class Corks {
   readonly #held = new Set<Outgoing>();
 
@@ -16,10 +16,10 @@ export class Corks {
     this.#held.clear();
   }
 
-  /** Lets the sockets write: nobody is slow before the event loop has looked whether they take more. */
+  /** Lets the sockets write: before that, the event loop cannot tell whether a session is slow. */
   async turn(signal: AbortSignal): Promise<void> {
     this.release();
-    // The first may come before the sockets in a turn, the second comes after them.
+    // The first turn may come before the sockets, the second comes after them.
     await setImmediate();
     await setImmediate();
     signal.throwIfAborted();

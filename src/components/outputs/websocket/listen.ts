@@ -12,7 +12,7 @@ import { Audience } from './audience.ts';
 import { Broadcast } from './broadcast.ts';
 import type { ServerOutputConfig } from './config.ts';
 
-/** Listens, and sends to all who connect. What they send is read and dropped, within their limits. */
+/** Listens, and sends to all clients that connect. Their messages are read and dropped, within their limits. */
 export class WebSocketListenOutput implements Output {
   readonly toClients = true;
   readonly #config: ServerOutputConfig;
@@ -20,7 +20,7 @@ export class WebSocketListenOutput implements Output {
   readonly #broadcast: Broadcast;
   readonly #sessions: Sessions;
   readonly #acceptor: Acceptor;
-  /** Set once it closes: called when the last session has. */
+  /** Set once it closes: called when the last session has closed. */
   #emptied: (() => void) | undefined;
 
   constructor(config: ServerOutputConfig, context: Context) {
@@ -42,7 +42,7 @@ export class WebSocketListenOutput implements Output {
     context.sessions.declare(path);
     this.#sessions = new Sessions({
       ...sessionOptions(this.#config, context.events),
-      // Nothing of what they send is kept.
+      // None of the clients' messages is kept.
       budget: new Budget({ messages: Infinity, bytes: Infinity }),
       events: context.events,
       directory: context.sessions,
@@ -83,7 +83,7 @@ export class WebSocketListenOutput implements Output {
 }
 
 function drop(session: Session): true {
-  // What it sends is a sign of life, for `idle_timeout`.
+  // A message is a sign of life, for `idle_timeout`.
   session.sequence++;
   return true;
 }

@@ -6,7 +6,7 @@ type Settings = Parameters<typeof missingInSessions>[0] &
   Parameters<typeof bindAddress>[0] & { readonly match?: Readonly<Record<string, unknown>> | undefined };
 
 /**
- * Reports entries of `match` that no session will have, so that nobody would ever get a message. Where the output does
+ * Reports entries of `match` that no session will have, so that nobody would ever get a message. If the output does
  * not listen itself, only the path is known.
  */
 export function checkMatch(value: Settings, listens: boolean, fail: Fail): void {

@@ -2,7 +2,7 @@ import { MessageText } from '../../../component/message-text.ts';
 import type { Batch, Run } from '../../../message/batch.ts';
 import { metaText, type Ext } from '../../../message/metadata.ts';
 
-/** What sessions must have in one entry to get a message. */
+/** The value that sessions must have in one entry to get a message. */
 export class Wanted {
   /** The entry of a session's `__meta_ext`. */
   readonly entry: string;
@@ -15,7 +15,7 @@ export class Wanted {
     this.#text = new MessageText(text);
   }
 
-  /** The value for the message at `index` of the batch, which `run` belongs to; undefined when there is none. */
+  /** The value for the message at `index` of the batch, which belongs to `run`; undefined if it has none. */
   valueFor(batch: Batch, index: number, run: Run): string | undefined {
     if (run === this.#run) return this.#value;
     this.#run = this.#text.isByMessage(batch) ? undefined : run;
@@ -24,10 +24,10 @@ export class Wanted {
   }
 }
 
-/** How many values an entry may hold; each costs memory for as long as the session is open. */
+/** The most values that an entry may hold; each costs memory for as long as the session is open. */
 const MAX_VALUES = 100;
 
-/** The values that a session has in an entry: several where it is a list, or a query parameter. */
+/** The values that a session has in an entry: several if it is a list, or a query parameter. */
 export function valuesOf(ext: Ext, entry: string): readonly string[] {
   const found = Object.hasOwn(ext, entry) ? ext[entry] : undefined;
   if (found === undefined) return [];

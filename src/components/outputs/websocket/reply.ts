@@ -12,15 +12,15 @@ import { Corks } from './corks.ts';
 import { compact, isBinary, isJson } from './frames.ts';
 import { Room } from './room.ts';
 
-/** The code of a message for a session. */
+/** The code for a message whose session has closed. */
 export const sessionErrors = declareErrors({
   MILLRACE_SESSION_CLOSED: {
-    help: 'A message is for a WebSocket session that is no longer open. It went to `error_output`.',
-    told: 'the session that the message is for is not open any more',
+    help: 'The WebSocket session of a message is no longer open. The message went to `error_output`.',
+    told: 'the session that the message is for is no longer open',
   },
 });
 
-/** What one session was sent of a batch: the messages' places, and what it had been sent in all with each. */
+/** What one session was sent of a batch: the messages' places, and the session's count after each. */
 interface Sent {
   readonly places: number[];
   readonly counts: number[];
@@ -59,7 +59,7 @@ export class WebSocketReplyOutput implements Output {
     return { refused: refusals };
   }
 
-  /** Sends frames, and gives those that are for nobody. */
+  /** Sends frames, and returns the messages that have no session. */
   async #send(
     messages: Batch,
     { batch, firsts }: Frames,
@@ -127,14 +127,14 @@ export class WebSocketReplyOutput implements Output {
     if (id === undefined) {
       return new MillraceError(
         'MILLRACE_OUTPUT_REFUSED',
-        'the message has no session_id in its __meta_ext, so there is nobody to reply to: it did not come from a WebSocket, or a processor left it out (an SQL query keeps it when it selects * or __meta_ext)',
+        'the message has no session_id in its __meta_ext, so there is nobody to reply to: it did not come from a WebSocket, or a processor removed the entry (an SQL query keeps it when it selects * or __meta_ext)',
       );
     }
     const session = this.#sessions.get(metaText(id));
     return session?.open === true ? session : closed(metaText(id));
   }
 
-  /** Waits until the system has taken everything; what it will not take is refused. */
+  /** Waits until the system has taken everything; messages that it will not take are refused. */
   async #confirm(
     sent: ReadonlyMap<OpenSession, Sent>,
     refusals: Rejection[],
@@ -157,5 +157,5 @@ export class WebSocketReplyOutput implements Output {
 }
 
 function closed(id: string): MillraceError {
-  return new MillraceError(sessionErrors.MILLRACE_SESSION_CLOSED, `session ${id} is not open any more`);
+  return new MillraceError(sessionErrors.MILLRACE_SESSION_CLOSED, `session ${id} is no longer open`);
 }

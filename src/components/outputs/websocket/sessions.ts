@@ -35,7 +35,7 @@ export class WebSocketSessionsOutput implements Output {
     if (sessions.paths.includes(this.#path)) return Promise.resolve();
     const there =
       sessions.paths.length === 0
-        ? 'nothing of this file is a WebSocket server'
+        ? 'this file has no WebSocket server'
         : `the paths of this file’s WebSocket servers: ${sessions.paths.join(', ')}`;
     const message = `nothing serves ${this.#path}; ${there}. To listen on a port, give it \`port\``;
     return Promise.reject(new MillraceError('MILLRACE_CONFIG_INVALID', message, { field: 'path' }));

@@ -5,19 +5,19 @@ import { WebSocketListenOutput } from './listen.ts';
 import { WebSocketReplyOutput } from './reply.ts';
 import { WebSocketSessionsOutput } from './sessions.ts';
 
-/** Sends messages over WebSocket: to a server, to the sessions of a server here, or back to where they came from. */
+/** Sends messages over WebSocket: to a server, to the sessions of a server here, or back to their senders. */
 export const websocketOutput = defineOutput({
   type: 'websocket',
-  summary: 'Sends messages to a WebSocket server, to the clients of one, or back to where each came from.',
+  summary: 'Sends messages to a WebSocket server, to the clients of one, or back to their senders.',
   status: 'beta',
   framing: 'own',
   description: `JSON and text go out as text frames, other payloads in the kind of frame that they came in; where that is not known, as text if they are valid UTF-8 and as binary otherwise. WebSocket has no acknowledgement, so what a confirmation means depends on the mode:
 
 - \`client\`: the system has taken the message. What the network or the server loses after that is lost. When the connection breaks in the middle of a batch, the whole batch is sent again, so the server may get messages twice. While there is no connection, messages wait. What the server sends is dropped.
-- \`server\`: each session that the message is for has it in its buffer, which is bounded. What a session has not been sent when it ends is lost, and nothing is sent again. With no session to send to, the message is dropped and confirmed (\`millrace_messages_dropped_total\`, reason \`nobody\`). What clients send to an output that listens is dropped.
+- \`server\`: each session that the message is for has it in its buffer, which is bounded. Messages that a session has not been sent when it ends are lost; nothing is sent again. Without a session to send to, the message is dropped and confirmed (\`millrace_messages_dropped_total\`, reason \`nobody\`). Messages from clients to an output that listens are dropped.
 - \`reply\`: the system has taken the message; with \`slow_consumer: drop_oldest\`, it is in the session's buffer. Messages of one session stay in order. A message whose session has closed is rejected with MILLRACE_SESSION_CLOSED, and one without \`session_id\` in its \`__meta_ext\` with MILLRACE_OUTPUT_REFUSED; they go to \`error_output\`. Replies work with inputs in both modes.
 
-A session whose buffer is full is waited for as long as it takes at least a buffer full in a second. One that takes less is slow, and \`slow_consumer\` says what is done with it.`,
+When a session's buffer is full, Millrace waits as long as the session takes at least one buffer a second. A session that takes less is slow, and \`slow_consumer\` applies.`,
   schema,
   examples: [
     {
@@ -25,11 +25,11 @@ A session whose buffer is full is waited for as long as it takes at least a buff
       yaml: 'type: websocket\nurl: wss://hub.example.com/in\nheaders:\n  Authorization: "Bearer ${TOKEN}"\n',
     },
     {
-      title: 'Listen, and send every message to all who connect',
+      title: 'Listen, and send every message to all clients',
       yaml: 'type: websocket\nmode: server\nhost: 127.0.0.1\nport: 8081\npath: /results\n',
     },
     {
-      title: 'To those clients of an input on `/chat/:room` that are in the same room as the sender',
+      title: 'To the clients of an input on `/chat/:room` in the same room as the sender',
       yaml: 'type: websocket\nmode: server\npath: /chat/:room\nmatch:\n  param.room: "{{meta:param.room}}"\n',
     },
     { title: 'Answer', yaml: 'type: websocket\nmode: reply\n' },
