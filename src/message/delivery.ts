@@ -43,6 +43,12 @@ export interface Rejected {
 /** Several deliveries as one, in order. Its outcome is the outcome of each. */
 export function joinDeliveries(parts: readonly Delivery[]): Delivery {
   if (parts.length === 1) return parts[0]!;
+  const starts: number[] = [];
+  let length = 0;
+  for (const { batch } of parts) {
+    starts.push(length);
+    length += batch.length;
+  }
   return {
     batch: concatBatches(parts.map(({ batch }) => batch)),
     receipt: createReceipt({
@@ -52,7 +58,7 @@ export function joinDeliveries(parts: readonly Delivery[]): Delivery {
           else receipt.failed(error);
         }
       },
-      rejected: (rejected) => tellParts(parts, rejected),
+      rejected: (rejected) => tellParts(parts, starts, rejected),
       parked() {
         for (const { receipt } of parts) receipt.park();
       },
@@ -60,23 +66,40 @@ export function joinDeliveries(parts: readonly Delivery[]): Delivery {
   };
 }
 
-/** Tells each part which of its messages were rejected; `index` is the place among all parts together. */
-function tellParts(parts: readonly Delivery[], rejected: readonly Rejection[]): void {
-  let start = 0;
-  for (const { batch, receipt } of parts) {
-    const end = start + batch.length;
-    const own = rejected.filter(({ index }) => index >= start && index < end);
-    if (own.length > 0) {
-      const from = start;
-      receipt.fork().done(
-        positioned(
-          batch,
-          own.map((each) => ({ ...each, index: each.index - from })),
-        ),
-      );
+/**
+ * Tells each part which of its messages were rejected; `index` is the place among all parts together. A window may have
+ * tens of thousands of parts and rejections, so this finds the part of each rejection and walks neither list twice.
+ */
+function tellParts(
+  parts: readonly Delivery[],
+  starts: readonly number[],
+  rejected: readonly Rejection[],
+): void {
+  const sorted = rejected.filter(({ index }) => index >= 0).toSorted((a, b) => a.index - b.index);
+  for (let next = 0; next < sorted.length;) {
+    const at = partOf(starts, sorted[next]!.index);
+    const { batch, receipt } = parts[at]!;
+    const start = starts[at]!;
+    const own: Rejection[] = [];
+    for (; next < sorted.length && sorted[next]!.index < start + batch.length; next++) {
+      own.push({ ...sorted[next]!, index: sorted[next]!.index - start });
     }
-    start = end;
+    // It belongs to no part: a component counted wrong, and nobody is blamed.
+    if (own.length === 0) next++;
+    else receipt.fork().done(positioned(batch, own));
   }
+}
+
+/** The last part that begins at or before `index`. Other parts that begin there are empty. */
+function partOf(starts: readonly number[], index: number): number {
+  let low = 0;
+  let high = starts.length - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (starts[middle]! <= index) low = middle;
+    else high = middle - 1;
+  }
+  return low;
 }
 
 /** Rejections of messages of the batch, by their positions in their delivery. */

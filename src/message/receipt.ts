@@ -77,7 +77,7 @@ class Tree {
   #active = 0;
   #isParked = false;
   #failure: { readonly error: unknown } | undefined;
-  #rejected = NONE;
+  #rejected: Rejection[] | undefined;
 
   constructor(events: ReceiptEvents) {
     this.#events = events;
@@ -96,12 +96,14 @@ class Tree {
   settle(wasParked: boolean, failure: { readonly error: unknown } | undefined, rejected = NONE): void {
     this.#failure ??= failure;
     if (rejected.length > 0) {
-      this.#rejected = this.#rejected.length === 0 ? rejected : [...this.#rejected, ...rejected];
+      // Thousands may arrive one by one, so the list is not copied for each.
+      this.#rejected ??= [];
+      for (const each of rejected) this.#rejected.push(each);
       this.#events.rejected?.(rejected);
     }
     this.#open--;
     if (!wasParked) this.#active--;
-    if (this.#open === 0) this.#events.settled(this.#failure?.error, this.#rejected);
+    if (this.#open === 0) this.#events.settled(this.#failure?.error, this.#rejected ?? NONE);
     else this.#tellParked();
   }
 

@@ -81,4 +81,29 @@ describe('deliveries that were joined', () => {
     expect(rejectedOf(one)).toEqual([]);
     expect(one.settled).toHaveBeenCalledOnce();
   });
+
+  test('blame nobody for a message that is none of theirs', () => {
+    const parts = [delivery(['a']), delivery([])];
+    joinDeliveries(parts).receipt.done([
+      { index: 1, error },
+      { index: -1, error },
+    ]);
+    expect(parts.map(rejectedOf)).toEqual([[], []]);
+  });
+
+  test('tell each at once, however many parts a window has and however many of them are rejected', () => {
+    const told: number[] = [];
+    const one = new Batch([Buffer.from('a')]).withPositions();
+    const parts = Array.from({ length: 50_000 }, (_, part) => ({
+      batch: one,
+      receipt: createReceipt({
+        settled: (_error, rejected) => void (rejected.length > 0 && told.push(part)),
+      }),
+    }));
+    const { receipt } = joinDeliveries(parts);
+    const every = parts.map((_, index) => index);
+    for (const index of every.slice(0, 20_000)) receipt.fork().done([{ index, error }]);
+    receipt.done(every.slice(20_000).map((index) => ({ index, error })));
+    expect(told).toEqual(every);
+  });
 });
