@@ -436,11 +436,11 @@ test.each<[string[], string]>([
   ],
   [
     ['host', '--bearer', 'hunter2', '-H', 'authorization: hunter2'],
-    'error: --header authorization: is sent by `auth` already; remove one of the two\n',
+    'error: --header authorization: `auth` already sends it; remove one of the two\n',
   ],
   [
     ['a:hunter2@host', '--user', 'b:hunter2'],
-    'error: --user or --bearer: the URL has a user of its own already; remove one of the two\n',
+    'error: --user or --bearer: the URL already has a user; remove one of the two\n',
   ],
   [
     ['host', '--timeout', 'soon', '--protocol', 'a b'],

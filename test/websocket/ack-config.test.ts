@@ -42,10 +42,10 @@ test.each([
   ["{ reply: '[{{ids}}]' }", /ack\.reply: \{\{ids\}\} needs `batch: true`/],
   [
     "{ batch: true, reply: '{{id}}' }",
-    /ack\.reply: with `batch` it is for several messages; expected \{\{ids\}\} or \{\{sequence\}\}/,
+    /ack\.reply: with `batch`, a reply is for several messages; expected \{\{ids\}\} or \{\{sequence\}\}/,
   ],
   ['{ batch: true, reply: { acks: ["{{ids}}"] } }', /ack\.reply: \{\{ids\}\} is a list without its brackets/],
-  ["{ id: a, reply: 'ok {{sequence}}' }", /ack\.id: no reply has it/],
+  ["{ id: a, reply: 'ok {{sequence}}' }", /ack\.id: no reply uses it/],
   ["{ id: '[', reply: '{{id}}' }", /ack\.id: .*not a path/],
   ['{ reply: ok, when: later }', /ack\.when: /],
   ['{ reply: ok, max_unacknowledged: 0 }', /ack\.max_unacknowledged: /],

@@ -120,7 +120,7 @@ describe('a secret that cannot be meant is refused at load', () => {
       'auth: { type: oauth2, token_url: "http://h/", client_id: a, client_secret: " " }',
       'auth.client_secret: is blank; expected a secret',
     ],
-    ['headers: { Authorization: "Bearer " }', 'headers.Authorization: has no credentials behind its scheme'],
+    ['headers: { Authorization: "Bearer " }', 'headers.Authorization: has no credentials after its scheme'],
     ['headers: { authorization: "" }', 'headers.authorization: is blank; expected credentials'],
     ['query: { access_token: "" }', 'query.access_token: is blank; expected credentials'],
   ])('by a client: %s', (fields, message) => {
@@ -203,7 +203,7 @@ streams:
 
 test.each([
   ["headers: { Authorization: 'Bearer {{env:KEY}}' }", /\{\{env:KEY\}\} has no value now/],
-  ["headers: { Authorization: 'Bearer {{env:KEY:-}}' }", /headers\.Authorization.*no credentials now/],
+  ["headers: { Authorization: 'Bearer {{env:KEY:-}}' }", /headers\.Authorization.*no credentials for now/],
   ["query: { token: '{{env:KEY}}' }", /\{\{env:KEY\}\} has no value now/],
 ])('nothing is sent with a variable that is empty at the attempt: %s', async (fields, message) => {
   const target = await new FaultServer().up();

@@ -271,7 +271,7 @@ describe('oauth2', () => {
     expect(await run.output().count(1)).toEqual(['data']);
     const line = await run.logged(/^input failed to connect/);
     expect(line.msg).toMatch(
-      /`on_open\[1\]`: the server sent what `reject` names: \{"error":"bad token \*\*\*"\}$/,
+      /`on_open\[1\]`: the server sent a message that `reject` names: \{"error":"bad token \*\*\*"\}$/,
     );
   });
 
@@ -397,7 +397,7 @@ describe('oauth2', () => {
 test.each([
   [
     'auth: { type: bearer, token: x }, headers: { authorization: "Bearer y" }',
-    'headers.authorization: is sent by `auth` already; remove one of the two',
+    'headers.authorization: `auth` already sends it; remove one of the two',
   ],
   ['auth: { type: basic, username: "a:b", password: x }', 'a user name cannot hold a colon'],
   ['auth: { type: basic, username: a }', 'expected one of password, password_file'],
@@ -408,7 +408,7 @@ test.each([
     'is not a URL; expected one like https://host/path',
   ],
   ['auth: { type: jwt, algorithms: [HS256], secret: x }', 'only for `mode: server`'],
-  ['query: { t: "{{token}}" }', 'query.t: the token needs `auth` of `type: bearer` or `oauth2`'],
+  ['query: { t: "{{token}}" }', 'query.t: the token needs `auth` with `type: bearer` or `oauth2`'],
   [
     'auth: { type: basic, username: a, password: b }, on_open: [ { send: { a: [ "{{token}}" ] } } ]',
     'on_open[0].send.a[0]: the token needs `auth`',
@@ -438,7 +438,7 @@ test.each([
 
 test('a user in the URL beside `auth` is a mistake, for an output too', () => {
   const fields = 'url: "ws://ann:pw@h/", auth: { type: bearer, token: x }';
-  const mistake = 'auth: the URL has a user of its own already; remove one of the two';
+  const mistake = 'auth: the URL already has a user; remove one of the two';
   expect(configMistakes(input(fields)).join('\n')).toContain(mistake);
   const output = `streams: [ { input: { type: generate, context: x }, output: { type: websocket, ${fields} } } ]`;
   expect(configMistakes(output).join('\n')).toContain(mistake);
@@ -446,7 +446,7 @@ test('a user in the URL beside `auth` is a mistake, for an output too', () => {
 
 test('a user in the URL beside an Authorization header is a mistake: one would not be sent', () => {
   const fields = 'headers: { authorization: Bearer x }';
-  const mistake = 'headers.authorization: the URL has a user of its own already; remove one of the two';
+  const mistake = 'headers.authorization: the URL already has a user; remove one of the two';
   expect(configMistakes(input(`url: "ws://ann:pw@h/", ${fields}`)).join('\n')).toContain(mistake);
   expect(configMistakes(input(`url: "ws://h/", ${fields}`))).toEqual([]);
 });

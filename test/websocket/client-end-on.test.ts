@@ -118,7 +118,7 @@ test('mistakes', () => {
   const mistakes = (fields: string): string[] =>
     configMistakes(`[{ input: { type: websocket, url: "ws://h/", reconnect: { ${fields} } } }]`);
   expect(mistakes("end_on: ['1000-1001'], stop_on: { close_codes: [1001] }")).toEqual([
-    '[0].input.reconnect.end_on[0]: 1001 is in `stop_on` too; the stream cannot end and fail by it',
+    '[0].input.reconnect.end_on[0]: 1001 is also in `stop_on`; it cannot both end the stream and fail it',
   ]);
   expect(mistakes('end_on: [1006]')).toEqual([expect.stringMatching(/1006 is never sent/)]);
   expect(

@@ -119,8 +119,8 @@ test('a regular expression and several refusals; binary messages are never what 
   expect(await run.output().count(3)).toEqual(['OK 1', 'NOT OK 1', 'data']);
   const failures = run.log.filter(({ msg }) => msg.startsWith('input failed')).map(({ msg }) => msg);
   expect(failures).toEqual([
-    `input failed to connect: cannot connect to ${feed.url}: \`on_open[1]\`: the server sent what \`reject\` names: {"error":"down for maintenance"}`,
-    `input failed to connect: cannot connect to ${feed.url}: \`on_open[1]\`: the server sent what \`reject\` names: ERR 17 quota`,
+    `input failed to connect: cannot connect to ${feed.url}: \`on_open[1]\`: the server sent a message that \`reject\` names: {"error":"down for maintenance"}`,
+    `input failed to connect: cannot connect to ${feed.url}: \`on_open[1]\`: the server sent a message that \`reject\` names: ERR 17 quota`,
   ]);
   // Each refused attempt closed its connection, and only the last is left.
   expect(await feed.peers[0]!.closeCode()).toBe(1000);
@@ -136,7 +136,7 @@ describe('an attempt fails', () => {
     });
     const run = await startEngine(input(`url: "${feed.url}", on_open: [ { expect: ready, timeout: 50ms } ]`));
     expect(await run.output().count(1)).toEqual(['data']);
-    await run.logged(/`on_open\[0\]`: what it expects did not come within 0\.05 s$/);
+    await run.logged(/`on_open\[0\]`: the expected message did not arrive within 0\.05 s$/);
     await feed.peers[0]!.gone();
     expect(await feed.peers[0]!.closeCode()).toBe(1000);
     expect(run.log.filter(({ msg }) => msg.startsWith('input lost'))).toEqual([]);
@@ -205,7 +205,7 @@ streams:
 `);
   await until('the data', () => run.output().texts.includes('data'));
   expect(run.output().texts.slice(0, 20)).toEqual(Array.from({ length: 20 }, (_, n) => `1.${n}`));
-  await run.logged(/did not come within 0\.1 s; nothing was read, because the stream is full/);
+  await run.logged(/did not arrive within 0\.1 s; nothing was read, because the stream is full/);
 });
 
 test('what comes before a step that fails is passed on, though no attempt ever gets through its steps', async () => {
@@ -217,7 +217,7 @@ test('what comes before a step that fails is passed on, though no attempt ever g
     input(`url: "${feed.url}", on_open: [ { expect: ready, reject: [ refused ] } ]`),
   );
   expect((await run.output().count(3)).slice(0, 3)).toEqual(['data 1', 'data 2', 'data 3']);
-  await run.logged(/^input failed to connect: .*the server sent what `reject` names/);
+  await run.logged(/^input failed to connect: .*the server sent a message that `reject` names/);
   expect(run.log.filter(({ msg }) => /^input \S+ connected$/.test(msg))).toEqual([]);
   expect((await run.http('/readiness')).text).toContain('input websocket is not connected');
 });
@@ -296,7 +296,7 @@ streams:
 test.each([
   ['[ { send: a, expect: b } ]', 'expected either send or expect'],
   ['[ {} ]', 'expected either send or expect'],
-  ['[ { send: a, timeout: 1s } ]', 'timeout and reject belong to expect'],
+  ['[ { send: a, timeout: 1s } ]', 'timeout and reject need expect'],
   ['[ { expect: { regex: "(" } } ]', 'not a regular expression'],
   ['[ { expect: "" } ]', 'nothing to match'],
   ['[ { expect: { id: "{{env:ID}}" } } ]', 'on_open[0].expect.id: what is to match is not filled in'],

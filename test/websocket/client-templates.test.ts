@@ -108,16 +108,19 @@ test.each([
   ],
   [
     'url: "ws://h/", protocols: [ "{{env:A}}", a ]',
-    /cannot fill in `protocols`: two of them are the same now/,
+    /cannot fill in `protocols`: with the current values, two of them are the same/,
   ],
-  ['url: "ws://{{env:SPACE}}/"', /cannot fill in `url`: with the values of now it is not a WebSocket URL/],
-  ['url: "ws://{{env:PATH_TOO}}/"', /cannot fill in `url`: with the values of now it is not a WebSocket URL/],
+  ['url: "ws://{{env:SPACE}}/"', /cannot fill in `url`: with the current values, it is not a WebSocket URL/],
+  [
+    'url: "ws://{{env:PATH_TOO}}/"',
+    /cannot fill in `url`: with the current values, it is not a WebSocket URL/,
+  ],
   ['url: "ws://{{env:EMPTY}}/feed"', /cannot fill in `url`: \{\{env:EMPTY\}\} has no value now/],
   [
     'url: "ws://{{env:EMPTY:-}}/feed"',
-    /cannot fill in `url`: with the values of now it is not a WebSocket URL/,
+    /cannot fill in `url`: with the current values, it is not a WebSocket URL/,
   ],
-  ['url: "ws://h:{{env:A}}/"', /cannot fill in `url`: with the values of now it is not a WebSocket URL/],
+  ['url: "ws://h:{{env:A}}/"', /cannot fill in `url`: with the current values, it is not a WebSocket URL/],
 ])('%s: the attempt fails without a packet, says why, and is made again', async (fields, said) => {
   const env = { CRLF: 's3cret\r\nX-Admin: 1', EURO: '€', SPACE: 'a b', A: 'a', PATH_TOO: 'h/x', EMPTY: '' };
   const run = await startEngine(input(fields), env);

@@ -162,7 +162,7 @@ test('`check --dial` does not take data for a connection whose `on_open` failed'
   );
   const { code, stderr } = await cli(['check', '--dial', file]);
   expect(code).toBe(1);
-  expect(stderr).toContain('the server sent what `reject` names');
+  expect(stderr).toContain('the server sent a message that `reject` names');
 });
 
 test('failover keeps one connection, and goes on to the next URL when it is lost, in turn', async () => {

@@ -90,7 +90,9 @@ describe('numbers of the file', () => {
     const refusing = await new FaultServer((each) => {
       each.accept({ then: frame('text', '{"code":9007199254740995.0}') });
     }).up();
-    await (await startEngine(client(refusing.url, fields))).logged(/the server sent what `reject` names/);
+    await (
+      await startEngine(client(refusing.url, fields))
+    ).logged(/the server sent a message that `reject` names/);
   });
 });
 

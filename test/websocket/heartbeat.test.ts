@@ -310,7 +310,7 @@ test('an output has no data that `ignore` could keep messages out of', () => {
 
 test.each([
   ['{}', 'expected send, ignore, reply or silence_timeout'],
-  ['{ interval: 5s }', 'interval and timeout belong to send'],
+  ['{ interval: 5s }', 'interval and timeout need send'],
   ['{ send: x, interval: 0 }', 'interval: 0 is out of range'],
   ['{ send: { base64: "***" } }', 'send.base64: "***" is not base64'],
   ['{ send: "{{nonsense}}" }', 'send: a {{…}} of an unknown name'],

@@ -114,7 +114,7 @@ streams:
     const port = await secureServer({ clientCertificate: true });
     const run = await client(`wss://localhost:${port}`, ca);
     expect((await run.logged(/^input (failed to connect|lost)/)).msg).toMatch(
-      /CERTIFICATE_REQUIRED\); it may want a certificate of ours/,
+      /CERTIFICATE_REQUIRED\); it may want a client certificate/,
     );
   });
 

@@ -13,12 +13,12 @@ import { Ledger, ledgerOf } from './ledger.ts';
 import { Replies } from './replies.ts';
 import { compileReply, rejectReplyNames, replyNames, type Reply } from './reply.ts';
 
-/** A reply for several messages has the ids of at most so many. */
+/** The most ids in a reply for several messages. */
 const MAX_IDS = 1000;
 
-/** Neighbouring messages of one session in a batch. */
+/** Consecutive messages of one session in a batch. */
 interface Part {
-  /** Index of the first. */
+  /** The index of the first. */
   readonly start: number;
   readonly end: number;
   /** The number of the first. */
@@ -29,7 +29,7 @@ interface Part {
 /** Why messages were rejected, by their places in the batch. */
 type Errors = ReadonlyMap<number, MillraceError>;
 
-/** Tells the senders of messages that they are confirmed, or rejected. */
+/** Tells the senders of messages that they are confirmed or rejected. */
 export class Acknowledger {
   readonly #when: AckConfig['when'];
   readonly #path: JsonPath | undefined;
@@ -52,12 +52,12 @@ export class Acknowledger {
     this.#events = events;
   }
 
-  /** The session's messages are confirmed to it from now on. */
+  /** Confirms the session's messages to it from now on. */
   add(session: Session): void {
     session.ledger = new Ledger(session, this.#limit);
   }
 
-  /** The delivery, whose receipt has its messages' replies sent. */
+  /** Returns the delivery with a receipt that sends the replies to its messages. */
   track(delivery: InputDelivery): InputDelivery {
     const { batch, receipt } = delivery;
     const settled = (error: unknown, rejected: readonly Rejection[]): void => {
@@ -71,7 +71,7 @@ export class Acknowledger {
     const errors: Errors = new Map(rejected.map(({ index, error }) => [index, error]));
     const parts = new Map<Ledger, Part[]>();
     for (const [index, { origin, start, sequence, messageType }] of runs.entries()) {
-      // What tells of sessions is not numbered, and nobody sent it.
+      // Messages about sessions are not numbered, and nobody sent them.
       const ledger = sequence === undefined ? undefined : ledgerOf(origin);
       if (ledger === undefined) continue;
       const end = runs[index + 1]?.start ?? length;
@@ -170,7 +170,7 @@ export class Acknowledger {
     replies.send();
   }
 
-  /** Tells that the message was rejected, if anything is said of that. */
+  /** Tells the sender that the message was rejected, if the configuration has a reply for that. */
   #reject(replies: Replies, error: MillraceError, number: number, payload: Uint8Array, utf8: boolean): void {
     const reply = this.#rejectReply;
     if (reply === undefined) return;

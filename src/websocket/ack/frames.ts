@@ -1,4 +1,4 @@
-/** Whole replies are handed to the system in pieces of about this size, in bytes. */
+/** The rough size of the pieces in which complete replies go to the system, in bytes. */
 const PIECE = 64 * 1024;
 
 /** The longest header of a frame, in bytes. */
@@ -8,19 +8,19 @@ const TEXT = 0x81;
 const BINARY = 0x82;
 
 /**
- * Puts a server's messages into frames, many of them into one buffer. Sent one by one, a reply of 20 bytes would cost 300
+ * Frames a server's messages, many of them in one buffer. Sent one by one, a reply of 20 bytes would cost 300 bytes
  * while it waits for a client that does not read, and three times the time.
  */
 export class Frames {
   readonly #buffer = Buffer.allocUnsafeSlow(PIECE);
   #length = 0;
 
-  /** Begins for another receiver: nothing of what is for one may ever go to another. */
+  /** Starts afresh for another receiver: nothing meant for one may ever go to another. */
   clear(): void {
     this.#length = 0;
   }
 
-  /** Adds a message that is not compressed and not masked (RFC 6455 section 5.2), as one frame. */
+  /** Adds a message as one frame, not compressed and not masked (RFC 6455 section 5.2). */
   add(payload: string | Buffer, binary: boolean, send: (piece: Buffer) => void): void {
     const size = Buffer.byteLength(payload);
     if (this.#length + LONGEST_HEADER + size > PIECE) this.flush(send);
@@ -32,7 +32,7 @@ export class Frames {
     this.#length = write(this.#buffer, this.#length, payload, size, binary);
   }
 
-  /** Gives what there is, as a copy. */
+  /** Sends a copy of the collected frames. */
   flush(send: (piece: Buffer) => void): void {
     if (this.#length === 0) return;
     const piece = Buffer.from(this.#buffer.subarray(0, this.#length));

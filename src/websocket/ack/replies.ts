@@ -3,19 +3,19 @@ import type { Frames } from './frames.ts';
 import type { Ledger } from './ledger.ts';
 import type { Reply } from './reply.ts';
 
-/** The replies that a batch brings one session. */
+/** The replies of a batch to one session. */
 export class Replies {
-  /** Messages that get none because they have no id. */
+  /** The number of messages that get no reply because they have no id. */
   withoutId = 0;
   readonly #ledger: Ledger;
   readonly #frames: Frames | undefined;
   readonly #events: ComponentEvents;
-  /** The last, which is sent with a callback; the others have been sent. */
+  /** The last reply, which is sent with a callback; the others have been sent. */
   #last: string | Buffer | undefined;
   #binary = false;
   #count = 0;
 
-  /** `frames` is a server's, which puts many into one; a client's are masked, and sent one by one. */
+  /** A server passes `frames`, which joins many frames; a client's replies are masked, and sent one by one. */
   constructor(ledger: Ledger, frames: Frames | undefined, events: ComponentEvents) {
     this.#ledger = ledger;
     this.#frames = frames;

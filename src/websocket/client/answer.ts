@@ -6,17 +6,17 @@ import { jsonAt, parseJsonPath, textAt } from '../../message/json-path.ts';
 import { outgoing, walkStrings } from '../messages.ts';
 import { attemptNames } from './values.ts';
 
-/** What `{{…}}` may name in the answer to a message. */
+/** The names that `{{…}}` may hold in the answer to a message. */
 export const answerNames: TemplateNames = {
   ...attemptNames,
-  'json:': 'what is at a JSON path of the message that is answered, such as `json:ping`',
+  'json:': 'the value at a JSON path of the answered message, such as `json:ping`',
 };
 
-/** The values of an attempt, and those of the message that is answered. */
+/** The values of an attempt and of the answered message. */
 export function answerValues(values: MessageValues, payload: Buffer): MessageValues {
   return (name, argument = '', form) => {
     if (name !== 'json') return values(name, argument, form);
-    // Pings are rare: the path is not worth keeping.
+    // Pings are rare, so keeping the parsed path is not worth it.
     return (form === 'text' ? textAt : jsonAt)(payload, parseJsonPath(argument)!);
   };
 }

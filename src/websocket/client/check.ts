@@ -6,20 +6,20 @@ import { answerNames } from './answer.ts';
 import type { ClientConfig } from './client-schema.ts';
 import { isBareScheme } from './request.ts';
 
-/** What is looked at of a client's configuration. */
+/** The parts of a client's configuration that are checked. */
 export type CheckedClient = Pick<
   ClientConfig,
   'headers' | 'query' | 'protocols' | 'on_open' | 'heartbeat' | 'auth' | 'reconnect'
 > & { readonly resume?: unknown };
 
-/** Reports what the fields of a client, each right by itself, get wrong together. `urls` are its URLs. */
+/** Reports fields of a client that are correct by themselves but do not fit together. `urls` are its URLs. */
 export function checkClientConfig(config: CheckedClient, urls: readonly string[], report: Fail): void {
   const { auth, headers, query } = config;
   const header = Object.keys(headers).find((name) => name.toLowerCase() === 'authorization');
   const hasUser = urls.some((url) => /^wss?:[/\\]*[^/\\?#]*@/i.test(url));
-  const user = 'the URL has a user of its own already; remove one of the two';
+  const user = 'the URL already has a user; remove one of the two';
   if (auth !== undefined) {
-    if (header !== undefined) report(['headers', header], 'is sent by `auth` already; remove one of the two');
+    if (header !== undefined) report(['headers', header], '`auth` already sends it; remove one of the two');
     if (hasUser) report(['auth'], user);
   } else if (header !== undefined && hasUser) report(['headers', header], user);
   for (const [field, values] of Object.entries({ headers, query })) {
@@ -35,12 +35,12 @@ export function checkClientConfig(config: CheckedClient, urls: readonly string[]
       const codes = Math.max(first, both.first);
       report(
         ['reconnect', 'end_on', index],
-        `${codes} is in \`stop_on\` too; the stream cannot end and fail by it`,
+        `${codes} is also in \`stop_on\`; it cannot both end the stream and fail it`,
       );
     }
   }
   const hasToken = auth?.type === 'bearer' || auth?.type === 'oauth2';
-  if (!hasToken) reportUses('token', 'the token needs `auth` of `type: bearer` or `oauth2`');
+  if (!hasToken) reportUses('token', 'the token needs `auth` with `type: bearer` or `oauth2`');
   if (config.resume === undefined) reportUses('cursor', 'the cursor needs `resume`');
 
   function reportUses(name: string, message: string): void {
@@ -52,9 +52,9 @@ export function checkClientConfig(config: CheckedClient, urls: readonly string[]
   }
 }
 
-/** Why a header or a parameter is not the credentials that its name says it is. */
+/** Why a header or a parameter does not hold the credentials that its name promises. */
 function credentialProblem(name: string, text: string): string | undefined {
-  if (isBareScheme(name, text)) return 'has no credentials behind its scheme';
+  if (isBareScheme(name, text)) return 'has no credentials after its scheme';
   const isCredential = /^(?:proxy-)?authorization$/i.test(name) || isSecretName(name);
   return isCredential && text.trim() === '' ? 'is blank; expected credentials' : undefined;
 }
@@ -64,7 +64,7 @@ function uses(name: string, text: string): boolean {
   try {
     return Template.parse(text, answerNames).uses(name);
   } catch {
-    // Reported elsewhere; or it is no template at all, but something to match.
+    // Reported elsewhere; or it is not a template, but something to match.
     return false;
   }
 }

@@ -9,13 +9,13 @@ import { answer } from './answer.ts';
 import { parseProxy } from '../../net/proxy/proxy.ts';
 import { attemptNames } from './values.ts';
 
-/** How one begins; a URL parser takes one without the slashes, too, and looks for the host behind more of them. */
+/** The beginning of a URL. A URL parser would also accept one with no slashes, or find the host after more of them. */
 export const WEBSOCKET_URL = /^\s*wss?:\/\/[^/\\]/i;
 
 /** `ws://` or `wss://` with a host; a template. */
 export const websocketUrl = z.string().superRefine((value, context) => {
   checkTemplate(value, attemptNames, context);
-  // A template stands for anything but the scheme and the slashes.
+  // A template may stand for anything except the scheme and the slashes.
   const url = URL.parse(value.replaceAll(/\{\{.*?\}\}/g, '0'));
   if (url === null || !WEBSOCKET_URL.test(value)) {
     context.addIssue({
@@ -37,7 +37,7 @@ const proxy = z
     'not a proxy; expected a URL like http://host:3128, https://…, socks5://host:1080, socks5h://…, socks4://… or socks4a://…, or none',
   );
 
-/** Which messages of the server’s are meant. */
+/** Selects messages of the server. */
 export const incoming = matcher(attemptNames);
 
 const onOpen = z
@@ -52,7 +52,7 @@ const onOpen = z
         expect: incoming
           .optional()
           .describe(
-            'Waits for a message: one with this text in it; `{ regex: … }`; or any other JSON value that the message must have in it. It is not part of the data; others that come meanwhile are.',
+            'The message to wait for: text that it contains; `{ regex: … }`; or any other JSON value that it contains. That message is not part of the data; others that arrive meanwhile are.',
           ),
         timeout: duration('s', { min: 1 })
           .default(10_000)
@@ -61,64 +61,70 @@ const onOpen = z
           .array(incoming)
           .min(1)
           .optional()
-          .describe('Messages that make the attempt fail at once, such as a refusal; as in `expect`.'),
+          .describe(
+            'Messages that make the attempt fail at once, such as a refusal; in the form of `expect`.',
+          ),
       },
       ({ send, expect }, fail, given) => {
         if ((send === undefined) === (expect === undefined)) fail([], 'expected either send or expect');
         if (expect === undefined && (given.timeout !== undefined || given.reject !== undefined))
-          fail([], 'timeout and reject belong to expect');
+          fail([], 'timeout and reject need expect');
       },
     ),
   )
-  .describe('Steps after the connection has opened, in order. It counts as connected after the last one.');
+  .describe(
+    'The steps to run, in order, when the connection has opened. It counts as connected after the last step.',
+  );
 
 const heartbeat = settings(
   {
     send: outgoing(attemptNames)
       .optional()
-      .describe('A ping of the application’s own, sent every `interval`; as `send` in `on_open`.'),
-    interval: duration('s', { min: 1 }).default(30_000).describe('The time between two of them.'),
+      .describe('An application-level ping, sent every `interval`; in the form of `send` in `on_open`.'),
+    interval: duration('s', { min: 1 }).default(30_000).describe('The time between two pings.'),
     timeout: duration('s', { min: 1 })
       .optional()
-      .describe(
-        'A connection on which no message at all comes within this time after one is dead: it is cut.',
-      ),
+      .describe('A connection on which no message arrives within this time after a ping is dead: it is cut.'),
     ignore: z
       .array(incoming)
       .min(1)
       .optional()
-      .describe('Messages that are not data, such as pongs and heartbeats; as `expect` in `on_open`.'),
+      .describe(
+        'Messages that are not data, such as pongs and heartbeats; in the form of `expect` in `on_open`.',
+      ),
     reply: z
       .array(
         z.strictObject({
-          match: incoming.describe('Which messages to answer; they are not data. As `expect` in `on_open`.'),
+          match: incoming.describe(
+            'The messages to answer; they are not data. In the form of `expect` in `on_open`.',
+          ),
           send: answer.describe(
-            'The answer; as `send` in `on_open`. `{{json:PATH}}` is what is at a JSON path of the message that is answered, for servers that want it back: `{"pong":{{json:ping}}}`.',
+            'The answer, in the form of `send` in `on_open`. `{{json:PATH}}` is the value at a JSON path of the answered message, for servers that want it back: `{"pong":{{json:ping}}}`.',
           ),
         }),
       )
       .min(1)
       .optional()
-      .describe('Answers to pings of the application’s own that the server sends.'),
+      .describe('Answers the application-level pings that the server sends.'),
     silence_timeout: duration('s', { min: 1 })
       .optional()
       .describe(
-        'A connection on which no message, of data or not, comes for this long is cut. Off by default.',
+        'A connection on which no message, data or not, arrives for this long is cut. Off by default.',
       ),
   },
   (_, fail, given) => {
     if (Object.values(given).every((each) => each === undefined))
       fail([], 'expected send, ignore, reply or silence_timeout');
     if (given.send === undefined && (given.interval !== undefined || given.timeout !== undefined))
-      fail([], 'interval and timeout belong to send');
+      fail([], 'interval and timeout need send');
   },
-).describe('Signs of life in messages, for servers that do not rely on WebSocket pings.');
+).describe('Heartbeats in messages, for servers that do not rely on WebSocket pings.');
 
 const templatedHeaders = headers.superRefine((value, context) => {
   for (const [name, text] of Object.entries(value)) checkTemplate(text, attemptNames, context, [name]);
 });
 
-/** What every WebSocket client has: the input in client mode, the output, and the commands `send` and `tail`. */
+/** The fields of every WebSocket client: the input in client mode, the output, and the commands `send` and `tail`. */
 export const clientFields = {
   headers: secret(templatedHeaders)
     .default({})
@@ -132,13 +138,13 @@ export const clientFields = {
   timeout: duration('s', { min: 1 })
     .default(10_000)
     .describe(
-      'How long the handshake may take, with all that comes before it: the token of `auth`, the proxy, redirects. A bare number is seconds.',
+      'How long the handshake may take, including everything before it: the token of `auth`, the proxy, redirects. A bare number is in seconds.',
     ),
   proxy: secret(proxy)
     .optional()
     .meta({ secret: true })
     .describe(
-      'An HTTP or SOCKS proxy to connect through, also to the token endpoint of `auth`; `none` for no proxy at all. Without it the environment’s `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` decide.',
+      'The HTTP or SOCKS proxy to connect through, to the token endpoint of `auth` as well; `none` for no proxy at all. Without it, `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` of the environment decide.',
     ),
   on_open: onOpen.default([]),
   heartbeat: heartbeat.optional(),
@@ -148,5 +154,5 @@ export const clientFields = {
   ...connectionFields,
 };
 
-/** A client's settings, whichever component it belongs to. */
+/** The settings of a client, whichever component it belongs to. */
 export type ClientConfig = Filled<typeof clientFields>;

@@ -18,8 +18,8 @@ import { Secrets } from '../../net/attempt-secrets.ts';
 import { attemptValues } from './values.ts';
 
 /**
- * Close codes by which servers say that credentials are no good: policy violation (RFC 6455 section 7.4.1), unauthorized
- * and forbidden (IANA's registry), and what many have in place of these two.
+ * The close codes by which servers reject credentials: policy violation (RFC 6455 section 7.4.1), unauthorized and
+ * forbidden (IANA's registry), and the codes that many use in place of these two.
  */
 const UNAUTHORIZED: ReadonlySet<number> = new Set([1008, 3000, 3003, 4401, 4403]);
 
@@ -30,17 +30,17 @@ export interface ConnectorOptions {
   readonly env: Environment;
   /** How long the server has to answer a close frame, in milliseconds. */
   readonly closeTimeout: number;
-  /** The cursor of `resume`, where there is one. */
+  /** The cursor of `resume`, if there is one. */
   readonly cursor?: () => string | undefined;
 }
 
 /**
- * Called in the turn in which the handshake ends. `url` is the one that was connected to, fit to be shown: what was filled
- * in behind its host is `***`. `values` are those of the attempt, for what is sent later.
+ * Called in the turn in which the handshake ends. `url` is the connected URL in a form that may be shown: values filled
+ * in after its host are `***`. `values` are those of the attempt, for later messages.
  */
 export type Opened = (socket: WebSocket, connection: Socket, url: string, values: TemplateValues) => Session;
 
-/** Opens connections to one URL, filling in afresh at every attempt what the configuration leaves open. */
+/** Opens connections to one URL. Fills in the configuration's templates afresh at every attempt. */
 export class Connector {
   readonly #options: ConnectorOptions;
   readonly #request: RequestTemplates;
@@ -58,7 +58,8 @@ export class Connector {
   }
 
   /**
-   * One attempt, up to the last step of `on_open`; then the session is `established`. One whose attempt failed never is.
+   * Makes one attempt, up to the last step of `on_open`; then the session is `established`. After a failed attempt it
+   * never is.
    * @throws NotConnectedError, or a fatal error
    */
   async open(signal: AbortSignal, opened: Opened): Promise<Session> {
@@ -78,7 +79,7 @@ export class Connector {
     }
   }
 
-  /** Connects, where redirects lead in the end. */
+  /** Connects to where the redirects finally lead. */
   async #follow(attempt: Attempt, opened: Opened): Promise<Session> {
     const { request, secrets, refused } = attempt;
     const { reconnect } = this.#options.config;
@@ -110,7 +111,9 @@ export class Connector {
           throw new NotConnectedError(`${said}, a redirect to ${target}, which leads in a loop`);
         }
         if (visited.length > MAX_REDIRECTS) {
-          throw new NotConnectedError(`${said}, a redirect to ${target}; that is more than ${MAX_REDIRECTS}`);
+          throw new NotConnectedError(
+            `${said}, a redirect to ${target}; more than ${MAX_REDIRECTS} redirects`,
+          );
         }
         visited.push(redirect);
       }
@@ -143,7 +146,7 @@ export class Connector {
       },
       deadline,
       (socket, connection) => {
-        // The steps have their own.
+        // The steps have their own deadlines.
         deadline.clear();
         session = opened(socket, connection, maskUrl(request.shown), values);
         session.masked = secrets.mask;
@@ -162,25 +165,25 @@ export class Connector {
     try {
       await runSteps(this.#steps, session, { ...attempt, shown, reconnect });
     } catch (error) {
-      // The token may be what is wrong, also where it was sent in a message.
+      // The token may be the cause, even where it was sent in a message.
       attempt.refused();
       throw error;
     }
   }
 }
 
-/** What belongs to one attempt. */
+/** The parts of one attempt. */
 interface Attempt {
   readonly signal: AbortSignal;
   readonly deadline: Deadline;
   readonly request: HandshakeRequest;
   readonly values: TemplateValues;
   readonly secrets: Secrets;
-  /** The server would not have the credentials. */
+  /** Call when the server has refused the credentials. */
   readonly refused: () => void;
 }
 
-/** A URL that a server gave: it may repeat what was filled in. */
+/** Masks a URL that a server gave: it may repeat filled-in values. */
 function shownUrl(url: URL, secrets: Secrets): string {
   const masked = maskUrl(url.href);
   const behindHost = masked.indexOf('/', url.protocol.length + 2);

@@ -14,9 +14,9 @@ import { openTunnel, overTunnel } from '../../net/proxy/tunnel.ts';
 
 export interface DialOptions {
   readonly url: URL;
-  /** Path and query as they are to be sent. */
+  /** The path and query to send. */
   readonly target: string;
-  /** The URL as it may be shown. */
+  /** The URL in a form that may be shown. */
   readonly shown: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly protocols: readonly string[];
@@ -25,13 +25,13 @@ export interface DialOptions {
   /** In bytes. */
   readonly maxMessageSize: number;
   readonly compression: CompressionConfig;
-  /** Frames that one message may come in. */
+  /** The most frames in one message. */
   readonly fragments: number;
   readonly tls: ClientTls | undefined;
   readonly proxy: URL | undefined;
 }
 
-/** Thrown when the server answers the handshake with something else. */
+/** Thrown when the server answers the handshake with a status other than 101. */
 export class RefusedError extends Error {
   readonly refusal: Refusal;
 
@@ -44,8 +44,8 @@ export class RefusedError extends Error {
 }
 
 /**
- * Opens a WebSocket as a client. `opened` is called in the very turn in which the handshake ends, because data may have
- * come in its packet: listeners must be there before anything else runs.
+ * Opens a WebSocket as a client. Calls `opened` in the very turn in which the handshake ends, because its packet may
+ * hold data: listeners must be in place before anything else runs.
  * @throws RefusedError; NotConnectedError with the network's reason; the reason of the deadline's caller
  */
 export async function dialWebSocket(
@@ -63,7 +63,7 @@ export async function dialWebSocket(
     signal.throwIfAborted();
     const socket = new WebSocket(url, [...options.protocols], {
       headers: { ...options.headers },
-      // Of the URL, `ws` sends what the parser made of it.
+      // `ws` would send the URL as the parser rewrote it.
       finishRequest: (request) => {
         request.path = options.target;
         request.end();
@@ -86,7 +86,7 @@ export async function dialWebSocket(
   }
 }
 
-/** Waits for the end of the handshake; a socket whose handshake fails is gone. */
+/** Waits for the end of the handshake. If it fails, the socket is gone. */
 function handshake(
   socket: WebSocket,
   signal: AbortSignal,
@@ -137,7 +137,7 @@ const UNTRUSTED = new Set([
 
 function reasonOf(thrown: unknown): string {
   const error = thrown as Error & { code?: string };
-  // Node gives one error per address of a host, with an empty message of its own.
+  // Node gives one error per address of a host, in an error without a message.
   if (error instanceof AggregateError) return error.errors.map((each) => errorMessage(each)).join('; ');
   const { code = '' } = error;
   if (UNTRUSTED.has(code)) {
@@ -147,7 +147,7 @@ function reasonOf(thrown: unknown): string {
     return 'the server does not speak TLS on this port; use ws://';
   }
   if (/ALERT_CERTIFICATE_REQUIRED|ALERT_HANDSHAKE_FAILURE/.test(code)) {
-    return `the server refused the TLS handshake (${code}); it may want a certificate of ours: \`tls.cert_file\` and \`tls.key_file\``;
+    return `the server refused the TLS handshake (${code}); it may want a client certificate: set \`tls.cert_file\` and \`tls.key_file\``;
   }
   if (error.message === 'socket hang up') {
     return 'the server ended the connection instead of answering (does it want wss://?)';

@@ -10,7 +10,7 @@ import { attemptNames } from './values.ts';
 
 type HeartbeatConfig = NonNullable<ClientConfig['heartbeat']>;
 
-/** A server that has this much to take already gets no more signs of life from us, in bytes. */
+/** In bytes. While this much waits for a server to take, it gets no more heartbeats from us. */
 const ENOUGH_WAITING = 64 * 1024;
 
 interface Plan {
@@ -22,13 +22,13 @@ interface Plan {
   readonly replies: readonly { readonly match: Match; readonly send: (values: MessageValues) => Outgoing }[];
 }
 
-/** What `heartbeat` asks for, on every connection of a client. */
+/** Carries out `heartbeat` on every connection of a client. */
 export class Heartbeats {
   readonly #plan: Plan;
   readonly #events: ComponentEvents;
   readonly #cursor: () => string | undefined;
 
-  /** `cursor` gives that of the moment; an attempt has its own, which it keeps. */
+  /** `cursor` gives the current cursor; an attempt keeps the one that it began with. */
   constructor(
     config: HeartbeatConfig,
     events: ComponentEvents,
@@ -51,7 +51,7 @@ export class Heartbeats {
   }
 
   /**
-   * To be called in the turn in which the connection opens: from now on what is no data is kept out of it, and pings are
+   * Call in the turn in which the connection opens. Then messages that are not data are taken out, and pings are
    * answered. `values` are those of the attempt.
    */
   attach(session: Session, values: TemplateValues): Heartbeat {
@@ -61,22 +61,22 @@ export class Heartbeats {
   }
 }
 
-/** The signs of life of one connection. It has one timer, which ends with the connection. */
+/** The heartbeat of one connection. It has one timer, which ends with the connection. */
 export class Heartbeat {
   readonly #session: Session;
   readonly #plan: Plan;
   readonly #values: MessageValues;
   readonly #events: ComponentEvents;
-  /** How often it looks: often enough to see that the connection was not read for a while. */
+  /** The interval of the timer: short enough to notice that the connection was not read for a while. */
   readonly #step: number;
   #timer: NodeJS.Timeout | undefined;
   #due = 0;
   #nextSend = Infinity;
-  /** When the last message came, or we last did not read. */
+  /** When the last message arrived, or when we last did not read. */
   #heardAt = 0;
   /** When the server last waited for an acknowledgement of ours. */
   #awaitedAt = 0;
-  /** When the first ping went out after which nothing came. */
+  /** When the first ping was sent that nothing has followed. */
   #askedAt: number | undefined;
   #toldMistake = false;
 
@@ -93,7 +93,7 @@ export class Heartbeat {
     session.socket.once('close', () => this.#stop());
   }
 
-  /** To be called when the last step of `on_open` is done: pings go out from now on, and silence counts. */
+  /** Call when the last step of `on_open` is done. From then on pings are sent, and silence counts. */
   start(): void {
     const { socket } = this.#session;
     if (socket.readyState !== socket.OPEN) return;
@@ -118,8 +118,8 @@ export class Heartbeat {
     const session = this.#session;
     if (session.socket.readyState !== session.socket.OPEN) return this.#stop();
     const now = performance.now();
-    // Silence is our own doing while we don't read, and says nothing while the process itself was held up. A server that
-    // does not take what we send is busy, and our ping is behind it.
+    // Silence means nothing while we don't read, or after the process itself was held up. A server that does not take
+    // our data is busy, and our ping waits behind that data.
     if (session.held || session.socket.bufferedAmount > 0 || now - this.#due > this.#step) {
       this.#heardAt = now;
       this.#askedAt = undefined;
@@ -135,7 +135,7 @@ export class Heartbeat {
       );
     }
     if (now >= this.#nextSend) {
-      // From the time it was due, so that it does not go slow; but what was missed is not made up for.
+      // Counted from the time it was due, so that it does not drift; missed pings are not made up for.
       this.#nextSend = Math.max(this.#nextSend + interval, now);
       this.#send('heartbeat.send', send!, this.#values);
       this.#askedAt ??= now;

@@ -11,7 +11,7 @@ import { attemptNames } from './values.ts';
 /** How long a server has to answer the close frame when a step has failed, in milliseconds. */
 const CLOSE_GRACE = 1_000;
 
-/** How much is shown of a message that made an attempt fail. */
+/** How much of a message that made an attempt fail is shown, in characters. */
 const LONGEST_QUOTE = 200;
 
 export type Step =
@@ -35,15 +35,15 @@ export interface StepsContext {
   /** The URL as it may be shown. */
   readonly shown: string;
   readonly values: TemplateValues;
-  /** Gets what is sent as well: servers quote it. */
+  /** Sent messages are added to it, because servers quote them. */
   readonly secrets: Secrets;
   readonly signal: AbortSignal;
   readonly reconnect: ClientConfig['reconnect'];
 }
 
 /**
- * Goes through the steps on a connection that has just opened: in the turn in which it did, because what they expect may
- * have come in the handshake's packet. What comes meanwhile and is not expected is data.
+ * Runs the steps on a connection that has just opened, in the same turn, because the expected message may have come in
+ * the handshake's packet. Messages that arrive meanwhile and are not expected are data.
  * @throws NotConnectedError that names the step, when the connection has closed; the signal's reason at once
  */
 export function runSteps(steps: readonly Step[], session: Session, context: StepsContext): Promise<void> {
@@ -80,7 +80,7 @@ export function runSteps(steps: readonly Step[], session: Session, context: Step
       reject(endingError(shown, masked, ours, reconnect, `, before \`on_open[${at}]\` was done`));
     });
 
-  /** Goes on without a pause: the next message may be in the packet of this one. */
+  /** Continues without a pause: the next message may be in the packet of this one. */
   const advance = (): void => {
     for (;;) {
       const step = steps[at];
@@ -91,7 +91,9 @@ export function runSteps(steps: readonly Step[], session: Session, context: Step
       if ('expect' in step) {
         timer = setTimeout(() => {
           const held = session.held ? '; nothing was read, because the stream is full' : '';
-          fail(`\`${step.field}\`: what it expects did not come within ${step.timeout / 1000} s${held}`);
+          fail(
+            `\`${step.field}\`: the expected message did not arrive within ${step.timeout / 1000} s${held}`,
+          );
         }, step.timeout);
         return;
       }
@@ -109,7 +111,7 @@ export function runSteps(steps: readonly Step[], session: Session, context: Step
     const step = steps[at];
     if (step === undefined || !('expect' in step)) return false;
     if (step.reject.some((matches) => matches(payload, binary))) {
-      fail(`\`${step.field}\`: the server sent what \`reject\` names: ${quote(payload, secrets)}`);
+      fail(`\`${step.field}\`: the server sent a message that \`reject\` names: ${quote(payload, secrets)}`);
       return true;
     }
     if (!step.expect(payload, binary)) return false;
@@ -126,7 +128,7 @@ export function runSteps(steps: readonly Step[], session: Session, context: Step
   return promise;
 }
 
-/** Closes with 1000, and cuts the connection when the server does not answer or the signal aborts. */
+/** Closes with 1000, and cuts the connection if the server does not answer or the signal aborts. */
 function endConnection(session: Session, signal: AbortSignal, done: () => void): void {
   const { socket } = session;
   if (socket.readyState === socket.CLOSED) return done();

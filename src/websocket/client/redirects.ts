@@ -2,22 +2,22 @@ import { redirectTarget } from '../../net/request-target.ts';
 
 const STATUSES = new Set([301, 302, 303, 307, 308]);
 
-/** How many redirects one attempt follows. */
+/** The most redirects that one attempt follows. */
 export const MAX_REDIRECTS = 5;
 
-/** Where a request goes to, and what it asks for there. */
+/** Where a request goes, and its target there. */
 export interface Destination {
   readonly url: URL;
   readonly target: string;
 }
 
-/** Where an answer sends us: somewhere, or nowhere, because of `refusal`. */
+/** The destination of an answer, or the reason not to follow it. */
 export type Redirect = Destination | { readonly refusal: string };
 
 /**
- * Reads an answer that is a redirect (RFC 9110 section 15.4); undefined when it is none. Only the same host and port is
- * followed, or `wss://` on the same host: credentials, and what the data is taken for, belong to that host. `shown` gives
- * a URL as it may be shown.
+ * Reads a redirect (RFC 9110 section 15.4); undefined if the answer is not one. Follows only the same host and port,
+ * or `wss://` on the same host: the credentials, and the trust in the data, belong to that host. `shown` gives a URL in
+ * a form that may be shown.
  */
 export function redirectOf(
   { url: from, target: asked }: Destination,
@@ -28,7 +28,7 @@ export function redirectOf(
   if (!STATUSES.has(status)) return undefined;
   if (location === undefined) return { refusal: 'a redirect without a Location' };
   const url = URL.parse(location, from.href);
-  if (url === null) return { refusal: 'a redirect to what is not a URL' };
+  if (url === null) return { refusal: 'a redirect to an invalid URL' };
   if (url.protocol === 'https:') url.protocol = 'wss:';
   if (url.protocol === 'http:') url.protocol = 'ws:';
   url.hash = '';
@@ -44,7 +44,7 @@ export function redirectOf(
       refusal: `a redirect to ${target}, another host; it is not followed. Use that URL if you trust it`,
     };
   }
-  // The same host's credentials, whatever the answer says of them.
+  // The same host's credentials, whatever the answer says about them.
   url.username = from.username;
   url.password = from.password;
   return { url, target: redirectTarget(location, asked, url) };

@@ -5,21 +5,21 @@ import { WEBSOCKET_URL, type ClientConfig } from './client-schema.ts';
 import { requestTarget } from '../../net/request-target.ts';
 import { attemptNames } from './values.ts';
 
-/** What a handshake asks for, with every template filled in. */
+/** The request of a handshake, with every template filled in. */
 export interface HandshakeRequest {
   readonly url: URL;
-  /** What the request asks for, as it was written. */
+  /** The request target, as written. */
   readonly target: string;
-  /** The URL to show: of what was filled in behind its host nothing is seen. Still to be masked. */
+  /** The URL to show, without the values filled in after its host. Not yet masked. */
   readonly shown: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly protocols: readonly string[];
 }
 
-/** What a header value may hold (RFC 9110 section 5.5). A line break would begin a header of the value's own making. */
+/** The valid header values (RFC 9110 section 5.5). With a line break, a value could begin another header. */
 const HEADER_VALUE = /^[\t\u0020-\u007e\u0080-\u00ff]*$/;
 
-/** The handshake as the configuration has it, with its templates. */
+/** The handshake of the configuration, with its templates. */
 export class RequestTemplates {
   readonly #url: Template;
   readonly #query: readonly Field[];
@@ -38,7 +38,7 @@ export class RequestTemplates {
     const headers = this.#headers.map((field) => {
       const value = headerValue(field.path, fill(field, values));
       if (!isBareScheme(field.name, value)) return [field.name, value];
-      throw new NotConnectedError(`cannot fill in \`${field.path}\`: there are no credentials now`);
+      throw new NotConnectedError(`cannot fill in \`${field.path}\`: there are no credentials for now`);
     });
     if (authorization !== undefined)
       headers.push(['Authorization', headerValue('the credentials of `auth`', authorization)]);
@@ -51,7 +51,7 @@ export class RequestTemplates {
 
   #renderUrl(values: TemplateValues): Pick<HandshakeRequest, 'url' | 'target' | 'shown'> {
     const filled: string[] = [];
-    // Each value is a mark at first, so that where it stands is known.
+    // Each value is a mark at first, so that its place is known.
     const marked = filling('url', () =>
       this.#url.render(values, (value) => `\uE000${filled.push(encodeURIComponent(value)) - 1}\uE001`),
     );
@@ -61,7 +61,7 @@ export class RequestTemplates {
     const text = unmark(marked, real);
     const url = URL.parse(text);
     if (url === null || !WEBSOCKET_URL.test(text) || url.hash !== '') {
-      throw new NotConnectedError('cannot fill in `url`: with the values of now it is not a WebSocket URL');
+      throw new NotConnectedError('cannot fill in `url`: with the current values, it is not a WebSocket URL');
     }
     const query = this.#query.map(
       (field) => `${encodeURIComponent(field.name)}=${encodeURIComponent(fill(field, values))}`,
@@ -88,7 +88,9 @@ export class RequestTemplates {
       return name;
     });
     if (new Set(names).size === names.length) return names;
-    throw new NotConnectedError('cannot fill in `protocols`: two of them are the same now');
+    throw new NotConnectedError(
+      'cannot fill in `protocols`: with the current values, two of them are the same',
+    );
   }
 }
 
@@ -118,13 +120,13 @@ function filling(path: string, render: () => string): string {
   }
 }
 
-/** What comes between a target and a parameter that is added to it. */
+/** The separator between a target and a parameter that is added to it. */
 function joint(target: string): string {
   if (!target.includes('?')) return '?';
   return target.endsWith('?') ? '' : '&';
 }
 
-/** Whether a header says how a client authenticates, and then shows nothing. */
+/** Whether a header names an authentication scheme without credentials. */
 export function isBareScheme(name: string, value: string): boolean {
   return /^(?:proxy-)?authorization$/i.test(name) && /^\s*(?:bearer|basic|token|apikey)\s*$/i.test(value);
 }

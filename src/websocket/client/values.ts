@@ -7,7 +7,7 @@ import { timeNames, timeValue } from '../../component/time-values.ts';
 import { utf8Text, withoutLineBreak } from '../../net/secret-text.ts';
 import type { Secrets } from '../../net/attempt-secrets.ts';
 
-/** What `{{…}}` may name in what a client sends to open a connection; filled in afresh at every attempt. */
+/** The names that `{{…}}` may hold where a client opens a connection; filled in afresh at every attempt. */
 export const attemptNames: TemplateNames = {
   cursor: 'the cursor of `resume`',
   'env:': 'an environment variable',
@@ -17,7 +17,7 @@ export const attemptNames: TemplateNames = {
   token: 'the token of `auth`',
 };
 
-/** The values of one attempt. They throw what reading a file throws. What may be a secret goes into `secrets`. */
+/** The values of one attempt. They throw if a file cannot be read. Values that may be secret go into `secrets`. */
 export function attemptValues(sources: {
   env: Environment;
   cursor: string | undefined;
@@ -26,7 +26,7 @@ export function attemptValues(sources: {
 }): TemplateValues {
   const { env, cursor, token, secrets } = sources;
   const secret = (text: string | undefined): string | undefined => {
-    // As with `${…}`: one that is empty is as good as none, and would be sent in place of a secret.
+    // As with `${…}`: an empty value counts as none; otherwise it would be sent in place of a secret.
     if (text === undefined || text.trim() === '') return undefined;
     secrets.add(text);
     return text;
@@ -35,7 +35,7 @@ export function attemptValues(sources: {
     if (name === 'cursor') return cursor;
     if (name === 'token') return secret(token);
     if (name === 'env') return secret(env[argument]);
-    // Once for each attempt, and small: not worth making every template wait.
+    // Read once per attempt, and small: not worth making every template asynchronous.
     if (name === 'file') return secret(textOf(argument));
     if (name === 'random') return randomBytes(16).toString('hex');
     return timeValue(name);
@@ -46,7 +46,7 @@ function textOf(path: string): string {
   try {
     return withoutLineBreak(utf8Text(readWholeFileSync(path, LONGEST_SECRET)));
   } catch (error) {
-    // Those of the system name the file.
+    // System errors already name the file.
     throw (error as NodeJS.ErrnoException).code === undefined
       ? new Error(`${path}: ${errorMessage(error)}`)
       : error;
