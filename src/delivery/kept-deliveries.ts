@@ -1,5 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
 import { Outage } from '../component/outage.ts';
+import { errorMessage, MillraceError } from '../errors.ts';
 import type { Batch } from '../message/batch.ts';
 import { joinDeliveries, type Delivery } from '../message/delivery.ts';
 import { relayReceipt, type Receipt } from '../message/receipt.ts';
@@ -13,6 +14,9 @@ const MESSAGE_COST = 112;
 const WORTH_PACKING = 4 * 1024 * 1024;
 
 /** A kept batch: unchanged, in one piece of memory, or in the file. */
+/** A batch that keeps more than so many times the memory that it costs is packed. */
+const SPARSE = 8;
+
 type Content = Batch | Buffer | { readonly at: number; readonly length: number };
 
 interface Entry {
@@ -61,7 +65,8 @@ export class KeptDeliveries {
     const { length } = batch;
     this.#messages += length;
     const cost = batch.held + length * MESSAGE_COST;
-    if (this.#bytes + cost <= WORTH_PACKING && this.#state.fits('memory', cost)) {
+    const isSmall = this.#bytes + cost <= WORTH_PACKING;
+    if (isSmall && this.#state.fits('memory', cost) && isDense(batch, cost)) {
       return this.#keep('memory', { content: batch, receipt }, length, cost);
     }
     const packed = toWire(batch);
@@ -76,7 +81,10 @@ export class KeptDeliveries {
     this.#entries.push({ content: batch, receipt, release: undefined });
   }
 
-  /** Takes everything as one delivery, or none if nothing is kept. It counts as state until it is settled. */
+  /**
+   * Takes everything as one delivery, or none if nothing is kept. It counts as state until it is settled.
+   * @throws MillraceError MILLRACE_FILE_UNAVAILABLE, fatal, if the disk does not give back what it took
+   */
   async take(): Promise<Delivery[]> {
     const entries = this.#entries;
     const file = this.#file;
@@ -95,6 +103,13 @@ export class KeptDeliveries {
         deliveries.push({ batch, receipt: release === undefined ? receipt : relayReceipt(receipt, release) });
       }
       return [joinDeliveries(deliveries)];
+    } catch (error) {
+      // To reject the newest batch would be no answer: everything that was kept is gone from here, unconfirmed.
+      throw new MillraceError(
+        'MILLRACE_FILE_UNAVAILABLE',
+        `the state could not be read from the disk again: ${errorMessage(error)}`,
+        { cause: error, fatal: true },
+      );
     } finally {
       await file?.close();
     }
@@ -135,6 +150,23 @@ export class KeptDeliveries {
       return false;
     }
   }
+}
+
+/**
+ * Whether the batch keeps little more memory than it costs. A payload may be all that a filter left of a large piece of
+ * memory, and a row may come with the messages that it was made of. Such a batch is packed.
+ */
+function isDense(batch: Batch, cost: number): boolean {
+  if (batch.parts.sent !== undefined) return false;
+  if (batch.rows !== undefined) return true;
+  const pieces = batch.lines === undefined ? batch.payloads : [batch.lines];
+  let memory = 0;
+  let last: ArrayBufferLike | undefined;
+  for (const { buffer } of pieces) {
+    if (buffer !== last) memory += buffer.byteLength;
+    last = buffer;
+  }
+  return memory <= SPARSE * cost;
 }
 
 async function unpack(content: Content, file: FileHandle | undefined): Promise<Batch> {

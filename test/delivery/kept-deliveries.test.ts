@@ -1,10 +1,11 @@
 import * as fc from 'fast-check';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import type { FileHandle } from 'node:fs/promises';
+import { expect, test, vi } from 'vitest';
 import { StateBudget } from '../../src/component/state-budget.ts';
 import { KeptDeliveries } from '../../src/delivery/kept-deliveries.ts';
 import { Batch } from '../../src/message/batch.ts';
-import { createReceipt } from '../../src/message/receipt.ts';
+import { createReceipt, noReceipt } from '../../src/message/receipt.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 const dir = tempDir();
@@ -67,6 +68,42 @@ test('a disk that takes nothing leaves the messages in flight, and says why', as
   expect(kept.trouble).toMatch(/^its state cannot be written to the disk: .*ENOTDIR.* \(since /);
   const [delivery] = await kept.take();
   expect(delivery!.batch.payloads.map(String)).toEqual(['a', 'b']);
+});
+
+test('messages that a filter left of many keep no more memory than they cost, and all of it counts', async () => {
+  const state = new StateBudget({ memory: 100_000_000, disk: 0 }, undefined);
+  const kept = new KeptDeliveries(state);
+  const received = batchOf(['a', 'b', 'x'.repeat(1_000_000)]);
+  const piece = Buffer.alloc(1_000_000, 'y');
+  const few = new Batch([piece.subarray(0, 10)]);
+  await kept.add({ batch: few, receipt: noReceipt });
+  expect(state.memory).toBeLessThan(1_000);
+  const row = received.derive([2], [Buffer.from('{"n":1}')], 'json');
+  await kept.add({ batch: row, receipt: noReceipt });
+  expect(state.memory).toBeGreaterThan(1_000_000);
+  const [delivery] = await kept.take();
+  expect(delivery!.batch.payloads.map(String)).toEqual(['yyyyyyyyyy', '{"n":1}']);
+  expect(delivery!.batch.payloads[0]!.buffer.byteLength).toBeLessThan(1_000);
+  expect(Buffer.compare(delivery!.batch.sent[1]!, received.payloads[2]!)).toBe(0);
+});
+
+test('what the disk does not give back fails the stream, and confirms nothing', async () => {
+  const files: FileHandle[] = [];
+  class Watched extends StateBudget {
+    override async file(): Promise<FileHandle> {
+      files.push(await super.file());
+      return files.at(-1)!;
+    }
+  }
+  const kept = new KeptDeliveries(
+    new Watched({ memory: 0, disk: 1000 }, join(dir.path, `state-${folders++}`)),
+  );
+  const settled = vi.fn();
+  await kept.add({ batch: batchOf(['a']), receipt: createReceipt({ settled }) });
+  await files[0]!.truncate(0);
+  const code = 'MILLRACE_FILE_UNAVAILABLE';
+  await expect(kept.take()).rejects.toMatchObject({ code, fatal: true });
+  expect(settled).not.toHaveBeenCalled();
 });
 
 function counts({ messages, memory, disk }: StateBudget): { messages: number; memory: number; disk: number } {
