@@ -34,6 +34,7 @@ class Order extends BaseSequencer {
 export default defineConfig({
   test: {
     globalSetup: 'test/support/global-setup.ts',
+    setupFiles: 'test/support/setup.ts',
     testTimeout: 180_000,
     hookTimeout: 180_000,
     // Half of the time a test waits for a server, a browser or a process. Still more at a time would only make them wait.

@@ -77,6 +77,12 @@ export function keepSecrets(texts: Iterable<string>): void {
   if (kept.size > before) masker = undefined;
 }
 
+/** Forgets what `keepSecrets` was told. For a process that runs one test file after the other. */
+export function forgetSecrets(): void {
+  kept.clear();
+  masker = undefined;
+}
+
 /** How many secrets of one keeper stay masked: a token and those before it, which logs may still quote. */
 const LEARNT = 16;
 

@@ -1,8 +1,8 @@
 import { existsSync, readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { afterTest } from '../support/cleanup.ts';
 import { startCli } from '../support/cli.ts';
-import { afterTest } from '../support/peers.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { python, type Tool } from '../support/tools.ts';
 import { until } from '../support/until.ts';

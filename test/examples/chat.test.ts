@@ -6,8 +6,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { chromium, type Browser, type Page } from 'playwright-core';
 import { afterAll, beforeAll, expect } from 'vitest';
+import { afterTest } from '../support/cleanup.ts';
 import { configMistakes, startEngine, type Run } from '../support/engine.ts';
-import { afterTest, connectClient, freePort, send } from '../support/peers.ts';
+import { connectClient, freePort, send } from '../support/peers.ts';
 import { requireTool, testWith } from '../support/tools.ts';
 import { until } from '../support/until.ts';
 

@@ -6,8 +6,9 @@ import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { expect, test } from 'vitest';
 import { WebSocketServer, type WebSocket } from 'ws';
+import { afterTest } from '../support/cleanup.ts';
 import { startCli } from '../support/cli.ts';
-import { afterTest, connectClient, freePort, rawUpgrade, send } from '../support/peers.ts';
+import { connectClient, freePort, rawUpgrade, send } from '../support/peers.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { until } from '../support/until.ts';
 

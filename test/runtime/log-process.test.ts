@@ -2,9 +2,10 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, 
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
+import { afterTest } from '../support/cleanup.ts';
 import { cli, startCli } from '../support/cli.ts';
 import { DurableProcess } from '../support/durable-process.ts';
-import { afterTest, send } from '../support/peers.ts';
+import { send } from '../support/peers.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { requireTool } from '../support/tools.ts';
 import { until } from '../support/until.ts';

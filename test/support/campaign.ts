@@ -1,11 +1,11 @@
-import { afterAll, expect } from 'vitest';
+import { expect } from 'vitest';
 import { runCampaign } from '../../faults/campaign.ts';
 import { faultGroups, type FaultGroup } from '../../faults/faults/index.ts';
 import { removeRemains } from '../../faults/remains.ts';
+import { afterFile } from './cleanup.ts';
 import { testWith } from './tools.ts';
 
 export const test = testWith('strace', 'faketime', 'prlimit', 'the right to mount a disk (root)');
-afterAll(removeRemains);
 
 /** Drawn anew each time; a failure shows it. */
 export const seed = Math.trunc(Math.random() * 2 ** 31) + 1;
@@ -13,6 +13,7 @@ export const effort = { rounds: 1, seconds: 2, stride: 61, jobs: 2 };
 
 /** A test for each fault of a group. */
 export function testFaults(group: FaultGroup): void {
+  afterFile(removeRemains);
   for (const fault of faultGroups[group]) {
     test(`${fault.name}: nothing that was acknowledged is lost (seed ${seed})`, async () => {
       const rows = await runCampaign({ faults: [fault], seed, ...effort }, () => {});

@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { Agent, request } from 'node:http';
-import { afterTest, connectClient, type Client } from './peers.ts';
+import { afterTest } from './cleanup.ts';
 import { startCli, type CliOptions } from './cli.ts';
+import { connectClient, type Client } from './peers.ts';
 import { requireTool } from './tools.ts';
 import { until } from './until.ts';
 

@@ -1,5 +1,4 @@
 import { pino } from 'pino';
-import { afterEach } from 'vitest';
 import { Registry } from '../../src/component/registry.ts';
 import { components } from '../../src/components/index.ts';
 import { parseConfig } from '../../src/config/load.ts';
@@ -8,6 +7,7 @@ import { Engine, type Outcome } from '../../src/runtime/engine.ts';
 import type { PrepareProblem } from '../../src/runtime/member.ts';
 import type { StreamPlan } from '../../src/runtime/plan.ts';
 import type { Tap, TapOptions, TapStage } from '../../src/runtime/tap.ts';
+import { afterTest } from './cleanup.ts';
 import { Collector, collectOutput } from './collect-output.ts';
 import { until } from './until.ts';
 
@@ -22,10 +22,6 @@ export interface LogLine {
 }
 
 const running = new Set<Run>();
-
-afterEach(async () => {
-  await Promise.all([...running].map((run) => run.abort()));
-});
 
 /** The mistakes of a file's text, one a line without its position; empty when it has none. */
 export function configMistakes(yaml: string): string[] {
@@ -46,8 +42,13 @@ export async function startEngine(
 ): Promise<Run> {
   const run = new Run(yaml, env, keepRunning);
   running.add(run);
+  afterTest(abortRunning);
   await run.start();
   return run;
+}
+
+async function abortRunning(): Promise<void> {
+  await Promise.all([...running].map((run) => run.abort()));
 }
 
 /** An engine at work, and what can be seen of it from outside. */

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { afterTest } from './peers.ts';
+import { afterTest } from './cleanup.ts';
 
 export interface FloodState {
   /** Connections whose socket takes no more. */

@@ -1,7 +1,8 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterTest, freePort } from './peers.ts';
+import { afterTest } from './cleanup.ts';
+import { freePort } from './peers.ts';
 import { requireTool, Tool } from './tools.ts';
 import { until } from './until.ts';
 

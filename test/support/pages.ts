@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { chromium, type Page } from 'playwright-core';
-import { afterTest } from './peers.ts';
+import { afterTest } from './cleanup.ts';
 import { requireTool } from './tools.ts';
 
 /** A page in Chromium that a server on `host` serves. Names that end in .test lead to this machine. */

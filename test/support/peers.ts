@@ -1,22 +1,10 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
-import { afterEach } from 'vitest';
 import { WebSocket, type ClientOptions } from 'ws';
+import { afterTest } from './cleanup.ts';
 import { closeCodeOf, opcodes, readFrames, type ReadFrame } from './frames.ts';
 import { until } from './until.ts';
-
-const leftovers = new Set<() => void>();
-
-afterEach(() => {
-  for (const end of leftovers) end();
-  leftovers.clear();
-});
-
-/** Ends `end` after the test at the latest. */
-export function afterTest(end: () => void): void {
-  leftovers.add(end);
-}
 
 /** How a connection ended, seen from a client. */
 export interface Closed {

@@ -8,7 +8,8 @@ import {
   type WebPubSubClientOptions,
 } from '@azure/web-pubsub-client';
 import { WebSocket, type ClientOptions } from 'ws';
-import { afterTest, type Client, type Closed } from './peers.ts';
+import { afterTest } from './cleanup.ts';
+import { type Client, type Closed } from './peers.ts';
 import { until } from './until.ts';
 
 export const PLAIN = 'json.webpubsub.azure.v1';

@@ -1,12 +1,12 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll } from 'vitest';
+import { afterFile } from './cleanup.ts';
 
 /** A directory of its own for the test file that calls this, gone when its tests are done. */
 export function tempDir() {
   const path = mkdtempSync(join(tmpdir(), 'millrace-test-'));
-  afterAll(() => rmSync(path, { recursive: true, force: true }));
+  afterFile(() => rmSync(path, { recursive: true, force: true }));
   return {
     path,
     /** Writes a file and gives its path. */

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterTest } from './peers.ts';
+import { afterTest } from './cleanup.ts';
 
 /** A request for a token, as it came. */
 export interface TokenRequest {

@@ -1,11 +1,9 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import { afterEach, test, TestRunner } from 'vitest';
+import { test, TestRunner } from 'vitest';
+import { afterTest } from './cleanup.ts';
 import { findPython, findTool, isAble, type Ability, type ToolName } from './machine.ts';
-import { afterTest } from './peers.ts';
-import { failAtOnce, forgetFailure, until } from './until.ts';
-
-afterEach(forgetFailure);
+import { failAtOnce, until } from './until.ts';
 
 /** `test`, which skips where the machine lacks one of these. For files that need it before their first test runs. */
 export function testWith(...needs: (ToolName | Ability)[]): typeof test {

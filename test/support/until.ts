@@ -1,3 +1,5 @@
+import { afterTest } from './cleanup.ts';
+
 const POLL_MS = 5;
 /** How long what must happen may take on a machine that is busy with something else. Milliseconds. */
 export const PATIENCE = 60_000;
@@ -7,11 +9,8 @@ let failure: Error | undefined;
 /** Fails whatever `until` waits for in the test that runs: what it needs is gone. */
 export function failAtOnce(error: Error): void {
   failure ??= error;
-}
-
-/** After a test: the next one has none. */
-export function forgetFailure(): void {
-  failure = undefined;
+  // The next test has none.
+  afterTest(() => (failure = undefined));
 }
 
 /** How often a value must be seen unchanged to stand still. */

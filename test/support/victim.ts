@@ -1,7 +1,8 @@
 import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import { afterAll, expect } from 'vitest';
+import { expect } from 'vitest';
 import { WebSocket } from 'ws';
+import { afterFile } from './cleanup.ts';
 import { startCli, type CliOptions } from './cli.ts';
 import type { LogLine } from './engine.ts';
 import { connectClient, send } from './peers.ts';
@@ -23,7 +24,7 @@ export function serverYaml(fields = '', inFlight = ''): string {
 export function victims() {
   const dir = tempDir();
   const started: Victim[] = [];
-  afterAll(() => {
+  afterFile(() => {
     for (const { child } of started) child.kill('SIGKILL');
   });
   return {

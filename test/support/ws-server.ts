@@ -2,7 +2,8 @@ import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { WebSocketServer, type WebSocket } from 'ws';
-import { afterTest, type Closed } from './peers.ts';
+import { afterTest } from './cleanup.ts';
+import { type Closed } from './peers.ts';
 import { until } from './until.ts';
 
 /** One connection of a `WsServer`. */

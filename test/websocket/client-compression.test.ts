@@ -3,9 +3,10 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { expect, test } from 'vitest';
 import { WebSocketServer, type PerMessageDeflateOptions, type WebSocket } from 'ws';
+import { afterTest } from '../support/cleanup.ts';
 import { startEngine } from '../support/engine.ts';
 import { frame } from '../support/frames.ts';
-import { FaultServer, afterTest, connectClient } from '../support/peers.ts';
+import { FaultServer, connectClient } from '../support/peers.ts';
 import { python } from '../support/tools.ts';
 import { until } from '../support/until.ts';
 

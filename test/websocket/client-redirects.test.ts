@@ -5,9 +5,10 @@ import type { AddressInfo } from 'node:net';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { describe, expect, test } from 'vitest';
 import { WebSocketServer } from 'ws';
+import { afterTest } from '../support/cleanup.ts';
 import { startEngine } from '../support/engine.ts';
 import { frame } from '../support/frames.ts';
-import { FaultServer, afterTest, type RawPeer } from '../support/peers.ts';
+import { FaultServer, type RawPeer } from '../support/peers.ts';
 
 const quick = 'reconnect: { initial: 1ms, max: 5ms }';
 const input = (fields: string): string => `

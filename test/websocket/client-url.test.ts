@@ -3,9 +3,10 @@ import { connect, type Socket } from 'node:net';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { expect, test } from 'vitest';
+import { afterTest } from '../support/cleanup.ts';
 import { startEngine } from '../support/engine.ts';
 import { frame } from '../support/frames.ts';
-import { FaultServer, afterTest } from '../support/peers.ts';
+import { FaultServer } from '../support/peers.ts';
 import { TokenEndpoint } from '../support/token-endpoint.ts';
 
 const quick = 'reconnect: { initial: 1ms, max: 5ms }';

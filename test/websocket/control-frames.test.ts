@@ -4,8 +4,9 @@ import { expect, test, vi } from 'vitest';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { answerPings, limitControlFrames } from '../../src/websocket/control-frames.ts';
 import { Session } from '../../src/websocket/session.ts';
+import { afterTest } from '../support/cleanup.ts';
 import { frame } from '../support/frames.ts';
-import { afterTest, rawUpgrade } from '../support/peers.ts';
+import { rawUpgrade } from '../support/peers.ts';
 import { until } from '../support/until.ts';
 
 test('a pong that waits keeps nothing of what its ping was read with', async () => {

@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { chromium } from 'playwright-core';
 import { expect, test } from 'vitest';
+import { afterTest } from '../support/cleanup.ts';
 import { startEngine } from '../support/engine.ts';
-import { afterTest } from '../support/peers.ts';
 import { requireTool } from '../support/tools.ts';
 
 test('a page in Chromium sends text, blobs and buffers to a server input, and sees the close at shutdown', async () => {

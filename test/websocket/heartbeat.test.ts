@@ -1,8 +1,9 @@
 import { rmSync } from 'node:fs';
 import { expect, test } from 'vitest';
+import { afterTest } from '../support/cleanup.ts';
 import { configMistakes, startEngine } from '../support/engine.ts';
 import { closeFrame, frame, opcodes } from '../support/frames.ts';
-import { FaultServer, afterTest, type RawPeer } from '../support/peers.ts';
+import { FaultServer, type RawPeer } from '../support/peers.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { python } from '../support/tools.ts';
 import { until } from '../support/until.ts';

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
+import { afterTest } from '../support/cleanup.ts';
 import { startEngine } from '../support/engine.ts';
 import { closeFrame, frame } from '../support/frames.ts';
-import { FaultServer, afterTest, rawUpgrade } from '../support/peers.ts';
+import { FaultServer, rawUpgrade } from '../support/peers.ts';
 import { python } from '../support/tools.ts';
 import { until } from '../support/until.ts';
 import { serverYaml, victims, whileOthersWork } from '../support/victim.ts';

@@ -3,17 +3,10 @@ import { connect as connectTls } from 'node:tls';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
+import { afterTest } from '../support/cleanup.ts';
 import { startEngine, type Run } from '../support/engine.ts';
 import { frame } from '../support/frames.ts';
-import {
-  FaultServer,
-  afterTest,
-  connectClient,
-  rawUpgrade,
-  send,
-  upgradeOn,
-  type RawPeer,
-} from '../support/peers.ts';
+import { FaultServer, connectClient, rawUpgrade, send, upgradeOn, type RawPeer } from '../support/peers.ts';
 import { until } from '../support/until.ts';
 
 const fast = 'ping_interval: 50ms, ping_timeout: 100ms';

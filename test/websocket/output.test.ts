@@ -5,9 +5,10 @@ import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { WebSocketServer } from 'ws';
+import { afterTest } from '../support/cleanup.ts';
 import { configMistakes, startEngine, type Run } from '../support/engine.ts';
 import { closeFrame, opcodes } from '../support/frames.ts';
-import { FaultServer, afterTest, connectClient, send } from '../support/peers.ts';
+import { FaultServer, connectClient, send } from '../support/peers.ts';
 import { until } from '../support/until.ts';
 
 const fixture = (name: string): string =>

@@ -4,9 +4,10 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { createDeflateRaw, constants, deflateRawSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
+import { afterTest } from '../support/cleanup.ts';
 import { startEngine } from '../support/engine.ts';
 import { frame } from '../support/frames.ts';
-import { afterTest, connectClient, rawUpgrade, send, type RawPeer } from '../support/peers.ts';
+import { connectClient, rawUpgrade, send, type RawPeer } from '../support/peers.ts';
 import { python } from '../support/tools.ts';
 import { until } from '../support/until.ts';
 

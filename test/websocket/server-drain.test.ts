@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
+import { afterTest } from '../support/cleanup.ts';
 import { configMistakes, startEngine } from '../support/engine.ts';
 import { closeFrame, frame, opcodes } from '../support/frames.ts';
-import { afterTest, connectClient, rawUpgrade, send } from '../support/peers.ts';
+import { connectClient, rawUpgrade, send } from '../support/peers.ts';
 import { python } from '../support/tools.ts';
 import { until } from '../support/until.ts';
 import { exchange, rawClient, upgradeRequest } from '../control/raw.ts';

@@ -1,9 +1,10 @@
 import { setImmediate, setTimeout } from 'node:timers/promises';
 import { expect, test } from 'vitest';
+import { afterTest } from '../support/cleanup.ts';
 import { startEngine } from '../support/engine.ts';
 import type { Collector } from '../support/collect-output.ts';
 import { flood } from '../support/flooder.ts';
-import { afterTest, connectClient, send, type Client } from '../support/peers.ts';
+import { connectClient, send, type Client } from '../support/peers.ts';
 import { standstill, until } from '../support/until.ts';
 
 const SLOW = 1000;

@@ -3,10 +3,11 @@ import { connect, createServer, type AddressInfo } from 'node:net';
 import { hostname } from 'node:os';
 import { expect, test } from 'vitest';
 import { exchange } from '../control/raw.ts';
+import { afterTest } from '../support/cleanup.ts';
 import { configMistakes, startEngine } from '../support/engine.ts';
 import { startServer, statusOf } from '../support/handshakes.ts';
 import { connectPage, openPage } from '../support/pages.ts';
-import { afterTest, connectClient, freePort } from '../support/peers.ts';
+import { connectClient, freePort } from '../support/peers.ts';
 
 /** The status of a handshake with exactly these headers besides its own. */
 async function statusFor(port: number, headers: string): Promise<number> {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { afterTest } from '../support/cleanup.ts';
 import { startEngine } from '../support/engine.ts';
-import { afterTest, connectClient, freePort, rawUpgrade, send } from '../support/peers.ts';
+import { connectClient, freePort, rawUpgrade, send } from '../support/peers.ts';
 import { until } from '../support/until.ts';
 import { exchange, rawClient, upgradeRequest } from '../control/raw.ts';
 

@@ -2,11 +2,12 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { rawClient } from '../control/raw.ts';
+import { afterTest } from '../support/cleanup.ts';
 import { configMistakes } from '../support/engine.ts';
 import { handshake, startServer, statusOf } from '../support/handshakes.ts';
 import { startNginx } from '../support/nginx.ts';
 import { connectPage, openPage } from '../support/pages.ts';
-import { afterTest, connectClient } from '../support/peers.ts';
+import { connectClient } from '../support/peers.ts';
 
 const fixture = (name: string): string =>
   fileURLToPath(new URL(`../control/fixtures/${name}.pem`, import.meta.url));

@@ -2,17 +2,10 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, test } from 'vitest';
 import { WebSocketServer } from 'ws';
+import { afterTest } from '../support/cleanup.ts';
 import { startEngine } from '../support/engine.ts';
 import { closeFrame, frame, opcodes } from '../support/frames.ts';
-import {
-  FaultServer,
-  afterTest,
-  connectClient,
-  freePort,
-  rawUpgrade,
-  send,
-  type Client,
-} from '../support/peers.ts';
+import { FaultServer, connectClient, freePort, rawUpgrade, send, type Client } from '../support/peers.ts';
 import { until } from '../support/until.ts';
 import { exchange, upgradeRequest } from '../control/raw.ts';
 

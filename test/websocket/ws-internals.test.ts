@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { expect, test } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import { DEFLATE, deflateOf, extensions } from '../../src/websocket/ws-internals.ts';
-import { afterTest } from '../support/peers.ts';
+import { afterTest } from '../support/cleanup.ts';
 
 const root = new URL('../../', import.meta.url);
 const read = (path: string): string => readFileSync(new URL(path, root), 'utf8');
