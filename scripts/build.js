@@ -1,4 +1,4 @@
-// Plain JavaScript, like bin/millrace.js: npm runs it with whatever Node.js the user has.
+// Plain JavaScript, like bin/millrace.js: npm runs it with any Node.js that the user has.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,10 +8,11 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const dist = join(root, 'dist');
 const compiler = join(root, 'node_modules/typescript/bin/tsc');
 
-// `npx millrace` links the clone into a folder of npx's own, for which npm runs `prepare` again: what runs from dist/ stays.
+// `npx millrace` links the clone into a folder of npx's own, for which npm runs `prepare` again: leave dist/, from
+// which it runs.
 if (process.env['npm_command'] === 'exec') process.exit();
 
-// Compiled beside it and swapped in, so that neither a mistake nor an interrupt leaves a clone without dist/.
+// Compile beside dist/ and swap, so that neither a mistake nor an interrupt leaves a clone without it.
 const next = mkdtempSync(join(root, 'dist-'));
 try {
   const { status } = spawnSync(process.execPath, [compiler, '-p', 'tsconfig.build.json', '--outDir', next], {

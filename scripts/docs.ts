@@ -1,7 +1,7 @@
 /**
- * Writes the parts of the documentation that the code itself knows: the reference pages, and the regions of other pages
- * between `<!-- generated:name -->` and `<!-- /generated -->`. `npm run docs` writes them; with `--check` nothing is
- * written, and what differs is shown and fails.
+ * Writes the parts of the documentation that come from the code: the reference pages, and the regions of other pages
+ * between `<!-- generated:name -->` and `<!-- /generated -->`. `npm run docs` writes them. With `--check`, the script
+ * writes nothing, shows the differences, and fails if there are any.
  */
 import { spawnSync } from 'node:child_process';
 import { globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -32,7 +32,7 @@ const plurals: Readonly<Record<Kind, string>> = {
   codec: 'codecs',
 };
 
-/** Where a component stands in a file, as the path that leads to it. */
+/** The place of a component in a file, as the path that leads to it. */
 const places: Readonly<Record<Kind, string>> = {
   input: '`streams[].input`',
   buffer: '`streams[].buffer`',
@@ -80,7 +80,7 @@ export async function generatePages(): Promise<Map<string, string>> {
   return new Map(await Promise.all(formatted));
 }
 
-/** What the library exports, with what its source says of each. @throws Error where that is nothing */
+/** The library's exports, each with its docstring. @throws Error for an export without one */
 function exportsTable(): string {
   const index = ['src/index.ts', 'src/component-api.ts']
     .map((file) => readFileSync(join(root, file), 'utf8'))
@@ -113,7 +113,7 @@ function docstringOf(name: string, source: string, file: string): string {
     .trim();
 }
 
-/** Pages under `docs/reference` that nothing generates any more. */
+/** Pages under `docs/reference` that are no longer generated. */
 export function stalePages(pages: ReadonlyMap<string, string>): string[] {
   return globSync('docs/reference/**/*.md', { cwd: root }).filter((path) => !pages.has(path));
 }
@@ -140,14 +140,14 @@ function componentPage(definition: AnyDefinition): string {
       ({ title, yaml }) => `${title}:\n\n\`\`\`yaml fragment\n${kind}:\n${indent(yaml.trimEnd())}\n\`\`\``,
     ),
     '## Fields',
-    fields.length === 0 ? `None besides \`type: ${type}\`.` : '',
+    fields.length === 0 ? `This component has no fields besides \`type: ${type}\`.` : '',
     ...fields.map((row) => field(row, choices.get(row.name))),
   ]
     .filter((part) => part !== '')
     .join('\n\n');
 }
 
-/** Which of the choices by `type` have a field, where not all have it: `auth.users` is for `basic` only. */
+/** The choices of `type` that have each field, unless all have it: `auth.users` is for `basic` only. */
 function choicesOf(schema: z.core.$ZodType): Map<string, Set<string>> {
   const choices = new Map<string, Set<string>>();
   for (const shape of shapesOf(schema)) {
@@ -166,7 +166,7 @@ function choicesOf(schema: z.core.$ZodType): Map<string, Set<string>> {
   return choices;
 }
 
-/** The fields of an object, or of the objects that a component with modes has. */
+/** The fields of an object, or of each mode's object of a component with modes. */
 function shapesOf(schema: z.core.$ZodType): Readonly<Record<string, z.core.$ZodType>>[] {
   const { schema: inner } = unwrap(schema);
   const def = defOf(inner);
@@ -211,21 +211,21 @@ function indexPage(): string {
   return [
     NOTE,
     '# Reference',
-    'Every component and its fields. `millrace list` and `millrace list NAME` print the same; `millrace schema` gives it to editors as JSON Schema. [Configuration](../configuration.md) describes the rest of a file, and [Errors](errors.md) lists every error code.',
+    'Every component and its fields. `millrace list` and `millrace list NAME` print the same; `millrace schema` prints it as JSON Schema, for editors. [Configuration](../configuration.md) describes the rest of a file, and [Errors](errors.md) lists every error code.',
     ...sections,
   ].join('\n\n');
 }
 
 function errorsPage(): string {
   const sections = Object.entries(errorCodes).map(([code, { help, told }]) => {
-    const sentence = told === undefined ? '' : `\n\nThe sender is told: “${told}”.`;
+    const sentence = told === undefined ? '' : `\n\nThe sender sees: “${told}”.`;
     return `## \`${code}\`\n\n${help}${sentence}`;
   });
   return [
     NOTE,
     '# Errors',
     'Codes do not change: programs and alerts may rely on them. A code is in the log line’s field `code`, in the label `code` of the metrics `millrace_errors_total` and `millrace_dead_letters_total`, in `error.code` of a [dead letter](../concepts.md#errors-and-dead-letters), and in the property `code` of errors that the library throws.',
-    'An unforeseen error has no code of its own. It appears as `MILLRACE_UNEXPECTED`, with the words of the system or the library that threw it.',
+    'An unforeseen error has no code of its own. It appears as `MILLRACE_UNEXPECTED`, with the message of the system or the library that threw it.',
     ...sections,
   ].join('\n\n');
 }
@@ -240,7 +240,7 @@ function componentsTable(): string {
   return `| kind | components |\n| --- | --- |\n${rows.join('\n')}`;
 }
 
-/** The specification's examples byte for byte: prettier would change their quotes. */
+/** The specification's examples, byte for byte: prettier would change their quotes. */
 function specExamples(): string {
   const examples = [
     ['websocket-server', 'WebSocket Server', ''],
@@ -260,7 +260,7 @@ function specExamples(): string {
 
 async function streamMetricsTable(): Promise<string> {
   const { registry, latency } = createMetrics();
-  // A histogram of ours has no labels before it has a value.
+  // A histogram of the library's own has no labels before it has a value.
   latency.observe('', 0, 1);
   return await metricsTable(registry);
 }
@@ -288,13 +288,13 @@ async function metricsTable(registry: MetricsRegistry): Promise<string> {
   return `| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n${rows.join('\n')}`;
 }
 
-/** What the last long fault campaign found. */
+/** The results of the last long fault campaign. */
 function faultsTable(): string {
   const results = JSON.parse(readFileSync(join(root, 'faults/results.json'), 'utf8')) as Results;
   return markdown(results);
 }
 
-/** @throws Error for a region that has no end or that nothing fills */
+/** @throws Error for a region that has no end, or that no code fills */
 async function fillRegions(
   text: string,
   regions: Readonly<Record<string, () => string | Promise<string>>>,
@@ -336,10 +336,10 @@ function write(pages: ReadonlyMap<string, string>): void {
   }
 }
 
-/** Shows what differs from what is committed. */
+/** Shows how the pages differ from the committed ones. */
 function check(pages: ReadonlyMap<string, string>): boolean {
   const stale = stalePages(pages);
-  for (const path of stale) process.stderr.write(`${path}: nothing generates this page any more\n`);
+  for (const path of stale) process.stderr.write(`${path}: this page is no longer generated\n`);
   const different = [...pages].filter(([path, text]) => read(path) !== text);
   const temporary = mkdtempSync(join(tmpdir(), 'millrace-docs-'));
   for (const [path, text] of different) {
@@ -349,7 +349,7 @@ function check(pages: ReadonlyMap<string, string>): boolean {
   }
   rmSync(temporary, { recursive: true });
   if (stale.length + different.length === 0) return true;
-  process.stderr.write('the pages above are not what the source says; run `npm run docs`\n');
+  process.stderr.write('the pages above do not match the source; run `npm run docs`\n');
   return false;
 }
 

@@ -1,13 +1,13 @@
 import { textAt, type JsonPath } from '../message/json-path.ts';
 
 export interface AcknowledgementOptions {
-  /** Where a message has its id. */
+  /** The path of a message's id. */
   readonly id: JsonPath;
-  /** Where the message that acknowledges it has the same. */
+  /** The path of the same id in the message that acknowledges it. */
   readonly ack: JsonPath;
-  /** How many messages may be without one at the same time. */
+  /** How many messages may wait for an acknowledgement at the same time. */
   readonly limit: number;
-  /** How long none may come while one is missing, in milliseconds. */
+  /** How long to wait for the next acknowledgement while one is missing, in milliseconds. */
   readonly timeout: number;
 }
 
@@ -22,7 +22,7 @@ export class Acknowledgements {
   readonly #options: AcknowledgementOptions;
   /** In the order in which they were sent, by number. */
   readonly #waiting = new Map<number, Waiting>();
-  /** The numbers that wait with one id: nothing says that ids are used once only. */
+  /** The numbers of the waiting messages with each id: an id may be used more than once. */
   readonly #numbers = new Map<string, number[]>();
   #acknowledged = 0;
   #last: Waiting | undefined;
@@ -37,12 +37,12 @@ export class Acknowledgements {
     return this.#acknowledged;
   }
 
-  /** How many have not. */
+  /** How many have not been acknowledged. */
   get missing(): number {
     return this.#waiting.size;
   }
 
-  /** The number of the first message that has none, where one is missing. */
+  /** The number of the first message without an acknowledgement, if there is one. */
   get first(): number | undefined {
     const [first] = this.#waiting.keys();
     return first;
@@ -53,12 +53,12 @@ export class Acknowledgements {
     return this.#options.limit - this.#waiting.size;
   }
 
-  /** Milliseconds for the next acknowledgement to come. */
+  /** Milliseconds left for the next acknowledgement. */
   get patience(): number {
     return this.#since + this.#options.timeout - performance.now();
   }
 
-  /** The messages that may have to be sent again, the first first. */
+  /** The messages that may have to be sent again, in order. */
   *payloads(): Generator<Buffer, void, undefined> {
     for (const { payload } of this.#waiting.values()) yield payload;
   }
@@ -75,7 +75,7 @@ export class Acknowledgements {
     return true;
   }
 
-  /** @returns whether what came is an acknowledgement of a message that waits for one */
+  /** @returns whether the payload acknowledges a waiting message */
   received(payload: Buffer): boolean {
     const id = textAt(payload, this.#options.ack);
     const numbers = id === undefined ? undefined : this.#numbers.get(id);
@@ -89,12 +89,12 @@ export class Acknowledgements {
     return true;
   }
 
-  /** The time that the next acknowledgement has begins now. */
+  /** Starts the time for the next acknowledgement again. */
   restart(): void {
     this.#since = performance.now();
   }
 
-  /** How far it came, in words. */
+  /** The progress in words. */
   describe(): string {
     const [first] = this.#waiting.values();
     const last = this.#last === undefined ? '' : `, the last message ${label(this.#last)}`;

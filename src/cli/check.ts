@@ -7,7 +7,7 @@ import { plural } from '../plural.ts';
 import { prepareEngine } from './engine.ts';
 import { type Shell, UsageError } from './shell.ts';
 
-/** How long connections that `--dial` has waited for may take to give up. Milliseconds. */
+/** How long connections may take to give up after `--dial` has waited for them. Milliseconds. */
 const DIAL_GRACE = 2_000;
 
 export interface CheckOptions {
@@ -16,13 +16,13 @@ export interface CheckOptions {
   readonly timeout: string;
 }
 
-/** `millrace check FILE`: every mistake of the file; with `--dial` also whether its inputs and outputs connect. */
+/** `millrace check FILE`: every mistake of the file; with `--dial`, also whether its inputs and outputs connect. */
 export async function checkCommand(shell: Shell, file: string, options: CheckOptions): Promise<number> {
   const timeout = duration('s', { min: 1 }).safeParse(options.timeout);
   if (!timeout.success)
     throw new UsageError(`--timeout ${options.timeout}: expected a duration, such as 10s`);
   const config = await loadConfig(file, { registry: await shell.registry(), env: shell.env });
-  // What is logged here are warnings that the run would log too.
+  // Log only the warnings that a run would log too.
   const logger = shell.logger({ level: 'warn', format: config.plan.logging.format });
   const engine = await prepareEngine(config, logger, shell.env);
   try {
@@ -34,7 +34,7 @@ export async function checkCommand(shell: Shell, file: string, options: CheckOpt
   }
 }
 
-/** What was seen, or undefined when the time was up and the connections did not give up. */
+/** The report, or undefined when the time was up and the connections did not give up. */
 async function dial(engine: Engine, timeout: number): Promise<DialReport[] | undefined> {
   let timer: NodeJS.Timeout | undefined;
   const patience = new Promise<undefined>((resolve) => {

@@ -54,20 +54,20 @@ export function addClientCommands(program: Command, shell: Shell, done: (code: n
     addSendingOptions(
       program
         .command('send')
-        .description('send the lines of a file or of stdin to a WebSocket server, a message each')
-        .argument('<url>', 'where to connect')
-        .argument('[file]', 'the file; stdin without it, or with -')
-        .addOption(repeated('-m, --message <text>', 'send this instead of an input; repeatable'))
+        .description('send each line of a file or of stdin to a WebSocket server, as a message')
+        .argument('<url>', 'the server')
+        .argument('[file]', 'the file; without it, or with -, stdin')
+        .addOption(repeated('-m, --message <text>', 'send this text instead of a file or stdin; repeatable'))
         .option('--binary', 'send binary messages')
         .addOption(
-          new Option('--split <how>', 'what of the input is a message: each of its lines, or all of it')
+          new Option('--split <how>', 'make a message of each line of the input, or of all of it (none)')
             .choices(['lines', 'none'])
             .default('lines'),
         )
-        .option('--count <n>', 'send this many, the input again and again', positiveInteger)
+        .option('--count <n>', 'send this many messages, repeating the input', positiveInteger)
         .option(
           '--wait <duration>',
-          'print what the server sends, and stay this long after the last message',
+          'print the server’s messages, and stay this long after the last one is sent',
         ),
     ),
   )
@@ -80,8 +80,8 @@ export function addClientCommands(program: Command, shell: Shell, done: (code: n
   addClientOptions(
     program
       .command('tail')
-      .description('print what a WebSocket server sends, a message a line')
-      .argument('<url>', 'where to connect')
+      .description('print the messages of a WebSocket server, one a line')
+      .argument('<url>', 'the server')
       .addOption(
         new Option('--codec <codec>', 'how to print a message, see below').choices(codecs).default('auto'),
       )
@@ -90,7 +90,7 @@ export function addClientCommands(program: Command, shell: Shell, done: (code: n
       .addOption(
         repeated('--send <text>', 'send this after each connect, such as a subscription; repeatable'),
       )
-      .option('--reconnect', 'also try again when the first connection fails')
+      .option('--reconnect', 'also retry the first connection')
       .option('--no-reconnect', 'end when the connection is lost')
       .addOption(attemptsOption()),
   )

@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { nearest } from '../config/nearest.ts';
 
-/** What `send` and `tail` have in common on the command line. */
+/** The options that `send` and `tail` share. */
 export interface ClientOptions {
   readonly header?: readonly string[];
   readonly protocol?: readonly string[];
@@ -32,7 +32,7 @@ like, filled in at every attempt: what is on the command line can be seen by eve
 export function addClientOptions(command: Command): Command {
   return command
     .addOption(repeated('-H, --header <header>', "a header of the handshake, 'Name: value'; repeatable"))
-    .addOption(repeated('--protocol <name>', 'a subprotocol to offer; repeatable, the preferred first'))
+    .addOption(repeated('--protocol <name>', 'a subprotocol to offer; repeatable, preferred first'))
     .addOption(
       new Option('-u, --user <user:password>', 'authenticate with HTTP Basic').conflicts([
         'bearer',
@@ -43,27 +43,23 @@ export function addClientOptions(command: Command): Command {
       new Option('--bearer <token>', 'authenticate with a bearer token').conflicts(['user', 'bearerFile']),
     )
     .addOption(
-      new Option('--bearer-file <file>', 'the same, from a file, read at every attempt').conflicts([
+      new Option('--bearer-file <file>', 'the same, from a file that is read at every attempt').conflicts([
         'user',
         'bearer',
       ]),
     )
-    .option('-k, --insecure', 'accept any certificate; gives up what TLS is for')
+    .option('-k, --insecure', 'accept any certificate; TLS then protects nothing')
     .option('--ca-file <file>', 'certificates of the authorities to trust, PEM')
     .option('--cert-file <file>', 'the certificate to show to the server, PEM; with --key-file')
-    .option('--key-file <file>', 'its key, PEM')
-    .option('-x, --proxy <url>', 'an HTTP or SOCKS proxy, or none; else the environment decides')
+    .option('--key-file <file>', 'the key of that certificate, PEM')
+    .option('-x, --proxy <url>', 'an HTTP or SOCKS proxy, or none; without it, the environment decides')
     .option('--compress', 'offer permessage-deflate')
     .option('--timeout <duration>', 'how long the handshake may take', '10s')
-    .option(
-      '--ping-interval <duration>',
-      'a connection that is quiet this long gets a ping; 0 for never',
-      '30s',
-    )
+    .option('--ping-interval <duration>', 'ping a connection that is quiet for this long; 0 for never', '30s')
     .option('--max-message-size <size>', 'the largest message', '16MiB');
 }
 
-/** What `send` and `replay` have in common besides. */
+/** The options that `send` and `replay` share besides. */
 export interface SendingOptions {
   readonly rate?: number;
   readonly id?: string;
@@ -75,48 +71,46 @@ export interface SendingOptions {
   readonly closeTimeout: string;
 }
 
-/** Adds the options of who sends. */
+/** Adds the options of commands that send. */
 export function addSendingOptions(command: Command): Command {
   return command
-    .option('--rate <n>', 'messages a second, at most', positiveNumber)
+    .option('--rate <n>', 'send at most this many messages a second', positiveNumber)
     .option('--id <path>', 'the JSON path of a message’s id, such as data.id')
-    .option('--ack <path>', 'the JSON path at which the message that acknowledges it has the same id')
+    .option('--ack <path>', 'the JSON path of the same id in the message that acknowledges it')
     .option('--ack-timeout <duration>', 'give up when none is acknowledged for this long (default: 30s)')
     .addOption(
       new Option(
         '--max-unacknowledged <n>',
-        'how many may wait for it at the same time (default: 1000)',
+        'how many messages may wait for one at the same time (default: 1000)',
       ).argParser(positiveInteger),
     )
-    .option('--reconnect', 'connect as often as it takes, and go on')
+    .option('--reconnect', 'reconnect as often as needed, and continue')
     .addOption(attemptsOption())
-    .option('--close-timeout <duration>', 'how long the server may take to read it all and close', '60s');
+    .option('--close-timeout <duration>', 'how long the server may take to read everything and close', '60s');
 }
 
-/** For commands that connect again. */
+/** For commands that reconnect. */
 export function attemptsOption(): Option {
-  return new Option('--attempts <n>', 'give up after this many failures to connect in a row').argParser(
+  return new Option('--attempts <n>', 'give up after this many failed connections in a row').argParser(
     positiveInteger,
   );
 }
 
-/** An option that can be given more than once; with `known`, each time one of these. */
+/** An option that can be given more than once; with `known`, each value must be one of these. */
 export function repeated(flags: string, description: string, known?: readonly string[]): Option {
   const add = (value: string, previous: readonly string[] = []): string[] => {
     if (known?.includes(value) !== false) return [...previous, value];
     const meant = nearest(value, known ?? []);
-    throw new InvalidArgumentError(
-      meant === undefined ? 'There is nothing of that name.' : `Did you mean ${meant}?`,
-    );
+    throw new InvalidArgumentError(meant === undefined ? 'There is no such name.' : `Did you mean ${meant}?`);
   };
   return new Option(flags, description).argParser(add);
 }
 
-/** Reads a whole number from 1 up. */
+/** Reads a whole number of at least 1. */
 export function positiveInteger(text: string): number {
   const value = Number(text);
   if (!/^\d+$/.test(text) || value < 1 || !Number.isSafeInteger(value)) {
-    throw new InvalidArgumentError('Expected a whole number from 1 up.');
+    throw new InvalidArgumentError('Expected a whole number of at least 1.');
   }
   return value;
 }

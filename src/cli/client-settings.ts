@@ -10,7 +10,7 @@ import { UsageError } from './shell.ts';
 
 const schema = settings({ url: websocketUrl, ...clientFields });
 
-/** The options that the fields come from, where they are called something else. */
+/** The command-line options of fields that are called something else there. */
 const optionNames: Readonly<Record<string, string>> = {
   url: 'URL',
   protocols: '--protocol',
@@ -19,14 +19,14 @@ const optionNames: Readonly<Record<string, string>> = {
   auth: '--user or --bearer',
 };
 
-/** What a connection is made with: what a file would say. */
+/** The settings of a connection, as a file would give them. */
 export interface ClientSettings {
   readonly url: string;
   readonly config: ClientConfig;
 }
 
 /**
- * What the command line says, checked as a file would be. `onOpen` are messages to send when the connection has opened.
+ * Checks the command line as a file would be checked. `onOpen` are messages to send when the connection has opened.
  * @throws UsageError that lists every mistake
  */
 export function clientSettings(
@@ -68,7 +68,7 @@ export function readDuration(option: string, text: string, range: { min?: number
   return data;
 }
 
-/** The URL that is meant: `localhost:8080/feed` and `https://…` are what people type. */
+/** The URL that the user means: people type `localhost:8080/feed` and `https://…`. */
 function withScheme(address: string): string {
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(address)?.[1]?.toLowerCase();
   if (scheme === undefined) return `ws://${address}`;
@@ -84,12 +84,12 @@ function authOf({ user, bearer, bearerFile }: ClientOptions): z.input<typeof cli
   return { type: 'basic', username: user.slice(0, colon), password: user.slice(colon + 1) };
 }
 
-/** A name that is given again gets both values, joined as RFC 9110 section 5.3 and RFC 6265 section 5.4 say. */
+/** A repeated name gets both values, joined as RFC 9110 section 5.3 and RFC 6265 section 5.4 say. */
 function headersOf(lines: readonly string[]): Record<string, string> {
   const headers: Record<string, string> = {};
   for (const line of lines) {
     const colon = line.indexOf(':');
-    // Not quoted: it may be a secret.
+    // The line is not quoted: it may be a secret.
     if (colon < 1) throw new UsageError("--header: expected 'Name: value'");
     const value = line.slice(colon + 1).trim();
     const written = line.slice(0, colon).trim();
@@ -104,7 +104,7 @@ function headersOf(lines: readonly string[]): Record<string, string> {
 interface Mistake {
   readonly path: readonly PropertyKey[];
   readonly message: string;
-  /** Of the name of a field, where that is what is wrong. */
+  /** For a wrong name of a field. */
   readonly issues?: readonly { readonly message: string }[];
 }
 
@@ -120,7 +120,7 @@ function sentence(issue: Mistake): string {
   return `${option}${header}: ${nested ?? issue.message}`;
 }
 
-/** What an error says, in the words of the command line where it names fields of a file. */
+/** The message of an error, with command-line options in place of the fields of a file. */
 export function clientMessage(error: unknown): string {
   return errorMessage(error).replaceAll(/`tls\.(ca|cert|key)_file`/g, '`--$1-file`');
 }

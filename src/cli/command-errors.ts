@@ -3,9 +3,9 @@ import { declareErrors } from '../errors.ts';
 /** Codes of the commands that send. */
 export const commandErrors = declareErrors({
   MILLRACE_SEND_FAILED: {
-    help: '`millrace send` could not have every message acknowledged. The line after it says how far it came.',
+    help: '`millrace send` did not get an acknowledgement for every message. The line after this one shows how far it came.',
   },
   MILLRACE_REPLAY_INVALID: {
-    help: 'What `millrace replay` was given has a line that is no dead letter. The message names it. Of a file nothing was sent; of a pipe what came before it.',
+    help: 'The input of `millrace replay` has a line that is not a dead letter. The message names the line. From a file, nothing was sent; from a pipe, the lines before it were.',
   },
 });

@@ -10,7 +10,7 @@ import { Keepalive } from '../websocket/keepalive.ts';
 import { Session, holds } from '../websocket/session.ts';
 import { clientMessage, type ClientSettings } from './client-settings.ts';
 
-/** Which failures are tried again: none, those after the first connection, or all. */
+/** Which failures to retry: none, those after the first connection, or all. */
 export type Persistence = 'never' | 'once_connected' | 'always';
 
 /** An open connection. */
@@ -21,7 +21,7 @@ export interface Link {
 }
 
 export interface LinkEnd extends Ending {
-  /** A sentence that says so. */
+  /** A sentence about the end. */
   readonly text: string;
 }
 
@@ -29,18 +29,18 @@ export interface ConnectionOptions {
   readonly settings: ClientSettings;
   readonly env: Environment;
   readonly persistence: Persistence;
-  /** How many failures in a row it gives up after; without it, it never does. */
+  /** It gives up after this many failures in a row; without it, never. */
   readonly attempts?: number | undefined;
   /** How long the server has to answer a close frame, in milliseconds. */
   readonly closeTimeout: number;
   readonly received: (payload: Buffer, binary: boolean, session: Session) => void;
   /** Called when a connection has closed. */
   readonly closed: () => void;
-  /** Says something to the user. */
+  /** Shows a line to the user. */
   readonly notice: (text: string) => void;
 }
 
-/** The connection of a command, made again as often as it should be. */
+/** The connection of a command, which reconnects as often as allowed. */
 export class Connection {
   readonly #options: ConnectionOptions;
   readonly #connector: Connector;
@@ -61,17 +61,17 @@ export class Connection {
     });
   }
 
-  /** Whether there has been one. */
+  /** Whether there has been a connection. */
   get connected(): boolean {
     return this.#connected;
   }
 
-  /** The connection that is open, or the last one that was. */
+  /** The open connection, or the last one. */
   get session(): Session | undefined {
     return this.#session;
   }
 
-  /** Has the server wait, on whichever connection; or, with false, no longer. */
+  /** Stops reading from the server, on any connection; with false, reads on. */
   hold(held: boolean): void {
     this.#held = held;
     if (held) this.#session?.hold(holds.budget);
@@ -79,8 +79,8 @@ export class Connection {
   }
 
   /**
-   * Connects; `lost` is why the connection before is gone.
-   * @throws why it cannot be, if it is not to be tried again; the signal's reason when it aborts
+   * Connects; `lost` is why the previous connection is gone.
+   * @throws the error if it must not be retried; the signal's reason when it aborts
    */
   async open(signal: AbortSignal, lost?: LinkEnd): Promise<Link> {
     const { persistence, notice, settings } = this.#options;
@@ -89,7 +89,7 @@ export class Connection {
       if (failure !== undefined) {
         if (persistence === 'never' || (persistence === 'once_connected' && !this.#connected)) throw failure;
         const wait = this.#retry.failed(failure);
-        notice(`${clientMessage(failure)}; connecting again in ${(wait / 1000).toFixed(1)} s`);
+        notice(`${clientMessage(failure)}; retrying in ${(wait / 1000).toFixed(1)} s`);
         await pause(wait, signal);
       }
       try {

@@ -4,8 +4,8 @@ import type { Engine } from '../runtime/engine.ts';
 import type { Logger } from '../telemetry/logger.ts';
 
 /**
- * An engine for a file, with every component made and its queries checked.
- * @throws ConfigError for what only the components could see
+ * An engine for a file, with every component created and its queries checked.
+ * @throws ConfigError for mistakes that only the components could see
  */
 export async function prepareEngine(config: LoadedConfig, logger: Logger, env: Environment): Promise<Engine> {
   const { Engine: EngineClass } = await import('../runtime/engine.ts');

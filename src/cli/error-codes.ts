@@ -17,7 +17,7 @@ import { sqlErrors } from '../sql/sql-errors.ts';
 import { stopErrors } from '../websocket/client/policy.ts';
 import { commandErrors } from './command-errors.ts';
 
-/** Every error code that comes with Millrace, with what it means. `docs/reference/errors.md` is generated from it. */
+/** Every error code that comes with Millrace, with its meaning. `docs/reference/errors.md` is generated from it. */
 export const errorCodes: Readonly<Record<string, DeclaredError>> = {
   ...baseErrors,
   ...configErrors,

@@ -1,8 +1,8 @@
 const signals = ['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGHUP', 'SIGBREAK'] as const;
 
 /**
- * Aborts its signal at the first SIGINT, SIGTERM, SIGQUIT or SIGHUP; a second one ends the process as if nobody listened,
- * but for SIGHUP, which comes more than once when a terminal is closed. `dispose` must be called.
+ * Aborts its signal at the first SIGINT, SIGTERM, SIGQUIT or SIGHUP. A second one ends the process as if nobody
+ * listened, except SIGHUP, which comes more than once when a terminal is closed. You must call `dispose`.
  */
 export class Interrupt {
   readonly #controller = new AbortController();
@@ -26,7 +26,7 @@ export class Interrupt {
   };
 }
 
-/** The reason with which an interrupt aborts. */
+/** The reason of the abort after an interrupt. */
 export class Interrupted extends Error {
   override readonly name = 'Interrupted';
   override readonly message = 'interrupted';

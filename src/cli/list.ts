@@ -7,8 +7,8 @@ import { componentsOf, type Shell, UsageError } from './shell.ts';
 const WIDTH = 100;
 
 /**
- * `millrace list`: every component; `millrace list NAME`: the fields of those called so, of each kind. With a `config`,
- * those of its `plugins` too.
+ * `millrace list`: every component; `millrace list NAME`: the fields of the components with this name, of each kind.
+ * With a `config`, also those of its `plugins`.
  */
 export async function listCommand(
   shell: Shell,
@@ -30,7 +30,7 @@ function overview(registry: Registry): string {
     );
     return `${kind === 'framing' ? kind : `${kind}s`}\n${lines.join('')}\n`;
   });
-  return `${sections.join('')}\`millrace list NAME\` shows the fields of one.\n`;
+  return `${sections.join('')}\`millrace list NAME\` shows the fields of one component.\n`;
 }
 
 function details(registry: Registry, name: string): string {

@@ -1,4 +1,4 @@
-/** What a pace that was held up may make good at once, in milliseconds of it. */
+/** The time that a held-up pace may catch up on at once, in milliseconds. */
 const BURST = 100;
 
 /** Spreads messages evenly over time. */
@@ -13,7 +13,7 @@ export class Pace {
     this.#interval = 1000 / rate;
   }
 
-  /** Asked before `due`. Milliseconds until the next message is due; 0 when it is. */
+  /** Milliseconds until the next message is due; 0 when it is. Call it before `due`. */
   wait(): number {
     if (this.#interval === 0) return 0;
     const now = performance.now();
@@ -21,14 +21,14 @@ export class Pace {
     return Math.max(0, this.#next - now);
   }
 
-  /** How many of `wanted` messages are due; at least one, for who has waited. */
+  /** How many of `wanted` messages are due; at least one, because the caller has waited. */
   due(wanted: number): number {
     if (this.#interval === 0) return wanted;
     const late = Math.min(BURST, performance.now() - (this.#next ?? 0));
     return Math.min(wanted, Math.max(1, Math.floor(late / this.#interval) + 1));
   }
 
-  /** So many have been sent. */
+  /** Counts messages that have been sent. */
   spend(count: number): void {
     this.#next = Math.max(this.#next ?? 0, performance.now() - BURST) + count * this.#interval;
   }

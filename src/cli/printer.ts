@@ -2,17 +2,17 @@ import type { Writable } from 'node:stream';
 import { MillraceError, errorMessage } from '../errors.ts';
 import { Waker } from '../component/waker.ts';
 
-/** How much may wait to be printed before its source has to stop, in bytes. */
+/** The most bytes that may wait to be printed before the source has to stop. */
 const HIGH_MARK = 1024 * 1024;
 
 export interface PrinterEvents {
-  /** Stdout does not take what there is, and the source has to wait; or, with false, goes on. */
+  /** Stdout does not take more, and the source has to wait; with false, the source continues. */
   hold(held: boolean): void;
-  /** Nobody reads stdout any more, which is no error (`| head`), or it has failed. */
+  /** Nobody reads stdout any more, which is not an error (`| head`), or it has failed. */
   gone(): void;
 }
 
-/** Prints to stdout what comes on a connection. What has come together is written together. */
+/** Prints the messages of a connection to stdout. Messages that come together are written together. */
 export class Printer {
   readonly #stdout: Writable;
   readonly #events: PrinterEvents;
@@ -27,7 +27,7 @@ export class Printer {
   constructor(stdout: Writable, events: PrinterEvents) {
     this.#stdout = stdout;
     this.#events = events;
-    // Each write has its own answer; without a listener the same error would end the process.
+    // Each write hears of its own error; without a listener the same error would end the process.
     stdout.on('error', () => {});
   }
 
@@ -51,7 +51,7 @@ export class Printer {
     setImmediate(this.#write);
   }
 
-  /** Resolves when everything is printed or nobody reads it, or when the signal aborts. */
+  /** Resolves when everything is printed, nobody reads it any more, or the signal aborts. */
   async idle(signal?: AbortSignal): Promise<void> {
     while (this.#writing) {
       if (signal?.aborted === true) return;

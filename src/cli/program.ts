@@ -23,20 +23,20 @@ that failed, 2 a mistake on the command line.`;
 
 /**
  * Runs one command line and resolves with its exit code.
- * @throws what the command throws, apart from mistakes on the command line
+ * @throws the error of the command, except mistakes on the command line
  */
 export async function runProgram(argv: readonly string[], shell: Shell): Promise<number> {
   let code = 0;
   let output = Promise.resolve();
   const program = new Command('millrace')
-    .description('Takes what arrives on a WebSocket, transforms it, and writes it where it is needed.')
+    .description('Takes messages from WebSockets, transforms them, and writes them where you need them.')
     .version(version(), '--version', 'print the version')
     .helpOption('-h, --help', 'print help')
     .addHelpText('after', examples)
-    .option('-c, --config <file>', 'run this file; the same as `run`')
+    .option('-c, --config <file>', 'run this file, as `run` does')
     .enablePositionalOptions()
     .exitOverride()
-    .showHelpAfterError('(millrace --help shows what there is)')
+    .showHelpAfterError('(millrace --help shows every command)')
     .configureOutput({
       writeOut: (text) => {
         output = output.then(() => shell.out(text));
@@ -66,10 +66,10 @@ export async function runProgram(argv: readonly string[], shell: Shell): Promise
 
   program
     .command('check')
-    .description('list every mistake of a file')
+    .description('list the mistakes of a file')
     .argument('<file>', '.yaml, .yml, .json or .toml')
     .option('--dial', 'also connect every input and output once, and open each log')
-    .option('--timeout <duration>', 'how long --dial waits for all of them together', '10s')
+    .option('--timeout <duration>', 'how long --dial waits for all of them', '10s')
     .action(async (file: string, options: { dial?: boolean; timeout: string }) => {
       const { checkCommand } = await import('./check.ts');
       code = await checkCommand(shell, file, options);
@@ -96,12 +96,12 @@ export async function runProgram(argv: readonly string[], shell: Shell): Promise
 
   program
     .command('wal')
-    .description('show what is in the log of a stream with `durability`; it may be in use')
+    .description('show the contents of the log of a stream with `durability`; the stream may be running')
     .argument('<path>', 'the folder that `durability.path` names')
-    .option('--export', 'write the messages that are not delivered yet to stdout, a line each')
-    .option('--json', 'with --export: as JSON, with their metadata')
+    .option('--export', 'write the messages that are not delivered yet to stdout, one a line')
+    .option('--json', 'with --export: write JSON, including metadata')
     .action(async (path: string, options: { export?: boolean; json?: boolean }) => {
-      if (options.json === true && options.export !== true) throw new UsageError('--json goes with --export');
+      if (options.json === true && options.export !== true) throw new UsageError('--json needs --export');
       const { walCommand } = await import('./wal.ts');
       code = await walCommand(shell, path, options);
     });
@@ -114,7 +114,7 @@ export async function runProgram(argv: readonly string[], shell: Shell): Promise
     code = exitCode;
   });
 
-  // Not before the commands: they would inherit it.
+  // Not before the commands, which would inherit it.
   program.allowExcessArguments();
   try {
     await program.parseAsync(argv, { from: 'user' });
@@ -129,14 +129,14 @@ export async function runProgram(argv: readonly string[], shell: Shell): Promise
   return code;
 }
 
-/** A terminal has its own; elsewhere it is 80. */
+/** The width of the terminal, or 80. */
 function helpWidth(stream: Printable): number {
   return (stream.isTTY === true ? stream.columns : undefined) ?? 80;
 }
 
 function unknownCommand(word: string, program: Command): string {
   if (/\.(?:ya?ml|json|toml)$/i.test(word))
-    return `what is to be done with ${word}? Try: millrace run ${word}`;
+    return `expected a command before ${word}; try millrace run ${word}`;
   const meant = nearest(
     word,
     program.commands.map((command) => command.name()),

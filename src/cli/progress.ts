@@ -4,13 +4,13 @@ import type { Printable } from './shell.ts';
 const PERIOD = 200;
 const CLEAR = '\r\u001b[2K';
 
-/** A line on the terminal that says how far a command is. `stop` must be called. */
+/** A line on the terminal that shows the progress of a command. You must call `stop`. */
 export class Progress {
   readonly #terminal: Printable;
   readonly #line: () => string;
   #timer: NodeJS.Timeout | undefined;
 
-  /** `shown` is false where there is no terminal, or something else is on it: then it does nothing. */
+  /** `shown` is false if there is no terminal, or something else is on it: then it does nothing. */
   constructor(terminal: Printable, shown: boolean, line: () => string) {
     this.#terminal = terminal;
     this.#line = line;
@@ -22,7 +22,7 @@ export class Progress {
     this.#terminal.write(this.#timer === undefined ? text : `${CLEAR}${text}`);
   }
 
-  /** Takes the line away. */
+  /** Removes the line. */
   stop(): void {
     if (this.#timer === undefined) return;
     clearInterval(this.#timer);
@@ -31,12 +31,12 @@ export class Progress {
   }
 
   readonly #draw = (): void => {
-    // A longer one would wrap, and only its last line would be cleared.
+    // A longer line would wrap, and only its last part would be cleared.
     this.#terminal.write(CLEAR + this.#line().slice(0, (this.#terminal.columns || 80) - 1));
   };
 }
 
-/** Messages a second between two looks. */
+/** Messages a second between two calls. */
 export class Rate {
   #count = 0;
   #at = performance.now();

@@ -3,10 +3,10 @@ const CR = 13;
 const BOM = Buffer.from('\uFEFF');
 
 /**
- * The lines of what comes in chunks, in blocks none of which is empty, each without its line feed and the carriage
- * return before it, and without a byte order mark before the first. What is in memory is a chunk, and one line.
- * `checked` is given each line with its number from 1, and gives what is yielded of it.
- * @throws what `tooLong` makes of the number of a line that is longer than `limit` bytes
+ * The lines of chunks, in non-empty blocks. Each line comes without its line feed and the carriage return before it,
+ * the first without a byte order mark. Only one chunk and one line are in memory. `checked` gets each line with its
+ * number from 1, and returns the item to yield.
+ * @throws the error that `tooLong` makes of the number of a line that is longer than `limit` bytes
  */
 export async function* readLines<T>(
   chunks: AsyncIterable<Buffer>,

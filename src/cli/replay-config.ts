@@ -17,7 +17,7 @@ import type { Replayed } from './replay-summary.ts';
 import { handleSignals } from './run.ts';
 import { type Shell, UsageError } from './shell.ts';
 
-/** Has dead letters go through a stream of a file: its pipeline, output and error_output, in this process. */
+/** Sends dead letters through a stream of a file: its pipeline, output and error_output, in this process. */
 export async function configReplay(
   shell: Shell,
   config: string,
@@ -33,7 +33,7 @@ export async function configReplay(
     const input = new ReplayInput(letters);
     const engine = await prepareEngine(
       replaced(loaded, index, input.definition),
-      // To stderr, and not to the file that a running engine may be writing.
+      // Log to stderr, and not to the file that a running engine may be writing.
       shell.logger({ level: 'warn', format: logging.format }),
       shell.env,
     );
@@ -56,20 +56,22 @@ export async function configReplay(
       again === 0
         ? []
         : [
-            `${again} of them rejected again, ${kept ? 'and in error_output' : 'and logged: there is no error_output'}`,
+            `${again} of them rejected again, ${kept ? 'now in error_output' : 'and logged, because there is no error_output'}`,
           ];
     return {
       confirmed: input.confirmed,
       safe: input.safe,
       failure:
         failure ??
-        (again > 0 && !kept ? 'messages were rejected, and no error_output keeps them' : undefined),
+        (again > 0 && !kept
+          ? 'messages were rejected, and there is no error_output to keep them'
+          : undefined),
       notes,
     };
   };
 }
 
-/** @returns what the user is told when not everything was confirmed */
+/** @returns the message for the user when not everything was confirmed */
 async function run(
   engine: Engine,
   input: ReplayInput,
@@ -81,7 +83,7 @@ async function run(
     const { failed } = await Promise.race([engine.run(), signals.lost]);
     const { failure, interrupted, total } = letters;
     if (failure !== undefined) return `${failure.code}: ${failure.message}`;
-    // The reason is in the log.
+    // The log has the reason.
     if (failed.length > 0) return 'the stream has failed';
     return interrupted || input.confirmed < total ? 'interrupted' : undefined;
   } finally {
@@ -95,7 +97,7 @@ async function rejected(engine: Engine): Promise<number> {
   return values.reduce((sum, { value }) => sum + value, 0);
 }
 
-/** @throws UsageError when it is not clear which one is meant */
+/** @throws UsageError when it is not clear which stream is meant */
 function chosen(streams: readonly StreamPlan[], id: string | undefined, config: string): number {
   const ids = streams.map((stream) => stream.id);
   if (id === undefined) {
@@ -106,7 +108,7 @@ function chosen(streams: readonly StreamPlan[], id: string | undefined, config: 
   if (index >= 0) return index;
   const meant = nearest(id, ids);
   const hint = meant === undefined ? `it has ${ids.join(', ')}` : `did you mean ${meant}?`;
-  throw new UsageError(`--stream ${id}: no stream of ${config} is called that; ${hint}`);
+  throw new UsageError(`--stream ${id}: ${config} has no such stream; ${hint}`);
 }
 
 /** The file with this stream alone, which reads the letters. */
@@ -116,7 +118,7 @@ function replaced(loaded: LoadedConfig, index: number, input: AnyDefinition): Lo
   return {
     plan: {
       ...plan,
-      // The port is that of the engine that runs the file, and so is the log.
+      // The engine that runs the file has the port, and the log.
       health_check: { ...plan.health_check, enabled: false },
       streams: [
         {
@@ -139,7 +141,7 @@ function replaced(loaded: LoadedConfig, index: number, input: AnyDefinition): Lo
   };
 }
 
-/** What is rejected, and what a log has, is from before and from behind the codec: so it takes both. */
+/** Dead letters come from before and after the codec, and a log's messages do too: the input takes both. */
 function codecOf(input: ComponentConfig): ComponentConfig | undefined {
   const own = input['codec'] as ComponentConfig | undefined;
   const inputs = input['inputs'] as readonly ComponentConfig[] | undefined;
@@ -147,11 +149,11 @@ function codecOf(input: ComponentConfig): ComponentConfig | undefined {
   const [first, ...others] = inputs.map(codecOf);
   if (others.every((other) => isDeepStrictEqual(first, other))) return first;
   throw new UsageError(
-    'the inputs of this stream have different codecs, and a dead letter does not say whose it is; expected one codec for all',
+    'the inputs of this stream have different codecs, and a dead letter does not say which input it came from; expected one codec for all',
   );
 }
 
-/** A file that is emptied at the start of the stream has been written by then. */
+/** A file that the stream's start would empty keeps its content. */
 function kept(output: ComponentConfig): ComponentConfig {
   return output.type === 'file' ? { ...output, append: true } : output;
 }
@@ -168,12 +170,12 @@ function refuseItself(stream: StreamPlan, file: string | undefined, shell: Shell
         : pathPattern(path).test(resolve(file)) || sameFile(statOf(path), statOf(file));
     if (!same) continue;
     throw new UsageError(
-      `${path} is the ${name} of stream ${stream.id}, which would write what it is given to what it reads; copy the file and replay the copy`,
+      `${path} is the ${name} of stream ${stream.id}, so the stream would write to the file that it reads; copy the file and replay the copy`,
     );
   }
 }
 
-/** What the file system knows of a path or an open file; undefined where there is none. */
+/** The file system's facts about a path or an open file; undefined if there is none. */
 function statOf(file: string | number | undefined): BigIntStats | undefined {
   if (file === undefined) return undefined;
   try {

@@ -9,10 +9,10 @@ import { NO_OFFSET, type MetaColumn, type MetaColumns, type MetaName } from '../
 import { createReceipt } from '../message/receipt.ts';
 import type { Letters, NumberedLetter } from './replay-letters.ts';
 
-/** The type of the input, in a plan that no file can write. */
+/** The type of the input, in a plan that a file cannot have. */
 export const REPLAY = 'replay';
 
-/** The letters as an input of a stream, which counts what comes of them. */
+/** The letters as an input of a stream, which counts their outcomes. */
 export class ReplayInput implements Input {
   readonly #letters: Letters;
   readonly #blocks: AsyncGenerator<readonly NumberedLetter[], void, undefined>;
@@ -28,7 +28,7 @@ export class ReplayInput implements Input {
 
   readonly definition = defineInput({
     type: REPLAY,
-    summary: 'Gives dead letters, with the metadata that they came with.',
+    summary: 'Reads dead letters, with their original metadata.',
     status: 'stable',
     schema: z.strictObject({}),
     examples: [],
@@ -40,7 +40,7 @@ export class ReplayInput implements Input {
     return this.#confirmed;
   }
 
-  /** How many of the first ones are, with none missing between them. */
+  /** How many letters are confirmed before the first that is not. */
   get safe(): number {
     return this.#done.first;
   }
@@ -50,7 +50,7 @@ export class ReplayInput implements Input {
   }
 
   async read(signal: AbortSignal): Promise<Delivery> {
-    // Stdin may never give anything: then who waits for it has to be let go.
+    // Stdin may never end: then the waiting read must be released.
     const stop = (): void => this.#letters.close();
     signal.addEventListener('abort', stop);
     try {
@@ -88,7 +88,7 @@ export class ReplayInput implements Input {
   }
 }
 
-/** What the letters have in columns by message, where one of them has it. */
+/** The columns by message of the letters, if one of them has any. */
 function columnsOf(letters: readonly Metadata[]): MetaColumns {
   const columns = new Map<MetaName, MetaColumn>();
   const has = (name: keyof Metadata): boolean => letters.some((letter) => letter[name] !== undefined);
@@ -109,7 +109,7 @@ function columnsOf(letters: readonly Metadata[]): MetaColumns {
   return columns;
 }
 
-/** Finds the session of a message again, so that those of one session share it as they did. */
+/** Restores the session of each message, so that messages of one session share it as before. */
 class Origins {
   #key = '';
   #origin: Origin = { source: '', ext: {} };
@@ -118,7 +118,7 @@ class Origins {
     const { message_type: type, sequence: number, ...session } = ext;
     const messageType = type === 'text' || type === 'binary' ? type : undefined;
     const sequence = typeof number === 'string' && /^\d{1,15}$/.test(number) ? Number(number) : undefined;
-    // What is not as an input writes it stays as it is.
+    // A type that an input does not write is left as it is.
     if (type !== undefined && messageType === undefined) session['message_type'] = type;
     if (number !== undefined && String(sequence) !== number) session['sequence'] = number;
     const key = JSON.stringify([source, session]);

@@ -2,13 +2,13 @@ import type { Metadata } from '../message/batch.ts';
 import { errorMessage } from '../errors.ts';
 import type { Ext } from '../message/metadata.ts';
 
-/** A dead letter, or a message of a log, as a line of a file has it. */
+/** A dead letter, or a message of a log, read from a line of a file. */
 export interface Letter {
   readonly payload: Buffer;
-  /** Whether the payload came as a binary message, or can only be one. */
+  /** Whether the payload came as a binary message, or can only be binary. */
   readonly binary: boolean;
   readonly metadata: Metadata;
-  /** Of its error; undefined where the line has none. */
+  /** The code of its error; undefined if the line has none. */
   readonly code: string | undefined;
   readonly stage: string | undefined;
 }
@@ -16,7 +16,7 @@ export interface Letter {
 const EXPECTED =
   'expected an object with payload, encoding and metadata, as error_output and `millrace wal --export --json` write them';
 
-/** @returns the letter of a line, or what is wrong with it */
+/** @returns the letter of a line, or a description of its mistake */
 export function readLetter(line: Buffer): Letter | string {
   let value: unknown;
   try {
@@ -43,12 +43,12 @@ export function readLetter(line: Buffer): Letter | string {
 
 function bytesOf(payload: string, encoding: unknown): Buffer | string {
   if (encoding === 'utf8') {
-    // Half a surrogate pair has no bytes: what came of it would be another message.
+    // Half a surrogate pair has no bytes: encoding it would make another message.
     return payload.isWellFormed() ? Buffer.from(payload) : 'payload is not text that UTF-8 can hold';
   }
   if (encoding !== 'base64') return 'encoding is not known; expected utf8 or base64';
   const bytes = Buffer.from(payload, 'base64');
-  // The decoder passes over what it does not know.
+  // The decoder skips characters that it does not know.
   return bytes.toString('base64') === payload ? bytes : 'payload is not base64, and encoding says so';
 }
 
@@ -58,7 +58,7 @@ function metadataOf(metadata: unknown): Metadata | string {
   if (typeof source !== 'string') return 'metadata.__meta_source is not a string';
   const ingestTime = microsOf(time);
   if (ingestTime === undefined) return `metadata.__meta_ingest_time ${NO_TIME}`;
-  if (!isExt(ext)) return 'metadata.__meta_ext is not an object of strings, numbers and lists of strings';
+  if (!isExt(ext)) return 'metadata.__meta_ext is not an object with strings, numbers and lists of strings';
   const own = ownColumns(metadata);
   return typeof own === 'string' ? own : { source, ingestTime, ext, ...own };
 }
@@ -83,7 +83,7 @@ function ownColumns(
   return { key, partition, offset: digits === undefined ? undefined : BigInt(digits), eventTime };
 }
 
-/** Microseconds since the epoch of what `microsToIso` wrote. */
+/** Microseconds since the epoch of a time that `microsToIso` wrote. */
 function microsOf(text: unknown): number | undefined {
   if (typeof text !== 'string') return undefined;
   const [, start, fraction = ''] = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?Z$/.exec(text) ?? [];

@@ -6,20 +6,20 @@ import { MillraceError, errorMessage } from '../errors.ts';
 import { readLetter, type Letter } from './replay-letter.ts';
 import { readLines } from './read-lines.ts';
 
-/** What is read at a time, in bytes. */
+/** Bytes to read at a time. */
 const CHUNK = 256 * 1024;
 /** The longest line: text of 16 MiB may be six times that in JSON. In bytes. */
 const MAX_LINE = 256 * 1024 * 1024;
-/** So many wrong lines are told; the others are counted. */
+/** This many wrong lines are shown; the rest are counted. */
 const TOLD = 10;
 
 export interface LettersOptions {
   /** The file; undefined for stdin. */
   readonly file: string | undefined;
   readonly stdin: () => Readable;
-  /** The first lines that are left out. */
+  /** How many of the first lines to skip. */
   readonly skip: number;
-  /** Of these codes and stages only; empty for all. */
+  /** The codes and stages to keep; empty for all. */
   readonly codes: readonly string[];
   readonly stages: readonly string[];
 }
@@ -29,13 +29,13 @@ export interface NumberedLetter extends Letter {
   readonly line: number;
 }
 
-/** A line that has been read: undefined where it is empty or skipped, `other` where the letter is not asked for. */
+/** A line that has been read: undefined if it is empty or skipped, `other` if its letter is filtered out. */
 type Line = NumberedLetter | { readonly line: number; readonly wrong: string } | 'other' | undefined;
 
-/** The dead letters of a file or of stdin. They are read as they are asked for, so what is in memory is bounded. */
+/** The dead letters of a file or of stdin. They are read on demand, so memory use is bounded. */
 export class Letters {
   readonly #options: LettersOptions;
-  /** How much of the file was looked at by `check`. What comes to it after that is left for another time. */
+  /** How much of the file `check` has read. Lines added after that are left for another time. */
   #end: number | undefined;
   #stream: Readable | undefined;
   #closed = false;
@@ -53,30 +53,30 @@ export class Letters {
     return this.#options.file ?? 'standard input';
   }
 
-  /** How many there are: in the file, or as far as stdin has been read. */
+  /** How many there are: in the file, or in stdin as far as it has been read. */
   get total(): number {
     return this.#total ?? this.#given;
   }
 
-  /** How many were left out by code or stage. */
+  /** How many were filtered out by code or stage. */
   get others(): number {
     return this.#others;
   }
 
-  /** True when `blocks` ended before the end because nobody waits for more. */
+  /** True when `blocks` ended early because nobody waits for more. */
   get interrupted(): boolean {
     return this.#interrupted;
   }
 
-  /** Why `blocks` ended before the end, if it did. */
+  /** Why `blocks` ended early, if it did. */
   get failure(): MillraceError | undefined {
     return this.#failure;
   }
 
   /**
-   * Looks at the whole file, so that nothing is sent of one that has a mistake. Does nothing where it can be read once
-   * only, such as stdin.
-   * @throws MillraceError that names every line that is no dead letter
+   * Checks the whole file, so that nothing is sent from a file with a mistake. Does nothing for an input that can be
+   * read only once, such as stdin.
+   * @throws MillraceError that names every line that is not a dead letter
    */
   async check(): Promise<void> {
     const { file } = this.#options;
@@ -101,11 +101,11 @@ export class Letters {
     this.#total = total;
     if (mistakes === 0) return;
     const more = mistakes > TOLD ? [`and ${mistakes - TOLD} more`] : [];
-    const count = mistakes === 1 ? '1 line is no dead letter' : `${mistakes} lines are no dead letters`;
+    const count = mistakes === 1 ? '1 line is not a dead letter' : `${mistakes} lines are not dead letters`;
     throw invalid([`${count}; nothing was sent`, ...told, ...more].join('\n'));
   }
 
-  /** The letters in blocks, none of which is empty. They end before a line that is none; `failure` tells. */
+  /** The letters in non-empty blocks. They end before a line that is not a letter; `failure` then says why. */
   async *blocks(): AsyncGenerator<readonly NumberedLetter[], void, undefined> {
     try {
       for await (const lines of this.#lines()) {
@@ -128,7 +128,7 @@ export class Letters {
     }
   }
 
-  /** The number of the line that has the letter with this number, from 1; undefined where nothing can be read again. */
+  /** The line number of the letter with this number, from 1; undefined if the input cannot be read again. */
   async lineOf(number: number): Promise<number | undefined> {
     if (this.#end === undefined) return undefined;
     let seen = 0;
@@ -157,7 +157,7 @@ export class Letters {
   }
 
   #line(text: Buffer, line: number): Line {
-    // What a torn line was ended with, or an editor left at the end.
+    // A torn line was ended here, or an editor left an empty line at the end.
     if (text.length === 0) return undefined;
     const { codes, stages } = this.#options;
     const letter = readLetter(text);
@@ -181,7 +181,7 @@ export class Letters {
     try {
       for await (const chunk of this.#stream) yield chunk as Buffer;
     } catch (error) {
-      // To be told to stop is no mistake of the file's.
+      // A closed input is not a mistake of the file.
       if (!this.#closed) throw this.#unreadable(error);
       this.#interrupted = true;
     }

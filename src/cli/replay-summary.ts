@@ -1,14 +1,14 @@
 import type { Letters } from './replay-letters.ts';
 
-/** How far a replay came. */
+/** The progress of a replay. */
 export interface Replayed {
   /** How many letters are confirmed. */
   readonly confirmed: number;
-  /** How many of the first ones are, with none missing between them. */
+  /** How many letters are confirmed before the first that is not. */
   readonly safe: number;
-  /** What the user is told of why it is not all; undefined when it is. */
+  /** Tells the user why not all are confirmed; undefined when they are. */
   readonly failure: string | undefined;
-  /** What else there is to say, a sentence each. */
+  /** Further notes, a sentence each. */
   readonly notes: readonly string[];
 }
 
@@ -19,7 +19,7 @@ export async function replaySummary(letters: Letters, { confirmed, safe, notes }
   if (others > 0) parts.push(`${others} others left out by --code and --stage`);
   if (safe < total) {
     const next = await letters.lineOf(safe + 1).catch(() => undefined);
-    if (next !== undefined && next > 1) parts.push(`--skip ${next - 1} goes on from there`);
+    if (next !== undefined && next > 1) parts.push(`--skip ${next - 1} continues from there`);
   }
   return parts.join('; ');
 }

@@ -64,7 +64,7 @@ export function urlReplay(shell: Shell, url: string, options: ClientOptions & Se
     interrupt.dispose();
     return {
       confirmed: confirmed(),
-      // Behind the last that nothing is missing before.
+      // Behind the last letter before which none is missing.
       safe: acknowledgements === undefined ? sender.written : (acknowledgements.first ?? sender.sent + 1) - 1,
       failure: failure === undefined ? undefined : failureLine(failure),
       notes: [],
@@ -72,7 +72,7 @@ export function urlReplay(shell: Shell, url: string, options: ClientOptions & Se
   };
 }
 
-/** Dead letters as what a `Sender` sends. */
+/** Dead letters as the messages of a `Sender`. */
 class LetterMessages implements Messages {
   readonly #letters: Letters;
   /** A payload that has to be sent again is the same buffer. */

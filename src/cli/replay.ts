@@ -46,20 +46,20 @@ Exit codes: 0 all confirmed, 1 not, 2 a mistake on the command line.`;
 export function addReplayCommand(program: Command, shell: Shell, done: (code: number) => void): void {
   const command = program
     .command('replay')
-    .description('send dead letters again, to a WebSocket server or through a stream')
-    .argument('<file>', 'the dead letters, a JSON object a line; - for stdin')
+    .description('send dead letters again, to a WebSocket server or through a stream of a file')
+    .argument('<file>', 'the dead letters, one JSON object a line; - for stdin')
     .requiredOption('--to <url|config>', 'a WebSocket server, or a configuration file')
-    .option('--stream <id>', 'the stream of the file, where it has several')
-    .addOption(repeated('--code <code>', 'only those with this error code; repeatable'))
+    .option('--stream <id>', 'the stream of the file, if it has several')
+    .addOption(repeated('--code <code>', 'send only letters with this error code; repeatable'))
     .addOption(
       repeated(
         '--stage <stage>',
-        'only those that this stage rejected: codec, processor, output; repeatable',
+        'send only letters that this stage rejected: codec, processor, output; repeatable',
         ['codec', 'processor', 'output'],
       ),
     )
     .addOption(
-      new Option('--skip <n>', 'leave out the first lines of the file, this many').argParser(positiveInteger),
+      new Option('--skip <n>', 'skip this many lines at the start of the file').argParser(positiveInteger),
     );
   addClientOptions(addSendingOptions(command))
     .addHelpText('after', help)
@@ -93,14 +93,14 @@ async function replayCommand(
   return replayed.failure === undefined && replayed.confirmed === letters.total ? 0 : 1;
 }
 
-/** @throws UsageError for a code that no error has; those of other components are not known here */
+/** @throws UsageError for a code that no error of Millrace has; codes of other components are not known here */
 async function checkCodes(codes: readonly string[]): Promise<void> {
   if (codes.length === 0) return;
   const { errorCodes } = await import('./error-codes.ts');
   for (const code of codes) {
     if (code in errorCodes || /^(?!MILLRACE_)[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+$/.test(code)) continue;
     const meant = nearest(code, Object.keys(errorCodes));
-    const hint = meant === undefined ? 'There is nothing of that name.' : `Did you mean ${meant}?`;
+    const hint = meant === undefined ? 'There is no such code.' : `Did you mean ${meant}?`;
     throw new UsageError(`option '--code <code>' argument '${code}' is invalid. ${hint}`);
   }
 }
@@ -113,14 +113,14 @@ async function target(
 ) {
   const { to, stream } = options;
   if (to.includes('://') || !/\.(?:ya?ml|json|toml)$/i.test(to)) {
-    if (stream !== undefined) throw new UsageError('--stream is for a configuration file');
+    if (stream !== undefined) throw new UsageError('--stream needs a configuration file');
     const { urlReplay } = await import('./replay-url.ts');
     return urlReplay(shell, to, options);
   }
   for (const name of given) {
     if (own.has(name)) continue;
     const option = name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-    throw new UsageError(`--${option} is for --to URL`);
+    throw new UsageError(`--${option} needs --to URL`);
   }
   const { configReplay } = await import('./replay-config.ts');
   return await configReplay(shell, to, { file, stream });

@@ -8,13 +8,13 @@ import { collectProcessMetrics } from '../telemetry/process-metrics.ts';
 import { prepareEngine } from './engine.ts';
 import type { Shell } from './shell.ts';
 
-/** How long a shutdown may take before what is in flight is given up. Milliseconds. */
+/** How long a shutdown may take before messages in flight are abandoned. Milliseconds. */
 const SHUTDOWN_DEADLINE = 30_000;
-/** How long the engine may take to end at once. Milliseconds. */
+/** How long the engine may take to end when told to end at once. Milliseconds. */
 const ABORT_GRACE = 5_000;
 /**
- * A terminal gives Ctrl-C to every process of the foreground, and npm passes it on as well: what comes so soon after the
- * first signal is the same one. Milliseconds.
+ * A terminal sends Ctrl-C to every foreground process, and npm passes it on as well: a second signal this soon after
+ * the first is the same one. Milliseconds.
  */
 const SAME_SIGNAL = 500;
 const KEEP_ALIVE = 3_600_000;
@@ -43,24 +43,24 @@ export async function runCommand(shell: Shell, file: string): Promise<number> {
   }
 }
 
-/** What somebody has moved is written where it belongs again: the log, and what outputs write to. */
+/** Reopens files that somebody has moved: the log, and the files of outputs. */
 function reopenFiles(engine: Engine, logger: Logger): void {
   const error = reopenLog(logger);
   engine.reopen();
-  logger.info({ signal: 'SIGHUP' }, 'SIGHUP: opened files again; the configuration is not read again');
+  logger.info({ signal: 'SIGHUP' }, 'SIGHUP: reopened files; the configuration was not reloaded');
   if (error === undefined) return;
-  const message = `cannot open the log again: ${errorMessage(error)}; it goes on into the file that is open`;
+  const message = `cannot reopen the log: ${errorMessage(error)}; continuing in the open file`;
   logger.error({ code: 'MILLRACE_FILE_UNAVAILABLE' }, message);
 }
 
-/** Signals that drain; those of a Windows console among them. */
+/** Signals that drain, including those of a Windows console. */
 const DRAINING = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGBREAK'] as const;
-/** Signals that would end a process that does not listen, or open Node's debugger, and do nothing here. */
+/** Signals that would otherwise end the process, or open Node's debugger, and do nothing here. */
 const IGNORED = ['SIGUSR1', 'SIGUSR2'] as const;
 
 /**
- * SIGTERM, SIGINT and SIGQUIT drain; the second one, or the deadline, ends at once. SIGHUP calls `reopen`; where there is
- * none, or when it tells that the terminal is gone, it drains too.
+ * SIGTERM, SIGINT and SIGQUIT drain; a second one, or the deadline, ends at once. SIGHUP calls `reopen`. Without
+ * `reopen`, or when it means that the terminal is gone, it drains too.
  */
 export function handleSignals(engine: Engine, logger: Logger, reopen?: () => void) {
   let deadline: NodeJS.Timeout | undefined;
@@ -70,7 +70,7 @@ export function handleSignals(engine: Engine, logger: Logger, reopen?: () => voi
   const terminals = [0, 1, 2].filter((fd) => isatty(fd));
   const abort = (why: string): void => {
     if (grace !== undefined) return;
-    logger.error({ code: 'MILLRACE_SHUTDOWN_INCOMPLETE' }, `${why}; giving up what is in flight`);
+    logger.error({ code: 'MILLRACE_SHUTDOWN_INCOMPLETE' }, `${why}; abandoning messages in flight`);
     grace = setTimeout(
       () => giveUp({ failed: [], left: ['the streams did not end when told to'] }),
       ABORT_GRACE,
@@ -89,21 +89,21 @@ export function handleSignals(engine: Engine, logger: Logger, reopen?: () => voi
     if (performance.now() - first >= SAME_SIGNAL) abort(`second signal (${signal})`);
   };
   const onHangUp = (signal: NodeJS.Signals): void => {
-    // A terminal that is closed stops being one, and nobody would see a process that went on without it.
+    // A closed terminal is no longer a terminal, and nobody would see a process that continued without it.
     const hungUp = process.platform === 'win32' || terminals.some((fd) => !isatty(fd));
     if (reopen !== undefined && !hungUp) reopen();
     else if (deadline === undefined) drain(signal, hungUp ? 'the terminal is gone; ' : '');
   };
   const onIgnored = (signal: NodeJS.Signals): void => {
-    logger.info({ signal }, `${signal} does nothing here; SIGTERM drains, SIGHUP opens files again`);
+    logger.info({ signal }, `${signal} does nothing here; SIGTERM drains, SIGHUP reopens files`);
   };
-  // Streams that wait without a socket or a timer of their own would let the process end in the middle.
+  // Streams that wait without a socket or timer of their own would let the process end.
   const alive = setInterval(() => {}, KEEP_ALIVE);
   for (const signal of DRAINING) process.on(signal, onDraining);
   for (const signal of IGNORED) process.on(signal, onIgnored);
   process.on('SIGHUP', onHangUp);
   return {
-    /** Resolves when the engine has been told to end at once and has not. */
+    /** Resolves when the engine has not ended although told to end at once. */
     lost,
     aborted: () => grace !== undefined,
     ignore: () => {
@@ -111,7 +111,7 @@ export function handleSignals(engine: Engine, logger: Logger, reopen?: () => voi
       clearTimeout(deadline);
       clearTimeout(grace);
       if (deadline !== undefined) {
-        // The same signal may still come twice, and is no reason to die of it on the way out: not for a moment either.
+        // The same signal may still come twice, and must not kill the process on its way out.
         const late = (): void => {
           if (performance.now() - first >= SAME_SIGNAL) process.exit(1);
         };

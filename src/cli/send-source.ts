@@ -4,16 +4,16 @@ import type { Readable } from 'node:stream';
 import { MillraceError, errorMessage } from '../errors.ts';
 import { readLines } from './read-lines.ts';
 
-/** What is read at a time, in bytes. */
+/** Bytes to read at a time. */
 const CHUNK = 256 * 1024;
-/** An input that has to be repeated is kept up to this size, in bytes; a message counts for this much besides. */
+/** An input that has to be repeated is kept up to this size, in bytes; each message counts this much more. */
 const KEPT = 16 * 1024 * 1024;
 const MESSAGE_COST = 64;
-/** A few messages that are repeated are given this many at a time. */
+/** How many messages a block has when a few messages are repeated. */
 const BLOCK = 1024;
 
 export interface SourceOptions {
-  /** Messages of the command line, in place of an input. */
+  /** Messages of the command line, instead of an input. */
   readonly messages: readonly string[];
   /** The file; undefined for stdin. */
   readonly file: string | undefined;
@@ -23,19 +23,19 @@ export interface SourceOptions {
   readonly binary: boolean;
   /** In bytes. */
   readonly maxMessageSize: number;
-  /** How many messages to give; the input is repeated to make as many. Undefined gives it once. */
+  /** How many messages to send; the input is repeated to make as many. Undefined sends it once. */
   readonly count: number | undefined;
 }
 
-/** What a `Sender` sends. */
+/** The messages of a `Sender`. */
 export interface Messages {
-  /** In blocks, none of which is empty. */
+  /** Non-empty blocks of messages. */
   blocks(): AsyncGenerator<readonly Buffer[], void, undefined>;
-  /** Whether a message that it gave goes out as binary. */
+  /** Whether one of its messages goes out as binary. */
   isBinary(message: Buffer): boolean;
 }
 
-/** What `send` sends. It is read as it is asked for, so what is in memory is bounded. */
+/** The messages of `send`. They are read on demand, so memory use is bounded. */
 export class MessageSource implements Messages {
   readonly #options: SourceOptions;
   #stream: Readable | undefined;
@@ -44,7 +44,7 @@ export class MessageSource implements Messages {
     this.#options = options;
   }
 
-  /** The messages in blocks, none of which is empty. @throws MillraceError for an input that cannot be sent */
+  /** The messages in non-empty blocks. @throws MillraceError for an input that cannot be sent */
   async *blocks(): AsyncGenerator<readonly Buffer[], void, undefined> {
     const { count } = this.#options;
     if (count === undefined) {

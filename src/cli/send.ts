@@ -24,7 +24,7 @@ export interface SendOptions extends ClientOptions, SendingOptions {
 /** How long the server has to answer a close after an interrupt, in milliseconds. */
 const INTERRUPT_TIMEOUT = 3_000;
 
-/** What waiting for acknowledgements is, unless the command line says otherwise. */
+/** Defaults of the options for acknowledgements. */
 const ACK_TIMEOUT = '30s';
 const MAX_UNACKNOWLEDGED = 1000;
 
@@ -59,7 +59,7 @@ export async function sendCommand(
     count: options.count,
   });
   const typed = messages.length === 0 && (file ?? '-') === '-' && shell.stdio.stdin.isTTY === true;
-  if (typed) shell.err('reading messages from the terminal, a line each; Ctrl-D ends\n');
+  if (typed) shell.err('reading messages from the terminal, one a line; Ctrl-D ends\n');
   const printer = new Printer(stdout, { hold: (held) => connection.hold(held), gone: () => {} });
   const format = formatOf('auto', false, stdout.isTTY === true);
   const notice = (text: string): void => progress.aside(`${text}\n`);
@@ -111,12 +111,12 @@ export async function sendCommand(
   interrupt.dispose();
   failure ??= printer.failure;
   if (failure !== undefined) shell.err(`${failureLine(failure)}\n`);
-  // Where there was no connection, that has been said.
+  // A failure to connect has been reported.
   if (connection.connected) shell.err(`${summary(sender, acknowledgements, took)}\n`);
   return failure === undefined ? 0 : 1;
 }
 
-/** Closes the connection. @returns why that failed, where something may be lost by it */
+/** Closes the connection. @returns the error, if messages may be lost by it */
 export async function takeLeave(
   connection: Connection,
   sender: Sender,
@@ -128,13 +128,13 @@ export async function takeLeave(
   try {
     await sender.close();
   } catch (error) {
-    // What is acknowledged cannot be lost any more.
+    // An acknowledged message cannot be lost any more.
     if (acknowledgements === undefined) return error;
   }
   return undefined;
 }
 
-/** After an interrupt the server has less time, and what it sends is not waited for. */
+/** After an interrupt the server has less time, and its messages are not waited for. */
 function abandon(connection: Connection): void {
   connection.hold(false);
   connection.session?.expectClose(INTERRUPT_TIMEOUT);
@@ -159,8 +159,7 @@ export function acknowledgementsOf(options: SendingOptions): Acknowledgements | 
       ['--ack-timeout', options.ackTimeout],
       ['--max-unacknowledged', options.maxUnacknowledged],
     ] as const) {
-      if (value !== undefined)
-        throw new UsageError(`${option} is for acknowledgements: give --id and --ack too`);
+      if (value !== undefined) throw new UsageError(`${option} needs --id and --ack`);
     }
     return undefined;
   }
@@ -180,7 +179,7 @@ function readPath(option: string, text: string): JsonPath {
   return path;
 }
 
-/** What a failure says on the terminal. */
+/** The line that the terminal shows for a failure. */
 export function failureLine(failure: unknown): string {
   if (failure instanceof Interrupted) return failure.message;
   return `${errorCode(failure)}: ${clientMessage(failure)}`;

@@ -7,7 +7,7 @@ import type { Connection, Link } from './connection.ts';
 import type { Pace } from './pace.ts';
 import type { Messages } from './send-source.ts';
 
-/** What may wait in the socket, in bytes. */
+/** The most bytes that may wait in the socket. */
 const WAITING = 1024 * 1024;
 /** Messages that go to the system together. */
 const BURST = 512;
@@ -17,14 +17,14 @@ export interface SenderOptions {
   readonly source: Messages;
   readonly pace: Pace;
   readonly acknowledgements: Acknowledgements | undefined;
-  /** Whether what a lost connection has not written is to be sent again, where there are no acknowledgements. */
+  /** Whether to send messages again that a lost connection has not written, without acknowledgements. */
   readonly resend: boolean;
   readonly signal: AbortSignal;
-  /** Says something to the user. */
+  /** Shows a line to the user. */
   readonly notice: (text: string) => void;
 }
 
-/** Sends messages in order over a connection that may be lost and made again. */
+/** Sends messages in order over a connection that may be lost and restored. */
 export class Sender {
   readonly #options: SenderOptions;
   readonly #waker = new Waker();
@@ -32,11 +32,11 @@ export class Sender {
   /** Messages and bytes that were handed to a connection, each counted once. */
   #sent = 0;
   #bytes = 0;
-  /** What this connection got first: how many messages of those that the one before did not write. */
+  /** The number of unwritten messages of the previous connection that this one sent first. */
   #resent = 0;
   #sentBefore = 0;
   #writtenBefore = 0;
-  /** Of this connection: what may have to be sent again, from message number `#trimmed` of it on. */
+  /** Messages of this connection that may have to be sent again, from its message number `#trimmed` on. */
   #handed: Buffer[] = [];
   #trimmed = 0;
 
@@ -52,19 +52,19 @@ export class Sender {
     return this.#bytes;
   }
 
-  /** How many messages the system has taken: those up to this number. */
+  /** How many messages the system has taken, without a gap. */
   get written(): number {
     if (this.#link === undefined) return this.#writtenBefore;
     const { written } = this.#link.session.outgoing;
     return Math.max(this.#writtenBefore, this.#sentBefore + written - this.#resent);
   }
 
-  /** Something has come, or the connection has gone: who waits looks again. */
+  /** Something has come, or the connection has gone: waiting code checks again. */
   wake(): void {
     this.#waker.wake();
   }
 
-  /** Connects and sends everything. Resolves when the system has it, and every acknowledgement has come. */
+  /** Connects and sends everything. Resolves when the system has taken it, and every acknowledgement has come. */
   async run(): Promise<void> {
     const { connection, source, signal } = this.#options;
     this.#link = await connection.open(signal);
@@ -93,7 +93,7 @@ export class Sender {
 
   /**
    * Closes the connection.
-   * @throws NotConnectedError when the server did not answer: what it had not read by then may be lost
+   * @throws NotConnectedError when the server did not answer: messages that it had not read may be lost
    */
   async close(): Promise<void> {
     if (this.#link === undefined) return;
@@ -110,7 +110,7 @@ export class Sender {
     return this.#link!.session.open;
   }
 
-  /** The next block; a connection that is lost meanwhile is seen to. */
+  /** The next block; meanwhile it handles a lost connection. */
   async #next(blocks: AsyncGenerator<readonly Buffer[], void, undefined>) {
     const input = { arrived: false };
     const next = blocks.next().finally(() => {
@@ -143,7 +143,7 @@ export class Sender {
     }
   }
 
-  /** Sends as many messages as may be sent now, one at least. @returns the index of the next */
+  /** Sends as many messages as may be sent now, at least one. @returns the index of the next */
   #burst(block: readonly Buffer[], start: number): number {
     const { acknowledgements, source, pace, resend } = this.#options;
     const { outgoing } = this.#link!.session;
@@ -200,7 +200,7 @@ export class Sender {
     await this.#sleep(patience);
   }
 
-  /** Connects again, and sends again what the connection before may not have delivered. */
+  /** Reconnects, and sends again the messages that the previous connection may not have delivered. */
   async #reconnect(): Promise<void> {
     const { connection, acknowledgements, source, notice, signal } = this.#options;
     const lost = this.#link!;
@@ -216,13 +216,13 @@ export class Sender {
     this.#handed = acknowledgements === undefined ? again : [];
     this.#trimmed = 0;
     if (again.length > 0) notice(`sending ${plural(again.length, 'message')} again`);
-    // They were in memory already.
+    // These messages were in memory already.
     for (const payload of again) {
       this.#link.session.outgoing.send(payload, source.isBinary(payload));
     }
   }
 
-  /** Forgets what has been written. */
+  /** Forgets messages that have been written. */
   #trim(): void {
     const { written } = this.#link!.session.outgoing;
     this.#handed.splice(0, written - this.#trimmed);

@@ -5,7 +5,7 @@ import { visible } from '../errors.ts';
 import { createLogger, type Logger, type LoggingConfig } from '../telemetry/logger.ts';
 import { maskSecrets } from '../telemetry/secrets.ts';
 
-/** Where a command reads and writes: the streams of a process, or others in their place. */
+/** Where a command reads and writes: the streams of a process, or others that replace them. */
 export interface Stdio {
   readonly stdin: Readable & { readonly isTTY?: boolean; readonly fd?: number };
   readonly stdout: Printable;
@@ -15,22 +15,22 @@ export interface Stdio {
 /** A stream that may be a terminal. */
 export type Printable = Writable & { readonly isTTY?: boolean; readonly columns?: number };
 
-/** What a command works with, so that no command reaches for the process itself. */
+/** Everything that a command works with, so that no command touches the process itself. */
 export interface Shell {
-  /** The components; loaded by the commands that need them. */
+  /** The components; only commands that need them load them. */
   readonly registry: () => Promise<Registry>;
   readonly env: Environment;
   /** Data. Resolves when it is written, or when nobody reads it any more (`millrace list | head`). */
   out(text: string): Promise<void>;
   /** Everything else. */
   err(text: string): void;
-  /** For commands whose data is bytes, or waits. */
+  /** For commands whose data is bytes, or that wait. */
   readonly stdio: Stdio;
   /** A logger to stderr, or to the file that `logging` names. */
   logger(logging: LoggingConfig): Logger;
 }
 
-/** The components, and those that a configuration file adds to them. @throws as `loadComponents` */
+/** The components, including those that a configuration file adds. @throws as `loadComponents` */
 export async function componentsOf(shell: Shell, config: string | undefined): Promise<Registry> {
   const registry = await shell.registry();
   if (config === undefined) return registry;
@@ -38,7 +38,7 @@ export async function componentsOf(shell: Shell, config: string | undefined): Pr
   return await loadComponents(config, { registry, env: shell.env });
 }
 
-/** A command that was called in a wrong way; exits with 2. */
+/** A mistake on the command line; exits with 2. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
@@ -65,7 +65,7 @@ function ignoreClosed(error: NodeJS.ErrnoException): void {
 const guarded = new WeakSet<Writable>();
 
 async function write(stream: Writable, text: string): Promise<void> {
-  // The error is emitted as well as given to the callback, and would end the process.
+  // The error is emitted as well as passed to the callback, and would end the process.
   if (!guarded.has(stream)) stream.on('error', ignoreClosed);
   guarded.add(stream);
   await new Promise<void>((resolve) => {

@@ -10,7 +10,7 @@ import type { Codec } from './client-options.ts';
 
 const LF = 10;
 
-/** A message as the bytes of its line, without the line's end. */
+/** The bytes of a message's line, without the line's end. */
 export type Format = (payload: Buffer, binary: boolean, session: Session) => Uint8Array;
 
 const plain: Readonly<Record<Codec, Format>> = {
@@ -25,7 +25,7 @@ const plain: Readonly<Record<Codec, Format>> = {
   raw: (payload) => payload,
 };
 
-/** On a terminal, what would steer it is escaped; `raw` is for who wants the bytes. */
+/** On a terminal, control characters that would steer it are escaped; `raw` keeps all bytes. */
 export function formatOf(codec: Codec, metadata: boolean, terminal: boolean): Format {
   const format = lineOf(codec, metadata);
   if (!terminal || codec === 'raw') return format;
@@ -62,7 +62,7 @@ function described(payload: Buffer, binary: boolean, codec: Codec): Described {
   return asString(payload);
 }
 
-/** The message as JSON on one line: itself where it is JSON, with its numbers' digits as they came. */
+/** The message as JSON on one line. A message that is JSON keeps the digits of its numbers. */
 function asJson(payload: Buffer): Described {
   if (!isUtf8(payload) || findJsonError(payload) >= 0) return asString(payload);
   return { text: textOf(asLine(payload, true)!), encoding: 'json' };

@@ -13,20 +13,20 @@ export interface TailOptions extends ClientOptions {
   readonly metadata?: boolean;
   readonly count?: number;
   readonly send?: readonly string[];
-  /** Undefined unless the command line says so: then a connection that was lost is made again. */
+  /** Undefined unless the command line has it: then only a lost connection is restored. */
   readonly reconnect?: boolean;
   readonly attempts?: number;
 }
 
-/** How long the server has to answer a close, and stdout to take what is left after an interrupt. Milliseconds. */
+/** How long the server has to answer a close, and stdout to take the rest after an interrupt. Milliseconds. */
 const END_TIMEOUT = 3_000;
 
-/** Normal closure, and no code at all (RFC 6455 section 7.4.1). */
+/** Normal closure, and no code (RFC 6455 section 7.4.1). */
 const normal: readonly number[] = [1000, 1005];
 
 const LINE_END = Buffer.from('\n');
 
-/** `millrace tail URL`: prints what arrives on a connection, until it is told to stop. */
+/** `millrace tail URL`: prints the messages of a connection, until it is told to stop. */
 export async function tailCommand(shell: Shell, url: string, options: TailOptions): Promise<number> {
   const settings = clientSettings(url, options, options.send);
   if (options.codec === 'raw' && options.metadata === true) {
@@ -50,7 +50,7 @@ export async function tailCommand(shell: Shell, url: string, options: TailOption
     gone: () => done.abort(),
   });
   const rate = new Rate();
-  // What is printed on the terminal itself shows that it goes on.
+  // Data printed on the terminal itself shows progress enough.
   const progress = new Progress(stderr, stderr.isTTY === true && stdout.isTTY !== true, () => {
     return `${received} received, ${rate.next(received)}/s`;
   });
@@ -75,7 +75,7 @@ export async function tailCommand(shell: Shell, url: string, options: TailOption
       const end = await Promise.race([link.ended, stopped]);
       if (end === undefined) {
         link.session.close(1000, 'done');
-        // What comes meanwhile is read, so that the answer is not stuck behind it, and not printed.
+        // Messages that come meanwhile are read, so that the answer is not stuck behind them, but not printed.
         connection.hold(false);
         await link.ended;
         break;

@@ -17,8 +17,8 @@ export interface WalOptions {
 const PIECE = 64 * 1024;
 
 /**
- * Shows what is in the log of a stream, or writes its messages to stdout. It only reads, and may do so while a stream
- * has the log open. Resolves with 1 when the log is damaged, after all that can be read.
+ * Shows the contents of the log of a stream, or writes its messages to stdout. It only reads, and may do so while a
+ * stream has the log open. Resolves with 1 if the log is damaged, after everything that can be read.
  */
 export async function walCommand(shell: Shell, path: string, options: WalOptions): Promise<number> {
   const found = await inspect(path);
@@ -33,7 +33,7 @@ export async function walCommand(shell: Shell, path: string, options: WalOptions
 
 function summary(found: Inspection): string {
   const { entries, messages, rejected, oldest, bytes, segments, keys, inUse, damage, cutBytes } = found;
-  const bad = rejected > 0 ? `, ${rejected} of them rejected and still to go to error_output` : '';
+  const bad = rejected > 0 ? `, ${rejected} of them rejected and not yet in error_output` : '';
   const rows: [string, string][] = [
     ['messages', `${messages} not delivered yet${bad}`],
     ['batches', String(entries)],
@@ -42,11 +42,11 @@ function summary(found: Inspection): string {
     ['keys', `${keys} remembered for dedupe`],
     ['in use', inUse ? 'yes, a process has it open' : 'no'],
   ];
-  // While it is in use, that is a commit which is being written.
+  // In a log in use, this is a commit that is being written.
   if (cutBytes > 0 && !inUse) {
     rows.push(['unfinished', `${plural(cutBytes, 'byte')} at the end, never committed`]);
   }
-  if (damage !== undefined) rows.push(['damaged', 'yes; the figures are of what can be read']);
+  if (damage !== undefined) rows.push(['damaged', 'yes; the figures cover the readable part']);
   return rows.map(([name, value]) => `${name.padEnd(10)}  ${value}\n`).join('');
 }
 
@@ -65,7 +65,7 @@ async function exportMessages(shell: Shell, found: Inspection, format: Format): 
   if (lines !== '') await shell.out(lines);
 }
 
-/** An entry's messages; those that its codec rejected come last, as they arrived. */
+/** An entry's messages; those that its codec rejected come last, in the form in which they arrived. */
 function* messagesOf({ batch, rejected }: StoredEntry) {
   for (const [index, payload] of batch.payloads.entries()) {
     yield { payload, metadata: batch.metadata(index) };
@@ -85,6 +85,6 @@ function asText(payload: Uint8Array, metadata: Metadata): string {
   if (line !== undefined && isUtf8(line)) return textOf(line);
   throw new UsageError(
     `the message of ${microsToIso(metadata.ingestTime)} from ${metadata.source} ` +
-      `${line === undefined ? 'has a line feed in it' : 'is not UTF-8'}, so it cannot be one line of text; add --json`,
+      `${line === undefined ? 'has a line feed in it' : 'is not UTF-8'}, so it cannot be printed as one line; add --json`,
   );
 }

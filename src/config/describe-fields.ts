@@ -3,9 +3,9 @@ import { defaultInFile, yamlText } from './field-values.ts';
 import { defOf, tagsOf, unwrap, type Tags } from './schema-walk.ts';
 import { typeName } from './type-names.ts';
 
-/** A field as its reference tells it. */
+/** A field as its reference describes it. */
 export interface FieldDescription {
-  /** Dotted where it is part of another: `tls.ca_file`, `inputs[].name`. */
+  /** The name, with dots for a part of another field: `tls.ca_file`, `inputs[].name`. */
   readonly name: string;
   /** `string`, `duration`, `list of string`, `client | server`, `codec`. */
   readonly type: string;
@@ -14,17 +14,17 @@ export interface FieldDescription {
   /** Within its parent, if it has one. */
   readonly required: boolean;
   readonly description: string;
-  /** Its value is never shown. */
+  /** True if its value is never shown. */
   readonly secret: boolean;
-  /** The modes of the component that it is for, where it is not for all. */
+  /** The modes of the component that have it, unless all do. */
   readonly modes?: readonly string[];
-  /** The modes in which it is required, where it is in some. */
+  /** The modes in which it is required, if only some require it. */
   readonly requiredIn?: readonly string[];
   /** Other names that it may have in a file. */
   readonly aliases?: readonly string[];
 }
 
-/** The fields of a component's schema, in their order and each followed by its own parts. `type` is not among them. */
+/** The fields of a component's schema in order, each followed by its own parts; without `type`. */
 export function describeFields(schema: z.ZodType): FieldDescription[] {
   return rowsOf(schema, '').filter(({ name }) => name !== 'type');
 }
@@ -58,7 +58,7 @@ function describe(shape: Readonly<Record<string, z.core.$ZodType>>, prefix: stri
   });
 }
 
-/** Rows for what is inside an object, a list or map of objects, or a choice that may be an object. */
+/** Rows for the parts of an object, of a list or map of objects, or of a choice that may be an object. */
 function parts(schema: z.core.$ZodType, name: string): FieldDescription[] {
   const def = defOf(schema);
   if (def.type === 'object') return rowsOf(schema, `${name}.`);
@@ -68,7 +68,10 @@ function parts(schema: z.core.$ZodType, name: string): FieldDescription[] {
   return merge(def.options.map((option) => parts(unwrap(option).schema, name)));
 }
 
-/** The rows of several choices, each field once. Those that only a later choice has come before the next that both have. */
+/**
+ * The rows of several choices, each field once. Rows that only a later choice has come before the next that both
+ * have.
+ */
 function merge(choices: readonly (readonly FieldDescription[])[]): FieldDescription[] {
   let rows: FieldDescription[] = [];
   for (const choice of choices) {
@@ -92,7 +95,7 @@ function merge(choices: readonly (readonly FieldDescription[])[]): FieldDescript
   return rows;
 }
 
-/** What tells the choices apart has one value in each; everything else is the same field. */
+/** The tag that tells the choices apart has one value in each; any other field is the same. */
 function both(one: FieldDescription, other: FieldDescription): FieldDescription {
   const types = new Set([one.type, other.type].flatMap((type) => type.split(' | ')));
   if (one.type.startsWith(`${other.type} or `)) types.delete(other.type);
@@ -108,7 +111,7 @@ function both(one: FieldDescription, other: FieldDescription): FieldDescription 
   };
 }
 
-/** The fields of all modes, each with those that have it, unless all do. */
+/** The fields of all modes, each with its modes, unless all have it. */
 function byMode(tags: Tags, prefix: string): FieldDescription[] {
   const choices = tags.options.map(({ name, schema }) => ({ mode: name, rows: rowsOf(schema, prefix) }));
   return merge(choices.map(({ rows }) => rows)).map((row) => {

@@ -6,11 +6,11 @@ export interface Position {
   readonly column: number;
 }
 
-/** A mistake of which the file and the position are not worked out yet. */
+/** A mistake whose file and position are not yet known. */
 export interface Finding {
   readonly path: Path;
   readonly message: string;
-  /** Where it is, as an offset into the text. */
+  /** The place of the mistake, as an offset into the text. */
   readonly offset: number;
 }
 
@@ -20,7 +20,7 @@ export interface SourceDocument {
   readonly places: Places;
   readonly numbers: NumberTexts;
   readonly findings: readonly Finding[];
-  /** True when the syntax is wrong, so that `value` says nothing about what the author meant. */
+  /** True when the syntax is wrong, so that `value` does not show what the author meant. */
   readonly broken: boolean;
 }
 
@@ -46,12 +46,12 @@ export class Places {
     this.#values.set(pathKey(path), offset);
   }
 
-  /** The position of the value at `path`, or of the nearest part around it that stands in the text. */
+  /** The position of the value at `path`, or of the nearest part around it that is in the text. */
   value(path: Path): Position {
     return this.#nearest(path, (key) => this.#values.get(key));
   }
 
-  /** The position of the name of the field at `path`; of the value, where it has no name (in a list). */
+  /** The position of the name of the field at `path`; of the value, if it has no name (in a list). */
   key(path: Path): Position {
     return this.#nearest(path, (key) => this.#keys.get(key) ?? this.#values.get(key));
   }
@@ -81,7 +81,7 @@ export class Places {
   }
 }
 
-/** The mistake that a field is given more than once. */
+/** The mistake for a field that is given more than once. */
 export function givenTwice(places: Places, path: Path, offset: number): Finding {
   const { line } = places.key(path);
   return {

@@ -7,16 +7,16 @@ import type { NumberTexts } from './numbers.ts';
 import { isPlainObject } from './plain.ts';
 import { type Path, pathKey } from './problem.ts';
 
-/** A piece of a text that a `${…}` gave. */
+/** A piece of a text that comes from a `${…}`. */
 export interface Fill {
   readonly path: Path;
   readonly start: number;
   readonly end: number;
 }
 
-/** A `${…}` with nothing in it. */
+/** A `${…}` whose value is blank. */
 export interface Blank {
-  /** Whether it is plainly meant as a secret, wherever it stands. */
+  /** Whether it is clearly meant as a secret, in any field. */
   readonly secret: boolean;
   readonly message: string;
 }
@@ -26,22 +26,22 @@ export interface Expansion {
   readonly value: unknown;
   readonly numbers: NumberTexts;
   readonly failures: readonly { readonly path: Path; readonly message: string }[];
-  /** Keys of the paths whose text came, in whole or in part, from outside the file: never to be shown. */
+  /** Keys of the paths whose text comes, in whole or in part, from outside the file: never to be shown. */
   readonly filled: ReadonlySet<string>;
-  /** Those of them that are one `${…}` and nothing else, so that they may stand for a number or a boolean. */
+  /** Of these, the paths that are one `${…}` and nothing else, which may stand for a number or a boolean. */
   readonly whole: ReadonlySet<string>;
-  /** Those with a `${…}` in them that came out blank; a default that is empty is meant so. */
+  /** Of these, the paths with a `${…}` whose value is blank; an empty default is intended. */
   readonly blank: ReadonlyMap<string, Blank>;
-  /** What was filled in. */
+  /** The filled-in values. */
   readonly secrets: readonly string[];
-  /** What came from outside the file, and not from a default in it. */
+  /** The values that come from outside the file, and not from a default in it. */
   readonly fills: readonly Fill[];
 }
 
 /**
- * Fills in `${NAME}`, `${NAME:-default}` and `${file:/path}` in every string, after parsing, so that what is filled in
- * is text of that string and nothing else. `$${` is a literal `${`. Names of fields are left alone, and so is what
- * has been filled in.
+ * Fills in `${NAME}`, `${NAME:-default}` and `${file:/path}` in every string, after parsing, so that a value becomes
+ * text of that string and nothing else. `$${` is a literal `${`. Names of fields are left alone, and so are filled-in
+ * values.
  */
 export function expand(
   { value, numbers }: Pick<SourceDocument, 'value' | 'numbers'>,
@@ -95,7 +95,7 @@ export function expand(
     if (typeof node === 'string') return text(node, path);
     if (Array.isArray(node)) return node.map((item, index) => walk(item, [...path, index]));
     if (!isPlainObject(node)) return node;
-    // fromEntries makes own properties whatever they are called, `__proto__` too.
+    // fromEntries makes own properties of any name, even `__proto__`.
     return Object.fromEntries(Object.entries(node).map(([key, each]) => [key, walk(each, [...path, key])]));
   };
 
@@ -111,12 +111,12 @@ export function expand(
   };
 }
 
-/** `ours` says that the file itself has the text, as a default. */
+/** `ours` says that the text comes from the file itself, as a default. */
 function lookUp(reference: string, env: Environment): { text: string; ours?: boolean } | { problem: string } {
   if (reference.startsWith('file:')) return readSecret(reference.slice('file:'.length));
   const [name, fallback] = splitDefault(reference);
   if (!/^[A-Za-z_]\w*$/.test(name)) {
-    // Not shown: it may be a piece of a password that was not meant to be filled in.
+    // The reference is not shown: it may be a piece of a password that was not meant to be filled in.
     const message =
       'a ${…} that does not name a variable; expected ${NAME}, ${NAME:-default}, ${file:/path}, or $${ for a literal ${';
     return { problem: message };
@@ -125,7 +125,7 @@ function lookUp(reference: string, env: Environment): { text: string; ours?: boo
     return { problem: `the default of \${${name}} has a \${ in it; expected plain text` };
   }
   const set = Object.hasOwn(env, name) ? env[name] : undefined;
-  // As in a shell, `:-` is for a variable that is empty too.
+  // As in a shell, `:-` also applies to an empty variable.
   if (fallback !== undefined && (set === undefined || set === '')) return { text: fallback, ours: true };
   if (set !== undefined) return { text: set };
   return {
@@ -134,7 +134,7 @@ function lookUp(reference: string, env: Environment): { text: string; ours?: boo
 }
 
 function describeBlank(reference: string): Blank {
-  // Files are for secrets.
+  // Files are meant for secrets.
   if (reference.startsWith('file:')) return { secret: true, message: `\${${reference}} is blank` };
   const [name] = splitDefault(reference);
   const message = `the environment variable ${name} is blank; set it, or write \${${name}:-} where it may be empty`;
@@ -146,7 +146,7 @@ function splitDefault(reference: string): [name: string, fallback: string | unde
   return at < 0 ? [reference, undefined] : [reference.slice(0, at), reference.slice(at + 2)];
 }
 
-/** The text of a file, as those that hold secrets are: one line, whose end is not part of it. */
+/** The text of a file that holds a secret: one line, without its end. */
 function readSecret(path: string): { text: string; ours?: boolean } | { problem: string } {
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(readWholeFileSync(path, LONGEST_SECRET));

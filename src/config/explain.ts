@@ -8,17 +8,17 @@ import type { Path } from './problem.ts';
 import { schemaAt, shapeOf, tagsAt, unwrap } from './schema-walk.ts';
 import { article, either, expectation } from './type-names.ts';
 
-/** Stands in an issue for the words that zod would use; what is not this was written by the field's author. */
+/** Marks an issue that would have zod's words; the field's author wrote any other message. */
 export const NO_MESSAGE = '\0';
 
 export type Issue = z.core.$ZodIssue;
 
-/** Where an issue is. Symbols cannot be in a file. */
+/** Where an issue is. A file has no symbols. */
 export function pathOf(issue: Issue): Path {
   return issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part));
 }
 
-/** An issue in words for who wrote the file. `at` says what to point at: the field's name or its value. */
+/** An issue in words for the author of the file. `at` says which to point at: the field's name or its value. */
 export interface Explanation {
   readonly path: Path;
   readonly at: 'key' | 'value';
@@ -30,9 +30,9 @@ export interface Subject {
   readonly schema: z.core.$ZodType;
   readonly value: unknown;
   readonly registry: Registry;
-  /** Whether what stands at `path` must not be shown, apart from what the schema says of it. */
+  /** Whether the value at `path` must not be shown, apart from what the schema says of it. */
   filled(path: Path): boolean;
-  /** A message that an author wrote, without what must not be shown. */
+  /** A message that an author wrote, with secret values masked. */
   mask(message: string, path: Path): string;
 }
 
@@ -51,7 +51,7 @@ export function explain(issue: Issue, subject: Subject): Explanation[] {
   }
   if (issue.code === 'invalid_key') {
     const why =
-      issue.issues.find((each) => each.message !== NO_MESSAGE)?.message ?? 'not a name that can stand here';
+      issue.issues.find((each) => each.message !== NO_MESSAGE)?.message ?? 'not a name that is allowed here';
     return [{ path, at: 'key', message: why.startsWith('not ') ? `the name is ${why}` : why }];
   }
   if (value === undefined && isPlainObject(valueAt(subject.value, path.slice(0, -1)))) {
@@ -61,7 +61,7 @@ export function explain(issue: Issue, subject: Subject): Explanation[] {
   }
   if (own !== undefined) {
     const masked = subject.mask(own, path);
-    // The words of who speaks of the value and not of the field.
+    // The message of a check on the value and not on the field.
     if (!/^(?:not|out of|too) /.test(own)) return [{ path, at: 'key', message: masked }];
     return [{ path, at: 'value', message: `${show(path, subject)}is ${masked}` }];
   }
@@ -95,7 +95,7 @@ function wrongValue(issue: Issue, value: unknown, path: Path, subject: Subject):
   return `${shown}is ${isWord ? 'not known' : typeOf(value)}; expected ${expected(issue, subject)}${hint}`;
 }
 
-/** The `type` of a component names none. */
+/** The `type` of a component is not a known type. */
 function wrongType(issue: Issue, kind: Kind, value: unknown, subject: Subject): string {
   const path = pathOf(issue);
   const other = kinds.find((each) => subject.registry.list(each).some(({ type }) => type === value));
@@ -124,12 +124,12 @@ function outOfRange(
   return `${wrong}; expected ${atLimit} ${limit} ${unit}`;
 }
 
-/** Whether what tells the options of a union apart has a value that no option has. */
+/** Whether the tag of a union has a value that no option has. */
 function isTag(issue: Issue): issue is Extract<Issue, { code: 'invalid_union' }> & { discriminator: string } {
   return 'discriminator' in issue;
 }
 
-/** Whether the tag at `path` has a value that there is, if the file were `root`. */
+/** Whether the tag at `path` would have a valid value if the file were `root`. */
 function allows(root: unknown, path: Path, { schema }: Subject): boolean {
   const parent = path.slice(0, -1);
   const tags = schemaAt(schema, root, parent).schema;
@@ -142,14 +142,14 @@ function allows(root: unknown, path: Path, { schema }: Subject): boolean {
   );
 }
 
-/** What the file would be if a component that `path` is in had another mode. */
+/** The file as it would be if a component around `path` had another mode. */
 interface OtherMode {
   readonly root: unknown;
   readonly name: string;
   readonly current: string;
 }
 
-/** For each component that has modes, the innermost first. */
+/** One for each component with modes, the innermost first. */
 function otherModes(path: Path, { schema, value }: Subject): OtherMode[][] {
   return path.toReversed().flatMap((_, index) => {
     const at = path.slice(0, path.length - 1 - index);
@@ -171,7 +171,7 @@ function otherModes(path: Path, { schema, value }: Subject): OtherMode[][] {
   });
 }
 
-/** That only other modes have what `fits` looks for, in words, or an empty text. */
+/** Says that only other modes have the part that `fits` looks for; an empty text otherwise. */
 function ownersOf(path: Path, subject: Subject, fits: (root: unknown) => boolean): string {
   for (const modes of otherModes(path, subject)) {
     const owners = modes.filter(({ root }) => fits(root));
@@ -232,15 +232,15 @@ function suggestion(issue: Issue, value: unknown, subject: Subject): string | un
   return nearest(value, alternatives(issue).map(String));
 }
 
-/** The values that an issue says were possible, if it does. */
+/** The values that an issue lists as possible, if it does. */
 function alternatives(issue: Issue): readonly unknown[] {
   if (issue.code === 'invalid_value') return issue.values;
   const options: readonly unknown[] = 'options' in issue && Array.isArray(issue.options) ? issue.options : [];
-  // A tag that may be left out has `undefined` among its values.
+  // An optional tag has `undefined` among its values.
   return options.filter((each) => each !== undefined);
 }
 
-/** The issues of that option of a union which the value was meant for, if one can tell. */
+/** The issues of the option of a union that the value was meant for, if that is clear. */
 function nearestOption(issue: Extract<Issue, { code: 'invalid_union' }>): Issue[] | undefined {
   const fitting = issue.errors.filter((issues) =>
     issues.every(
@@ -254,13 +254,13 @@ function hidden(path: Path, subject: Subject): boolean {
   return subject.filled(path) || schemaAt(subject.schema, subject.value, path).secret;
 }
 
-/** The value at `path` as the subject of a sentence, with a space after it; nothing for what is too long to show. */
+/** The value at `path` as the subject of a sentence, with a space after it; empty if it is too long to show. */
 function show(path: Path, subject: Subject): string {
   if (hidden(path, subject)) return 'the value (not shown) ';
   const value = valueAt(subject.value, path);
   if (Array.isArray(value) || isPlainObject(value)) return '';
   if (typeof value === 'string') {
-    // Only what may be a URL: it would take the port of a wrong address for a password.
+    // Mask only a possible URL: masking would take the port of a wrong address for a password.
     return `${JSON.stringify(cut(/[@=]|:\/\//.test(value) ? maskUrl(value) : value))} `;
   }
   return `${cut(value instanceof Date ? value.toISOString() : String(value))} `;

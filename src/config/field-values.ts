@@ -15,7 +15,7 @@ const units = {
   ],
 } as const;
 
-/** The default of a field as a file would give it: `5s` and not 5000, or undefined if there is none. */
+/** The default of a field as a file would write it: `5s` and not 5000, or undefined if there is none. */
 export function defaultInFile({ default: fallback, meta }: Unwrapped): unknown {
   if (fallback === undefined) return undefined;
   const { value, parsed } = fallback;
@@ -29,7 +29,7 @@ export function defaultInFile({ default: fallback, meta }: Unwrapped): unknown {
 
 /** A value as YAML on one line. */
 export function yamlText(value: unknown): string {
-  // Text that YAML could take for something else is in quotes.
+  // Text that YAML could read as something else is in quotes.
   if (
     typeof value === 'string' &&
     /^[A-Za-z\d/_.][\w/.:*-]*$/.test(value) &&

@@ -5,13 +5,13 @@ import type { Expansion } from './expand.ts';
 import { isPlainObject, valueAt } from './plain.ts';
 import { defOf, options, schemaAt, unwrap } from './schema-walk.ts';
 
-/** A URL's scheme with its slashes, user with its `@`, host with its port, and all that is behind. */
+/** A URL's scheme with its slashes, user with its `@`, host with its port, and the rest. */
 const URL_PARTS = /^(\s*[a-z][a-z0-9+.-]*:[/\\]{2,})((?:[^/\\?#]*@)?)([^/\\?#]*)(.*)$/is;
 
 /**
- * Has what `${…}` gave masked from now on, wherever text leaves the process. Numbers, switches, words that a field lists,
- * durations and sizes are no secrets, nor is what fills a field whose schema says that it may be shown, nor the host and
- * port of a URL.
+ * From now on masks the values of `${…}` wherever text leaves the process. Numbers, switches, words that a field
+ * lists, durations and sizes are not secret. Nor is the value of a field whose schema says that it may be shown, or
+ * the host and port of a URL.
  */
 export function keepFilled(schema: z.core.$ZodType, { value, fills }: Expansion): void {
   for (const { path, start, end } of fills) {
@@ -21,7 +21,7 @@ export function keepFilled(schema: z.core.$ZodType, { value, fills }: Expansion)
     if (url !== null) {
       const behind = keepInUrl(url.slice(1), start, end);
       const owner = valueAt(value, path.slice(0, -1));
-      // A server's URL is where it listens.
+      // A server's URL is the address to listen on.
       if (isPlainObject(owner) && owner['mode'] === 'server') hideInPaths(behind);
     } else if (text.startsWith('/')) {
       const pieces = piecesOf(text.slice(start, end));
@@ -34,7 +34,7 @@ export function keepFilled(schema: z.core.$ZodType, { value, fills }: Expansion)
 function isShown(schema: z.core.$ZodType, value: unknown, path: readonly (string | number)[]): boolean {
   const found = schemaAt(schema, value, path).schema;
   if (found === undefined) return false;
-  // What such a field has is the name of a file.
+  // The value of such a field is the name of a file.
   if (String(path.at(-1)).endsWith('_file')) return true;
   const { meta } = unwrap(found);
   if (meta.shown === true || meta.format === 'duration' || meta.format === 'size') return true;
@@ -42,7 +42,7 @@ function isShown(schema: z.core.$ZodType, value: unknown, path: readonly (string
   return !options(found, text).some((option) => ['string', 'unknown', 'any'].includes(defOf(option).type));
 }
 
-/** `parts` are those of `URL_PARTS`. @returns what is hidden behind the host */
+/** `parts` are those of `URL_PARTS`. @returns the values hidden behind the host */
 function keepInUrl(parts: readonly string[], start: number, end: number): string[] {
   let at = 0;
   const [, user, host, rest] = parts.map((part) => {
@@ -51,23 +51,23 @@ function keepInUrl(parts: readonly string[], start: number, end: number): string
     return piece;
   }) as [string, string, string, string];
   const name = parts[2]!;
-  // An address, and no key, if it is all of the host.
+  // A value that is the whole host is an address, and not a key.
   const isAddress = host === name.replace(/:\d*$/, '') || host === name || /^\d*$/.test(host);
   const inHost = isAddress ? [] : [host];
   const behind = piecesOf(rest);
   hideInUrls(name, inHost, behind);
   hideInKey(parts.join(''), { inHost, behindHost: behind });
-  // One that is a whole URL is made of words of which few are secrets; one that stands in its place is one.
+  // A value that is a whole URL consists of words of which few are secrets; one inside a URL is a secret.
   const whole = user + host !== '' && rest !== '';
   const password = user.replace(/^[^:]*:/, '').replace(/@$/, '');
   keepSecrets([...inHost, password, ...(whole ? behind.filter(looksLikeKey) : behind)]);
   return behind;
 }
 
-/** The steps of a path and the values of parameters; also decoded, as a server may say them. */
+/** The steps of a path and the values of parameters; also decoded, as a server may quote them. */
 function piecesOf(text: string): string[] {
   const pieces = text.split(/[/\\?&;#]+/).map((each) => each.replace(/^[^=]+=(?=.)/, ''));
-  // A key may have such characters itself.
+  // A key may itself have such characters.
   if (!/^[/\\?]/.test(text)) pieces.push(text);
   return [...new Set([...pieces, ...pieces.map(decoded)])].filter((each) => each !== '');
 }

@@ -6,15 +6,15 @@ import { defOf, tagsOf, unwrap } from './schema-walk.ts';
 
 type JsonSchema = z.core.JSONSchema.BaseSchema;
 
-/** What tells people of a value and does not restrict it. */
+/** Keywords that describe a value and do not restrict it. */
 const annotations = new Set(['title', 'description', 'default', 'examples', 'writeOnly', 'deprecated']);
 
-/** A whole string of one `${…}`, which may stand for a number, a boolean or one of the words that a field takes. */
+/** A string that is one `${…}`, which may stand for a number, a boolean or one of the words that a field takes. */
 const expansion: JsonSchema = { type: 'string', pattern: '^\\$\\{[^{}]*\\}$' };
 
 /**
- * JSON Schema (draft 7, which editors know best) of a configuration file, in both of its forms: the object, and the
- * list of streams.
+ * The JSON Schema (draft 7, which editors know best) of a configuration file in both of its forms: the object, and
+ * the list of streams.
  */
 export function configJsonSchema(registry: Registry): Record<string, unknown> {
   const { $schema, definitions, ...file }: JsonSchema = tidy(
@@ -36,17 +36,17 @@ export function configJsonSchema(registry: Registry): Record<string, unknown> {
   };
 }
 
-/** Makes a schema say what the loader accepts, and takes from it what means something else to other readers. */
+/** Makes a schema match the loader, and removes keywords that mean something else to other readers. */
 function edit(zodSchema: z.core.$ZodType, json: JsonSchema): void {
   const unwrapped = unwrap(zodSchema);
   const { secret, format, alias } = unwrapped.meta;
-  // Editors show these as they are; JSON Schema has its own word for the first.
+  // Editors show these as they are; JSON Schema has its own keyword for the first.
   delete json['secret'];
   delete json['alias'];
   delete json['exact'];
   delete json['shown'];
   if (secret === true) json.writeOnly = true;
-  // Not the `duration` of JSON Schema, which is that of ISO 8601.
+  // Not the `duration` of JSON Schema, which means ISO 8601.
   if (format === 'duration' || format === 'size') delete json.format;
   const fallback = defaultInFile(unwrapped);
   if (fallback !== undefined && defOf(zodSchema).type !== 'lazy') Object.assign(json, { default: fallback });
@@ -57,8 +57,8 @@ function edit(zodSchema: z.core.$ZodType, json: JsonSchema): void {
 }
 
 /**
- * A union whose options are told apart by a field, as conditions on that field: an editor then holds a value against the
- * option that it names and no other, so that a mistake is one mistake.
+ * A union whose options a field tells apart, as conditions on that field: an editor then checks a value only against
+ * the option that it names, so that one mistake is shown once.
  */
 function chooseByTag(zodSchema: z.core.$ZodType, json: JsonSchema): void {
   const tags = tagsOf(zodSchema);
@@ -70,7 +70,7 @@ function chooseByTag(zodSchema: z.core.$ZodType, json: JsonSchema): void {
   const mayBeMissing = known.includes(undefined);
   const names: JsonSchema = { enum: known.filter((value) => value !== undefined) as string[] };
   json.type = 'object';
-  // A component's `type` is never filled in: a file that named its components elsewhere could not be checked.
+  // A component's `type` is never filled in: a file that took its types from elsewhere could not be checked.
   json.properties = { [field]: field === 'type' ? names : { if: expansion, else: names } };
   if (!mayBeMissing) json.required = [field];
   json.allOf = options.map(({ values }, index) => ({
@@ -83,7 +83,7 @@ function chooseByTag(zodSchema: z.core.$ZodType, json: JsonSchema): void {
   }));
 }
 
-/** A choice between bare types, as one list of them: a value of none of them is one mistake. */
+/** Turns a choice between bare types into a list of types: a value of none of them is one mistake. */
 function joinTypes(json: JsonSchema): void {
   const options = (json.anyOf ?? []).map((option) => option.else ?? option) as JsonSchema[];
   const types = options.map(({ type }) => type);
@@ -93,7 +93,10 @@ function joinTypes(json: JsonSchema): void {
   Object.assign(json, { type: types });
 }
 
-/** Whether a string such as `${PORT}` would be refused. A component's `type` is not one: it tells the others apart. */
+/**
+ * Whether a string such as `${PORT}` would be refused. A component's `type` does not count: it tells the options
+ * apart.
+ */
 function isPlainScalar(json: JsonSchema): boolean {
   if (json.const !== undefined) return false;
   if (json.type === 'number' || json.type === 'integer' || json.type === 'boolean') return true;
@@ -114,7 +117,10 @@ function acceptExpansion(json: JsonSchema): void {
   json.else = rule;
 }
 
-/** What has a reference and says more has the reference beside it twice, and readers of draft 7 look at one of the two. */
+/**
+ * A schema with a reference and more has the reference beside it twice, and readers of draft 7 look at only one of
+ * the two.
+ */
 function tidy<T>(node: T): T {
   if (typeof node !== 'object' || node === null) return node;
   if (Array.isArray(node)) return node.map((each: unknown) => tidy(each)) as T;

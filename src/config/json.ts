@@ -7,8 +7,8 @@ const MAX_DEPTH = 200;
 const MAX_FINDINGS = 50;
 
 /**
- * Reads JSON (RFC 8259), with the place of each value. It reads on after a mistake, so that all are found at once;
- * the value itself is always that of `JSON.parse`.
+ * Reads JSON (RFC 8259), with the place of each value. It reads on after a mistake, so that it finds all at once; the
+ * value itself is always that of `JSON.parse`.
  */
 export function readJson(text: string): SourceDocument {
   const reader = new JsonReader(text);
@@ -82,7 +82,7 @@ class JsonReader {
         return;
       }
       if (next === ']' || next === '}') {
-        this.#wrong(`this closes what was not opened; expected a ${close}`);
+        this.#wrong(`this does not match the opening bracket; expected a ${close}`);
         this.#at++;
         return;
       }
@@ -105,7 +105,7 @@ class JsonReader {
     else if (this.#text[start] === "'") this.#singleQuoted();
     else if (this.#word() === '') this.#at++;
     if (this.#text[start] !== '"' && this.#text[start] !== "'") {
-      this.#wrong('a name without quotes; expected one in double quotes', start);
+      this.#wrong('a name without double quotes; expected them around it', start);
     }
     const at = [...path, name ?? `?${index}`];
     const twice = this.places.has(at);
@@ -118,7 +118,7 @@ class JsonReader {
     this.#at++;
     this.#blanks();
     if (!twice) this.places.setKey(at, start);
-    // What the second has is read for its mistakes; the places of the first stay.
+    // The second value is read for its mistakes; the places of the first stay.
     this.#value(twice ? [...at, '?twice'] : at, depth + 1);
   }
 
@@ -179,7 +179,7 @@ class JsonReader {
 
   #wrong(message: string, offset = this.#at): void {
     this.broken = true;
-    // One mistake makes what follows look wrong too, so each line tells its first.
+    // One mistake makes the rest of the line look wrong too, so each line reports only its first.
     const { line } = this.places.position(offset);
     if (!this.#wrongLines.has(line)) this.#find({ path: [], offset, message: `not valid JSON: ${message}` });
     this.#wrongLines.add(line);

@@ -19,25 +19,25 @@ import { schemaAt } from './schema-walk.ts';
 import { createMask, validate } from './validate.ts';
 import { readYaml } from './yaml.ts';
 
-/** The code of a file that cannot be read. */
+/** The code for a file that cannot be read. */
 export const configErrors = declareErrors({
   MILLRACE_CONFIG_UNREADABLE: {
     help: 'The configuration file cannot be read. Check its path and its permissions.',
   },
 });
 
-/** How a file is written; else its name decides. */
+/** The format of a file; without it, the file's name decides. */
 export type ConfigFormat = 'yaml' | 'json' | 'toml';
 
-/** The components that the file may name, and where values of `${…}` come from. */
+/** The components that the file may name, and the source of values for `${…}`. */
 export interface LoadOptions {
   /** The components that the file can name. */
   readonly registry: Registry;
-  /** What `${NAME}` is filled in from; `process.env` unless given. */
+  /** The values for `${NAME}`; default `process.env`. */
   readonly env?: Environment | undefined;
 }
 
-/** The same for a text, with its format (YAML unless said) and the name that mistakes give it. */
+/** The same for a text, with its format (default YAML) and the file name for its mistakes. */
 export interface ParseOptions extends LoadOptions {
   readonly file?: string;
   readonly format?: ConfigFormat;
@@ -51,23 +51,23 @@ const formats: Readonly<Record<string, ConfigFormat>> = {
   '.toml': 'toml',
 };
 
-/** A mistake that a component found when it was made; its path goes from the root of an {@link EnginePlan}. */
+/** A mistake that a component found when it was created; its path starts at the root of an {@link EnginePlan}. */
 export interface LateFinding {
   readonly path: Path;
   readonly message: string;
 }
 
-/** A file that has been read and has no mistakes that show in its text. */
+/** A file that has been read and whose text has no mistakes. */
 export interface LoadedConfig {
   readonly plan: EnginePlan;
   /** The components that the plan may name: those of `LoadOptions`, and those of the file's `plugins`. */
   readonly registry: Registry;
-  /** The error for mistakes that showed later, with their places in the file. */
+  /** The error for mistakes found later, with their places in the file. */
   mistakes(findings: readonly LateFinding[]): ConfigError;
 }
 
 /**
- * Reads and checks a configuration file: `.yaml`, `.yml`, `.json` or `.toml`; and loads the modules that it lists under
+ * Reads and checks a configuration file: `.yaml`, `.yml`, `.json` or `.toml`. It also loads the modules listed under
  * `plugins`, whose code runs.
  * @throws MillraceError MILLRACE_CONFIG_UNREADABLE
  * @throws ConfigError MILLRACE_CONFIG_INVALID, with every mistake
@@ -78,7 +78,7 @@ export async function loadConfig(path: string, options: LoadOptions): Promise<Lo
 }
 
 /**
- * The components that a file may name, whatever else is wrong with it.
+ * The components that a file may name, even if the rest of it is wrong.
  * @throws MillraceError, ConfigError as `loadConfig`, for the file's `plugins` alone
  */
 export async function loadComponents(path: string, options: LoadOptions): Promise<Registry> {
@@ -86,13 +86,13 @@ export async function loadComponents(path: string, options: LoadOptions): Promis
 }
 
 /**
- * Checks the text of a configuration file. `file` is what mistakes say of where they are.
+ * Checks the text of a configuration file. `file` is the file name for its mistakes.
  * @throws ConfigError MILLRACE_CONFIG_INVALID, with every mistake
  */
 export function parseConfig(text: string, { registry, ...options }: ParseOptions): EnginePlan {
   const draft = draftOf(text, options);
   if (draft.plugins.length > 0) {
-    const message = 'is for a file; a text has the components that its registry has';
+    const message = 'works in a file only; a text has the components of its registry';
     draft.problems.push(draft.problem(['plugins'], message, draft.places.value(['plugins'])));
   }
   return check(draft, registry).plan;
@@ -125,23 +125,23 @@ async function readDraft(path: string, env: Environment | undefined): Promise<Dr
   return draftOf(text, { env, file: path, format });
 }
 
-/** A text that has been read and filled in, and not been held against a schema. */
+/** A text that has been read and filled in, but not yet checked against a schema. */
 interface Draft {
   readonly file: string;
   readonly places: Places;
-  /** Of a file that is a list, with `streams` around it. */
+  /** For a file that is a list, with `streams` around it. */
   readonly expansion: Expansion;
-  /** A path in the expansion as it is in the file. */
+  /** The path in the file for a path in the expansion. */
   readonly inFile: (path: Path) => Path;
   readonly problem: (path: Path, message: string, at: Position) => Problem;
   readonly problems: Problem[];
-  /** Where something is wrong already, which is not held against the schema as well. */
+  /** Places that are already known to be wrong, which are not checked against the schema. */
   readonly known: readonly Path[];
-  /** The texts of `plugins`, with their places in the list. */
+  /** The entries of `plugins`, with their places in the list. */
   readonly plugins: readonly { readonly index: number; readonly name: string }[];
 }
 
-/** @throws ConfigError for a text whose parts cannot be told */
+/** @throws ConfigError for a text that cannot be parsed */
 function draftOf(
   text: string,
   { env = process.env, file = 'config', format = 'yaml' }: Omit<ParseOptions, 'registry'>,
@@ -178,7 +178,9 @@ function pluginsOf(root: unknown): { index: number; name: string }[] {
   );
 }
 
-/** @throws ConfigError for modules that give no components: a file that names these would seem to be full of mistakes */
+/**
+ * @throws ConfigError for modules without components: a file that names their components would seem full of mistakes
+ */
 async function withPlugins(draft: Draft, registry: Registry): Promise<Registry> {
   const { file, plugins, places, problem, problems } = draft;
   if (plugins.length === 0) return registry;
@@ -232,7 +234,7 @@ function read(text: string, format: ConfigFormat): SourceDocument {
     return readers[format](text);
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    // The parsers call themselves for each level.
+    // The parsers recurse for each level.
     const findings = [
       { path: [], offset: 0, message: 'nested too deeply to be read; expected a few levels' },
     ];
@@ -240,7 +242,7 @@ function read(text: string, format: ConfigFormat): SourceDocument {
   }
 }
 
-/** A file that is a list is the list of its streams. */
+/** Wraps a file that is a list, which is the list of its streams. */
 function wrapList(expansion: Expansion): { expansion: Expansion; added: number } {
   const { value, filled, whole, blank, numbers, fills } = expansion;
   if (!Array.isArray(value)) return { expansion, added: 0 };
@@ -277,7 +279,7 @@ function blankSecrets(schema: z.core.$ZodType, { value, blank }: Expansion): Exp
   });
 }
 
-/** Ids that an earlier stream has already, given or by its place. */
+/** Ids that an earlier stream already has, given or by its place. */
 function sameIds(root: unknown) {
   const streams = isPlainObject(root) && Array.isArray(root['streams']) ? root['streams'] : [];
   const ids = streams.map((stream: unknown, index) => {
@@ -287,14 +289,14 @@ function sameIds(root: unknown) {
   return ids.flatMap(({ id, given }, index) => {
     const other = ids.findIndex((each) => each.id === id);
     if (typeof id !== 'string' || other === index) return [];
-    // A stream that has its id by its place is not at fault.
+    // A stream whose id comes from its place is not at fault.
     const [wrong, first] = given ? [index, other] : [other, index];
-    const message = `is the id of stream ${first} of the list too; expected each to have its own`;
+    const message = `is also the id of stream ${first} of the list; expected each stream to have its own`;
     return [{ path: ['streams', wrong, 'id'], at: 'value' as const, message }];
   });
 }
 
-/** Folders that are the log of an earlier stream already. */
+/** Folders that are already the log of an earlier stream. */
 function sameLogs(root: unknown) {
   const streams = isPlainObject(root) && Array.isArray(root['streams']) ? root['streams'] : [];
   const paths = streams.map((stream: unknown) => {
@@ -305,7 +307,7 @@ function sameLogs(root: unknown) {
   return paths.flatMap((path, index) => {
     const other = paths.indexOf(path);
     if (path === undefined || other === index) return [];
-    const message = `is the log of stream ${other} of the list too; expected each to have its own`;
+    const message = `is also the log of stream ${other} of the list; expected each stream to have its own`;
     return [{ path: ['streams', index, 'durability', 'path'], at: 'value' as const, message }];
   });
 }

@@ -1,4 +1,4 @@
-/** The one of `known` that `name` was probably meant to be, or undefined when none is near. */
+/** The one of `known` that `name` was probably meant to be, or undefined if none is near. */
 export function nearest(name: string, known: Iterable<string>): string | undefined {
   let best: string | undefined;
   let bestDistance = Infinity;
@@ -13,7 +13,7 @@ export function nearest(name: string, known: Iterable<string>): string | undefin
   return best;
 }
 
-/** camelCase, kebab-case and capitals are the usual slips of who knows the name. */
+/** People who know a name usually slip in camelCase, kebab-case and capitals. */
 function normal(name: string): string {
   return name
     .replaceAll(/([a-z\d])([A-Z])/g, '$1_$2')
@@ -21,7 +21,7 @@ function normal(name: string): string {
     .toLowerCase();
 }
 
-/** Insertions, deletions, replacements and swaps of neighbours that turn `a` into `b`. */
+/** Insertions, deletions, replacements and swaps of neighbors that turn `a` into `b`. */
 function editDistance(a: string, b: string): number {
   const rows: number[][] = [Array.from({ length: b.length + 1 }, (_, index) => index)];
   for (let i = 1; i <= a.length; i++) {

@@ -4,16 +4,16 @@ import { replaceAt } from './plain.ts';
 import type { Path } from './problem.ts';
 import { schemaAt, unwrap } from './schema-walk.ts';
 
-/** The digits of the numbers of a document that are not those of their double, by the key of their path. */
+/** The digits of a document's numbers that differ from those of their double, by the key of their path. */
 export type NumberTexts = ReadonlyMap<string, string>;
 
 /**
- * A number as JSON writes it, from how YAML, TOML or JSON have it (`0x1F`, `1_000`, `+.5`); undefined where `value`, the
- * double, says all that there is, and for what JSON cannot write.
+ * A number as JSON writes it, from its form in YAML, TOML or JSON (`0x1F`, `1_000`, `+.5`); undefined if `value`, the
+ * double, says the same, and for a number that JSON cannot write.
  */
 export function digitsOf(source: string, value: number): string | undefined {
   const text = jsonNumber(source.trim().replaceAll('_', ''));
-  // A form that is not known here, such as the sexagesimal numbers of YAML 1.1.
+  // An unknown form, such as the sexagesimal numbers of YAML 1.1.
   if (text === undefined || Number(text) !== value) return undefined;
   return text === String(value) ? undefined : text;
 }
@@ -31,7 +31,7 @@ function jsonNumber(source: string): string | undefined {
   return `${sign.replace('+', '')}${digits}${fraction && `.${fraction}`}${exponent === undefined ? '' : `e${exponent}`}`;
 }
 
-/** `value` with the digits of the file where a field takes any JSON, which is sent or compared as it was written. */
+/** `value` with the digits of the file if a field takes any JSON, which is sent or compared as it was written. */
 export function withDigits(schema: z.core.$ZodType, value: unknown, numbers: NumberTexts): unknown {
   let result = value;
   for (const [key, text] of numbers) {

@@ -1,6 +1,6 @@
 import type { Path } from './problem.ts';
 
-/** Whether a value is an object as a file has them, and not a date or another class. */
+/** Whether a value is a plain object, and not a date or another class. */
 export function isPlainObject(value: unknown): value is Record<string, unknown> {
   if (typeof value !== 'object' || value === null) return false;
   const prototype: unknown = Object.getPrototypeOf(value);
@@ -17,7 +17,7 @@ export function valueAt(root: unknown, path: Path): unknown {
   return value;
 }
 
-/** A copy of `root` with another value at `path`; undefined takes the field out. */
+/** A copy of `root` with another value at `path`; undefined removes the field. */
 export function replaceAt(root: unknown, path: Path, value: unknown): unknown {
   const [part, ...rest] = path;
   if (part === undefined) return value;

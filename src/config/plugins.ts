@@ -6,15 +6,15 @@ import { isDefinition, type AnyDefinition } from '../component/define.ts';
 import type { Registry } from '../component/registry.ts';
 import { errorMessage } from '../errors.ts';
 
-/** One of `plugins` of a file. */
+/** An entry of `plugins` in a file. */
 interface Plugin {
   /** Its place in the list. */
   readonly index: number;
-  /** A path from the file's folder, or a package that is installed there. */
+  /** A path relative to the file's folder, or a package installed there. */
   readonly name: string;
 }
 
-/** What is wrong with one of `plugins`. */
+/** A mistake in an entry of `plugins`. */
 export interface PluginMistake {
   readonly index: number;
   readonly message: string;
@@ -23,8 +23,8 @@ export interface PluginMistake {
 const TYPE = /^[a-z][a-z0-9]*(?:_[a-z0-9]+)*$/;
 
 /**
- * Loads the modules that a file lists and adds what they define to `registry`. Their code runs; they get this copy of
- * Millrace for what they import of `millrace`, wherever they are.
+ * Loads the modules that a file lists and adds their components to `registry`. Their code runs; wherever they are,
+ * their imports of `millrace` get this copy of Millrace.
  */
 export async function loadPlugins(
   file: string,
@@ -43,7 +43,7 @@ export async function loadPlugins(
     try {
       const definitions = await definitionsOf(name, folder);
       if (definitions.length === 0) {
-        mistake('exports no component; expected what defineInput, or another of its kind, gives');
+        mistake('exports no component; expected the result of defineInput or a similar function');
       }
       for (const definition of definitions) {
         const wrong = whatIsWrong(definition, extended);
@@ -79,7 +79,7 @@ function whatIsWrong(definition: AnyDefinition, registry: Registry): string | un
   const name = `the ${kind} ${type}`;
   if (!TYPE.test(type)) return `defines ${name}; expected a type in snake_case`;
   if (registry.list(kind).some((each) => each.type === type)) {
-    return `defines ${name}, which there is already; expected a type of its own`;
+    return `defines ${name}, which already exists; expected a type of its own`;
   }
   try {
     registry.with([definition]).schemaOf(definition);
@@ -89,14 +89,14 @@ function whatIsWrong(definition: AnyDefinition, registry: Registry): string | un
   }
 }
 
-/** With the place in the module where it was thrown. */
+/** The message, with the place in the module that threw it. */
 function describe(error: unknown): string {
   const [, place] = /\(?(file:\/\/[^\s)]+:\d+:\d+)\)?/.exec((error as Error | undefined)?.stack ?? '') ?? [];
   const message = errorMessage(error).replaceAll(/file:\/\/[^\s']+/g, pathOf);
   return place === undefined || !(error instanceof Error) ? message : `${message}, at ${pathOf(place)}`;
 }
 
-/** A URL of a file, with line and column where it has them, as a path. */
+/** The path of a file's URL, with line and column if it has them. */
 function pathOf(url: string): string {
   const [, file, rest] = /^(.*?)((?::\d+){0,2})$/.exec(url)!;
   try {
@@ -108,7 +108,7 @@ function pathOf(url: string): string {
 
 const SCHEME = 'millrace-plugin:';
 
-/** What `import` is given, so that Node resolves `name` as if a module in `folder` imported it. */
+/** The argument for `import`, so that Node resolves `name` as if a module in `folder` imported it. */
 function requestFor(name: string, folder: string): string {
   const importer = pathToFileURL(resolve(folder, 'millrace.js')).href;
   const request = isPath(name) ? pathToFileURL(resolve(folder, name)).href : name;
@@ -117,7 +117,10 @@ function requestFor(name: string, folder: string): string {
 
 let shared = false;
 
-/** From now on `millrace`, whoever imports it, is this copy: another has another zod, and errors that nobody knows here. */
+/**
+ * From now on, every import of `millrace` gets this copy: another has another zod, and errors that this one does not
+ * know.
+ */
 function shareThisCopy(): void {
   if (shared) return;
   shared = true;

@@ -1,6 +1,6 @@
 import { MillraceError } from '../errors.ts';
 
-/** Where a value stands in its document, from the root: field names, and places in lists from 0. */
+/** The place of a value in its document, from the root: field names, and places in lists from 0. */
 export type Path = readonly (string | number)[];
 
 /** One mistake in a configuration file. Lines and columns count from 1; columns are UTF-16 code units. */
@@ -8,9 +8,9 @@ export interface Problem {
   readonly file: string;
   readonly line: number;
   readonly column: number;
-  /** `streams[0].input.url`; empty when the mistake is not in one field, as with syntax. */
+  /** The path of the field, as `streams[0].input.url`; empty for a mistake outside fields, such as in syntax. */
   readonly path: string;
-  /** What is wrong; what was expected. */
+  /** The mistake, and the expected value. */
   readonly message: string;
 }
 

@@ -3,44 +3,44 @@ import { declarations } from '../component/settings.ts';
 import { isPlainObject, valueAt } from './plain.ts';
 import type { Path } from './problem.ts';
 
-/** What components say of a field besides its type, as `.meta({…})`. */
+/** The properties of a field besides its type, from `.meta({…})`. */
 export interface FieldMeta {
   readonly id?: string | undefined;
   readonly description?: string | undefined;
   readonly format?: string | undefined;
   readonly secret?: boolean | undefined;
-  /** Its value may be shown also where it came from `${…}`. */
+  /** True if its value may be shown even when it comes from `${…}`. */
   readonly shown?: boolean | undefined;
-  /** It takes any JSON, and its numbers keep the digits of the file, as `ExactNumber`. */
+  /** True if it takes any JSON, and its numbers keep the digits of the file, as `ExactNumber`. */
   readonly exact?: boolean | undefined;
-  /** The field beside it that it is another name of. */
+  /** The field beside it for which it is another name. */
   readonly alias?: string | undefined;
 }
 
-/** A schema without what is wrapped around it, and what that said. */
+/** A schema without its wrappers, and the properties that they gave it. */
 export interface Unwrapped {
   readonly schema: z.core.$ZodType;
   readonly meta: FieldMeta;
   readonly optional: boolean;
-  /** In the terms of a file, or parsed. */
+  /** As a file writes it, or parsed. */
   readonly default?: { readonly value: unknown; readonly parsed: boolean };
 }
 
-/** What a schema is made of, told apart by `type`. */
+/** The definition of a schema, told apart by `type`. */
 export function defOf(schema: z.core.$ZodType): z.core.$ZodTypes['_zod']['def'] {
   return (schema as z.core.$ZodTypes)._zod.def;
 }
 
 function metaOf(schema: z.core.$ZodType): FieldMeta {
   let meta = globalRegistry.get(schema) ?? {};
-  // `component.describe(…)` is a copy, which zod gives all that the component has but its id.
+  // `component.describe(…)` is a copy, to which zod gives all properties of the component except its id.
   for (let { parent } = schema._zod; parent !== undefined; { parent } = parent._zod) {
     meta = { ...globalRegistry.get(parent), ...meta };
   }
   return meta;
 }
 
-/** Lazy schemas of components are left as they are, as their `id` says enough. */
+/** Lazy schemas of components stay lazy, since their `id` says enough. */
 export function unwrap(schema: z.core.$ZodType): Unwrapped {
   let inner = declarations.get(schema) ?? schema;
   let meta: FieldMeta = {};
@@ -61,12 +61,14 @@ export function unwrap(schema: z.core.$ZodType): Unwrapped {
 }
 
 function innerOf(def: ReturnType<typeof defOf>): z.core.$ZodType | undefined {
-  // What stands in the file is what goes in, unless that is a function (z.preprocess).
+  // A file holds the input of a pipe, unless that is a function (z.preprocess).
   if (def.type === 'pipe') return defOf(def.in).type === 'transform' ? def.out : def.in;
   return 'innerType' in def ? def.innerType : undefined;
 }
 
-/** What tells the options of a union apart, each with its values there; `undefined` is one where it may be left out. */
+/**
+ * The options of a tagged union, each with its values of the tag; `undefined` is one of them if the tag is optional.
+ */
 export interface Tags {
   readonly field: string;
   readonly options: readonly TaggedOption[];
@@ -79,7 +81,7 @@ export interface TaggedOption {
   readonly schema: z.core.$ZodType;
 }
 
-/** The tags of a union that has some: by `type`, by `mode`. */
+/** The tags of a union that has some: `type` or `mode`. */
 export function tagsOf(schema: z.core.$ZodType): Tags | undefined {
   const def = defOf(schema);
   if (def.type !== 'union' || !('discriminator' in def)) return undefined;
@@ -93,7 +95,7 @@ export function tagsOf(schema: z.core.$ZodType): Tags | undefined {
   };
 }
 
-/** The schemas that a value may have to meet: the options of unions, as far as `type` and the like tell them apart. */
+/** The schemas that may apply to a value: the options of unions, narrowed by `type` and the like. */
 export function options(schema: z.core.$ZodType, value: unknown): z.core.$ZodType[] {
   const { schema: inner } = unwrap(schema);
   const def = defOf(inner);
@@ -106,7 +108,7 @@ export function options(schema: z.core.$ZodType, value: unknown): z.core.$ZodTyp
   return chosen.flatMap((option) => options(option.schema, value));
 }
 
-/** The unions by a tag that a value goes through on its way to the schema that it has to meet, the outermost first. */
+/** The tagged unions on a value's way to the schema that applies to it, the outermost first. */
 export function tagsAt(schema: z.core.$ZodType, value: unknown): Tags[] {
   const { schema: inner } = unwrap(schema);
   const def = defOf(inner);
@@ -118,7 +120,7 @@ export function tagsAt(schema: z.core.$ZodType, value: unknown): Tags[] {
   return [tags, ...(chosen === undefined ? [] : tagsAt(chosen.schema, value))];
 }
 
-/** The schema of the part of `root` at `path`, where there is one, and whether it is, or is part of, a secret. */
+/** The schema of the part of `root` at `path`, if there is one, and whether it is, or is part of, a secret. */
 export function schemaAt(
   schema: z.core.$ZodType,
   root: unknown,
@@ -147,7 +149,7 @@ function step(schema: z.core.$ZodType, part: string | number): z.core.$ZodType |
   return undefined;
 }
 
-/** The fields of an object's schema by name, or undefined if it is no object. */
+/** The fields of an object's schema by name, or undefined for any other schema. */
 export function shapeOf(
   schema: z.core.$ZodType,
   value: unknown,

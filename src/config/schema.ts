@@ -12,15 +12,15 @@ const logging = settings({
   level: z
     .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
     .default('info')
-    .describe('The least important lines that are logged.'),
-  format: z.enum(['plain', 'json']).default('plain').describe('Lines for people, or one JSON object a line.'),
-  path: fixedPath.optional().describe('A file that lines are appended to, in place of stderr.'),
+    .describe('The least severe level to log.'),
+  format: z.enum(['plain', 'json']).default('plain').describe('Readable lines, or one JSON object a line.'),
+  path: fixedPath.optional().describe('A file to append lines to, instead of stderr.'),
   file_path: alias('path', fixedPath),
-}).describe('Where log lines go. Never to stdout: that is for data.');
+}).describe('Where log lines go: never to stdout, which is for data.');
 
 const healthCheck = z
   .strictObject({
-    enabled: z.boolean().default(true).describe('Whether the paths below are served.'),
+    enabled: z.boolean().default(true).describe('Whether to serve the paths below.'),
     address: z
       .string()
       .refine(isAddress, 'not an address; expected host:port, such as 127.0.0.1:4747 or [::1]:4747')
@@ -30,13 +30,13 @@ const healthCheck = z
     allowed_hosts: allowedHosts
       .optional()
       .describe(
-        'Names under which it may be asked for, in `Host`: `millrace.example.com`, `*.example.com`, `*` for all. Others get 403; IP addresses and `localhost` always pass. Without it, what comes from other machines may ask for any name, and what comes from this one for the machine’s own as well.',
+        'Names that requests may have in `Host`: `millrace.example.com`, `*.example.com`, `*` for all. Others get 403; IP addresses and `localhost` always pass. Without it, requests from other machines may have any name, and requests from this machine its own name as well.',
       ),
     health_path: httpPath.default('/health').describe('The state of every stream, as JSON.'),
     readiness_path: httpPath
       .default('/readiness')
       .describe(
-        '200 while messages get through every stream as far as can be told, else 503 with the reasons.',
+        '200 while messages get through every stream, as far as Millrace can tell; otherwise 503 with the reasons.',
       ),
     liveness_path: httpPath.default('/liveness').describe('200 while the process runs.'),
     metrics_path: httpPath.default('/metrics').describe('Metrics for Prometheus.'),
@@ -47,7 +47,7 @@ const healthCheck = z
       const other = taken.get(value[name]);
       taken.set(value[name], name);
       if (other === undefined) continue;
-      const message = `not free: it is the ${other} too; expected each to have its own`;
+      const message = `not free: it is also the ${other}; expected each to have its own`;
       context.addIssue({ code: 'custom', path: [name], message });
     }
   })
@@ -57,13 +57,13 @@ const durability = settings(
   {
     enabled: z.boolean().default(true).describe('Whether the stream has a log.'),
     path: fixedPath.describe(
-      'The folder of the log; it is made when it is missing. Each stream has one of its own.',
+      'The folder of the log, which is created if missing. Each stream needs its own.',
     ),
     sync: z
       .enum(['per_entry', 'group_commit', 'periodic'])
       .default('group_commit')
       .describe(
-        'When what is written is forced to the disk: after each batch; after all that have come meanwhile; or every `interval`, so that a power loss takes what came since, and a crash of the process nothing.',
+        'When writes are forced to the disk: after each batch; after all batches that have come meanwhile; or every `interval`: a power loss then loses the messages since, a crash of the process none.',
       ),
     interval: duration('s', { min: 1, max: 60_000 })
       .default(1_000)
@@ -74,13 +74,13 @@ const durability = settings(
     on_full: z
       .literal('block')
       .default('block')
-      .describe('What happens then, and when the disk is full: the input waits, and so do its senders.'),
+      .describe('The policy when the log or the disk is full: the input waits, and so do its senders.'),
   },
   ({ sync }, fail, given) => {
-    if (given.interval !== undefined && sync !== 'periodic') fail(['interval'], 'is for `sync: periodic`');
+    if (given.interval !== undefined && sync !== 'periodic') fail(['interval'], 'needs `sync: periodic`');
   },
 ).describe(
-  'A log on disk. What has been received is in it before it is processed and until it is delivered, so that no crash loses it.',
+  'A log on disk. It holds each message from before processing until delivery, so that no crash loses it.',
 );
 
 /** The schema of one stream in a file. */
@@ -95,12 +95,12 @@ function streamSchema(registry: Registry) {
       )
       .optional()
       .meta({ shown: true })
-      .describe('Its name in logs and metrics. With none it is `stream-` and its place in the list, from 0.'),
-    input: input.describe('Where its messages come from.'),
+      .describe('Its name in logs and metrics. Default: `stream-` and its place in the list, from 0.'),
+    input: input.describe('Where messages come from.'),
     buffer: buffer
       .optional()
       .describe(
-        'Keeps messages before the pipeline, for instance for a window of time. A buffer may also be one of the processors.',
+        'Keeps messages before the pipeline, for example for a window of time. A buffer may also be one of the processors.',
       ),
     pipeline: z
       .strictObject({
@@ -109,32 +109,29 @@ function streamSchema(registry: Registry) {
           .min(1)
           .max(256)
           .default(4)
-          .describe('How many batches are processed at the same time. The order of messages stays.'),
-        processors: z
-          .array(processor)
-          .default([])
-          .describe('What is done to each batch, one after the other.'),
+          .describe('How many batches to process at the same time. Messages stay in order.'),
+        processors: z.array(processor).default([]).describe('The steps for each batch, in order.'),
       })
       .prefault({})
-      .describe('What happens to messages on their way.'),
-    output: output.prefault({ type: 'stdout' }).describe('Where its messages go.'),
+      .describe('Processes messages on their way.'),
+    output: output.prefault({ type: 'stdout' }).describe('Where messages go.'),
     error_output: output
       .optional()
-      .describe('Where a rejected message goes, with the reason. With none it is logged and counted.'),
+      .describe('Where rejected messages go, with the reason. Without it, they are logged and counted.'),
     in_flight: z
       .strictObject({
         messages: z
           .int()
           .min(1)
           .default(100_000)
-          .describe('Messages received and not yet confirmed by the output.'),
+          .describe('Messages that are received and not yet confirmed by the output.'),
         bytes: size({ min: 1 })
           .default(64 * 1024 ** 2)
-          .describe('Bytes of payload received and not yet confirmed by the output.'),
+          .describe('Bytes of payload that are received and not yet confirmed by the output.'),
       })
       .prefault({})
       .describe(
-        'How much may be on its way. At the limit the input stops receiving, at half of it it goes on. WebSocket clients that have nothing on its way are read until they have, up to a quarter more in all (1,000 messages and 1 MiB at least).',
+        'How much may be on its way. At the limit, the input stops receiving; at half of it, it continues. WebSocket clients that have nothing in flight are read until they do, up to a quarter more in total (at least 1,000 messages and 1 MiB).',
       ),
     state: z
       .strictObject({
@@ -164,7 +161,7 @@ export function fileSchema(registry: Registry) {
       .array(z.string().min(1).meta({ shown: true }))
       .optional()
       .describe(
-        'Modules with components of your own: paths from the folder of this file, or packages that are installed there. Their code runs, on `check` too.',
+        'Modules with your own components: paths relative to this file’s folder, or packages installed there. Their code runs, on `check` too.',
       ),
     streams: z.array(streamSchema(registry)).min(1).describe('Each runs by itself.'),
   });

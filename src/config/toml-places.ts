@@ -3,7 +3,10 @@ import { Places } from './document.ts';
 import { digitsOf, type NumberTexts } from './numbers.ts';
 import { type Path, pathKey } from './problem.ts';
 
-/** Where the fields and values of a TOML document stand, and its digits. The text is valid: the parser has read it before. */
+/**
+ * The places of the fields and values of a TOML document, and its digits. The text is valid: the parser has read it
+ * before.
+ */
 export function locateToml(text: string): { places: Places; numbers: NumberTexts } {
   const locator = new TomlLocator(text);
   locator.document();
@@ -61,7 +64,7 @@ class TomlLocator {
     this.#value(path);
   }
 
-  /** A key and what it names begin here, unless they did before. */
+  /** Notes where a key and its value begin, unless they began before. */
   #note(path: Path, offset: number): void {
     if (this.places.has(path)) return;
     this.places.setKey(path, offset);
@@ -100,7 +103,7 @@ class TomlLocator {
   }
 
   #scalar(path: Path, source: string): void {
-    // No date: that has a hyphen or a colon inside.
+    // A date has a hyphen or a colon inside.
     if (!/^[+-]?\d[^:-]*(?:[eE]-?\d+)?$/.test(source)) return;
     const { value } = parse(`value = ${source}`, { integersAsBigInt: true });
     const digits = digitsOf(source, Number(value));
@@ -126,7 +129,7 @@ class TomlLocator {
   #take(pattern: RegExp): string {
     pattern.lastIndex = this.#at;
     const match = pattern.exec(this.#text)?.[0];
-    // The parser took this text, so only a mistake here leads to this; better no place than none of the rest.
+    // The parser took this text, so only a bug leads here; better no place than no more places.
     if (match === undefined) this.#at = this.#text.length;
     else this.#at += match.length;
     return match ?? '';

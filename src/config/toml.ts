@@ -19,7 +19,8 @@ export function readToml(text: string): SourceDocument {
       const before = lines.slice(0, error.line - 1).join('\n').length + (error.line > 1 ? 1 : 0);
       const message = error.message.split('\n')[0]!.replace('Invalid TOML document: ', '');
       findings.push({ path: [], offset: before + error.column - 1, message: `not valid TOML: ${message}` });
-      // The parser stops at its first mistake. If that is in a line of its own, the others are found without the line.
+      // The parser stops at its first mistake. If that is on a line of its own, parse again without the line to find
+      // the others.
       const line = lines[error.line - 1] ?? '';
       if (findings.length === MAX_FINDINGS || !standsAlone(line)) break;
       lines[error.line - 1] = ' '.repeat(line.length);
@@ -36,7 +37,7 @@ function withoutBigInts(node: unknown): unknown {
   return Object.fromEntries(Object.entries(node).map(([key, each]) => [key, withoutBigInts(each)]));
 }
 
-/** Whether the line is a whole `name = value`, as far as one can tell of a line that has a mistake. */
+/** Whether the line is a whole `name = value`, as far as a line with a mistake shows. */
 function standsAlone(line: string): boolean {
   if (!/^\s*[\w."'-]+\s*=/.test(line) || line.includes('"""') || line.includes("'''")) return false;
   const opened = line.match(/[[{]/g)?.length ?? 0;

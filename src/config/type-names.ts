@@ -2,7 +2,7 @@ import type { z } from 'zod';
 import { kinds } from '../component/define.ts';
 import { defOf, unwrap } from './schema-walk.ts';
 
-/** The type of a field as its reference says it: `string`, `list of string`, `client | server`, `codec`. */
+/** The type of a field as its reference shows it: `string`, `list of string`, `client | server`, `codec`. */
 export function typeName(schema: z.core.$ZodType): string {
   const { schema: inner, meta } = unwrap(schema);
   if (meta.format === 'duration' || meta.format === 'size') return meta.format;
@@ -17,7 +17,10 @@ export function typeName(schema: z.core.$ZodType): string {
   return ['any', 'unknown', 'custom'].includes(def.type) ? 'any value' : def.type;
 }
 
-/** What a mistake says was expected: `a whole number`, `"client" or "server"`, `an input: an object with a type`. */
+/**
+ * The expectation that a mistake reports: `a whole number`, `"client" or "server"`, `an input: an object with a
+ * type`.
+ */
 export function expectation(schema: z.core.$ZodType): string {
   const { schema: inner, meta } = unwrap(schema);
   if (meta.format === 'duration') return 'a duration, such as 250ms, 5s or 1m';

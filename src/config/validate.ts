@@ -9,7 +9,7 @@ import { defOf, options, schemaAt, unwrap } from './schema-walk.ts';
 
 export type Validation<T> = { readonly output: T } | { readonly explanations: readonly Explanation[] };
 
-/** Holds an expanded document against the schema. All mistakes come back, each in words. */
+/** Checks an expanded document against the schema. Returns all mistakes, each in words. */
 export function validate<S extends z.ZodType>(
   schema: S,
   expansion: Expansion,
@@ -18,7 +18,7 @@ export function validate<S extends z.ZodType>(
   let value = withDigits(schema, expansion.value, expansion.numbers);
   let result = parse(schema, value);
   if (result.issues !== undefined) {
-    // A `${…}` gives a string; where that is not taken, it may be meant as a number or a boolean.
+    // A `${…}` makes a string; if that does not fit, it may be meant as a number or a boolean.
     const converted = convert(schema, value, flatten(result.issues), expansion);
     if (converted !== value) {
       value = converted;
@@ -28,7 +28,7 @@ export function validate<S extends z.ZodType>(
   if (result.issues === undefined) return { output: result.output };
 
   const wrongModes = result.issues.filter(isWrongMode);
-  // Under a mode that is none, zod looks at nothing else of a component.
+  // Under an unknown mode, zod checks nothing else of a component.
   const meant = wrongModes.reduce((each: unknown, issue) => withNearestMode(schema, each, issue), value);
   const issues = (meant === value ? result.issues : parse(schema, meant).issues) ?? [];
   const mask = createMask(schema, expansion);
@@ -48,7 +48,7 @@ export function validate<S extends z.ZodType>(
   };
 }
 
-/** Takes what must not be shown out of a message that a component wrote, which is about the value `here`. */
+/** Masks secret values in a message that a component wrote about the value `here`. */
 export function createMask(
   schema: z.ZodType,
   expansion: Expansion,
@@ -58,7 +58,7 @@ export function createMask(
   return (message, here) => {
     let masked = message;
     for (const text of longestFirst) {
-      // Anywhere, a secret of one or two characters would mask half of the words and tell itself by that.
+      // Elsewhere, masking a secret of one or two characters would hide half of the words and thereby reveal it.
       if (text.length <= 2 && text !== String(here)) continue;
       masked = masked.replaceAll(text, '***').replaceAll(JSON.stringify(text).slice(1, -1), '***');
     }
@@ -74,7 +74,7 @@ function parse<S extends z.ZodType>(
   return result.success ? { output: result.data } : { issues: result.error.issues };
 }
 
-/** `value` with each whole `${…}` that an issue is about made a number or a boolean, if its text is one. */
+/** `value` with each whole `${…}` that an issue is about turned into a number or a boolean, if its text is one. */
 function convert(schema: z.ZodType, value: unknown, issues: readonly Issue[], expansion: Expansion): unknown {
   const paths = new Map(issues.map(pathOf).map((path) => [pathKey(path), path]));
   let result = value;
@@ -103,7 +103,7 @@ function scalarFor(schema: z.core.$ZodType, text: string): number | boolean | un
 
 type WrongMode = Extract<Issue, { code: 'invalid_union' }> & { readonly discriminator: string };
 
-/** Whether it is that a component has a mode that is none. A `type` that is none says nothing of what was meant. */
+/** Whether the issue is an unknown mode of a component. An unknown `type` does not show what was meant. */
 function isWrongMode(issue: Issue): issue is WrongMode {
   return issue.code === 'invalid_union' && 'discriminator' in issue && issue.discriminator !== 'type';
 }
@@ -120,7 +120,7 @@ function withNearestMode(schema: z.ZodType, value: unknown, issue: WrongMode): u
   return candidates.toSorted((a, b) => a.mistakes - b.mistakes)[0]?.changed ?? value;
 }
 
-/** Issues of a component that zod does not come to while the component's codec or framing is wrong. */
+/** Issues of a component that zod does not reach while the component's codec or framing is wrong. */
 function hiddenByParts(schema: z.ZodType, value: unknown, issues: readonly Issue[]): readonly Issue[] {
   const parts = issues
     .map(pathOf)
@@ -142,7 +142,7 @@ function flatten(issues: readonly Issue[]): Issue[] {
   });
 }
 
-/** The texts that stand in secret fields. */
+/** The texts in secret fields. */
 function secretsIn(schema: z.core.$ZodType | undefined, value: unknown, secret = false): string[] {
   const isSecret = secret || (schema !== undefined && unwrap(schema).meta.secret === true);
   if (typeof value === 'string' || typeof value === 'number')

@@ -14,12 +14,12 @@ import { type Finding, givenTwice, Places, type SourceDocument } from './documen
 import { digitsOf } from './numbers.ts';
 import { type Path, pathKey } from './problem.ts';
 
-/** How often anchors may be used again, all together: a few lines of aliases of aliases are gigabytes otherwise. */
+/** How often anchors may be used in all: otherwise, a few lines of aliases of aliases become gigabytes. */
 const MAX_ALIASES = 1000;
 
 /** Reads YAML 1.2 (with merge keys), with the place of each value. */
 export function readYaml(text: string): SourceDocument {
-  // Duplicate keys are found below, with their path; the library would say neither the path nor the first place.
+  // Duplicate keys are found below, with their path; the library would report neither the path nor the first place.
   const options = {
     merge: true,
     stringKeys: true,
@@ -34,7 +34,7 @@ export function readYaml(text: string): SourceDocument {
     offset: error.pos[0],
     message:
       error.code === 'MULTIPLE_DOCS'
-        ? 'a second document begins here; expected one in a file: put the streams of all into one list, or each document into a file of its own'
+        ? 'a second document begins here; expected one in a file: put all streams into one list, or each document into its own file'
         : `not valid YAML: ${plainMessage(error.message)}`,
   }));
   const broken = (): SourceDocument => ({
@@ -50,7 +50,7 @@ export function readYaml(text: string): SourceDocument {
     Alias(_key, alias) {
       firstAlias ??= alias;
       if (alias.resolve(document) === undefined) {
-        const message = `no anchor "${alias.source}" before this alias; expected &${alias.source} at the value it stands for`;
+        const message = `no anchor "${alias.source}" before this alias; expected &${alias.source} at its value`;
         findings.push({ path: [], offset: offsetOf(alias), message });
       }
     },
@@ -63,7 +63,7 @@ export function readYaml(text: string): SourceDocument {
   try {
     value = document.toJS({ maxAliasCount: MAX_ALIASES });
   } catch {
-    const message = `aliases stand for too much; expected at most ${MAX_ALIASES} uses of anchors`;
+    const message = `too many aliases; expected at most ${MAX_ALIASES} uses of anchors`;
     findings.push({ path: [], offset: offsetOf(firstAlias), message });
     return broken();
   }
@@ -73,7 +73,10 @@ export function readYaml(text: string): SourceDocument {
   return walk.cyclic ? broken() : { value, places, numbers, findings, broken: false };
 }
 
-/** Notes where everything stands and the digits of numbers, and finds keys that are given twice and aliases that hold themselves. */
+/**
+ * Notes the place of each part and the digits of numbers, and finds duplicate keys and aliases that contain
+ * themselves.
+ */
 class Walk {
   cyclic = false;
   readonly numbers = new Map<string, string>();
@@ -90,7 +93,7 @@ class Walk {
     this.#followAliases = followAliases;
   }
 
-  /** `around` has the collections that `node` is part of. */
+  /** `around` has the collections around `node`. */
   visit(node: unknown, path: Path, around: readonly unknown[]): void {
     if (isNode(node)) this.#places.setValue(path, offsetOf(node));
     const target = this.#target(node, around);
@@ -126,7 +129,7 @@ class Walk {
       const at = [...path, name];
       const offset = offsetOf(key);
       if (own.has(name)) {
-        // An anchored map is seen at each of its uses; its mistake is one.
+        // An anchored map is visited at each of its uses; its mistake counts once.
         if (!this.#duplicates.has(offset)) this.#findings.push(givenTwice(this.#places, at, offset));
         this.#duplicates.add(offset);
         continue;
@@ -137,7 +140,7 @@ class Walk {
       this.#places.setValue(at, offset);
       if (value !== null) this.visit(value, at, around);
     }
-    // What a map says itself goes before what is merged into it, and an earlier source of a merge before a later one.
+    // A map's own fields win over merged ones, and an earlier source of a merge over a later one.
     for (const merge of merges) {
       const target = this.#target(merge, around);
       for (const source of isSeq(target) ? target.items : [target]) {
@@ -153,7 +156,7 @@ class Walk {
     const target = node.resolve(this.#document);
     if (!around.includes(target)) return target;
     this.cyclic = true;
-    const message = `the alias *${node.source} is part of what it stands for; expected a value that ends`;
+    const message = `the alias *${node.source} contains itself; expected a value that ends`;
     this.#findings.push({ path: [], offset: offsetOf(node), message });
     return undefined;
   }

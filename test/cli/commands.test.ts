@@ -34,7 +34,7 @@ test.each([
   [[], 'Usage: millrace'],
   [['chek', 'x'], 'error: no command is called chek; did you mean check?\n'],
   [['frobnicate'], 'error: no command is called frobnicate; millrace --help shows all\n'],
-  [['orders.yaml'], 'error: what is to be done with orders.yaml? Try: millrace run orders.yaml\n'],
+  [['orders.yaml'], 'error: expected a command before orders.yaml; try millrace run orders.yaml\n'],
   [['run'], 'error: expected a file: millrace run FILE\n'],
   [['run', 'a.yaml', '-c', 'b.yaml'], 'error: expected one file, not two\n'],
   [['run', 'a.yaml', 'b.yaml'], "error: too many arguments for 'run'"],

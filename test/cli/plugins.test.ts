@@ -175,8 +175,8 @@ test.each([
     /cannot be loaded: Cannot read properties of undefined \(reading 'toString'\), at \S+throws\.mjs:3:9$/,
   ],
   ['./syntax.ts', /cannot be loaded: /],
-  ['./nothing.js', 'exports no component; expected what defineInput, or another of its kind, gives'],
-  ['./ours.mjs', 'defines the output file, which there is already; expected a type of its own'],
+  ['./nothing.js', 'exports no component; expected the result of defineInput or a similar function'],
+  ['./ours.mjs', 'defines the output file, which already exists; expected a type of its own'],
   ['./dash.mjs', 'defines the output my-output; expected a type in snake_case'],
   ['./schema.mjs', 'defines the output odd, whose schema cannot be used: no schema today'],
 ])('%s is a mistake of the file, before anything starts', async (plugin, message) => {
@@ -199,7 +199,7 @@ test('a type that two modules define is a mistake at the second', async () => {
   dir.file('again.mjs', define('till2'));
   const file = dir.file('again.yaml', 'plugins: [./twice.mjs, ./again.mjs]\nstreams: []\n');
   const { stderr } = await cliProcess(['check', file]);
-  expect(stderr).toContain(`${file}:1:24: plugins[1]: defines the output till2, which there is already`);
+  expect(stderr).toContain(`${file}:1:24: plugins[1]: defines the output till2, which already exists`);
 });
 
 test('what is no list of modules is told as any mistake', async () => {

@@ -173,7 +173,7 @@ test('without error_output what is rejected again is told, and the exit code is 
   expect(code).toBe(1);
   expect(stderr).toMatch(/message rejected: not JSON/);
   expect(stderr).toMatch(
-    /replayed 2 of 2; 1 of them rejected again, and logged: there is no error_output\n$/,
+    /replayed 2 of 2; 1 of them rejected again, and logged, because there is no error_output\n$/,
   );
   expect(lines(output)).toEqual(['{"a":1}']);
 });
@@ -243,7 +243,7 @@ test.each<[string[], string[], string]>([
   });
 });
 
-test('every line that is no dead letter is named, and nothing of the file is sent', async () => {
+test('every line that is not a dead letter is named, and nothing of the file is sent', async () => {
   const file = write(
     letter('a'),
     '',
@@ -263,7 +263,7 @@ test('every line that is no dead letter is named, and nothing of the file is sen
   for (const { code, stderr } of [toServer, toStream]) {
     expect(code).toBe(1);
     const [first, ...rest] = stderr.trimEnd().split('\n');
-    expect(first).toBe('MILLRACE_REPLAY_INVALID: 8 lines are no dead letters; nothing was sent');
+    expect(first).toBe('MILLRACE_REPLAY_INVALID: 8 lines are not dead letters; nothing was sent');
     const expected: [number, RegExp][] = [
       [3, /not a dead letter: .*JSON/],
       [4, /payload is not a string; expected an object with payload/],
@@ -286,7 +286,7 @@ test('every line that is no dead letter is named, and nothing of the file is sen
 
 test('of many wrong lines the first ten are named', async () => {
   const { stderr } = await replayed([write(...Array.from({ length: 15 }, () => 'x'))]);
-  expect(stderr).toMatch(/^MILLRACE_REPLAY_INVALID: 15 lines are no dead letters; nothing was sent\n/);
+  expect(stderr).toMatch(/^MILLRACE_REPLAY_INVALID: 15 lines are not dead letters; nothing was sent\n/);
   expect(stderr).toMatch(/:10: [^\n]*\nand 5 more\n$/);
 });
 
@@ -338,7 +338,7 @@ test('what is not acknowledged fails it, and --skip goes on behind what is', asy
   const first = await replayed([...args, '--ack-timeout', '200ms'], '', answer(3));
   expect(first.code).toBe(1);
   expect(first.stderr).toMatch(
-    /^MILLRACE_SEND_FAILED: .*\nreplayed 3 of 4; 1 others left out by --code and --stage; --skip 3 goes on from there\n$/,
+    /^MILLRACE_SEND_FAILED: .*\nreplayed 3 of 4; 1 others left out by --code and --stage; --skip 3 continues from there\n$/,
   );
   const second = await replayed([...args, '--skip', '3'], '', answer(0));
   expect(second).toMatchObject({ code: 0, stderr: 'replayed 2 of 2\n' });
@@ -393,7 +393,7 @@ test('a stream that would write to the file that is replayed is refused', async 
   for (const own of [config({ error: file }), config({ output: file })]) {
     const { code, stderr } = await cliProcess(['replay', file, '--to', own.file], { cwd: dir.path });
     expect(code).toBe(2);
-    expect(stderr).toMatch(/^error: .* is the (error_)?output of stream orders, which would write/);
+    expect(stderr).toMatch(/^error: .* is the (error_)?output of stream orders, so the stream would write/);
   }
   const copy = fresh('copy.jsonl');
   copyFileSync(file, copy);
@@ -404,8 +404,8 @@ test('a stream that would write to the file that is replayed is refused', async 
 test.each<[string, string[], RegExp]>([
   ['no --to', [codes], /required option '--to/],
   ['no such stream', [codes, '--to', 'FILE', '--stream', 'ordres'], /did you mean orders\?/],
-  ['an option for URLs', [codes, '--to', 'FILE', '--ack-timeout', '1s'], /--ack-timeout is for --to URL/],
-  ['--stream for a URL', [codes, '--to', 'ws://127.0.0.1:9', '--stream', 'a'], /--stream is for a config/],
+  ['an option for URLs', [codes, '--to', 'FILE', '--ack-timeout', '1s'], /--ack-timeout needs --to URL/],
+  ['--stream for a URL', [codes, '--to', 'ws://127.0.0.1:9', '--stream', 'a'], /--stream needs a config/],
   ['no such stage', [codes, '--to', 'FILE', '--stage', 'procesor'], /Did you mean processor\?/],
   [
     'no such code',

@@ -233,7 +233,7 @@ test('--reconnect goes on when the server is back', async () => {
   run.child.stdin.write('a\nb\n');
   expect(await first.count(2)).toEqual(['a', 'b']);
   first.down();
-  await run.seen(/the connection to ws:\S+ broke \(1006\); connecting again in \d\.\d s/);
+  await run.seen(/the connection to ws:\S+ broke \(1006\); retrying in \d\.\d s/);
   run.child.stdin.write('c\n');
   const second = await wsServer(undefined, port);
   await run.seen(/^connected to ws:/m);
@@ -405,17 +405,14 @@ test.each<[string[], string]>([
   [['ws://host/x', 'a.txt', '-m', 'x'], 'error: expected either a file or --message, not both\n'],
   [
     ['host', '--count', '0'],
-    "error: option '--count <n>' argument '0' is invalid. Expected a whole number from 1 up.",
+    "error: option '--count <n>' argument '0' is invalid. Expected a whole number of at least 1.",
   ],
   [
     ['host', '--rate', 'fast'],
     "error: option '--rate <n>' argument 'fast' is invalid. Expected a number above 0.",
   ],
   [['host', '--id', 'id'], 'error: --id and --ack belong together; give both or neither\n'],
-  [
-    ['host', '--ack-timeout', '5s'],
-    'error: --ack-timeout is for acknowledgements: give --id and --ack too\n',
-  ],
+  [['host', '--ack-timeout', '5s'], 'error: --ack-timeout needs --id and --ack\n'],
   [
     ['host', '--id', 'a..', '--ack', 'id'],
     'error: --id a..: not a path; expected one like id, data.id or items[0].id\n',

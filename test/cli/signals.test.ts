@@ -47,7 +47,7 @@ test('SIGHUP opens the log and the file outputs again, and nothing ends', async 
   run.child.kill('SIGHUP');
   await until(
     'both files',
-    () => read(log).includes('SIGHUP: opened files again') && read(output).includes('tick\n'),
+    () => read(log).includes('SIGHUP: reopened files') && read(output).includes('tick\n'),
   );
   expect(read(`${log}.1`)).toContain('stream started');
   run.child.kill('SIGTERM');
@@ -111,7 +111,7 @@ test.each([
     await until('ticks', () => read(output).includes('tick\n'));
     if (name === 'itself') {
       terminal.child.stdin!.write('SIGHUP\n');
-      await until('the files to be opened again', () => read(log).includes('SIGHUP: opened files again'));
+      await until('the files to be opened again', () => read(log).includes('SIGHUP: reopened files'));
       expect(read(log)).not.toContain('draining');
     }
     terminal.child.stdin!.write('close\n');

@@ -165,9 +165,7 @@ asyncio.run(main())
   ]);
   await run.seen(/^hello from first$/m);
   first.child.kill('SIGKILL');
-  await run.seen(
-    /the connection to ws:\/\/127\.0\.0\.1:\d+\/x broke \(1006\); connecting again in \d+\.\d s\n/,
-  );
+  await run.seen(/the connection to ws:\/\/127\.0\.0\.1:\d+\/x broke \(1006\); retrying in \d+\.\d s\n/);
   const second = python(script, port, 'second');
   await run.seen(/^hello from second$/m);
   await run.seen(/^connected to ws:\/\/127\.0\.0\.1:\d+\/x$/m);
@@ -205,14 +203,14 @@ test('the first connection must succeed, unless --reconnect is given', async () 
   expect(stderr).not.toContain('hunter2');
 
   const run = startCli(['tail', url, '--reconnect', '--count', '1', '--send', 'go']);
-  await run.seen(/ECONNREFUSED.*; connecting again in/);
+  await run.seen(/ECONNREFUSED.*; retrying in/);
   await wsServer((socket) => socket.send('there'), port);
   expect(await run.result).toMatchObject({ code: 0, stdout: 'there\n' });
 });
 
 test('an interrupt ends it while it tries to connect, too', async () => {
   const run = startCli(['tail', `127.0.0.1:${await freePort()}`, '--reconnect']);
-  await run.seen(/connecting again/);
+  await run.seen(/retrying/);
   run.child.kill('SIGTERM');
   expect(await run.result).toMatchObject({ code: 0, stdout: '' });
 });
@@ -317,7 +315,7 @@ test('a server that breaks the protocol is told so, and it connects again', asyn
   const peer = await server.peer(0);
   expect(await peer.closeCode()).toBe(1002);
   peer.socket.end();
-  await run.seen(/closed the connection to ws:\S+ with 1002: .*; connecting again/);
+  await run.seen(/closed the connection to ws:\S+ with 1002: .*; retrying/);
   run.child.kill('SIGINT');
   expect((await run.result).code).toBe(0);
 });
@@ -366,7 +364,7 @@ test('with --attempts it gives up after so many failures in a row', async () => 
   const port = await freePort();
   const never = await cli(['tail', `ws://127.0.0.1:${port}/`, '--reconnect', '--attempts', '2']);
   expect(never.code).toBe(1);
-  expect(never.stderr.match(/connecting again in/g)).toHaveLength(1);
+  expect(never.stderr.match(/retrying in/g)).toHaveLength(1);
   expect(never.stderr).toMatch(/^MILLRACE_RECONNECT_EXHAUSTED: gave up after 2 attempts: .*ECONNREFUSED/m);
 });
 

@@ -39,8 +39,7 @@ test('shows what is in a log, also while it is open', async () => {
   await log.close();
   const { bytes } = log;
   const closed = await cli(['wal', path]);
-  expect(closed.stdout)
-    .toBe(`messages    4 not delivered yet, 1 of them rejected and still to go to error_output
+  expect(closed.stdout).toBe(`messages    4 not delivered yet, 1 of them rejected and not yet in error_output
 batches     2
 oldest      2026-01-02T03:04:05.678901Z
 size        ${bytes} bytes in 1 file
@@ -107,7 +106,7 @@ test.each([
   const { path } = await someLog(batch(payload));
   const { stderr, code } = await cli(['wal', path, '--export']);
   expect(stderr).toBe(
-    `error: the message of 2026-01-02T03:04:05.678901Z from ws://127.0.0.1:8080/in ${why}, so it cannot be one line of text; add --json\n`,
+    `error: the message of 2026-01-02T03:04:05.678901Z from ws://127.0.0.1:8080/in ${why}, so it cannot be printed as one line; add --json\n`,
   );
   expect(code).toBe(2);
 });
@@ -138,7 +137,7 @@ test('of a damaged log it gives what can be read, says what is wrong, and ends w
   );
   expect(exported.code).toBe(1);
   const shown = await cli(['wal', path]);
-  expect(shown.stdout).toContain('damaged     yes; the figures are of what can be read\n');
+  expect(shown.stdout).toContain('damaged     yes; the figures cover the readable part\n');
   expect(shown.code).toBe(1);
 });
 
@@ -149,5 +148,5 @@ test('what is no log is an error that says so', async () => {
   expect(missing.code).toBe(1);
   writeFileSync(path, '');
   expect((await cli(['wal', path])).stderr).toContain('is not a log: it is a file');
-  expect((await cli(['wal', path, '--json'])).stderr).toContain('--json goes with --export');
+  expect((await cli(['wal', path, '--json'])).stderr).toContain('--json needs --export');
 });

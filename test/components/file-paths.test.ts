@@ -219,7 +219,7 @@ test('more devices than files may be open lose nothing', async () => {
 
 test.each([
   ['{{datum}}.txt', /a \{\{…\}\} of an unknown name; known here: \{\{date\}\}, /],
-  ['%Y-%m-%d.txt', /%Y is not filled in; write \{\{year\}\} for it/],
+  ['%Y-%m-%d.txt', /%Y is not filled in; write \{\{year\}\} instead/],
   ['{{meta:sequence}}.txt', /would make a file of each message/],
   ['{{date.txt', /not closed/],
 ])('%s is told when the file is loaded', (path, message) => {

@@ -73,7 +73,7 @@ test('a configuration that is no file, or too long, cannot be read', async () =>
 test('a second YAML document is refused, with its place and with what to do', async () => {
   const stream = '- input: { type: generate, context: x }\n';
   const message =
-    'a second document begins here; expected one in a file: put the streams of all into one list, or each document into a file of its own';
+    'a second document begins here; expected one in a file: put all streams into one list, or each document into its own file';
   expect(await problems('a.yaml', `${stream}---\n${stream}`)).toEqual([`yaml:2:1: ${message}`]);
   expect(await problems('a.yaml', `---\n${stream}...\n---\n${stream}`)).toEqual([`yaml:4:1: ${message}`]);
   expect(await problems('a.yaml', `---\n${stream}...\n`)).toEqual([]);

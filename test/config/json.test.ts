@@ -38,7 +38,7 @@ test('what is YAML and not JSON is refused, every mistake at once', async () => 
   expect(await problems('a.json', text)).toEqual([
     'json:2:3: not valid JSON: a comment; JSON has none (a .yaml file may have comments)',
     'json:3:8: not valid JSON: text in single quotes; expected double quotes',
-    'json:4:3: not valid JSON: a name without quotes; expected one in double quotes',
+    'json:4:3: not valid JSON: a name without double quotes; expected them around it',
     'json:5:13: not valid JSON: a comma after the last item; expected none',
     'json:6:8: not valid JSON: text with an escape or a control character that JSON does not have',
     'json:7:8: not valid JSON: this is not JSON; expected text in double quotes',
@@ -50,7 +50,7 @@ test('what is YAML and not JSON is refused, every mistake at once', async () => 
 test.each([
   ['', 'json:1:1: not valid JSON: the file is empty; expected an object or a list'],
   ['{"a": 1', 'json:1:1: not valid JSON: this is never closed; expected a }'],
-  ['{"a": [1}', 'json:1:9: not valid JSON: this closes what was not opened; expected a ]'],
+  ['{"a": [1}', 'json:1:9: not valid JSON: this does not match the opening bracket; expected a ]'],
   ['{"a" 1}', 'json:1:6: not valid JSON: no colon after a name; expected one'],
   ['[] []', 'json:1:4: not valid JSON: there is more after the end; expected one value'],
   ['{"a": "x\ny"}', 'json:1:7: not valid JSON: text that does not end on its line; expected a double quote'],

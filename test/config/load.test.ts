@@ -74,8 +74,8 @@ test('ids are unique, those by place too', async () => {
   const stream = 'input: { type: generate, context: a }';
   const text = `- { id: a, ${stream} }\n- { id: a, ${stream} }\n- { id: stream-3, ${stream} }\n- { ${stream} }\n`;
   expect(await problems('a.yaml', text)).toEqual([
-    'yaml:2:9: [1].id: is the id of stream 0 of the list too; expected each to have its own',
-    'yaml:3:9: [2].id: is the id of stream 3 of the list too; expected each to have its own',
+    'yaml:2:9: [1].id: is also the id of stream 0 of the list; expected each stream to have its own',
+    'yaml:3:9: [2].id: is also the id of stream 3 of the list; expected each stream to have its own',
   ]);
 });
 
@@ -98,7 +98,7 @@ test('the health paths differ', async () => {
   const text =
     'health_check: { metrics_path: /health }\nstreams: [{ input: { type: generate, context: a } }]';
   expect(await problems('a.yaml', text)).toEqual([
-    'yaml:1:31: health_check.metrics_path: "/health" is not free: it is the health_path too; expected each to have its own',
+    'yaml:1:31: health_check.metrics_path: "/health" is not free: it is also the health_path; expected each to have its own',
   ]);
 });
 

@@ -94,9 +94,9 @@ test.each([
   ['[]', 'yaml:1:1: is empty; expected at least 1 item'],
   ['streams: []', 'yaml:1:10: streams: is empty; expected at least 1 item'],
   ['logging: {}', 'yaml:1:1: streams: is missing; expected a list'],
-  ['a: *b', 'yaml:1:4: no anchor "b" before this alias; expected &b at the value it stands for'],
+  ['a: *b', 'yaml:1:4: no anchor "b" before this alias; expected &b at its value'],
   ['a: !x y', 'yaml:1:4: not valid YAML: Unresolved tag: !x'],
-  ['streams: &a [*a]', 'yaml:1:14: the alias *a is part of what it stands for; expected a value that ends'],
+  ['streams: &a [*a]', 'yaml:1:14: the alias *a contains itself; expected a value that ends'],
 ])('%j is refused', async (text, problem) => {
   expect(await problems('a.yaml', text)).toEqual([problem]);
 });
@@ -129,7 +129,7 @@ test('aliases of aliases do not blow up', async () => {
     lines.push(`a${level}: &a${level} [${Array.from({ length: 10 }, () => `*a${level - 1}`).join(', ')}]`);
   }
   expect(await problems('bomb.yaml', lines.join('\n'))).toEqual([
-    'yaml:2:10: aliases stand for too much; expected at most 1000 uses of anchors',
+    'yaml:2:10: too many aliases; expected at most 1000 uses of anchors',
   ]);
 });
 

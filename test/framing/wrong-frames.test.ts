@@ -62,8 +62,8 @@ describe('json_array', () => {
     ['[1 2]', 'unexpected `2`'],
     ['[{]}]', 'unexpected'],
     ['[1][2]', 'unexpected `[`'],
-    ['{"a":[1]}', 'no array'],
-    ['"[1]"', 'no array'],
+    ['{"a":[1]}', 'not an array'],
+    ['"[1]"', 'not an array'],
     ['', 'the message is empty'],
     ['[1,2]x', 'unexpected `x`'],
   ])('%s is rejected as a whole', (frame, reason) => {

@@ -303,7 +303,7 @@ for (const sync of ['per_entry', 'group_commit', 'periodic, interval: 50ms']) {
 
 test('mistakes of the file', () => {
   expect(configMistakes(durable('/tmp/x').replace('path: "/tmp/x"', 'path: "/tmp/x", interval: 1s'))).toEqual(
-    ['streams[0].durability.interval: is for `sync: periodic`'],
+    ['streams[0].durability.interval: needs `sync: periodic`'],
   );
   for (const [field, message] of [
     ['sync: periodic, interval: 2m', 'interval: "2m" is out of range'],
@@ -322,7 +322,7 @@ streams:
     durability: { path: wal/ }
 `;
   expect(configMistakes(twice)).toEqual([
-    'streams[1].durability.path: is the log of stream 0 of the list too; expected each to have its own',
+    'streams[1].durability.path: is also the log of stream 0 of the list; expected each stream to have its own',
   ]);
   expect(configMistakes(durable('x').replace('path: "x"', 'enabled: true'))[0]).toContain('durability.path');
 });

@@ -71,7 +71,7 @@ test('and `check` says where', async () => {
   const path = dir.file('stored.yaml', file('{ reply: ok, when: stored }').replace('collect', 'drop'));
   const { code, stderr } = await cli(['check', path]);
   expect(code).toBe(1);
-  expect(stderr).toMatch(/stored\.yaml:3:\d+: streams\[0\]\.input\.ack\.when: `stored` is when/);
+  expect(stderr).toMatch(/stored\.yaml:3:\d+: streams\[0\]\.input\.ack\.when: `stored` means/);
 });
 
 test('`reject_reply` with `stored` and no codec is a mistake, since it would never be sent', () => {
@@ -98,5 +98,5 @@ test('of an input among several the place is its own', async () => {
   );
   const { code, stderr } = await cli(['check', path]);
   expect(code).toBe(1);
-  expect(stderr).toMatch(/part\.yaml:6:\d+: streams\[0\]\.input\.inputs\[1\]\.ack\.when: `stored` is when/);
+  expect(stderr).toMatch(/part\.yaml:6:\d+: streams\[0\]\.input\.inputs\[1\]\.ack\.when: `stored` means/);
 });
