@@ -1,4 +1,6 @@
-/** What a component is made of: `millrace/component`. Everything here is in `millrace` as well, with the engine. */
+/**
+ * Everything that a component is made of: `millrace/component`. `millrace` has all of this as well, with the engine.
+ */
 
 export type { Backoff } from './component/backoff.ts';
 export { backoffDelay, isStable, retryDelay } from './component/backoff.ts';
@@ -117,5 +119,5 @@ export type { Logger, LoggingConfig } from './telemetry/logger.ts';
 export { createLogger } from './telemetry/logger.ts';
 export type { SecretKeeper } from './telemetry/secrets.ts';
 
-/** The zod that schemas of components are written in; another copy's schemas are not the same. */
+/** The zod for the schemas of components; schemas from another copy do not work. */
 export { z } from 'zod';

@@ -1,13 +1,16 @@
-/** An error code: what it means, and what to do. */
+/** An error code: its meaning, and what to do. */
 export interface DeclaredError {
-  /** `AREA_REASON` in capitals; it never changes, because programs and alerts rely on it. Those of Millrace begin with `MILLRACE_`. */
+  /**
+   * `AREA_REASON` in capitals; it never changes, because programs and alerts rely on it. Millrace's own codes begin
+   * with `MILLRACE_`.
+   */
   readonly code: string;
-  /** A sentence or two for who looks it up. */
+  /** A sentence or two for readers who look it up. */
   readonly help: string;
   /**
-   * What the sender of a message is told beside the code, in one sentence that is the same for every message: an error's
-   * own text may hold what others have sent, and what the file or the query says, so it is for the log and the dead letter
-   * alone. Undefined for errors that are about no message.
+   * The sentence that the sender of a message is told beside the code. It is the same for every message: an error's own
+   * text may hold data from others, or parts of the file or the query, so it is only for the log and the dead letter.
+   * Undefined for errors that are not about a message.
    */
   readonly told?: string | undefined;
 }
@@ -23,13 +26,13 @@ export function declareErrors<C extends string>(
   return Object.fromEntries(declared) as { readonly [K in C]: DeclaredError & { readonly code: K } };
 }
 
-/** Codes that any component may throw; every other one is declared beside what throws it. */
+/** Codes that any component may throw; every other code is declared beside the code that throws it. */
 export const baseErrors = declareErrors({
   MILLRACE_CONFIG_INVALID: {
-    help: 'The configuration file has mistakes. Each is listed with its place; nothing was started. Mend them and run `millrace check FILE`.',
+    help: 'The configuration file has mistakes. Each is listed with its place; nothing was started. Fix them and run `millrace check FILE`.',
   },
   MILLRACE_NOT_CONNECTED: {
-    help: 'An input or output lost its connection, or could not make one. The engine connects again with growing, random pauses.',
+    help: 'An input or output lost its connection, or could not make one. The engine reconnects with growing, random pauses.',
   },
   MILLRACE_END_OF_INPUT: {
     help: 'The input has no more data. The stream drains what it holds and ends.',
@@ -49,7 +52,7 @@ export const baseErrors = declareErrors({
     help: 'A stream has failed and will not go on by itself. The other streams are not affected.',
   },
   MILLRACE_UNEXPECTED: {
-    help: 'Something failed that Millrace has no code of its own for; the message says what. The engine tries again as with any other error.',
+    help: 'Something failed for which Millrace has no code of its own; the message describes it. The engine tries again as with any other error.',
   },
 });
 
@@ -57,14 +60,19 @@ export const baseErrors = declareErrors({
 export class MillraceError extends Error {
   override readonly name: string = 'MillraceError';
   readonly code: string;
-  /** One sentence that is fit for whoever sent the message, or anybody else: it depends on the code alone. */
+  /**
+   * One sentence that is safe to show to the sender of the message, or to anyone else: it depends on the code alone.
+   */
   readonly told: string;
-  /** True when trying again cannot help: the engine fails the stream at once. */
+  /** True if trying again cannot help: the engine fails the stream at once. */
   readonly fatal: boolean;
-  /** The field of the component's configuration that is wrong, where one is: `path`, or `inputs.0.ack.when` of one in another. */
+  /**
+   * The wrong field of the component's configuration, if there is one: `path`, or `inputs.0.ack.when` for a field of an
+   * inner component.
+   */
   readonly field: string | undefined;
 
-  /** `code` is the name of one of `baseErrors`, one that `declareErrors` gave, or another error, whose code it takes. */
+  /** `code` is the name of one of `baseErrors`, a code from `declareErrors`, or another error, whose code it takes. */
   constructor(
     code: keyof typeof baseErrors | Pick<DeclaredError, 'code' | 'told'>,
     message: string,
@@ -79,10 +87,10 @@ export class MillraceError extends Error {
   }
 }
 
-/** Thrown by a component whose connection is gone; the engine connects it again with backoff. */
+/** Thrown by a component whose connection is lost; the engine reconnects it with backoff. */
 export class NotConnectedError extends MillraceError {
   override readonly name = 'NotConnectedError';
-  /** How long to wait at least before the next attempt, in milliseconds. */
+  /** The least time to wait before the next attempt, in milliseconds. */
   readonly retryAfter: number;
 
   constructor(message: string, cause?: unknown, retryAfter = 0) {
@@ -91,7 +99,7 @@ export class NotConnectedError extends MillraceError {
   }
 }
 
-/** Thrown by an input or a buffer that has nothing more to give; the stream drains and ends. */
+/** Thrown by an input or a buffer that has nothing more to return; the stream drains and ends. */
 export class EndOfInputError extends MillraceError {
   override readonly name = 'EndOfInputError';
 
@@ -100,38 +108,41 @@ export class EndOfInputError extends MillraceError {
   }
 }
 
-/** One message of a batch that is wrong, and why. */
+/** One wrong message of a batch, and the reason. */
 export interface Rejection {
   /** The message's place in its batch, from 0. */
   readonly index: number;
   readonly error: MillraceError;
-  /** The field that is wrong, where one is. */
+  /** The wrong field, if there is one. */
   readonly field?: string;
 }
 
-/** What an unknown thrown value says of itself, on one line. */
+/** The message of an unknown thrown value, on one line. */
 export function errorMessage(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   return oneLine(text);
 }
 
-/** Without line breaks and escape sequences: a peer's words must not look like lines of ours, nor steer a terminal. */
+/**
+ * A text without line breaks and escape sequences: a peer's words must neither look like our log lines nor control a
+ * terminal.
+ */
 export function oneLine(text: string): string {
   return visible(text.replaceAll(/\s*[\u0000-\u001f\u007f-\u009f\u2028\u2029]+\s*/g, ' '));
 }
 
 /**
- * What a terminal obeys and does not show: the other control characters (C1), those that turn the order of text around,
- * and those of no width that hide text.
+ * Characters that a terminal obeys and does not show: the other control characters (C1), those that reverse the order
+ * of text, and those of no width that hide text.
  */
 const UNSEEN = /[\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\u{e0000}-\u{e007f}]/gu;
 
-/** With these as `\u202e`, which in JSON is the same text. Tabs, line breaks and colours stay. */
+/** Writes these as `\u202e`, which is the same text in JSON. Tabs, line breaks and colours stay. */
 export function visible(text: string): string {
   return text.replaceAll(UNSEEN, escaped);
 }
 
-/** As `visible`, with all control characters but tabs and line breaks: for text that somebody else wrote. */
+/** Like `visible`, with all control characters except tabs and line breaks: for text from someone else. */
 export function printable(text: string): string {
   return visible(text.replaceAll(/[\u0000-\u0008\u000b-\u001f]/g, escaped));
 }

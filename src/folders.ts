@@ -2,10 +2,10 @@ import { mkdir, open, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 
 /**
- * Makes a folder, and those above it that are missing. One by one: `recursive` of Node never ends where the system has
- * no folder and lets nobody make one (`/proc/nope`). `mode` is that of the last.
- * @returns those that were made, the outermost first
- * @throws Error of the system; ENOTDIR where a file is in the way
+ * Makes a folder, and the missing folders above it. One by one, because Node's `recursive` never ends where the system
+ * has no folder and lets nobody make one (`/proc/nope`). `mode` applies to the last folder.
+ * @returns the new folders, the outermost first
+ * @throws Error of the system; ENOTDIR if a file is in the way
  */
 export async function makeFolders(path: string, mode?: number): Promise<string[]> {
   const full = resolve(path);
@@ -20,7 +20,7 @@ export async function makeFolders(path: string, mode?: number): Promise<string[]
   return missing;
 }
 
-/** Until then, what is new in a folder may not be there after a loss of power. */
+/** Until then, new entries of a folder may be gone after a loss of power. */
 export async function syncFolder(path: string): Promise<void> {
   const folder = await open(path, 'r');
   try {
@@ -30,7 +30,7 @@ export async function syncFolder(path: string): Promise<void> {
   }
 }
 
-/** False when there is nothing. */
+/** False if nothing exists there. */
 async function isFolder(path: string): Promise<boolean> {
   const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined;

@@ -1,16 +1,16 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import type { Socket } from 'node:net';
 
-/** How long a count of what else is open is good for, in milliseconds. */
+/** How long a count of other open descriptors stays valid, in milliseconds. */
 const COUNT_AGE = 5_000;
 
 /**
- * How many connections the listeners of the process may hold together, so that descriptors are left for files: the log
- * must open its next segment whoever connects. Node raises the soft limit to the hard one when it starts, so the limit
- * is that of the process (docs/decisions/0006-open-files.md).
+ * The number of connections that the listeners of the process may hold together, so that descriptors are left for
+ * files: the log must open its next segment whoever connects. Node raises the soft limit to the hard one when it
+ * starts, so the limit is that of the process (docs/decisions/0006-open-files.md).
  */
 export class Descriptors {
-  /** Infinity where it is not known. */
+  /** Infinity if it is not known. */
   readonly limit: number;
   #connections = 0;
   #others = 0;
@@ -21,17 +21,17 @@ export class Descriptors {
     this.limit = limit;
   }
 
-  /** For files and what else the process opens. */
+  /** Descriptors for files and everything else that the process opens. */
   get #reserve(): number {
     return Math.min(256, Math.floor(this.limit / 8));
   }
 
-  /** Connections of one listener that serves health and the like, beside `allowed`. */
+  /** Connections beside `allowed` for one listener that serves health and the like. */
   get forHealth(): number {
     return Math.min(64, Math.max(4, Math.floor(this.limit / 16)));
   }
 
-  /** Connections on top of `allowed` that may be open for as long as it takes to refuse them. */
+  /** Connections beyond `allowed` that may be open for as long as it takes to refuse them. */
   get forRefusals(): number {
     return this.forHealth;
   }
@@ -40,7 +40,7 @@ export class Descriptors {
     return Math.max(1, this.limit - this.#reserve - this.forHealth - this.forRefusals - this.#others);
   }
 
-  /** More are open than may be. */
+  /** More connections are open than allowed. */
   get full(): boolean {
     return this.#connections > this.allowed;
   }
@@ -57,12 +57,12 @@ export class Descriptors {
     this.count();
   }
 
-  /** What else is open has left no room for connections at all; the system may be closing them without a word. */
+  /** Other open descriptors leave no room for connections at all; the system may be closing connections silently. */
   get exhausted(): boolean {
     return this.#others + this.#connections >= this.limit - this.forHealth;
   }
 
-  /** Counts what else is open, unless that was done just now. */
+  /** Counts the other open descriptors, unless that was done just now. */
   count(): void {
     const now = performance.now();
     if (this.limit === Infinity || now - this.#countedAt < COUNT_AGE) return;
@@ -70,13 +70,13 @@ export class Descriptors {
     try {
       this.#others = Math.max(0, readdirSync('/proc/self/fd').length - this.#connections);
     } catch {
-      // There is none left to look with.
+      // No descriptor is left to look with.
       this.#others = this.limit - this.#connections;
     }
   }
 }
 
-/** The process's limit of open files, where the system says it. */
+/** The process's limit of open files, if the system tells it. */
 function openFilesLimit(): number {
   try {
     const [, soft] = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? [];

@@ -6,26 +6,25 @@ interface Waiting {
   readonly socket: Socket;
   readonly since: number;
   readonly closed: () => void;
-  /** Was found to be too late, and is closed when it still is at the next look: Node has its answer first. */
+  /** The connection was too late at one look, and is closed if it still is at the next: Node answers first. */
   overdue: boolean;
-  /** Has made a request, on a listener where that changes nothing. */
+  /** The connection has made a request, on a listener where that changes nothing. */
   served: boolean;
 }
 
-/** Whatever else is configured, so many may be at their handshake at once. */
+/** At least this many may be at their handshake at once, whatever else is configured. */
 const FLOOR = 128;
 
-/** So many that had to make room are kept for a while, so that their request gets an answer. */
+/** The number of displaced connections that are kept for a while, so that their requests get an answer. */
 const LEAVING = 1024;
 
-/** How long they have for their request, in milliseconds. */
+/** How long displaced connections have for their request, in milliseconds. */
 const LEAVING_PATIENCE = 1_000;
 
 /**
- * The connections of a server that have not got as far as a request. Anybody can open some and say nothing, so there
- * are only so many of them, and each only for so long: beyond the limit the oldest has to leave, because a client that
- * means it is done in no time. Where thousands come at once and mean it, the request of one that has to leave is still
- * answered, if it comes soon.
+ * The connections of a server that have not made a request yet. Anyone can open some and stay silent, so their number
+ * and their time are limited: beyond the limit the oldest has to leave, because a serious client is done in no time. If
+ * thousands of serious clients come at once, the request of one that has to leave is still answered, if it comes soon.
  */
 export class Handshakes {
   /** By address and port of the peer, because a request knows the socket inside TLS, and a server the one outside. */
@@ -38,7 +37,10 @@ export class Handshakes {
   #patience: number;
   readonly #timer: NodeJS.Timeout;
 
-  /** `patience` and `checking` in milliseconds; `dropped` is told of those that made room for others without an answer. */
+  /**
+   * `patience` and `checking` are in milliseconds. `dropped` is called for each connection that made room for others
+   * without an answer.
+   */
   constructor(
     server: Server,
     options: { patience: number; checking: number; descriptors: Descriptors },
@@ -48,7 +50,7 @@ export class Handshakes {
     this.#descriptors = options.descriptors;
     this.#patience = options.patience;
     server.on('connection', (socket: Socket) => this.#opened(socket));
-    // Node's own timeouts begin when TLS is done. They come first where there is none, and answer with 408.
+    // Node's own timeouts begin when TLS is done. Without TLS they come first, and answer with 408.
     this.#timer = setInterval(() => this.#expire(), options.checking).unref();
   }
 
@@ -56,7 +58,9 @@ export class Handshakes {
     this.#limit = Math.max(FLOOR, connections);
   }
 
-  /** The listener serves short requests alone: its connections have descriptors of their own, and count until they close. */
+  /**
+   * The listener serves only short requests: its connections have descriptors of their own, and count until they close.
+   */
   set brief(brief: boolean) {
     this.#brief = brief;
   }
@@ -65,7 +69,7 @@ export class Handshakes {
     this.#patience = milliseconds;
   }
 
-  /** The connection of `socket` has a request. @returns false when it has had to leave, and is to be told so */
+  /** The connection of `socket` has a request. @returns false if it had to leave, and must be told so */
   done(socket: Socket): boolean {
     const key = keyOf(socket);
     const waiting = this.#waiting.get(key);
@@ -102,7 +106,7 @@ export class Handshakes {
     if (this.#leaving.size > LEAVING || this.#descriptors.overfull) this.#drop(this.#leaving);
   }
 
-  /** Cuts the oldest of them. */
+  /** Cuts the oldest connection. */
   #drop(from: Map<string, Waiting>): void {
     const [key, waiting] = from.entries().next().value!;
     const { remoteAddress } = waiting.socket;

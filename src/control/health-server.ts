@@ -13,7 +13,7 @@ export interface HealthOptions {
   readonly plan: {
     /** `host:port`; IPv6 hosts in brackets. */
     readonly address: string;
-    /** Names that requests may ask for; without them, those that are safe from pages of other sites. */
+    /** Host names that requests may ask for; by default, those that are safe from pages of other sites. */
     readonly allowed_hosts?: readonly string[] | undefined;
     readonly health_path: string;
     readonly readiness_path: string;
@@ -25,7 +25,7 @@ export interface HealthOptions {
 }
 
 /**
- * Answers the questions that an orchestrator and Prometheus ask, until the endpoint is closed.
+ * Answers the probes of an orchestrator and of Prometheus, until the endpoint is closed.
  * @throws MillraceError MILLRACE_LISTEN_FAILED, MILLRACE_LISTEN_CONFLICT; fatal, unless another program has the address
  */
 export async function serveHealth({
@@ -40,7 +40,7 @@ export async function serveHealth({
   if (address === undefined) {
     throw new MillraceError(
       listenErrors.MILLRACE_LISTEN_FAILED,
-      `health_check.address: "${plan.address}" is no address; expected host:port, like 127.0.0.1:4747`,
+      `health_check.address: "${plan.address}" is not an address; expected host:port, like 127.0.0.1:4747`,
       { fatal: true },
     );
   }
@@ -77,7 +77,7 @@ function createApp(
 ): FastifyInstance {
   const app = fastify({ logger: false, exposeHeadRoutes: true });
   const hosts = new HostPolicy(plan.allowed_hosts);
-  // Before the body would be read: nothing here takes one.
+  // Checked before the body would be read, because nothing here takes one.
   app.addHook('onRequest', async (request, reply) => {
     reply.header('cache-control', 'no-store');
     const { host } = request.headers;
@@ -108,7 +108,7 @@ function createApp(
   app.get(route(plan.liveness_path), () => ({ status: 'alive' }));
 
   app.get(route(plan.metrics_path), async (_, reply) => {
-    // Looking at the streams brings their gauges up to date.
+    // Reading the streams' state updates their gauges.
     health();
     reply.header('content-type', metrics.contentType);
     return await metrics.metrics();
@@ -116,13 +116,13 @@ function createApp(
   return app;
 }
 
-/** `failed` needs a person; what is `degraded` is tried again until it works, or waits. */
+/** `failed` needs a person; a `degraded` stream retries until it works, or waits. */
 function overall(streams: readonly StreamHealth[]): 'ok' | 'degraded' | 'failed' {
   if (streams.some(({ state }) => state === 'failed')) return 'failed';
   return streams.some(({ state, ready }) => state === 'running' && !ready) ? 'degraded' : 'ok';
 }
 
-/** A path as fastify's router wants it: a colon would begin a parameter. */
+/** A path for fastify's router, in which a colon would begin a parameter. */
 function route(path: string): string {
   return path.replaceAll(':', '::');
 }

@@ -28,7 +28,7 @@ interface UpgradeRoute {
 }
 export type Route = UpgradeRoute | { readonly http: HttpHandler };
 
-/** Milliseconds, all of them. None applies to a socket that has been upgraded. */
+/** All in milliseconds. None applies to an upgraded socket. */
 export interface ListenerTimeouts {
   /** For the headers of a request, from the opening of the connection or the end of the last request. */
   readonly headers: number;
@@ -36,9 +36,9 @@ export interface ListenerTimeouts {
   readonly request: number;
   /** For the next request on an idle connection. */
   readonly keepAlive: number;
-  /** How late the two first may be noticed. */
+  /** How late the first two may be noticed. */
   readonly checking: number;
-  /** For a peer to take the answer to an upgrade that was refused, and for requests under way when it closes. */
+  /** For a peer to take the answer to a refused upgrade, and for requests under way when the listener closes. */
   readonly grace: number;
 }
 
@@ -48,30 +48,30 @@ export interface ListenerOptions {
   readonly tls: ListenerTls | undefined;
   readonly timeouts: ListenerTimeouts;
   readonly descriptors: Descriptors;
-  /** Told when connections are refused because the process may open no more files. */
+  /** Called when connections are refused because the process may open no more files. */
   readonly onFull: (limits: { limit: number; allowed: number }) => void;
-  /** Told of errors that no request is to blame for: a handler that threw, connections that cannot be accepted. */
+  /** Called for errors that no request caused: a handler that threw, connections that cannot be accepted. */
   readonly onError: (error: unknown) => void;
-  /** Told of requests that no component gets to see, and that no route is told of. */
+  /** Called for requests that no component sees and no route reports. */
   readonly onRefused: (refusal: UnservedRequest) => void;
-  /** Told of connections that end before there is TLS on them. */
+  /** Called for connections that end before TLS is established. */
   readonly onTlsFailed: (error: Error, remoteAddress: string | undefined) => void;
 }
 
-/** A request that was answered here. */
+/** A request that the listener itself answered. */
 export interface UnservedRequest extends Pick<Refusal, 'status' | 'reason' | 'remote_address'> {
-  /** As it was sent, cut to 200 characters; empty where the request did not get that far. */
+  /** The path as sent, cut to 200 characters; empty if the request did not get that far. */
   readonly path: string;
   /** The paths that are served at this address. */
   readonly served: readonly string[];
 }
 
-/** Node's default, said here so that `--max-http-header-size` cannot raise it. */
+/** Node's default, set here so that `--max-http-header-size` cannot raise it. */
 const MAX_HEADER_BYTES = 16 * 1024;
-/** Thousands may connect at once, after a restart for one; the kernel takes the lower of this and its own limit. */
+/** Thousands may connect at once, for example after a restart. The kernel takes the lower of this and its own limit. */
 const BACKLOG = 4096;
 
-/** One HTTP server: it finds the route of a request by its path, and answers those that have none. */
+/** One HTTP server: it routes requests by path, and answers those without a route. */
 export class Listener {
   readonly routes = new Routes<Route>();
   readonly #server: Server;
@@ -79,7 +79,7 @@ export class Listener {
   readonly #handshakes: Handshakes;
   #tls: ListenerTls | undefined;
   #handshake: HandshakeLimits | undefined;
-  /** Where no descriptor is left, the system closes connections that Node never sees. */
+  /** If no descriptor is left, the system closes connections that Node never sees. */
   readonly #looking: NodeJS.Timeout;
   #requests = 0;
   #closed = false;
@@ -92,7 +92,7 @@ export class Listener {
     const { descriptors } = options;
     const times = { ...handshakeTimes(options.timeouts), descriptors };
     this.#handshakes = new Handshakes(this.#server, times, (remote) =>
-      this.#refused(503, this.#whyFull() ?? 'it sent no request, and made room for others', remote),
+      this.#refused(503, this.#whyFull() ?? 'it sent no request and had to make room for others', remote),
     );
     this.#looking = setInterval(() => {
       if (descriptors.exhausted) this.#tellFull();
@@ -109,7 +109,7 @@ export class Listener {
     return this.#tls;
   }
 
-  /** What those who take upgrades here have agreed on, or undefined when none has said anything. */
+  /** The options on which the upgrade endpoints here have agreed, or undefined if none has set any. */
   get handshake(): HandshakeLimits | undefined {
     return this.#handshake;
   }
@@ -123,7 +123,7 @@ export class Listener {
     const times = handshakeTimes({ ...timeouts, headers: handshake.timeout });
     this.#server.headersTimeout = handshake.timeout;
     this.#server.requestTimeout = Math.max(timeouts.request, handshake.timeout);
-    // Node looks at it for each connection; its types don't know that it is a property.
+    // Node reads it for each connection; its types do not know that it is a property.
     (this.#server as { maxHeaderSize?: number }).maxHeaderSize = handshake.headerSize;
     this.#handshakes.patience = times.patience;
   }
@@ -136,7 +136,7 @@ export class Listener {
   /** As `UpgradeEndpoint.renewTls`. */
   renewTls(tls: ListenerTls): boolean {
     if (this.#tls === undefined || isSameTls(this.#tls, tls)) return false;
-    // Tried first, because Node would keep the half of a pair that does not fit.
+    // Tested first, because Node would keep the fitting half of a pair that does not match.
     const options = checkTls(() => {
       const read = secureOptions(tls);
       createSecureContext(read);
@@ -169,19 +169,24 @@ export class Listener {
     setTimeout(() => this.#server.closeAllConnections(), this.#options.timeouts.grace).unref();
   }
 
-  /** Closes what is left of a closed server, unless a handler is at work; upgraded sockets are not the server's. */
+  /**
+   * Closes the remaining connections of a closed server, unless a handler is at work. Upgraded sockets do not belong to
+   * the server.
+   */
   #closeConnections(): void {
     if (this.#closed && this.#requests === 0) this.#server.closeAllConnections();
   }
 
-  /** So many may be at their handshake as may be connected, where that is limited. */
+  /** As many connections may be at their handshake as may be connected, if that is limited. */
   #limitHandshakes(): void {
     const limits = this.routes.all.map((route) => ('upgrade' in route ? route.connections : 0));
     this.#handshakes.brief = !this.routes.all.some((route) => 'upgrade' in route);
     this.#handshakes.limit = limits.reduce((sum, each) => sum + each, 0) || Infinity;
   }
 
-  /** Tells that the process may open no more files, where that is why connections are refused, and gives it as a reason. */
+  /**
+   * Reports that the process may open no more files, if connections are refused for that, and returns it as a reason.
+   */
   #whyFull(): string | undefined {
     const { descriptors } = this.#options;
     if (!descriptors.full) return undefined;
@@ -239,8 +244,8 @@ export class Listener {
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Uint8Array): void {
     const mayStay = this.#handshakes.done(request.socket);
-    // Node has taken its own listener off, and an error that nobody listens to ends the process. It stays: the
-    // handler may need time (authentication) before the socket has a listener again.
+    // Node has removed its own listener, and an unhandled error event ends the process. This one stays: the handler may
+    // need time (authentication) before the socket has a listener again.
     socket.on('error', ignore);
     const { grace } = this.#options.timeouts;
     const path = pathOf(request);
@@ -250,9 +255,9 @@ export class Listener {
       this.#refused(status, reason, request.socket.remoteAddress, request, known);
       refuseUpgrade(socket, status, text, grace, headers);
     };
-    // The answer to a request before it on the same connection would come in the middle of the frames.
+    // The answer to an earlier request on the connection would land among the frames.
     if (isAnswering(request.socket)) {
-      const reason = 'the request before it on its connection has no answer yet';
+      const reason = 'an earlier request on its connection has no answer yet';
       this.#refused(400, reason, request.socket.remoteAddress, request, known);
       return void socket.destroy();
     }
@@ -277,20 +282,20 @@ export class Listener {
     }
   }
 
-  /** A request that Node cannot read, or that does not come. It answers so itself, but without taking the rest. */
+  /** A request that Node cannot read, or that does not come. Node would answer it too, but without reading the rest. */
   #malformed(error: Error & { code?: string }, socket: Answering): void {
     const answered = socket._httpMessage?.headersSent === true;
-    // `tlsClientError` tells of it.
+    // `tlsClientError` reports it.
     const beforeTls = error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT';
     if (error.code === 'ECONNRESET' || beforeTls || answered || !socket.writable)
       return void socket.destroy();
     this.#handshakes.done(socket);
-    const [status, text] = reasons[error.code ?? ''] ?? [400, 'The request is not HTTP as it should be.'];
+    const [status, text] = reasons[error.code ?? ''] ?? [400, 'The request is not valid HTTP.'];
     this.#refused(status, text, socket.remoteAddress);
     refuseUpgrade(socket, status, text, this.#options.timeouts.grace);
   }
 
-  /** Tells the route that the request was for, or that it can only have been for. */
+  /** Reports to the route of the request, or to the only route that it can have been for. */
   #refused(
     status: number,
     text: string,
@@ -307,7 +312,7 @@ export class Listener {
   }
 }
 
-/** A socket with what Node is answering on it, which has no public name. */
+/** A socket with the response that Node is sending on it, which has no public name. */
 type Answering = Socket & { readonly _httpMessage?: ServerResponse | null };
 
 function isAnswering(socket: Answering): boolean {
@@ -321,14 +326,14 @@ const TOO_MANY = 'Too many connections.';
 
 const MALFORMED_PATH = 'The path is not percent-encoded UTF-8.';
 
-/** What is answered to a request that Node gives up, by its error's code. */
+/** The answers to requests that Node gives up, by its error's code. */
 const reasons: Readonly<Record<string, readonly [number, string]>> = {
   HPE_HEADER_OVERFLOW: [431, 'The headers are too large.'],
   HPE_CHUNK_EXTENSIONS_OVERFLOW: [413, 'The extensions of a chunk are too large.'],
   ERR_HTTP_REQUEST_TIMEOUT: [408, 'The request did not come in time.'],
 };
 
-/** After Node itself has had the time to answer: it is the second look that counts. */
+/** Runs after Node itself has had time to answer: the second look counts. */
 function handshakeTimes({ headers, checking }: ListenerTimeouts): { patience: number; checking: number } {
   return { patience: headers + checking, checking };
 }
@@ -357,7 +362,7 @@ function createHttpServer({ tls, timeouts }: ListenerOptions): Server {
 }
 
 function secureOptions({ cert, key, ca }: ListenerTls): { cert: Buffer; key: Buffer; ca?: Buffer } {
-  // Node takes an authority that is no certificate without a word, and would then refuse every client.
+  // Node silently accepts an authority that is not a certificate, and would then refuse every client.
   if (ca !== undefined) void new X509Certificate(Buffer.from(ca));
   return { cert: Buffer.from(cert), key: Buffer.from(key), ...(ca !== undefined && { ca: Buffer.from(ca) }) };
 }

@@ -29,13 +29,13 @@ const defaultTimeouts: ListenerTimeouts = {
   grace: 2_000,
 };
 
-/** What to do about an error of the system, by its code. */
+/** Advice for system errors, by code. */
 const advice: Readonly<Record<string, string>> = {
   EADDRINUSE: 'the address is in use (EADDRINUSE); stop the program that has it, or choose another port',
   EACCES: 'not permitted (EACCES); choose a port from 1024 up, or give the process the right to low ports',
   EADDRNOTAVAIL:
     'the address is not one of this machine’s (EADDRNOTAVAIL); use one that it has, or 0.0.0.0 for all of them',
-  ENOTFOUND: 'no such host is known (ENOTFOUND); use an address of this machine, or 0.0.0.0 for all of them',
+  ENOTFOUND: 'the host is not known (ENOTFOUND); use an address of this machine, or 0.0.0.0 for all of them',
 };
 
 interface Claim {
@@ -53,11 +53,14 @@ export class SharedListeners implements Omit<Listeners, 'reserve'> {
   readonly #onTlsFailed: (error: Error, remoteAddress: string | undefined) => void;
   readonly #onFull: (limits: { limit: number; allowed: number }) => void;
   readonly #descriptors = new Descriptors();
-  /** By address and by who has reserved. */
+  /** Reserved paths, by address and owner. */
   readonly #reserved = new Map<string, Map<object, Routes<true>>>();
   readonly #listeners = new Map<string, { listener: Listener; listening: Promise<number> }>();
 
-  /** Timeouts in milliseconds. `onError` is told of what no request is to blame for; without it, it is a warning. */
+  /**
+   * Timeouts are in milliseconds. `onError` is called for errors that no request caused; by default, they are logged as
+   * warnings.
+   */
   constructor(
     options: {
       timeouts?: Partial<ListenerTimeouts>;
@@ -74,13 +77,15 @@ export class SharedListeners implements Omit<Listeners, 'reserve'> {
     this.#onError = options.onError ?? ((error) => process.emitWarning(errorMessage(error)));
   }
 
-  /** How many connections all listeners together may hold; Infinity where the limit of open files is not known. */
+  /** How many connections all listeners together may hold; Infinity if the limit of open files is not known. */
   get allowed(): number {
     this.#descriptors.count();
     return this.#descriptors.allowed;
   }
 
-  /** As `Listeners.reserve`, for `owner`; paths of `replaced` count as free. @returns gives the path back */
+  /**
+   * Like `Listeners.reserve`, for `owner`; paths of `replaced` count as free. @returns a function that frees the paths
+   */
   reserve(
     { host, port, path }: { host: string; port: number; path: string },
     owner: object,
@@ -118,7 +123,7 @@ export class SharedListeners implements Omit<Listeners, 'reserve'> {
     return this.#claim(options, options.paths, { http: options.handler });
   }
 
-  /** Takes the paths before it waits for anything, so that callers at the same time share one server. */
+  /** Takes the paths before it waits for anything, so that concurrent callers share one server. */
   async #claim(
     { host, port, tls, handshake }: Claim,
     paths: readonly string[],
@@ -130,14 +135,14 @@ export class SharedListeners implements Omit<Listeners, 'reserve'> {
     refuseTaken(address, paths, known?.listener.routes);
     if (known !== undefined && !isSameTls(known.listener.tls, tls)) {
       throw conflict(
-        `${address}, wanted for the path ${paths.join(', ')}, is shared with a component of other TLS settings; ` +
+        `${address}, wanted for the path ${paths.join(', ')}, is shared with a component that has other TLS settings; ` +
           'give both the same, or each its own port',
       );
     }
     const agreed = known?.listener.handshake;
     if (agreed !== undefined && handshake !== undefined && !isSameHandshake(agreed, handshake)) {
       throw conflict(
-        `${address}, wanted for the path ${paths.join(', ')}, is shared with a component of another ` +
+        `${address}, wanted for the path ${paths.join(', ')}, is shared with a component that has another ` +
           'limits.handshake_timeout or limits.header_size; give both the same, or each its own port',
       );
     }
@@ -161,7 +166,7 @@ export class SharedListeners implements Omit<Listeners, 'reserve'> {
   }
 
   #open(host: string, port: number, tls: ListenerTls | undefined, handshake: HandshakeLimits | undefined) {
-    // Of TLS, Node takes the time once and for all.
+    // Node fixes the TLS timeout when the server is made.
     const headers = handshake?.timeout ?? this.#timeouts.headers;
     const listener = new Listener({
       host,
@@ -199,7 +204,7 @@ export class SharedListeners implements Omit<Listeners, 'reserve'> {
       code === 'EADDRINUSE' && own.length > 0
         ? `; this process itself listens on ${own.join(' and ')}, and with the same host the two would share the port`
         : '';
-    // Another program may go: the one before this one, which is still draining, goes for sure.
+    // Another program may leave: a predecessor that is still draining certainly will.
     const fatal = code !== 'EADDRINUSE' || hint !== '';
     return new MillraceError(
       listenErrors.MILLRACE_LISTEN_FAILED,
@@ -220,7 +225,7 @@ function isSameHandshake(a: HandshakeLimits, b: HandshakeLimits): boolean {
   return a.timeout === b.timeout && a.headerSize === b.headerSize;
 }
 
-/** @throws MillraceError MILLRACE_LISTEN_CONFLICT when one of `paths` is among `routes`, or twice among themselves */
+/** @throws MillraceError MILLRACE_LISTEN_CONFLICT if one of `paths` is among `routes`, or occurs twice */
 function refuseTaken(address: string, paths: readonly string[], routes: Routes<unknown> | undefined): void {
   for (const [index, path] of paths.entries()) {
     const taken = routes?.taken(path) ?? (paths.indexOf(path) === index ? undefined : path);

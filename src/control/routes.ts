@@ -1,6 +1,6 @@
 import type { PathParameters } from '../component/listeners.ts';
 
-/** What a path leads to: its route and the values of its parameters. */
+/** The match of a path: its route and the values of its parameters. */
 export interface Found<R> {
   readonly route: R;
   readonly parameters: PathParameters;
@@ -9,7 +9,7 @@ export interface Found<R> {
 interface Pattern<R> {
   readonly path: string;
   readonly segments: readonly string[];
-  /** The path with its parameters' names left out: what has the same one matches the same paths. */
+  /** The path without its parameters' names: two paths with the same key match the same requests. */
   readonly shape: string;
   readonly route: R;
 }
@@ -17,9 +17,9 @@ interface Pattern<R> {
 const NONE: PathParameters = {};
 
 /**
- * The paths of a listener. A path is compared exactly as it was sent, but for the segments `:name` of a pattern: each
- * takes one segment that is not empty, percent-decoded. Exact paths come first, then the pattern that is exact for
- * longer, from the left.
+ * The paths of a listener. A path is compared exactly as sent, except for the segments `:name` of a pattern: each
+ * matches one non-empty segment, percent-decoded. Exact paths come first, then the pattern whose exact part is longer,
+ * from the left.
  */
 export class Routes<R> {
   readonly #exact = new Map<string, R>();
@@ -37,12 +37,12 @@ export class Routes<R> {
     return [...this.#exact.values(), ...this.#patterns.map(({ route }) => route)];
   }
 
-  /** The route, where there is one path alone. */
+  /** The route, if there is only one path. */
   get only(): R | undefined {
     return this.size === 1 ? this.all[0] : undefined;
   }
 
-  /** The path that is there already and takes the very same requests as `path` would. */
+  /** The existing path that matches the same requests as `path` would. */
   taken(path: string): string | undefined {
     if (!isPattern(path)) return this.#exact.has(path) ? path : undefined;
     return this.#patterns.find(({ shape }) => shape === shapeOf(path))?.path;
@@ -60,7 +60,7 @@ export class Routes<R> {
     this.#patterns = this.#patterns.filter((pattern) => pattern.path !== path);
   }
 
-  /** `malformed` when a parameter would be what no percent-encoded UTF-8 is. */
+  /** `malformed` if a parameter is not percent-encoded UTF-8. */
   find(path: string): Found<R> | 'malformed' | undefined {
     const exact = this.#exact.get(path);
     if (exact !== undefined) return { route: exact, parameters: NONE };
@@ -94,7 +94,7 @@ function matches(pattern: readonly string[], segments: readonly string[]): boole
   );
 }
 
-/** Undefined when one cannot be decoded. */
+/** Undefined if a parameter cannot be decoded. */
 function readParameters(pattern: readonly string[], segments: readonly string[]): PathParameters | undefined {
   const values: [string, string][] = [];
   for (const [index, each] of pattern.entries()) {
@@ -105,11 +105,11 @@ function readParameters(pattern: readonly string[], segments: readonly string[])
       return undefined;
     }
   }
-  // Not by assignment: a parameter may be called __proto__.
+  // Not by assignment, because a parameter may be called __proto__.
   return Object.fromEntries(values);
 }
 
-/** At the first place where one is exact and the other a parameter, the exact one comes first. */
+/** Where they first differ in kind, the exact one comes before the parameter. */
 function compare(a: readonly string[], b: readonly string[]): number {
   for (let index = 0; index < Math.min(a.length, b.length); index++) {
     const difference = Number(isParameter(a[index]!)) - Number(isParameter(b[index]!));

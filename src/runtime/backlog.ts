@@ -16,12 +16,12 @@ import type { DeadLetters } from './dead-letters.ts';
 /** How much of the stream's budget may be with the pipeline; the rest is for what has been received. */
 const PIPELINE_SHARE = 0.45;
 
-/** What the pipeline of a stream with a log may have, its buffer included. */
+/** The budget of the pipeline of a stream with a log, its buffer included. */
 export function shareOfPipeline({ limits: { messages, bytes } }: Budget): Budget {
   return new Budget({ messages: messages * PIPELINE_SHARE, bytes: bytes * PIPELINE_SHARE });
 }
 
-/** The most that the pipeline has at a time: a batch more than its share, and `kept` bytes in windows. */
+/** The most that the pipeline holds at a time: one batch above its share, and `kept` bytes in windows. */
 export function mostOf(
   { limits: { messages, bytes } }: Budget,
   kept: number,
@@ -29,30 +29,30 @@ export function mostOf(
   return { messages: messages + MAX_BATCH_MESSAGES + kept, bytes: bytes + MAX_BATCH_BYTES + kept };
 }
 
-/** After so long with a full budget, what waits for the pipeline is left to the log. Milliseconds. */
+/** After this long with a full budget, messages that wait for the pipeline are left to the log. Milliseconds. */
 const SPILL_AFTER = 500;
 
-/** What waits is given on in batches of at most this size, as an `Inbox` does. */
+/** Waiting messages are passed on in batches of at most this size, as an `Inbox` does. */
 const MAX_BATCH_MESSAGES = 16_384;
 const MAX_BATCH_BYTES = 4 * 1024 * 1024;
 
-/** What counts in a budget. */
+/** The size that counts in a budget. */
 type Size = Pick<Batch, 'length' | 'held'>;
 
 /** One entry of the log on its way to the pipeline. */
 interface Item extends Delivery {
   readonly number: number;
   readonly rejected: Rejected | undefined;
-  /** Whoever sent it waits until it is delivered, so it cannot be left to the log alone. */
+  /** Its sender waits until it is delivered, so it cannot be left to the log alone. */
   readonly awaited: boolean;
 }
 
 /**
- * What the log has and the pipeline has not, in order.
+ * The entries that the log has and the pipeline has not, in order.
  *
- * While the pipeline keeps up, batches go to it from memory and the log is only written. When it has stood still for a
- * while, what waits is dropped from memory and read from the log when its turn comes, so that the input can go on
- * until the log is full.
+ * While the pipeline keeps up, batches go to it from memory and the log is only written. When it has stalled for a
+ * while, waiting entries are dropped from memory and read from the log when their turn comes, so that the input can
+ * continue until the log is full.
  */
 export class Backlog {
   readonly #log: Log;
@@ -62,24 +62,24 @@ export class Backlog {
   readonly #events: StreamEvents;
   readonly #changed: () => void;
   #ready: Item[] = [];
-  /** Items of entries that are behind others which must be read from the log first. */
+  /** Items of entries behind others that must be read from the log first. */
   readonly #kept = new Map<number, Item>();
-  /** Reads what is not in memory: the entries from `#next` to `#committed`. */
+  /** Reads the entries that are not in memory, from `#next` to `#committed`. */
   #reader: LogReader | undefined;
-  /** The number of the next entry that `#ready` does not have. */
+  /** The number of the next entry that is not in `#ready`. */
   #next: number;
   #committed: number;
-  /** What comes next is not kept in memory; then there is something behind. */
+  /** New entries are not kept in memory; then older ones are still in the log. */
   #spilling = false;
-  /** What the pipeline has. */
+  /** The entries that the pipeline holds. */
   readonly #handed: Budget;
-  /** What the budget counts of them. */
+  /** Their size in the budget. */
   readonly #counted = new Set<Size>();
   readonly #undelivered = new Map<number, (() => void)[]>();
   #spillTimer: NodeJS.Timeout | undefined;
   readonly #unsubscribe: () => void;
 
-  /** Begins with what the log has of before. `changed` is called when the pipeline may take more. */
+  /** Begins with the log's entries from before the start. `changed` is called when the pipeline may take more. */
   constructor(
     log: Log,
     parts: {
@@ -107,7 +107,7 @@ export class Backlog {
     });
   }
 
-  /** True while there are entries that only the log has. */
+  /** True while some entries are only in the log. */
   get behind(): boolean {
     return this.#next <= this.#committed;
   }
@@ -121,8 +121,8 @@ export class Backlog {
   }
 
   /**
-   * What the pipeline gets next; undefined when there is nothing, or it has enough. `draining`: of what only the log has,
-   * no more than somebody waits for.
+   * The next delivery for the pipeline; undefined if there is none, or if the pipeline has enough. `draining`: take
+   * entries that are only in the log no further than someone waits for them.
    * @throws MillraceError MILLRACE_WAL_DAMAGED, MILLRACE_WAL_FAILED; the signal's reason when it aborts
    */
   async take(draining: boolean, signal: AbortSignal): Promise<Delivery | undefined> {
@@ -137,7 +137,7 @@ export class Backlog {
     return undefined;
   }
 
-  /** True when `take` has nothing more to give, whatever the pipeline has. */
+  /** True if `take` has nothing more to return, whatever the pipeline holds. */
   isDrained(draining: boolean): boolean {
     return this.#ready.length === 0 && (!this.behind || (draining && this.#kept.size === 0));
   }
@@ -148,7 +148,9 @@ export class Backlog {
     await this.#reader?.close();
   }
 
-  /** The log has a batch: it is the last so far. It is done now, unless its sender waits until it is delivered. */
+  /**
+   * The log has stored a batch, its newest entry. The batch is done now, unless its sender waits until it is delivered.
+   */
   committed({ batch, receipt, confirm, rejected }: InputDelivery, number: number): void {
     const behind = this.behind || this.#spilling;
     this.#spilling = false;
@@ -165,7 +167,7 @@ export class Backlog {
       this.#ready.push(item);
       this.#next = number + 1;
     }
-    // Counted already as the log's, so that the budget does not seem to have room for a moment.
+    // Already counted as the log's, so that the budget does not seem to have room for a moment.
     if (!awaited) stored();
   }
 
@@ -176,7 +178,7 @@ export class Backlog {
     });
   }
 
-  /** The receipt of an entry that its input does not count any more; this does, until the pipeline stands still. */
+  /** The receipt of an entry that its input no longer counts. This counts it, until the pipeline stalls. */
   #countedReceipt(number: number, { length, held }: Size): Receipt {
     const size = { length, held };
     this.#counted.add(size);
@@ -223,7 +225,7 @@ export class Backlog {
     return this.#ready.splice(0, count);
   }
 
-  /** @returns what the pipeline gets of them; undefined when that is nothing */
+  /** @returns the part that the pipeline gets; undefined if there is none */
   #give(items: readonly Item[]): Delivery | undefined {
     const deliveries: Delivery[] = [];
     for (const { number, batch, receipt: own, rejected } of items) {
@@ -238,7 +240,7 @@ export class Backlog {
     return deliveries.length === 0 ? undefined : joinDeliveries(deliveries);
   }
 
-  /** What the pipeline gets of an entry: not what has ended the process again and again. */
+  /** The messages of an entry that go to the pipeline: all but those that have ended the process again and again. */
   #withoutCulprits(number: number, delivery: Delivery): Delivery {
     const { batch, receipt } = delivery;
     const rejections = this.#culprits.of(number, batch);
@@ -266,7 +268,7 @@ export class Backlog {
       const last = this.#committed;
       const entry = await this.#reader.next(signal);
       if (entry === undefined) {
-        // Nothing up to there; what was committed meanwhile may not have been seen.
+        // Nothing up to there; entries committed meanwhile may have been missed.
         this.#next = last + 1;
         continue;
       }
@@ -276,7 +278,7 @@ export class Backlog {
       bytes += size.bytes;
       const kept = this.#kept.get(number);
       this.#kept.delete(number);
-      // Not counted: this reads no more than the pipeline may have.
+      // Not counted: this reads no more than the pipeline may hold.
       const receipt = createReceipt({
         settled: (error) => {
           if (error === undefined) this.#delivered(number);
@@ -291,11 +293,12 @@ export class Backlog {
     await reader.close();
   }
 
-  /** The pipeline has stood still: what waits for it is left to the log, and the input gets the whole budget. */
+  /** The pipeline has stalled: entries that wait for it are left to the log, and the input gets the whole budget. */
   #spill(): void {
     this.#spillTimer = undefined;
     if (this.#counted.size > 0) this.#leaveToLog();
-    // By what is not in the log yet, as its disk is slow, or by what is awaited: others may come to be counted behind.
+    // The budget is full of messages that are not in the log yet, because its disk is slow, or that are awaited; others
+    // may be counted after them.
     if (this.#budget.full) this.#startSpillTimer();
   }
 

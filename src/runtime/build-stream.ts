@@ -63,7 +63,7 @@ export function buildStream(plan: StreamPlan, surroundings: Surroundings): Strea
   const processors = (trial = false): Operator[] => {
     const taken = new Set<string>();
     const components = plan.pipeline.processors.map(({ type }) => distinct(type, taken));
-    // What each gives depends on what comes after it.
+    // The form of a processor's results depends on the next component.
     let { takes } = sink;
     return plan.pipeline.processors
       .map((config, index, all) => ({
@@ -97,7 +97,7 @@ export function buildStream(plan: StreamPlan, surroundings: Surroundings): Strea
       inspect([version(), process.version, plan.pipeline.processors], WHOLE),
       'base64',
     ),
-    // Nothing comes of what is only tried.
+    // Results of trials are thrown away.
     create: (signal: AbortSignal) =>
       new Pipeline(processors(true), { deadLetters: { reject: () => {} }, signal }),
   };
@@ -110,7 +110,7 @@ export function buildStream(plan: StreamPlan, surroundings: Surroundings): Strea
     const processor = factory.create('buffer', plan.buffer, place);
     operators.unshift({ stage: 'buffer', path: ['buffer'], type, processor });
   }
-  // Only those that are ordered keep anything.
+  // Only ordered processors keep messages.
   const kept = operators.some(({ processor }) => processor.ordered === true) ? plan.state.memory : 0;
   const sourceOf = (): Source => {
     const options = logOptions(plan.durability, events);

@@ -4,15 +4,15 @@ import type { Batch } from '../message/batch.ts';
 import type { Stage } from '../telemetry/events.ts';
 import { KeptConnection, type ConnectionSurroundings } from './kept-connection.ts';
 
-/** What a codec has made of a batch, and what it has rejected of it. */
+/** A codec's result for a batch, and its rejections. */
 export interface Coded {
   readonly batch: Batch;
   readonly rejections: readonly Rejection[];
 }
 
 /**
- * A codec with the engine's care: called again, with pauses, while what it talks to is away. Whatever else it throws rejects
- * the whole batch.
+ * A supervised codec: it is called again, with pauses, while the system that it talks to is away. Any other error
+ * rejects the whole batch.
  */
 export class Coder {
   readonly #codec: Codec;
@@ -31,7 +31,7 @@ export class Coder {
     await this.#codec.close?.();
   }
 
-  /** Why nothing gets through it, or undefined. */
+  /** Why nothing passes the codec, or undefined. */
   notReady(name: string): string | undefined {
     const { outage } = this.#connection;
     return outage.active ? outage.describe(`the codec of ${name} is not connected`) : undefined;

@@ -30,7 +30,7 @@ import { Sink } from './sink.ts';
 import { SupervisedInput } from './source.ts';
 import type { StartGate } from './start-gate.ts';
 
-/** What the components of all streams share. */
+/** Shared by the components of all streams. */
 export interface Surroundings {
   readonly registry: Registry;
   readonly logger: Logger;
@@ -38,47 +38,47 @@ export interface Surroundings {
   readonly lines: RepeatedLines;
   readonly listeners: Listeners;
   readonly sessions: SessionDirectory;
-  /** Makes one for each component. */
+  /** Makes a keeper for each component. */
   readonly secretKeeper: () => SecretKeeper;
   readonly env: Environment;
   readonly gate: StartGate;
 }
 
-/** Of one stream. `logger` names it. */
+/** The parts of one stream. `logger` names it. */
 interface Parts {
   readonly plan: StreamPlan;
   readonly logger: Logger;
   readonly events: StreamEvents;
   readonly budget: Budget;
-  /** Of `budget`, for what is behind the log. */
+  /** The share of `budget` for the part after the log. */
   readonly share: Budget;
   readonly state: StateBudget;
   readonly durability: () => Durability | undefined;
-  /** Where rejected messages go, of `error_output` or of anything else. */
+  /** The destination of rejected messages, of `error_output` or of any other stage. */
   readonly deadLetters: (stage: Stage) => DeadLetters;
   /** Aborts when the stream ends at once. */
   readonly signal: AbortSignal;
-  /** Called when a part has failed for good while nobody was waiting for it. */
+  /** Called when a part has failed for good while nothing was waiting for it. */
   readonly failed: (error: unknown) => void;
 }
 
-/** Where a component stands in its stream. */
+/** The place of a component in its stream. */
 export interface Place {
   readonly stage: Stage;
-  /** Tells it from others of the stage: its name or type, with what it is a part of. */
+  /** Distinguishes it from others of the stage: its name or type, after that of its parent. */
   readonly component: string;
   readonly name?: string | undefined;
-  /** True when a buffer comes before it. */
+  /** True if a buffer comes before it. */
   readonly buffered?: boolean;
-  /** True when a processor comes after it. */
+  /** True if a processor comes after it. */
   readonly followed: boolean;
-  /** True when nothing comes of what it does. */
+  /** True if its results are thrown away. */
   readonly trial?: boolean;
-  /** True when what comes after it takes rows with types. */
+  /** True if the next component takes typed rows. */
   readonly takesRows?: boolean;
 }
 
-/** Makes the components of one stream, each with its context, and those that they open. */
+/** Makes the components of one stream, each with its context, and the components that they open. */
 export class ComponentFactory {
   readonly #surroundings: Surroundings;
   readonly #parts: Parts;
@@ -125,13 +125,13 @@ export class ComponentFactory {
     });
   }
 
-  /** What finds messages in what the input gives, where it does not do that itself. */
+  /** The unframer that finds messages in the input's frames, unless the input does that itself. */
   #unframerOf(config: ComponentConfig, place: Place): Unframer | undefined {
     if (this.#surroundings.registry.get('input', config.type).framing !== undefined) return undefined;
     return openUnframer(config, { open: (kind, part) => this.#open(kind, part, place) });
   }
 
-  /** What frames messages for the output, where it does not do that itself. */
+  /** The framer for the output's messages, unless the output does that itself. */
   #framerOf(config: ComponentConfig, place: Place): Framer | undefined {
     if (this.#surroundings.registry.get('output', config.type).framing !== undefined) return undefined;
     return openFramer(config, { open: (kind, part) => this.#open(kind, part, place) });
@@ -194,7 +194,7 @@ export class ComponentFactory {
     return open[kind]();
   }
 
-  /** Its rejections end where those of what it is a part of do. */
+  /** Its rejections go where its parent's rejections go. */
   #transform(config: ComponentConfig, place: Place): Transform {
     const { events, deadLetters, failed, signal } = this.#parts;
     const processor = this.create('processor', config, { ...place, stage: 'processor' });
@@ -222,7 +222,7 @@ export class ComponentFactory {
     };
   }
 
-  /** One for each stage, which says some things only once. */
+  /** One for each stage, because it reports some events only once. */
   #eventsOf(stage: Stage): Context['events'] {
     let events = this.#events.get(stage);
     if (events === undefined) {
@@ -235,10 +235,10 @@ export class ComponentFactory {
   }
 }
 
-/** For what is only tried. */
+/** For trials. */
 const NOBODY = { reject: () => {} };
 
-/** `wanted`, or with a number behind it when it is taken; from now on it is. */
+/** `wanted`, with a number appended if it is taken; from now on the result is taken. */
 export function distinct(wanted: string, taken: Set<string>): string {
   let free = wanted;
   for (let number = 2; taken.has(free); number++) free = `${wanted}-${number}`;
@@ -250,7 +250,7 @@ function nameOf(config: ComponentConfig): string | undefined {
   return config['name'] as string | undefined;
 }
 
-/** A batch that a buffer gives may be all that it keeps. */
+/** A buffer may return everything that it keeps as one batch. */
 function largestOf({ in_flight: { bytes } }: StreamPlan, { limits, hasFiles }: StateBudget): BudgetLimits {
   const kept = limits.memory + (hasFiles ? limits.disk : 0);
   return { messages: Infinity, bytes: Math.max(bytes, kept) };

@@ -6,20 +6,22 @@ import type { Log } from '../delivery/log/log.ts';
 import { CRASHES, Culprits, fingerprint, MAX_CULPRITS } from './culprits.ts';
 import type { Pipeline } from './pipeline.ts';
 
-/** In how many parts what is tried is divided, so that a trial takes about as long whatever there is. */
+/**
+ * The number of parts into which the suspects are divided, so that a trial takes about as long however many there are.
+ */
 const PARTS = { alone: 512, together: 64 } as const;
 
-/** How long trials may take together before the stream starts without the rest of them. Milliseconds. */
+/** How long all trials together may take before the stream starts without the rest of them. Milliseconds. */
 const TRIAL_TIME = 30_000;
 
 export interface CrashGuardOptions {
-  /** Says which pipeline it is: what is known of another one counts no more. */
+  /** Identifies the pipeline: knowledge about another one no longer counts. */
   readonly pipeline: string;
-  /** Makes one of its own, which is thrown away. */
+  /** Makes a separate pipeline, which is thrown away. */
   readonly create: (signal: AbortSignal) => Pipeline;
   /** The most that may have been in processing. */
   readonly limits: { readonly messages: number; readonly bytes: number };
-  /** Told how many messages are about to be tried. */
+  /** Called with the number of messages about to be tried. */
   readonly tries: (messages: number) => void;
 }
 
@@ -32,13 +34,14 @@ interface Messages {
 /**
  * Finds the message that ends the process each time it is processed, so that it cannot keep a stream down.
  *
- * After a process has died, what may have been in processing is processed once more, before anything else: in parts,
- * noting each on the disk first, with everything that comes of it thrown away. A part in which the process dies again is
- * divided at the next start, down to one message; one in which it has died three times in a row is the culprit. Where each
- * alone does no harm and the process has died again, each is tried with all before it.
+ * After a process has died, the messages that may have been in processing are processed once more, before anything
+ * else: in parts, noting each on the disk first, with all results thrown away. If the process dies again in a part,
+ * that part is divided at the next start, down to one message. A message with which the process has died three times in
+ * a row is the culprit. If each message alone does no harm and the process has died again, each is tried with all
+ * messages before it.
  *
- * A process that is killed from outside dies in the middle of something too. But one part after the other is done by then,
- * and what died once in the middle of it is done the next time: only a message that is never done can be blamed.
+ * A process that is killed from outside dies in the middle of something too. But by then the parts before it are done,
+ * and the interrupted part is done the next time: only a message that is never done can be blamed.
  */
 export class CrashGuard {
   readonly #log: Log;
@@ -59,7 +62,10 @@ export class CrashGuard {
     return this.#culprits;
   }
 
-  /** Tries what may have ended the process before, if it has not ended in order. @throws the signal's reason when it aborts */
+  /**
+   * Tries the messages that may have ended the last process, if it did not shut down cleanly. @throws the signal's
+   * reason when it aborts
+   */
   async run(signal: AbortSignal): Promise<void> {
     const { before } = this.#log.crashes;
     if (before?.running !== true || this.#state.tried === 'together' || this.#log.recovered.entries === 0)
@@ -77,7 +83,7 @@ export class CrashGuard {
     }
   }
 
-  /** What is known of before, as far as it still counts. */
+  /** The knowledge from before, as far as it still counts. */
   #begin(before: CrashState | undefined): CrashState {
     const { first } = this.#log.recovered;
     const state = { running: true, first, pipeline: this.#options.pipeline } as const;
@@ -94,7 +100,7 @@ export class CrashGuard {
     const together = trial?.together ?? tried === 'alone';
     const pipeline = this.#options.create(signal);
     try {
-      // What it makes once is made before anything can be blamed for it.
+      // Prepare first, so that its one-time work is not blamed on a message.
       await pipeline.prepare();
       if (trial !== undefined) await this.#tryAgain(messages, trial, pipeline, signal);
       await this.#tryRange(messages, { from: 0, to: messages.positions.length, together }, pipeline, signal);
@@ -104,7 +110,7 @@ export class CrashGuard {
     this.#note({ tried: together ? 'together' : 'alone' });
   }
 
-  /** Tries once more, in smaller parts, what was tried when the process ended. */
+  /** Retries, in smaller parts, the range that was being tried when the process ended. */
   async #tryAgain(
     messages: Messages,
     { together, from, to, crashes }: NonNullable<CrashState['trial']>,
@@ -173,11 +179,13 @@ export class CrashGuard {
       await pipeline.process({ batch, receipt: noReceipt });
       await Promise.all(pipeline.flush(Infinity));
     } catch {
-      // Whatever it says, the process is alive.
+      // Whatever the error, the process is alive.
     }
   }
 
-  /** What the pipeline may have had: of what was not delivered the first, since it gets everything in order. */
+  /**
+   * The messages that the pipeline may have held: the first of the undelivered ones, since it gets everything in order.
+   */
   async #suspects(signal: AbortSignal): Promise<Messages> {
     const { messages: most, bytes: mostBytes } = this.#options.limits;
     const reader = this.#log.reader(this.#log.recovered.first);

@@ -12,7 +12,7 @@ import type { Sink } from './sink.ts';
 /** How much of a rejected payload is logged when no `error_output` keeps it. */
 const LOGGED_BYTES = 1024;
 
-/** Where rejected messages go: to `error_output`, or to the log. They are never just gone. */
+/** Sends rejected messages to `error_output`, or to the log. They never just vanish. */
 export class DeadLetters {
   readonly #events: StreamEvents;
   readonly #sink: Sink | undefined;
@@ -34,8 +34,8 @@ export class DeadLetters {
   }
 
   /**
-   * The receipt that `keep` gives waits until the rejected messages are written, and so does what their senders are told. What waits here is
-   * in the stream's budget.
+   * The receipt from `keep` stays open until the rejected messages are written, and so the reply to their senders
+   * waits. Messages that wait here count in the stream's budget.
    */
   reject(stage: Stage, batch: Batch, rejections: readonly Rejection[], keep: Keep): void {
     if (rejections.length === 0) return;
@@ -76,7 +76,7 @@ export class DeadLetters {
   }
 }
 
-/** What the sender sent, and what had become of it when it was rejected. */
+/** The message as sent, and its form at the rejection. */
 function deadLetter(batch: Batch, index: number, error: object): Uint8Array {
   const [sent, payload] = [batch.sent[index]!, batch.payloads[index]!];
   const letter = {

@@ -5,13 +5,16 @@ import type { Member } from './member.ts';
 export interface DialReport {
   readonly stream: string;
   readonly stage: 'input' | 'processor' | 'output' | 'error_output' | 'durability';
-  /** Of the component; of a log its path. */
+  /** The component's name; for a log, its path. */
   readonly type: string;
-  /** Undefined when it connected, or the log can be opened. */
+  /** Undefined if it connected, or if the log can be opened. */
   readonly error?: Error;
 }
 
-/** Connects every component that talks to something once, without retrying, and closes them again; and looks at every log's path. */
+/**
+ * Connects every component that talks to something once, without retrying, and closes them again. Also checks the path
+ * of every log.
+ */
 export async function dialStreams(members: readonly Member[], signal: AbortSignal): Promise<DialReport[]> {
   const parts = members.flatMap(({ plan, stream }) => {
     const { id, source, pipeline, sink, errorSink } = stream.parts;
@@ -36,7 +39,7 @@ export async function dialStreams(members: readonly Member[], signal: AbortSigna
     // Inputs first, and nothing closes before the end: an output may write to an input of the same file.
     return [...logs, ...(await dialAll(inputs)), ...(await dialAll(outputs))];
   } finally {
-    // Outputs first: they take their leave of inputs of the same file.
+    // Outputs first: they say goodbye to inputs of the same file.
     for (const some of [outputs, inputs]) await Promise.all(some.map(({ part }) => part!.close()));
   }
 }

@@ -12,29 +12,29 @@ import type { DeadLetters } from './dead-letters.ts';
 import { Outage } from '../component/outage.ts';
 import { pause } from './retry.ts';
 
-/** So much may be on its way into the log before the input has to wait. Bytes. */
+/** How much may be on its way into the log before the input has to wait. Bytes. */
 const MAX_APPENDING = 4 * 1024 * 1024;
 
-/** How long after the log could not be opened for want of file descriptors it is tried again. Milliseconds. */
+/** The pause before opening the log again when file descriptors had run out. Milliseconds. */
 const RETRY_DELAY = 1000;
 
 interface Parts {
   readonly source: (durability: Durability) => Source;
   readonly options: LogOptions;
   readonly budget: Budget;
-  /** Of `budget`, for the pipeline. */
+  /** The pipeline's share of `budget`. */
   readonly share: Budget;
   readonly deadLetters: DeadLetters;
   readonly events: StreamEvents;
-  /** Bytes that windows may have besides. */
+  /** The bytes that windows may hold in addition. */
   readonly kept: number;
-  /** How to try what may have ended the process before. */
+  /** How to try the messages that may have ended the last process. */
   readonly trials: Pick<CrashGuardOptions, 'pipeline' | 'create'>;
 }
 
 /**
- * A stream's input with a log behind it: what has been read is given on once the log has it, and the log forgets it when
- * it has been delivered. What the log has of before the start comes first.
+ * A stream's input with a log after it. Messages are passed on once the log has them, and the log forgets them when
+ * they have been delivered. Entries from before the start come first.
  */
 export class DurableSource implements Source, Durability {
   readonly #source: Source;
@@ -52,7 +52,7 @@ export class DurableSource implements Source, Durability {
   readonly #drained = new AbortController();
   readonly #room = new Waker();
   readonly #waker = new Waker();
-  /** Counts what has happened that `read` must look at. */
+  /** Counts events that `read` must react to. */
   #changes = 0;
   #closed = false;
   readonly #options: LogOptions;
@@ -85,7 +85,7 @@ export class DurableSource implements Source, Durability {
 
   notReady(): string | undefined {
     if (this.#trying) {
-      return `the process had not ended in order: what the log in ${this.#options.path} has is tried, part by part`;
+      return `the last process did not shut down cleanly: the messages in the log in ${this.#options.path} are being tried, part by part`;
     }
     const blocked = this.#log === undefined ? this.#waiting : this.#log.blocked;
     if (blocked !== undefined) return this.#blocked.dated(blocked);
@@ -124,7 +124,7 @@ export class DurableSource implements Source, Durability {
       this.#guard = this.#guardOf(log);
       await this.#guard.run(AbortSignal.any([signal, this.#drained.signal]));
     } catch {
-      // Told by `read`, if it is still so.
+      // `read` reports the error if it persists.
     } finally {
       this.#trying = false;
     }
@@ -142,7 +142,7 @@ export class DurableSource implements Source, Durability {
         if (backlog.behind) this.#parts.events.leftInLog(this.#log!.entries);
         throw new EndOfInputError();
       }
-      // Something may have happened while it was taking.
+      // Something may have happened during `take`.
       if (changes === this.#changes) await this.#waker.wait(signal);
     }
   }
@@ -190,7 +190,7 @@ export class DurableSource implements Source, Durability {
 
   /** Opens the log, and waits while the process has no file descriptors for it. */
   async #openLog(signal: AbortSignal): Promise<Log> {
-    // Loaded by streams that have a log only.
+    // Loaded only by streams that have a log.
     const { Log, waitsForDescriptor, isNoDescriptor } = await import('../delivery/log/log.ts');
     const { path, events } = this.#options;
     for (;;) {
@@ -211,7 +211,7 @@ export class DurableSource implements Source, Durability {
     }
   }
 
-  /** The events of the log, from which `notReady` knows since when it is blocked. */
+  /** The log's events, from which `notReady` learns since when it is blocked. */
   #watched(events: LogEvents): LogEvents {
     return {
       recovered: (details) => events.recovered(details),

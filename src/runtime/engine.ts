@@ -32,11 +32,11 @@ const FEEDERS_FIRST = 5_000;
 export interface Outcome {
   /** Ids of the streams that failed. */
   readonly failed: readonly string[];
-  /** What was left unconfirmed, a sentence for each stream that held something. */
+  /** The unconfirmed remains, a sentence for each stream that held something. */
   readonly left: readonly string[];
 }
 
-/** Runs streams in this process: those of a file, and those that come and go while it runs. */
+/** Runs streams in this process: the streams of a file, and streams that come and go while it runs. */
 export class Engine {
   readonly metrics: Metrics = createMetrics();
   readonly #plan: EnginePlan;
@@ -45,7 +45,7 @@ export class Engine {
   readonly #env: Environment;
   readonly #lines = new RepeatedLines();
   readonly #shared: Shared;
-  /** In the order of the file; those that came later behind them. */
+  /** In the order of the file; later streams after them. */
   #members: Member[];
   readonly #keepRunning: boolean;
   #running = false;
@@ -56,9 +56,9 @@ export class Engine {
   readonly #idle = Promise.withResolvers<void>();
 
   /**
-   * Makes every component; throws what a component says of its configuration. `env` is the environment for what is
-   * filled in at run time; without it, that of the process. With `keepRunning`, `run` does not end with the last stream
-   * but with `stop` or `abort`.
+   * Makes every component, and throws if one refuses its configuration. `env` is the environment for values filled in
+   * at run time; by default, that of the process. With `keepRunning`, `run` does not end with the last stream but with
+   * `stop` or `abort`.
    */
   constructor(
     plan: EnginePlan,
@@ -83,7 +83,8 @@ export class Engine {
   }
 
   /**
-   * Lets every component check what a schema cannot (whether a query is SQL, whether two want one path). Call it before `run`.
+   * Lets every component check what a schema cannot: whether a query is SQL, or whether two components want one path.
+   * Call it before `run`.
    * @returns the mistakes, each with its place in the file
    */
   async prepare(): Promise<PrepareProblem[]> {
@@ -96,12 +97,15 @@ export class Engine {
     return problems;
   }
 
-  /** Frees what `prepare` made, where `run` is not called. */
+  /** Frees the results of `prepare` if `run` is not called. */
   async close(): Promise<void> {
     await Promise.all(this.#members.map((member) => discard(member)));
   }
 
-  /** Resolves when every stream has ended. Rejects when it cannot start at all: the health address is none of this machine's. */
+  /**
+   * Resolves when every stream has ended. Rejects if it cannot start at all, because the health address does not belong
+   * to this machine.
+   */
   async run(): Promise<Outcome> {
     const { health_check: plan } = this.#plan;
     const options = {
@@ -117,7 +121,7 @@ export class Engine {
         const members = this.#members;
         this.#running = true;
         if (this.#keepRunning && !this.#stopping) this.#busy++;
-        // One after the other, so that what ends the process is what was being tried.
+        // One after the other, so that only the trial under way can end the process.
         for (const member of members) await recover(member);
         for (const member of members) this.#start(member);
       });
@@ -140,17 +144,17 @@ export class Engine {
 
   /**
    * Starts another stream, at once if the engine runs.
-   * @returns the mistakes in it, each with its place in the stream; with any, nothing has changed
-   * @throws MillraceError what a component says of its configuration; Error when the engine is stopping
+   * @returns the mistakes in it, each with its place in the stream; if there are any, nothing has changed
+   * @throws MillraceError if a component refuses its configuration; Error if the engine is stopping
    */
   async add(plan: StreamPlan): Promise<PrepareProblem[]> {
     this.#refuseStopping();
     if (this.#member(plan.id) !== undefined) {
-      return [{ path: ['id'], message: `a stream is called ${plan.id} already; give each an id of its own` }];
+      return [{ path: ['id'], message: `another stream is called ${plan.id}; give each stream its own id` }];
     }
     return await this.#during(async () => {
       const member = this.#make(plan, new StartGate());
-      // At once, so that nobody else takes the id meanwhile.
+      // Take the id at once, before anyone else can.
       this.#members = [...this.#members, member];
       const problems = await prepareStream(member.stream);
       if (problems.length === 0 && !this.#stopping) {
@@ -163,10 +167,10 @@ export class Engine {
   }
 
   /**
-   * Puts another stream in the place of the one with its id: that one drains and ends, then the new one starts. A log goes
-   * over to the new one. `signal` ends the drain at once.
-   * @returns the mistakes in the new one, each with its place in the stream; with any, the old one goes on
-   * @throws MillraceError as `add`; Error when there is no such stream, or it is being changed already
+   * Replaces the stream that has the new one's id: the old stream drains and ends, then the new one starts and takes
+   * over the log. `signal` ends the drain at once.
+   * @returns the mistakes in the new one, each with its place in the stream; if there are any, the old one continues
+   * @throws MillraceError as `add`; Error if there is no such stream, or it is already being changed
    */
   async replace(plan: StreamPlan, { signal }: { signal?: AbortSignal } = {}): Promise<PrepareProblem[]> {
     const old = this.#claim(plan.id);
@@ -197,10 +201,10 @@ export class Engine {
   }
 
   /**
-   * Drains a stream and takes it out, with everything that it has registered: its paths, sessions, metrics, and the lock
+   * Drains a stream and removes it, with everything that it has registered: its paths, sessions, metrics, and the lock
    * of its log. `signal` ends the drain at once.
-   * @returns what was left unconfirmed, a sentence; undefined when that is nothing
-   * @throws Error when there is no such stream, or it is being changed already
+   * @returns a sentence about unconfirmed messages; undefined if there are none
+   * @throws Error if there is no such stream, or it is already being changed
    */
   async remove(id: string, { signal }: { signal?: AbortSignal } = {}): Promise<string | undefined> {
     const member = this.#claim(id);
@@ -213,7 +217,7 @@ export class Engine {
   }
 
   /**
-   * Drains every stream and ends; `run` resolves when that is done. Streams that others connect to go last, because
+   * Drains every stream and ends; `run` resolves when that is done. Streams that others connect to drain last, because
    * other streams of this file may still be writing to them.
    */
   stop(): void {
@@ -234,7 +238,7 @@ export class Engine {
 
   /**
    * Puts a tap on a stage of a stream, until it is closed or the stream ends.
-   * @throws Error when there is no such stream or stage
+   * @throws Error if there is no such stream or stage
    */
   tap(id: string, stage: TapStage, options: TapOptions = {}): Tap {
     const point = this.#member(id)?.stream.tapPoint(stage);
@@ -242,7 +246,7 @@ export class Engine {
     return point.add(options);
   }
 
-  /** Has every output close its files and open them again, because somebody may have moved them. */
+  /** Makes every output close its files and open them again, because someone may have moved them. */
   reopen(): void {
     for (const { stream } of this.#members) {
       stream.parts.sink.reopen();
@@ -250,7 +254,7 @@ export class Engine {
     }
   }
 
-  /** Ends at once; `run` resolves, and says what was left. */
+  /** Ends at once; `run` resolves, and reports the unconfirmed remains. */
   abort(): void {
     this.#stop();
     for (const { stream } of this.#members) stream.parts.abort.abort(incomplete());
@@ -262,7 +266,9 @@ export class Engine {
     return this.#members.map(({ stream }) => stream.health());
   }
 
-  /** Connects every input and output once, without retrying, and closes them again; and looks at every log's path. */
+  /**
+   * Connects every input and output once, without retrying, and closes them again. Also checks the path of every log.
+   */
   async dial(signal: AbortSignal): Promise<DialReport[]> {
     return await dialStreams(this.#members, signal);
   }
@@ -311,12 +317,12 @@ export class Engine {
     return this.#members.find(({ plan }) => plan.id === id);
   }
 
-  /** The stream, which nobody else may change until it is gone. */
+  /** The stream, locked against other changes until it is gone. */
   #claim(id: string): Member {
     this.#refuseStopping();
     const member = this.#member(id);
     if (member === undefined) throw new Error(`no stream is called ${id}`);
-    if (member.leaving) throw new Error(`the stream ${id} is being changed already`);
+    if (member.leaving) throw new Error(`the stream ${id} is already being changed`);
     member.leaving = true;
     return member;
   }

@@ -8,7 +8,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import type { HealthCheckPlan } from './plan.ts';
 import { Retry, pause } from './retry.ts';
 
-/** Serves health, at once or as soon as its address is free: the streams don't wait for that. */
+/** Serves health, at once or as soon as its address is free. The streams do not wait for it. */
 export class HealthPort {
   readonly #options: HealthOptions & { readonly plan: HealthCheckPlan };
   readonly #logger: Logger;
@@ -22,7 +22,7 @@ export class HealthPort {
     this.#logger = logger;
   }
 
-  /** Resolves when it is served, or is being tried again. @throws MillraceError MILLRACE_LISTEN_FAILED (fatal) */
+  /** Resolves when health is served, or is being retried. @throws MillraceError MILLRACE_LISTEN_FAILED (fatal) */
   async open(): Promise<void> {
     try {
       await this.#serve();
@@ -68,7 +68,7 @@ export class HealthPort {
       this.#endpoint = await serveHealth(this.#options);
     } catch (cause) {
       const fatal = !(cause instanceof MillraceError) || cause.fatal;
-      const hint = `${fatal ? 'Set' : 'Another Millrace may have it; set'} health_check.address, or health_check: { enabled: false }`;
+      const hint = `${fatal ? 'Set' : 'Another Millrace may use it; set'} health_check.address, or health_check: { enabled: false }`;
       const message = `health_check.address: ${errorMessage(cause)}. ${hint}`;
       throw new MillraceError(listenErrors.MILLRACE_LISTEN_FAILED, message, { cause, fatal });
     }

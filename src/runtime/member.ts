@@ -4,14 +4,14 @@ import type { StreamPlan } from './plan.ts';
 import type { StreamScope } from './stream-scope.ts';
 import type { Stream } from './stream.ts';
 
-/** The code of an end that came too soon. */
+/** The error code of an end that came too soon. */
 export const shutdownErrors = declareErrors({
   MILLRACE_SHUTDOWN_INCOMPLETE: {
-    help: 'The shutdown deadline passed, or a second signal came, before everything in flight was confirmed. The message says what was left.',
+    help: 'The shutdown deadline passed, or a second signal came, before everything in flight was confirmed. The message names what was left.',
   },
 });
 
-/** A mistake that only a component itself can see. */
+/** A mistake that only the component itself can find. */
 export interface PrepareProblem {
   readonly path: readonly (string | number)[];
   readonly message: string;
@@ -22,7 +22,7 @@ export interface Member {
   readonly plan: StreamPlan;
   readonly stream: Stream;
   readonly scope: StreamScope;
-  /** How it ends, once it runs. */
+  /** Its end, once it runs. */
   end: Promise<'ended' | 'failed'> | undefined;
   /** It is being removed or replaced. */
   leaving: boolean;
@@ -63,12 +63,12 @@ export async function drained({ stream, end }: Member, signal: AbortSignal | und
   signal?.removeEventListener('abort', abort);
 }
 
-/** That a stream has ended before everything that it took in was confirmed. */
+/** The error of a stream that ended before everything that it took in was confirmed. */
 export function leftBy({ stream: { parts } }: Member): string | undefined {
   const { id, budget, state, durable } = parts;
   const count = budget.messages + state.messages;
   if (count === 0) return undefined;
-  const kept = durable ? '; what the log has of them comes first at the next start' : '';
+  const kept = durable ? '; those in the log come first at the next start' : '';
   return `${id}: ${plural(count, 'message')} not confirmed${kept}`;
 }
 

@@ -11,22 +11,22 @@ import { KeptConnection, type ConnectionSurroundings } from './kept-connection.t
 /** A processor with its place in the stream. */
 export interface Operator {
   readonly stage: 'buffer' | 'processor';
-  /** In the file. */
+  /** Its place in the file. */
   readonly path: readonly (string | number)[];
   readonly type: string;
   readonly processor: Processor;
 }
 
 interface Step extends Operator {
-  /** Behind it. */
+  /** The tap point after it. */
   readonly tapPoint: TapPoint;
-  /** Undefined where nothing is waited for. */
+  /** Undefined if a failure is not retried. */
   readonly connection: KeptConnection | undefined;
   /** A flush is queued, or under way. */
   flushing: boolean;
-  /** Resolves when the batch before has left this step; only kept for processors that are `ordered`. */
+  /** Resolves when the previous batch has left this step; only for `ordered` processors. */
   tail: Promise<void>;
-  /** When each batch that it works on began, oldest first, in milliseconds of `performance.now()`. */
+  /** The start of each batch in work, oldest first, in milliseconds of `performance.now()`. */
   readonly working: Set<{ readonly since: number }>;
 }
 
@@ -46,7 +46,7 @@ export class Pipeline {
     options: {
       readonly deadLetters: Pick<DeadLetters, 'reject'>;
       readonly signal: AbortSignal;
-      /** Without it nothing is connected, and a processor that is not fails like any other. */
+      /** Without it nothing is connected, and a processor without a connection fails like any other. */
       readonly connections?: ConnectionSurroundings;
     },
   ) {
@@ -63,7 +63,7 @@ export class Pipeline {
     this.#signal = options.signal;
   }
 
-  /** Behind each operator, in order. */
+  /** The tap points after each operator, in order. */
   get tapPoints(): { readonly stage: TapStage; readonly point: TapPoint }[] {
     return this.#steps.map(({ stage, path, tapPoint }) => ({
       stage: stage === 'buffer' ? stage : `processors.${Number(path.at(-1))}`,
@@ -71,7 +71,7 @@ export class Pipeline {
     }));
   }
 
-  /** Lets each processor check its configuration. @returns what is wrong, with the processor's place */
+  /** Lets each processor check its configuration. @returns the mistakes, with each processor's place */
   async prepare(): Promise<{ path: Operator['path']; error: unknown }[]> {
     const problems: { path: Operator['path']; error: unknown }[] = [];
     for (const { path, processor } of this.#steps) {
@@ -86,7 +86,7 @@ export class Pipeline {
     await Promise.all(connections.map((connection) => connection.connect(signal)));
   }
 
-  /** The processors that talk to something, to see whether they can be connected. */
+  /** The processors that talk to something, to test whether they can connect. */
   get connectable(): { type: string; dial: (signal: AbortSignal) => Promise<void> }[] {
     return this.#steps.flatMap(({ type, processor }) =>
       processor.connect === undefined
@@ -101,7 +101,7 @@ export class Pipeline {
     return this.#run(0, () => [delivery]);
   }
 
-  /** When a processor must give what it keeps, in milliseconds of `performance.now()`. */
+  /** When a processor must flush, in milliseconds of `performance.now()`. */
   get flushAt(): number | undefined {
     let earliest: number | undefined;
     for (const { processor, flushing } of this.#steps) {
@@ -111,7 +111,7 @@ export class Pipeline {
     return earliest;
   }
 
-  /** Call in input order, like `process`: what the processors keep that is due by `now`. */
+  /** Call in input order, like `process`. @returns the kept messages that are due by `now` */
   flush(now: number): Promise<Delivery[]>[] {
     const flushed: Promise<Delivery[]>[] = [];
     for (const [index, step] of this.#steps.entries()) {
@@ -124,16 +124,14 @@ export class Pipeline {
     return flushed;
   }
 
-  /** A sentence for each processor that messages do not get through. */
+  /** A sentence for each processor that messages do not pass. */
   notReady(): string[] {
     const reasons = this.#steps.map(({ stage, type, processor, connection, working }) => {
       const [oldest] = working;
       const name = `${stage} ${type}`;
       if (connection !== undefined && (!connection.connected || connection.outage.active))
         return connection.outage.describe(`${name} is not connected`);
-      return (
-        processor.notReady?.() ?? standstill(`${name} has not come to an end with a batch`, oldest?.since)
-      );
+      return processor.notReady?.() ?? standstill(`${name} has not finished a batch`, oldest?.since);
     });
     return reasons.filter((reason) => reason !== undefined);
   }
@@ -175,7 +173,7 @@ export class Pipeline {
     }
   }
 
-  /** Has a processor do something, again whenever what it talks to was away. */
+  /** Makes a processor do something, and repeats it whenever its connection was lost. */
   async #use<T>({ connection }: Step, act: () => Promise<T> | T): Promise<T> {
     if (connection === undefined) return await act();
     return await connection.use(
@@ -207,7 +205,7 @@ export class Pipeline {
     };
     const forget = (): void => {
       rejections.length = 0;
-      // The batch as a whole still has its receipt.
+      // The receipt of the whole batch is still open.
       for (const fork of kept.splice(0)) fork.done();
     };
     let results: (Batch | Delivery)[];

@@ -1,7 +1,7 @@
 import type { ComponentConfig } from '../component/context.ts';
 import type { LoggingConfig } from '../telemetry/logger.ts';
 
-/** What an engine runs: a validated file, with every default filled in. */
+/** The plan of an engine: a validated file, with every default filled in. */
 export interface EnginePlan {
   readonly logging: LoggingConfig;
   readonly health_check: HealthCheckPlan;
@@ -33,7 +33,7 @@ export interface StreamPlan {
   readonly error_output?: ComponentConfig | undefined;
   /** The stream's budget; bytes are parsed. */
   readonly in_flight: { readonly messages: number; readonly bytes: number };
-  /** What windows and buffers may keep besides, in bytes. */
+  /** The bytes that windows and buffers may keep in addition. */
   readonly state: { readonly memory: number; readonly disk: number };
   readonly durability?: DurabilityPlan | undefined;
 }

@@ -3,7 +3,7 @@ import { isStable, retryDelay, type Backoff } from '../component/backoff.ts';
 import { declareErrors, MillraceError, errorMessage } from '../errors.ts';
 import { plural } from '../plural.ts';
 
-/** The code of an attempt that was the last. */
+/** The error code of the last attempt. */
 export const reconnectErrors = declareErrors({
   MILLRACE_RECONNECT_EXHAUSTED: {
     help: 'As many attempts to connect failed as the configuration allows. The stream has failed; raise `reconnect.attempts`, or leave it out to try for ever.',
@@ -31,7 +31,7 @@ export class Retry {
   /**
    * Counts a failure.
    * @returns milliseconds to wait before the next attempt
-   * @throws MillraceError (fatal) when that was the last attempt, or the error is fatal itself
+   * @throws MillraceError (fatal) if that was the last attempt, or if the error is fatal itself
    */
   failed(error: unknown): number {
     if (error instanceof MillraceError && error.fatal) throw error;
@@ -51,6 +51,6 @@ export class Retry {
 
 /** @throws the signal's reason when it aborts */
 export async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  // Node's own abort error would hide why.
+  // Node's own abort error would hide the reason.
   await delay(milliseconds, undefined, { signal }).catch(() => signal.throwIfAborted());
 }

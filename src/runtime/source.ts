@@ -14,7 +14,7 @@ import { Retry, pause } from './retry.ts';
 import type { StartGate } from './start-gate.ts';
 import { unframed } from './unframed-delivery.ts';
 
-/** An input with the engine's care: connected, retried, counted in the budget, and decoded. */
+/** A supervised input: connected, retried, counted in the budget, and decoded. */
 export class SupervisedInput implements Source {
   readonly #input: Input;
   readonly #coder: Coder | undefined;
@@ -25,22 +25,22 @@ export class SupervisedInput implements Source {
   readonly #deadLetters: DeadLetters;
   readonly #retry: Retry;
   readonly #gate: StartGate;
-  /** What the codec rejects is kept with the batch, for the stream's log. */
+  /** The codec's rejections are kept with the batch, for the stream's log. */
   readonly #durable: boolean;
-  /** Tells the gate that it has tried to listen; undefined for one that connects to others. */
+  /** Tells the gate that the input has tried to listen; undefined for a client. */
   readonly #listened: (() => void) | undefined;
-  /** Aborts what waits without taking part in a drain: connecting, pauses, reads of inputs that cannot drain. */
+  /** Aborts waits that do not take part in a drain: connecting, pauses, and reads of inputs that cannot drain. */
   readonly #draining = new AbortController();
   #connected = false;
-  /** That was a connection, and not only what a failed attempt had brought. */
+  /** True once a real connection was made; a failed attempt may deliver messages too. */
   #ready = false;
-  /** From the first attempt to connect or to read that failed until one of the kind has succeeded. */
+  /** The time from the first failed attempt to connect or read until the first successful one. */
   readonly #outage = new Outage();
 
   constructor(options: {
     input: Input;
     codec: Codec | undefined;
-    /** Undefined where the input does it, or each message is a frame. */
+    /** Undefined if the input does it, or if each message is a frame. */
     unframer: Unframer | undefined;
     type: string;
     events: StreamEvents;
@@ -99,7 +99,7 @@ export class SupervisedInput implements Source {
           if (drained.aborted) throw new EndOfInputError();
           await this.#connect(either);
           this.#connected = true;
-          // `drain` may have been called just then, and the input was not told.
+          // `drain` may have been called just now, without reaching the input.
           if (drained.aborted) this.#input.drain?.();
           this.#ready = this.#input.notReady?.() === undefined;
           if (this.#ready) this.#hasConnected();
@@ -147,7 +147,7 @@ export class SupervisedInput implements Source {
   #hasConnected(): void {
     this.#outage.over();
     this.#retry.connected();
-    // What is made of several says nothing by connecting; each of them tells.
+    // A composite input reports nothing when it connects; each of its parts does.
     if (this.#input.composite !== true) this.#events.connected('input', this.#type);
   }
 
@@ -177,7 +177,7 @@ export class SupervisedInput implements Source {
     return { ...delivery, receipt: relayReceipt(delivery.receipt, settled, release) };
   }
 
-  /** What the codec makes of a delivery, without what it and the input reject. */
+  /** The codec's result for a delivery, without the messages that the codec and the input reject. */
   async #checked(
     delivery: InputDelivery,
     refused: readonly Rejection[],
@@ -188,7 +188,7 @@ export class SupervisedInput implements Source {
     const coded = this.#coder === undefined ? undefined : await this.#coder.decode(framed, signal);
     const { batch: made, rejections: own } = coded ?? { batch: framed, rejections: [] };
     const checked = { ...delivery, refused: undefined, batch: made };
-    // What the input has refused was no longer there.
+    // The codec did not see the messages that the input refused.
     const rest = refused.length === 0 ? own : positioned(framed, own);
     const rejections = [...refused, ...rest];
     if (rejections.length === 0) return checked;
@@ -218,10 +218,10 @@ export class SupervisedInput implements Source {
   }
 }
 
-/** What a part of an input has rejected, and what was rejected of the rest of its messages. */
+/** The rejections of a part of an input, and of the rest of its messages. */
 function allRejected(before: Rejected | undefined, now: Rejected): Rejected {
   if (before === undefined) return now;
-  // What a part has given is all there is: its places are the positions.
+  // The part's delivery is the whole delivery, so its places are the positions.
   return {
     batch: before.batch,
     rejections: [...before.rejections, ...positioned(now.batch, now.rejections)],

@@ -1,17 +1,17 @@
 import { Waker } from '../component/waker.ts';
 
-/** How long a start waits for servers that do not come to listen, in milliseconds. */
+/** How long a start waits for servers that do not listen, in milliseconds. */
 const PATIENCE = 1_000;
 
 /**
- * Lets the servers of a file listen before its clients connect: those of one file often talk to each other, and the
- * first thing that a user sees should not be that they could not.
+ * Lets the servers of a file listen before its clients connect. They often talk to each other, and a failed connection
+ * should not be the first thing that a user sees.
  */
 export class StartGate {
   #expected = 0;
   readonly #tried = new Waker();
 
-  /** A server will try to listen. @returns what tells that it has tried */
+  /** Registers a server that will try to listen. @returns a function to call when it has tried */
   expect(): () => void {
     this.#expected++;
     let tried = false;

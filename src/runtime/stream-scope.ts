@@ -7,14 +7,14 @@ import { RepeatedLines } from '../telemetry/repeated-lines.ts';
 import { createSecretKeeper, type SecretKeeper } from '../telemetry/secrets.ts';
 import type { Directory } from '../websocket/session-directory.ts';
 
-/** What all streams of a process share. */
+/** Shared by all streams of a process. */
 export interface Shared {
   readonly listeners: SharedListeners;
   readonly sessions: Directory;
   readonly metrics: Metrics;
 }
 
-/** One stream's part of what all streams share: the stream registers there through its scope, and leaves no trace. */
+/** One stream's part of the shared objects: the stream registers there through its scope, and leaves no trace. */
 export class StreamScope {
   readonly listeners: Listeners;
   readonly sessions: SessionDirectory;
@@ -55,19 +55,19 @@ export class StreamScope {
     };
   }
 
-  /** For a component of the stream. */
+  /** A secret keeper for a component of the stream. */
   secretKeeper(): SecretKeeper {
     const keeper = createSecretKeeper();
     this.#secrets.push(keeper);
     return keeper;
   }
 
-  /** The stream has ended: its outputs write to no session any more. */
+  /** The stream has ended: its outputs no longer write to any session. */
   detach(): void {
     for (const undo of this.#undo.splice(0)) undo();
   }
 
-  /** Takes back everything that the stream has registered. With `series: false` its metrics stay, for its successor. */
+  /** Removes everything that the stream has registered. With `series: false` its metrics stay, for its successor. */
   async release({ series = true } = {}): Promise<void> {
     this.detach();
     this.lines.flush();

@@ -3,16 +3,16 @@ import { Waker } from '../component/waker.ts';
 import type { Batch, Metadata } from '../message/batch.ts';
 import { Fifo } from '../message/fifo.ts';
 
-/** A place of a stream where a tap can be put: `processors.<n>` is behind the processor at that index. */
+/** A place in a stream for a tap: `processors.<n>` is after the processor at that index. */
 export type TapStage = 'input' | 'buffer' | `processors.${number}` | 'output' | 'error_output';
 
-/** What a tap may see. A message beyond the bounds is counted and passed over. */
+/** The limits of a tap. A message beyond them is counted and skipped. */
 export interface TapOptions {
-  /** Messages in a second at most. */
+  /** The most messages per second. */
   readonly rate?: number;
-  /** Messages that may wait to be read. */
+  /** The most messages that may wait to be read. */
   readonly messages?: number;
-  /** Bytes of payload that may wait to be read. */
+  /** The most bytes of payload that may wait to be read. */
   readonly bytes?: number;
 }
 
@@ -20,7 +20,7 @@ export interface TapOptions {
 export interface Sample {
   readonly payload: Uint8Array;
   readonly metadata: Metadata;
-  /** How many messages had passed the stage since the tap was put there, this one included. */
+  /** The number of messages that had passed the stage since the tap was put there, this one included. */
   readonly passed: number;
 }
 
@@ -37,7 +37,7 @@ export class Tap implements AsyncIterable<Sample> {
   #waitingBytes = 0;
   #passed = 0;
   #seen = 0;
-  /** The second that is under way, from when, and how many were seen in it. */
+  /** The current second, its start, and the number of messages seen in it. */
   #since = -Infinity;
   #seenSince = 0;
   #closed = false;
@@ -49,12 +49,12 @@ export class Tap implements AsyncIterable<Sample> {
     this.#remove = remove;
   }
 
-  /** How many messages have passed the stage. */
+  /** The number of messages that have passed the stage. */
   get passed(): number {
     return this.#passed;
   }
 
-  /** How many of them were passed over. */
+  /** The number of skipped messages. */
   get missed(): number {
     return this.#passed - this.#seen;
   }
@@ -90,7 +90,7 @@ export class Tap implements AsyncIterable<Sample> {
     return sample;
   }
 
-  /** Takes the tap off. What it has seen can still be read. */
+  /** Removes the tap. Messages that it has seen can still be read. */
   close(): void {
     this.#closed = true;
     this.#remove(this);
@@ -109,11 +109,11 @@ export class Tap implements AsyncIterable<Sample> {
   }
 }
 
-/** A stage that taps can be put on. Without one it costs a look at a counter for each batch. */
+/** A stage for taps. Without one it costs a look at a counter for each batch. */
 export class TapPoint {
   readonly #taps = new Set<Tap>();
 
-  /** A batch passes. */
+  /** Shows a passing batch to the taps. */
   pass(batch: Batch): void {
     if (this.#taps.size > 0) for (const tap of this.#taps) tap.offer(batch);
   }
@@ -124,7 +124,7 @@ export class TapPoint {
     return tap;
   }
 
-  /** The stream has ended: so have its taps. */
+  /** Ends the taps together with the stream. */
   close(): void {
     for (const tap of this.#taps) tap.close();
   }

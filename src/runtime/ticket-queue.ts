@@ -2,8 +2,8 @@ import { Waker } from '../component/waker.ts';
 import type { Delivery } from '../message/delivery.ts';
 
 /**
- * What is being processed, in input order. The reader takes a slot for each batch; the writer takes the oldest ticket,
- * whether or not later ones are done before it.
+ * The batches in processing, in input order. The reader takes a slot for each batch; the writer takes the oldest
+ * ticket, even if later ones are done first.
  */
 export class TicketQueue {
   readonly #tickets: { result: Promise<Delivery[]>; slot: boolean }[] = [];
@@ -25,7 +25,7 @@ export class TicketQueue {
     this.#free--;
   }
 
-  /** Adds a ticket; `slot` says that it gives a slot back when it is done. */
+  /** Adds a ticket; with `slot`, it returns a slot when it is done. */
   push(result: Promise<Delivery[]>, slot: boolean): void {
     // The writer awaits it later; until then its failure must not count as unhandled.
     result.catch(() => {});

@@ -5,13 +5,13 @@ import type { InputDelivery } from '../message/delivery.ts';
 import { createReceipt, type Receipt } from '../message/receipt.ts';
 
 /**
- * The messages in the frames that an input gave, as a delivery of their own. Each has its frame's metadata. A frame is
- * seen to when its messages are, and rejected where one of them is.
+ * The messages in an input's frames, as a delivery of their own. Each has its frame's metadata. A frame is settled when
+ * its messages are, and rejected if one of them is.
  */
 export function unframed(delivery: InputDelivery, unframer: Unframer): InputDelivery {
   const { batch: frames, receipt } = delivery;
   const messages: Uint8Array[] = [];
-  /** The frame of each. */
+  /** The frame of each message. */
   const sources: number[] = [];
   const refused: Rejection[] = [];
   for (const [index, frame] of frames.payloads.entries()) {
@@ -23,7 +23,7 @@ export function unframed(delivery: InputDelivery, unframer: Unframer): InputDeli
     }
   }
   const { parts, runs: own } = frames.select(sources);
-  // Not every part of a text is one where lengths say where it ends.
+  // With lengths, not every part of a text is valid text.
   const runs = unframer.binary ? own.map((run): Run => ({ ...run, messageType: 'binary' })) : own;
   const batch = new Batch(messages, { ...parts, runs, format: 'bytes', sent: undefined, positions: 'own' });
   return {
@@ -34,7 +34,7 @@ export function unframed(delivery: InputDelivery, unframer: Unframer): InputDeli
   };
 }
 
-/** For messages that came of frames: the receipt of those hears of them by the frames' positions. */
+/** Passes the outcome of messages from frames on to the receipt of the frames, by the frames' positions. */
 function receiptOf(receipt: Receipt, sources: readonly number[]): Receipt {
   return createReceipt({
     settled(error) {

@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram, type Metric, type Registry } from 'prom-client';
 
-/** A metric of a component's own. */
+/** A component's own metric. */
 export interface MetricOptions<L extends string> {
   /** In snake_case, with its unit; `/metrics` shows it as `millrace_<type>_<name>`. A counter's ends in `_total`. */
   readonly name: string;
@@ -10,36 +10,39 @@ export interface MetricOptions<L extends string> {
   readonly labels?: readonly L[];
 }
 
-/** The values of a metric's labels. Of more than 100 combinations in one component, the later ones are counted as `other`. */
+/**
+ * The values of a metric's labels. If one component has more than 100 combinations, the later ones are counted as
+ * `other`.
+ */
 export type LabelValues<L extends string> = Readonly<Record<L, string>>;
 
-/** A counter of a component's own. */
+/** A component's own counter. */
 export interface OwnCounter<L extends string> {
-  /** Counts `count` more, or one. Without labels, it shows 0 from the start. */
+  /** Adds `count`, or one. Without labels, it shows 0 from the start. */
   add(count?: number, labels?: LabelValues<L>): void;
 }
 
-/** A gauge of a component's own. */
+/** A component's own gauge. */
 export interface OwnGauge<L extends string> {
   set(value: number, labels?: LabelValues<L>): void;
 }
 
-/** A histogram of a component's own. */
+/** A component's own histogram. */
 export interface OwnHistogram<L extends string> {
   observe(value: number, labels?: LabelValues<L>): void;
 }
 
-/** Metrics of a component's own. Call them for a batch or a connection, not for each message. */
+/** A component's own metrics. Call them for a batch or a connection, not for each message. */
 export interface ComponentMetrics {
   counter<L extends string = never>(options: MetricOptions<L>): OwnCounter<L>;
   gauge<L extends string = never>(options: MetricOptions<L>): OwnGauge<L>;
-  /** `buckets` are upper bounds, in the unit that the name says. */
+  /** `buckets` are upper bounds, in the unit of the name. */
   histogram<L extends string = never>(
     options: MetricOptions<L> & { readonly buckets: readonly number[] },
   ): OwnHistogram<L>;
 }
 
-/** Whose metrics they are. */
+/** The owner of the metrics. */
 export interface MetricOwner {
   readonly type: string;
   readonly labels: { readonly stream: string; readonly stage: string; readonly component: string };
@@ -49,12 +52,15 @@ const NAME = /^[a-z][a-z0-9]*(?:_[a-z0-9]+)*$/;
 const TAKEN = new Set(['stream', 'stage', 'component', 'le', 'quantile']);
 const MAX_COMBINATIONS = 100;
 
-/** Metrics of `owner`, in `registry`. Streams and components that use the same name share the metric, and differ in its labels. */
+/**
+ * The metrics of `owner`, in `registry`. Streams and components that use the same name share the metric, and differ in
+ * its labels.
+ */
 export function createComponentMetrics(registry: Registry, owner: MetricOwner): ComponentMetrics {
   const named = <L extends string>({ name, help, labels = [] }: MetricOptions<L>, counter: boolean) => {
     if (!NAME.test(name)) throw new Error(`metric ${name}: expected a name in snake_case`);
     if (name.endsWith('_total') !== counter) {
-      throw new Error(`metric ${name}: the name of a counter ends in _total, and no other does`);
+      throw new Error(`metric ${name}: the name of a counter ends in _total, and only that of a counter`);
     }
     for (const label of labels) {
       if (!NAME.test(label) || TAKEN.has(label))
@@ -86,7 +92,7 @@ export function createComponentMetrics(registry: Registry, owner: MetricOwner): 
   };
 }
 
-/** The metric of that name, which others may have made. @throws Error when theirs is another one */
+/** The metric of that name, which others may have made. @throws Error if theirs differs */
 function shared<M extends Metric>(
   registry: Registry,
   { name, help, labelNames }: { name: string; help: string; labelNames: readonly string[] },
@@ -102,7 +108,7 @@ function shared<M extends Metric>(
   return known;
 }
 
-/** Finds the series of label values again without making an object of them each time. */
+/** Finds the series of label values again without making an object each time. */
 function children<L extends string, C>(
   { labels: own }: MetricOwner,
   names: readonly L[] = [],

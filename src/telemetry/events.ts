@@ -9,10 +9,10 @@ import type { RepeatedLines } from './repeated-lines.ts';
 /** The part of a stream that an event is about. */
 export type Stage = 'input' | 'codec' | 'buffer' | 'processor' | 'output' | 'error_output';
 
-/** What happened, as a component tells it: each function is one log line and its metric, so the two can't disagree. */
+/** Events of a component: each function is one log line and its metric, so the two cannot disagree. */
 export type ComponentEvents = ReturnType<typeof createComponentEvents>;
 
-/** What happened, as the engine tells it. */
+/** Events of the engine. */
 export type StreamEvents = ReturnType<typeof createStreamEvents>;
 
 export function errorCode(error: unknown): string {
@@ -21,14 +21,14 @@ export function errorCode(error: unknown): string {
 
 /** Why an output drops a message on purpose. */
 const dropReasons = {
-  nobody: 'there is no session to send to',
-  no_value: 'no value for what `match` compares',
-  slow_consumer: 'a session does not take what is sent to it',
+  nobody: 'there is no session to send them to',
+  no_value: 'no value for `match` to compare',
+  slow_consumer: 'a session does not keep up',
 } as const;
 
 export type DropReason = keyof typeof dropReasons;
 
-/** Who has caused an event: the subject that it authenticated as, and its address. */
+/** The cause of an event: the subject that the peer authenticated as, and its address. */
 interface Sender {
   readonly subject?: string | undefined;
   readonly remote_address?: string | undefined;
@@ -43,16 +43,16 @@ function senderOf({ subject, remote_address: address }: Sender): string | undefi
   return address === undefined ? subject : `${subject} at ${address}`;
 }
 
-/** How peers end connections in the ordinary way (RFC 6455 section 7.4.1, and 1012 of IANA's registry). */
+/** The ordinary close codes (RFC 6455 section 7.4.1, and 1012 of IANA's registry). */
 const ORDINARY = [1000, 1001, 1005, 1012];
 
-/** The codes from 3000 on are a peer's to choose; as label values there would be two thousand of them. */
+/** Peers choose the codes from 3000 on freely; as label values there would be two thousand of them. */
 function closeCodeLabel(code: number): string {
   if (code < 3000) return String(code);
   return code < 4000 ? '3000-3999' : '4000-4999';
 }
 
-/** `line` logs what a peer can cause at will; `event` says what it is, in words of ours alone. */
+/** `line` logs events that a peer can cause at will; `event` names the kind, in words of ours alone. */
 function createLines(lines: RepeatedLines, logger: Logger, scope: string) {
   return (level: 'info' | 'warn' | 'error', event: string, details: Details, message: string): void => {
     const { code, status } = details;
@@ -77,7 +77,7 @@ export function createComponentEvents(
   let toldMissingId = false;
   return {
     listening(url: string): void {
-      // From here on there is something to count, even before the first connection.
+      // Shows the counters from here on, even before the first connection.
       metrics.connectionsOpen.labels(labels).inc(0);
       metrics.connectionsOpened.labels(labels).inc(0);
       logger.info({ url }, `listening on ${url}`);
@@ -103,7 +103,7 @@ export function createComponentEvents(
       const reason = details.reason === '' ? '' : ` ${details.reason}`;
       const message = `connection closed with ${code}${reason}`;
       if (ORDINARY.includes(code)) return logger.debug(details, message);
-      // What the peer's own codes mean is between it and whoever uses it.
+      // The meaning of a peer's own codes is between the peer and its user.
       line(code < 3000 ? 'warn' : 'info', `closed ${label}`, details, message);
     },
     connectionRefused(details: {
@@ -115,38 +115,41 @@ export function createComponentEvents(
       metrics.connectionsRefused.labels({ ...labels, status: String(status) }).inc();
       line('info', `refused ${status}`, details, `connection refused with ${status}: ${reason}`);
     },
-    /** Messages that go no further, on purpose; told once as a warning, unless it is an everyday thing. */
+    /** Messages dropped on purpose; reported once as a warning, unless it is an everyday event. */
     messagesDropped(reason: DropReason, count: number): void {
       metrics.messagesDropped.labels({ ...labels, reason }).inc(count);
       const warn = reason !== 'nobody' && !dropped.has(reason);
       dropped.add(reason);
       logger[warn ? 'warn' : 'debug'](
         { reason, count },
-        `${plural(count, 'message')} dropped: ${dropReasons[reason]}${warn ? '; the metrics count on' : ''}`,
+        `${plural(count, 'message')} dropped: ${dropReasons[reason]}${warn ? '; the metrics count the rest' : ''}`,
       );
     },
-    /** Handshakes use the certificates that are on disk now. */
+    /** Handshakes now use the certificates that are on disk. */
     certificateReloaded(files: readonly string[]): void {
-      logger.info({ files }, 'the certificates have changed; new connections get the new ones');
+      logger.info({ files }, 'the certificates have changed; new connections use the new ones');
     },
-    /** What is on disk cannot be used. */
+    /** The files on disk cannot be used. */
     certificateKept(files: readonly string[], reason: string): void {
       logger.warn(
         { files, code: 'MILLRACE_TLS_INVALID' },
         `the certificates have changed and the old ones stay in use: ${reason}`,
       );
     },
-    /** Credentials that a server compares with are those of the changed file from now on. */
+    /** The server now compares credentials with those of the changed file. */
     credentialsReloaded(path: string): void {
-      logger.info({ path }, `took over the changed ${path}`);
+      logger.info({ path }, `loaded the changed ${path}`);
     },
-    /** A server cannot read or fetch what it needs to check credentials. `consequence` says what that means for clients. */
+    /**
+     * A server cannot read or fetch the keys that it needs to check credentials. `consequence` says what that means for
+     * clients.
+     */
     credentialsUnavailable(error: unknown, consequence: string): void {
       const code = errorCode(error);
       metrics.errors.labels({ ...labels, code }).inc();
       line('warn', `credentials ${code}`, { code }, `${errorMessage(error)}; ${consequence}`);
     },
-    /** Messages that came before, on another connection or on this one. */
+    /** Repeated messages, on this connection or another one. */
     duplicatesDropped(count: number): void {
       metrics.messagesDropped.labels({ ...labels, reason: 'duplicate' }).inc(count);
     },
@@ -154,35 +157,38 @@ export function createComponentEvents(
     repliesSent(count: number): void {
       metrics.acksSent.labels(labels).inc(count);
     },
-    /** Messages that get no reply because they have no id; told once. */
+    /** Messages that get no reply because they have no id; reported once. */
     repliesWithoutId(count: number): void {
       metrics.acksImpossible.labels(labels).inc(count);
       logger[toldMissingId ? 'debug' : 'warn'](
         { count },
-        `no reply to ${plural(count, 'message')} without a value at \`ack.id\`${toldMissingId ? '' : '; the metrics count on'}`,
+        `no reply to ${plural(count, 'message')} without a value at \`ack.id\`${toldMissingId ? '' : '; the metrics count the rest'}`,
       );
       toldMissingId = true;
     },
     /** A new connection has taken the place of one that is still open. */
     connectionRenewed(details: { reason: 'age' | 'asked'; session_id: string; url: string }): void {
-      const why = details.reason === 'age' ? 'it had reached its age' : 'the server asked for it';
+      const why = details.reason === 'age' ? 'it had reached its maximum age' : 'the server asked for it';
       line('info', 'renewed', details, `connection renewed: ${why}`);
     },
-    /** The old connection goes on meanwhile; the next attempt is in `delay` milliseconds, or there is none. */
+    /**
+     * The old connection stays in use meanwhile. The next attempt follows in `delay` milliseconds; if undefined, none
+     * does.
+     */
     renewalFailed(error: unknown, delay: number | undefined): void {
       const code = errorCode(error);
       metrics.errors.labels({ ...labels, code }).inc();
       const details = { code, ...(delay !== undefined && { retry_in_ms: Math.round(delay) }) };
-      const message = `could not renew the connection, the old one goes on: ${errorMessage(error)}`;
+      const message = `could not renew the connection; the old one stays in use: ${errorMessage(error)}`;
       line('warn', `renewal ${code}`, details, message);
     },
-    /** A cursor is not on disk; what came after the last one that is would come again. It is tried again. */
+    /** A cursor is not on disk: messages after the last saved one would come again. Saving is retried. */
     cursorNotSaved(path: string, error: unknown): void {
       const code = errorCode(error);
       metrics.errors.labels({ ...labels, code }).inc();
       logger.warn({ code, path }, `cannot save the cursor in ${path}: ${errorMessage(error)}`);
     },
-    /** A batch has one of the threads of SQL, and gives it back `seconds` later. */
+    /** A batch occupies one of the threads of SQL, and frees it `seconds` later. */
     queryStarted(): void {
       metrics.queriesRunning.labels({ stream }).inc();
     },
@@ -190,23 +196,23 @@ export function createComponentEvents(
       metrics.queriesRunning.labels({ stream }).dec();
       metrics.queries.observe(stream, seconds, 1);
     },
-    /** Something that the user should know and that changes no message, said once. */
+    /** A notice for the user that changes no message, given once. */
     noticed(details: Details, message: string): void {
       line('warn', 'noticed', details, message);
     },
   };
 }
 
-/** OpenSSL's own text is for its developers; its codes say as much. */
+/** OpenSSL's own text is for its developers; its codes say enough. */
 function tlsReason(error: Error & { code?: string }): string {
   if (error.code === 'ERR_SSL_HTTP_REQUEST') return 'the client spoke plain HTTP; it should use wss://';
   if (error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT') return 'the client did not finish it in time';
   if (error.code === 'ECONNRESET')
-    return 'the client left; it may not trust the certificate, or have none that is wanted';
+    return 'the client left; it may not trust the certificate, or have no suitable one';
   return error.code ?? errorMessage(error);
 }
 
-/** What a listener answered itself, for no stream: a wrong path, a plain request. */
+/** Requests that a listener answered itself, for no stream: a wrong path, a plain request. */
 export function createListenerEvents(metrics: Metrics, logger: Logger, lines: RepeatedLines) {
   const line = createLines(lines, logger, 'listener');
   return {
@@ -227,12 +233,12 @@ export function createListenerEvents(metrics: Metrics, logger: Logger, lines: Re
       const message = `the process may open ${limit} files (ulimit -n), which leaves ${allowed} for connections; more get 503. Raise the hard limit, or lower \`limits.connections\``;
       line('warn', 'out of files', { limit, allowed }, message);
     },
-    /** A connection that ended before there was TLS on it. */
+    /** A connection that ended before TLS was established. */
     tlsFailed(error: Error & { code?: string }, remote_address: string | undefined): void {
       metrics.connectionsRefused.labels({ stream: '', stage: 'listener', status: 'tls' }).inc();
       line('info', 'tls', { remote_address }, `a TLS handshake failed: ${tlsReason(error)}`);
     },
-    /** No request is to blame for it: a handler threw, or connections cannot be accepted. */
+    /** An error that no request caused: a handler threw, or connections cannot be accepted. */
     listenerFailed(error: unknown): void {
       const message = `a listener failed: ${errorMessage(error)}`;
       line('error', 'failed', { code: errorCode(error) }, message);
@@ -249,7 +255,7 @@ export function createStreamEvents(metrics: Metrics, logger: Logger, lines: Repe
   const outputMessages = metrics.outputMessages.labels({ stream });
   const outputBytes = metrics.outputBytes.labels({ stream });
   const outputBatches = metrics.outputBatches.labels({ stream });
-  /** Stages and codes of which a rejected message has been told. */
+  /** Stages and codes for which a rejected message has been reported. */
   const rejected = new Set<string>();
   const countError = (stage: Stage, code: string): void => {
     metrics.errors.labels({ stream, stage, code }).inc();
@@ -286,7 +292,7 @@ export function createStreamEvents(metrics: Metrics, logger: Logger, lines: Repe
       outputBytes.inc(batch.bytes);
       outputBatches.inc();
     },
-    /** `nowMicros` at the confirmation of everything that came of `batch`. */
+    /** The values of `nowMicros` when everything made from `batch` was confirmed. */
     batchConfirmed(batch: Batch, now: number): void {
       for (const [index, run] of batch.runs.entries()) {
         const end = batch.runs[index + 1]?.start ?? batch.length;
@@ -296,7 +302,7 @@ export function createStreamEvents(metrics: Metrics, logger: Logger, lines: Repe
     connected(stage: Stage, type: string): void {
       line('info', `${stage} connected`, { stage, type }, `${stage} ${type} connected`);
     },
-    /** It connects again in `delay` milliseconds. */
+    /** The part connects again in `delay` milliseconds. */
     connectionLost(stage: Stage, error: unknown, delay: number): void {
       countError(stage, errorCode(error));
       metrics.reconnects.labels({ stream, stage }).inc();
@@ -304,7 +310,7 @@ export function createStreamEvents(metrics: Metrics, logger: Logger, lines: Repe
       const details = { stage, code, retry_in_ms: Math.round(delay) };
       line('warn', `${stage} lost ${code}`, details, `${stage} lost its connection: ${errorMessage(error)}`);
     },
-    /** `delay` in milliseconds until the next attempt. */
+    /** `delay`: milliseconds until the next attempt. */
     attemptFailed(
       stage: Stage,
       action: 'connect' | 'read' | 'write' | 'process',
@@ -318,7 +324,7 @@ export function createStreamEvents(metrics: Metrics, logger: Logger, lines: Repe
       const message = `${stage} failed to ${action}: ${errorMessage(error)}`;
       line('warn', `${stage} ${action} ${code}`, details, message);
     },
-    /** `payload` gives at most 1 KiB of it, and is undefined when the dead letter is kept by an `error_output`. */
+    /** `payload` returns at most 1 KiB of the message; undefined if an `error_output` keeps the dead letter. */
     messageRejected(
       stage: Stage,
       { code, message: reason }: MillraceError,
@@ -347,7 +353,7 @@ export function createStreamEvents(metrics: Metrics, logger: Logger, lines: Repe
       if (first) logger.warn(details, `message sent to error_output, the first with this code: ${reason}`);
       else logger.debug(details, `message sent to error_output: ${reason}`);
     },
-    /** Everything of the log of `durability`. */
+    /** Events of the log of `durability`. */
     log: {
       recovered(details: { entries: number; messages: number; bytes: number; cutBytes: number }): void {
         metrics.logBlocked.labels({ stream }).set(0);
@@ -358,7 +364,8 @@ export function createStreamEvents(metrics: Metrics, logger: Logger, lines: Repe
             `the log ended in ${cutBytes} bytes that were never committed; they are cut off`,
           );
         }
-        if (messages > 0) logger.info(details, `delivering ${plural(messages, 'message')} of the log first`);
+        if (messages > 0)
+          logger.info(details, `first delivering ${plural(messages, 'message')} from the log`);
       },
       blocked(reason: string): void {
         metrics.logBlocked.labels({ stream }).set(1);
@@ -374,19 +381,19 @@ export function createStreamEvents(metrics: Metrics, logger: Logger, lines: Repe
       metrics.logEntries.labels({ stream }).set(entries);
       metrics.logBytes.labels({ stream }).set(bytes);
     },
-    /** The process before this one had not ended in order. */
+    /** The last process did not shut down cleanly. */
     triedAgain(messages: number): void {
       logger.warn(
         { messages },
-        `the process had not ended in order; trying ${plural(messages, 'message')} first that it may have been processing`,
+        `the last process did not shut down cleanly; first trying ${plural(messages, 'message')} that it may have been processing`,
       );
     },
     /** The pipeline is much slower than the input. */
     spilled(): void {
-      line('info', 'spilled', {}, 'the output has stood still: what comes in waits in the log');
+      line('info', 'spilled', {}, 'the output is stalled: incoming messages wait in the log');
     },
     leftInLog(entries: number): void {
-      logger.info({ entries }, 'what is still in the log is delivered at the next start');
+      logger.info({ entries }, 'the batches still in the log are delivered at the next start');
     },
     stateMeasured(state: { messages: number; memory: number; disk: number }): void {
       metrics.stateMessages.labels({ stream }).set(state.messages);

@@ -36,7 +36,7 @@ export class LatencyHistogram {
     this.#series.delete(stream);
   }
 
-  /** What prom-client's registry reads. */
+  /** The form that prom-client's registry reads. */
   metric(): Metric {
     const metric = {
       name: this.#name,

@@ -6,25 +6,25 @@ import { withoutSecrets } from './secrets.ts';
 /** Structured log: `logger.info({ field }, 'message')`, `logger.child({ stream })`. Everything goes to stderr or a file. */
 export type Logger = PinoLogger;
 
-/** `logging` of a file. */
+/** The `logging` section of a file. */
 export interface LoggingConfig {
   readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
   readonly format: 'plain' | 'json';
   readonly path?: string | undefined;
 }
 
-/** What may wait to be written while the log cannot be (its disk is full, its terminal is gone); more is lost. Bytes. */
+/** The bytes that may wait while the log cannot be written (its disk is full, its terminal is gone); more is lost. */
 const MAX_WAITING = 1024 * 1024;
 
 const destinations = new WeakMap<Logger, ReturnType<typeof destination>>();
 
-/** What takes the lines of a logger. */
+/** The destination of a logger's lines. */
 export interface LogSink {
   write(line: string): unknown;
   readonly isTTY?: boolean;
 }
 
-/** A logger to `path`, or to `stderr` where there is none: that of the process, unless given. */
+/** A logger to `path`, or to `stderr` if there is none; by default, the process's `stderr`. */
 export function createLogger(config: LoggingConfig, stderr?: LogSink): Logger {
   const colorize = config.path === undefined && (stderr ?? process.stderr).isTTY === true;
   if (config.path === undefined && stderr !== undefined) return loggerTo(config, stderr, colorize);
@@ -35,7 +35,7 @@ export function createLogger(config: LoggingConfig, stderr?: LogSink): Logger {
     append: true,
     maxLength: MAX_WAITING,
   });
-  // A log that cannot be written is no reason to die, and there is nowhere to say it; the next line tries again.
+  // A log that cannot be written is no reason to exit, and there is nowhere to report it; the next line tries again.
   sink.on('error', () => {});
   const logger = loggerTo(config, sink, colorize);
   if (config.path !== undefined) destinations.set(logger, sink);
@@ -43,8 +43,8 @@ export function createLogger(config: LoggingConfig, stderr?: LogSink): Logger {
 }
 
 /**
- * Opens the file of a logger again, because somebody may have moved it. A logger to stderr has none.
- * @returns what is wrong when it cannot be opened; then the lines go on into the file that is open
+ * Opens the file of a logger again, because someone may have moved it. A logger to stderr has none.
+ * @returns the reason if it cannot be opened; then the lines continue into the file that is open
  */
 export function reopenLog(logger: Logger): unknown {
   try {
@@ -57,7 +57,7 @@ export function reopenLog(logger: Logger): unknown {
 
 function loggerTo(config: LoggingConfig, sink: LogSink, colorize: boolean): Logger {
   const options = { level: config.level, base: null };
-  // Whatever a detail holds: it may be a peer's.
+  // Details may come from a peer.
   const print = (line: string): void => void sink.write(visible(line));
   if (config.format === 'json')
     return pino(options, { write: (line) => print(`${JSON.stringify(shownLine(line))}\n`) });
@@ -67,13 +67,13 @@ function loggerTo(config: LoggingConfig, sink: LogSink, colorize: boolean): Logg
     translateTime: 'SYS:HH:MM:ss.l',
     messageFormat: (log, key) =>
       `${typeof log['stream'] === 'string' ? `[${log['stream']}] ` : ''}${oneLine(String(log[key]))}`,
-    // What the sentence says already.
+    // Already in the sentence.
     ignore: 'stream,stage,type,input,output,url,signal,reason',
   });
   return pino(options, { write: (line) => print(pretty(shownLine(line))) });
 }
 
-/** A line as it may be shown; the stream's id always may. */
+/** A line that is safe to show; the stream's id always is. */
 function shownLine(line: string): Record<string, unknown> {
   const { stream, ...details } = JSON.parse(line) as Record<string, unknown>;
   const shown = withoutSecrets(details);

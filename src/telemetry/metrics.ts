@@ -2,7 +2,7 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { LatencyHistogram } from './latency-histogram.ts';
 import { version } from './version.ts';
 
-/** What a stream can be doing; one at a time. */
+/** The states of a stream; one at a time. */
 export const streamStates = ['starting', 'running', 'draining', 'ended', 'failed'] as const;
 
 export type StreamState = (typeof streamStates)[number];
@@ -17,12 +17,12 @@ export function createMetrics() {
     new Gauge({ name, help, labelNames: [...labelNames], registers });
   const latency = new LatencyHistogram(
     'millrace_latency_seconds',
-    'Time from the arrival of a message to the confirmation by the output of what came of it.',
+    'Time from the arrival of a message to the output’s confirmation of its results.',
   );
   registry.registerMetric(latency.metric());
   const queries = new LatencyHistogram(
     'millrace_sql_query_seconds',
-    'Time that a batch kept one of the threads of SQL, with what looking for messages that make the query fail takes.',
+    'Time for which a batch occupied one of the threads of SQL, including the search for messages that make the query fail.',
   );
   registry.registerMetric(queries.metric());
   const buildInfo = gauge('millrace_build_info', '1, with the versions of Millrace and of Node.js.', [
@@ -35,16 +35,16 @@ export function createMetrics() {
     latency,
     streamState: gauge(
       'millrace_stream_state',
-      '1 for the state that the stream is in (starting, running, draining, ended or failed), 0 for the others.',
+      '1 for the current state of the stream (starting, running, draining, ended or failed), 0 for the others.',
       ['stream', 'state'],
     ),
     streamReady: gauge(
       'millrace_stream_ready',
-      '1 while readiness has no reason against the stream, else 0.',
+      '1 while readiness gives no reason against the stream, otherwise 0.',
       ['stream'],
     ),
     queries,
-    queriesRunning: gauge('millrace_sql_queries_running', 'Batches on which SQL runs now.', ['stream']),
+    queriesRunning: gauge('millrace_sql_queries_running', 'Batches in SQL queries now.', ['stream']),
     inputMessages: counter('millrace_input_messages_total', 'Messages received by the input.', ['stream']),
     inputBytes: counter('millrace_input_bytes_total', 'Bytes of payload received by the input.', ['stream']),
     inputBatches: counter('millrace_input_batches_total', 'Batches read from the input.', ['stream']),
@@ -56,18 +56,15 @@ export function createMetrics() {
     ]),
     outputBatches: counter('millrace_output_batches_total', 'Batches confirmed by the output.', ['stream']),
     deadLetters: counter('millrace_dead_letters_total', 'Messages rejected.', ['stream', 'stage', 'code']),
-    errors: counter('millrace_errors_total', 'Errors, each attempt that failed and each message rejected.', [
+    errors: counter('millrace_errors_total', 'Errors: failed attempts and rejected messages.', [
       'stream',
       'stage',
       'code',
     ]),
-    connectionsOpen: gauge('millrace_connections_open', 'Connections that are open now.', [
-      'stream',
-      'stage',
-    ]),
+    connectionsOpen: gauge('millrace_connections_open', 'Open connections.', ['stream', 'stage']),
     connectionsAllowed: gauge(
       'millrace_connections_allowed',
-      'Connections that all listeners of the process together may hold, as its limit of open files has it; 0 where that is not known.',
+      'Connections that all listeners of the process together may hold, from its limit of open files; 0 if that is not known.',
       [],
     ),
     connectionsOpened: counter('millrace_connections_opened_total', 'Connections opened.', [
@@ -76,30 +73,30 @@ export function createMetrics() {
     ]),
     connectionsClosed: counter(
       'millrace_connections_closed_total',
-      'Connections closed, by close code; those that peers choose are counted together, as `3000-3999` and `4000-4999`.',
+      'Connections closed, by close code. Codes that peers choose are counted together, as `3000-3999` and `4000-4999`.',
       ['stream', 'stage', 'code'],
     ),
     connectionsRefused: counter(
       'millrace_connections_refused_total',
-      'Requests that were refused before a connection opened, by HTTP status, or `tls` where there was none. Where a port is shared, those to a wrong path have no stream.',
+      'Requests that were refused before a connection opened, by HTTP status, or `tls` if there was none. If a port is shared, requests to a wrong path have no stream.',
       ['stream', 'stage', 'status'],
     ),
     messagesDropped: counter(
       'millrace_messages_dropped_total',
-      'Messages dropped on purpose. By an output: nobody to send them to (nobody), no value for what they are matched by (no_value), or a session that does not take them (slow_consumer), once for each session. By an input: those that `dedupe` has passed on before (duplicate).',
+      'Messages dropped on purpose. By an output: there is nobody to send them to (nobody), they have no value to match (no_value), or a session does not keep up (slow_consumer), counted once for each session. By an input: `dedupe` has already passed them on (duplicate).',
       ['stream', 'stage', 'reason'],
     ),
     acksSent: counter(
       'millrace_acks_sent_total',
-      'Replies of `ack` sent, those to rejected messages included.',
+      'Replies of `ack` sent, including those to rejected messages.',
       ['stream', 'stage'],
     ),
     acksImpossible: counter(
       'millrace_acks_without_id_total',
-      'Messages that got no reply of `ack` because they have no id.',
+      'Messages that got no `ack` reply because they have no id.',
       ['stream', 'stage'],
     ),
-    reconnects: counter('millrace_reconnects_total', 'Attempts to connect again.', ['stream', 'stage']),
+    reconnects: counter('millrace_reconnects_total', 'Attempts to reconnect.', ['stream', 'stage']),
     inFlightMessages: gauge('millrace_in_flight_messages', 'Messages received and not yet confirmed.', [
       'stream',
     ]),
@@ -111,7 +108,7 @@ export function createMetrics() {
     ]),
     logEntries: gauge(
       'millrace_log_entries',
-      'Batches in the log of `durability` that are not delivered yet.',
+      'Batches in the log of `durability` that are not yet delivered.',
       ['stream'],
     ),
     logBytes: gauge('millrace_log_bytes', 'Bytes of the log of `durability` on disk.', ['stream']),
@@ -123,7 +120,7 @@ export function createMetrics() {
 
 export type Metrics = ReturnType<typeof createMetrics>;
 
-/** Takes out every series of a stream that is no more. */
+/** Removes every series of a stream that has ended. */
 export async function forgetStream(metrics: Metrics, stream: string): Promise<void> {
   metrics.latency.forget(stream);
   metrics.queries.forget(stream);
@@ -132,7 +129,7 @@ export async function forgetStream(metrics: Metrics, stream: string): Promise<vo
     const { values } = await metric.get();
     for (const { labels } of values) {
       if (labels['stream'] !== stream) continue;
-      // Each bucket of a histogram has its own; they go together.
+      // Each bucket of a histogram is a series of its own; they go together.
       const { le: _, ...series } = labels as Record<string, string | number>;
       metric.remove(series);
     }

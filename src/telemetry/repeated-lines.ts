@@ -1,27 +1,27 @@
 import type { Logger } from './logger.ts';
 
-/** Of one kind, so many lines are logged in full within a period. */
+/** The number of lines of one kind that are logged in full within a period. */
 const FIRST_LINES = 10;
 
 /** Milliseconds. */
 const PERIOD = 10_000;
 
-/** So many senders are named in a summary; the others are counted together. */
+/** The number of senders named in a summary; the others are counted together. */
 const MAX_SENDERS = 8;
 
-/** Of a line and of a sender, so many characters are kept for the summary. */
+/** The number of characters of a line, and of a sender, that are kept for the summary. */
 const KEPT_CHARACTERS = 300;
 
 /** A line that a peer can cause as often as it likes. */
 export interface RepeatedLine {
-  /** Lines of one kind are summed up together. Never made of what a peer sends: kinds are kept. */
+  /** Lines of one kind are summed up together. A kind is never made from what a peer sends, because kinds are kept. */
   readonly kind: string;
   readonly level: 'info' | 'warn' | 'error';
-  /** Who caused it, as the operator knows it. */
+  /** The cause, as the operator knows it. */
   readonly sender?: string | undefined;
-  /** What is the same for all lines of the kind, for the summary. */
+  /** The details that all lines of the kind share, for the summary. */
   readonly about?: Readonly<Record<string, unknown>>;
-  /** Called only where the line is written. */
+  /** Called only if the line is written. */
   readonly details: () => Readonly<Record<string, unknown>>;
   readonly message: string;
 }
@@ -29,18 +29,18 @@ export interface RepeatedLine {
 interface Kind {
   readonly logger: Logger;
   readonly timer: NodeJS.Timeout;
-  /** Lines in this period, and how many of them may be logged in full. */
+  /** Lines in this period, and the number of them that may be logged in full. */
   count: number;
   allowed: number;
-  /** Of those that were not. */
+  /** The senders of the others. */
   hidden: number;
   last: RepeatedLine;
   readonly senders: Map<string, number>;
 }
 
 /**
- * Keeps what peers cause from filling the log: of each kind the first lines are logged in full, and the others as one line
- * a period with their number and their senders, until there are few again. At level `debug` each is still logged.
+ * Keeps peers from filling the log: the first lines of each kind are logged in full, and the others as one line a
+ * period with their number and their senders, until there are few again. At level `debug` each line is still logged.
  */
 export class RepeatedLines {
   readonly #kinds = new Map<string, Kind>();
@@ -62,7 +62,7 @@ export class RepeatedLines {
     if (logger.isLevelEnabled('debug')) logger.debug(line.details(), line.message);
   }
 
-  /** Tells what has not been told, and forgets everything. */
+  /** Logs the summaries that are due, and forgets everything. */
   flush(): void {
     for (const kind of this.#kinds.values()) {
       clearInterval(kind.timer);
@@ -71,7 +71,7 @@ export class RepeatedLines {
     this.#kinds.clear();
   }
 
-  /** A period is over. */
+  /** Ends a period. */
   #turn(name: string): void {
     const kind = this.#kinds.get(name)!;
     const quiet = kind.count <= FIRST_LINES;
@@ -81,7 +81,7 @@ export class RepeatedLines {
       this.#kinds.delete(name);
     }
     kind.count = 0;
-    // It goes on: one line a period is enough.
+    // It continues: one line a period is enough.
     kind.allowed = 0;
     kind.hidden = 0;
     kind.senders.clear();

@@ -1,34 +1,34 @@
 const MASK = '***';
 
-/** Of fewer characters it would be in too much that is no secret. */
+/** A shorter text would occur in too many texts that are not secret. */
 const SHORTEST = 4;
 
-/** Of fewer, it counts only where it stands as a word of its own. */
+/** A shorter text counts only as a word of its own. */
 const SHORTEST_ANYWHERE = 8;
 
-/** Of more, it is looked for as it is, in JSON and in a URL, and not in every mixture of them. */
+/** A longer text is searched for as it is, in JSON and in a URL, and not in every mixture of them. */
 const LONGEST_PATTERN = 256;
 
-/** What is often filled in and tells nothing: ports and other small numbers, switches, this machine. */
+/** Values that are often filled in and reveal nothing: ports and other small numbers, switches, this machine. */
 const TRIVIAL = /^(?:\d{1,5}|true|false|yes|no|on|off|none|null|localhost|127(?:\.\d+){3}|0\.0\.0\.0)$/i;
 
-/** Takes secrets out of a text. */
+/** Removes secrets from a text. */
 export type Masker = (text: string) => string;
 
 /**
- * Makes a function that puts `***` in place of each of these texts: in any case, percent-encoded (in whole or in part, once
- * or more often), escaped as in JSON, and in base64, also of a longer text as in basic authentication. `tells` says which
- * are worth it.
+ * Makes a function that replaces each of these texts by `***`: in any case, percent-encoded (in whole or in part, once
+ * or more often), escaped as in JSON, and in base64, also inside a longer text as in basic authentication. `tells`
+ * decides which texts are worth masking.
  */
 export function createMasker(texts: Iterable<string>, tells = isTelling): Masker {
   const secrets = [...new Set([...texts].flatMap(linesOf))].filter(tells);
   if (secrets.length === 0) return (text) => text;
-  // Whatever a shorter one would leave of a longer one.
+  // Longer texts first, so that a shorter one leaves no remains of a longer one.
   const longestFirst = secrets.toSorted((a, b) => b.length - a.length);
   const plain = new RegExp(longestFirst.map(patternOf).join('|'), 'giu');
   const lowerCase = secrets.map((each) => each.toLowerCase());
   const encoded = longestFirst.flatMap(inBase64);
-  // Most texts hold none, and to look for one as it is costs little.
+  // Most texts hold no secret, and a plain search costs little.
   const mayHold = (text: string): boolean => {
     const lower = text.toLowerCase();
     return ENCODED.test(text) || lowerCase.some((each) => lower.includes(each));
@@ -39,10 +39,10 @@ export function createMasker(texts: Iterable<string>, tells = isTelling): Masker
   };
 }
 
-/** What an encoded character begins with. */
+/** The start of an encoded character. */
 const ENCODED = /[%\\+]/;
 
-/** Takes out `part` with all of the base64 around it, which has the ends of the secret in it. */
+/** Removes `part` with all of the base64 around it, which contains the ends of the secret. */
 function withoutWords(text: string, part: string): string {
   let result = '';
   let at = 0;
@@ -59,18 +59,18 @@ function withoutWords(text: string, part: string): string {
 
 const BASE64 = /[\w+=-]/;
 
-/** Whether a text may be taken out wherever it stands. */
+/** True if a text may be removed wherever it occurs. */
 function isTelling(text: string): boolean {
   return text.trim().length >= SHORTEST && !TRIVIAL.test(text.trim());
 }
 
-/** What was filled in for `${…}` in this process. It only grows: what was a secret stays one. */
+/** The values filled in for `${…}` in this process. The set only grows: a secret stays one. */
 const kept = new Set<string>();
-/** Those of run time, by who knows them. */
+/** The secrets of run time, by keeper. */
 const learnt = new Set<readonly string[]>();
 let masker: Masker | undefined;
 
-/** From now on `maskSecrets` takes these out. */
+/** From now on, `maskSecrets` removes these. */
 export function keepSecrets(texts: Iterable<string>): void {
   const before = kept.size;
   for (const text of texts) kept.add(text);
@@ -88,13 +88,13 @@ const LEARNT = 16;
 
 /** Secrets that a component learns at run time: a token that it fetched, a key out of a message. */
 export interface SecretKeeper {
-  /** From now on the text is masked wherever it leaves the process. Of one component the newest 16 are. */
+  /** From now on, the text is masked wherever it leaves the process. The newest 16 texts of one component are. */
   add(text: string): void;
-  /** A text without secrets, for what leaves the process in a way of the component's own. */
+  /** A text without secrets, for output that leaves the process in the component's own way. */
   mask(text: string): string;
 }
 
-/** `release` forgets what the keeper was told. */
+/** `release` forgets the keeper's secrets. */
 export function createSecretKeeper(): SecretKeeper & { release(): void } {
   const texts: string[] = [];
   return {
@@ -115,15 +115,15 @@ export function createSecretKeeper(): SecretKeeper & { release(): void } {
 }
 
 /**
- * A text without what came from `${…}`. Every way out of the process goes through this: the log, health, what a command
- * says, dead letters' errors, metadata. Messages do not.
+ * A text without the values from `${…}`. Every way out of the process passes through this: the log, health, a command's
+ * output, dead letters' errors, metadata. Messages do not.
  */
 export function maskSecrets(text: string): string {
   masker ??= createMasker([...kept, ...[...learnt].flat()]);
   return masker(text);
 }
 
-/** A value for JSON with `maskSecrets` done to its strings, and not to the names of its fields. */
+/** A JSON value with `maskSecrets` applied to its strings, but not to the names of its fields. */
 export function withoutSecrets<T>(value: T): T {
   if (kept.size === 0 && learnt.size === 0) return value;
   return masked(value) as T;
@@ -136,7 +136,7 @@ function masked(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, masked(each)]));
 }
 
-/** Also the lines of a key in PEM, which are shown one by one. */
+/** The text, and the lines of a key in PEM, which are shown one by one. */
 function linesOf(text: string): string[] {
   const lines = text
     .split(/\r?\n/)
@@ -157,10 +157,10 @@ function patternOf(secret: string): string {
   return start + characters + end;
 }
 
-/** Those of an escape of JSON, or of JSON inside of JSON; more would cost too much to look for. */
+/** The backslashes of an escape in JSON, or in JSON inside JSON; more would cost too much to search for. */
 const BACKSLASHES = '\\\\{1,16}';
 
-/** A character as it is, percent-encoded, or as an escape of JSON, also of JSON inside of JSON. */
+/** A character as it is, percent-encoded, or as an escape in JSON, also in JSON inside JSON. */
 function characterPattern(character: string): string {
   const percent = Array.from(Buffer.from(character), (byte) => `%(?:25)*${hex(byte, 2)}`).join('');
   const units = Array.from(
@@ -184,7 +184,7 @@ function hex(value: number, digits: number): string {
   return value.toString(16).padStart(digits, '0');
 }
 
-/** The characters that a secret has in base64 whatever stands before and after it, for each of the three ways it may fall. */
+/** The characters of a secret in base64 whatever stands before and after it, for each of its three alignments. */
 function inBase64(secret: string): string[] {
   const bytes = Buffer.from(secret);
   if (bytes.length < 6) return [];
@@ -192,6 +192,6 @@ function inBase64(secret: string): string[] {
     const text = Buffer.concat([Buffer.alloc(offset), bytes]).toString('base64');
     return text.slice(Math.ceil((offset * 8) / 6), Math.floor(((offset + bytes.length) * 8) / 6));
   });
-  // For URLs two of the characters are others (RFC 4648 section 5).
+  // In URLs, two of the characters differ (RFC 4648 section 5).
   return [...new Set(parts.flatMap((part) => [part, part.replaceAll('+', '-').replaceAll('/', '_')]))];
 }

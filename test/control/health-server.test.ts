@@ -167,7 +167,7 @@ test('IPv6', async () => {
 
 test('what cannot be served is refused', async () => {
   await expect(serve({ plan: { ...plan, address: '4747' } })).rejects.toThrow(
-    /"4747" is no address.*host:port/,
+    /"4747" is not an address.*host:port/,
   );
   const twice = { ...plan, liveness_path: '/health' };
   await expect(serve({ plan: twice })).rejects.toMatchObject({ code: 'MILLRACE_LISTEN_CONFLICT' });

@@ -118,7 +118,7 @@ streams:
   expect([...new Set(seen)].toSorted((a, b) => a - b)).toEqual(numbers(1, last).map(Number));
 });
 
-test('a stalled output does not hold up senders: what comes in waits in the log, and memory stays bounded', async () => {
+test('a stalled output does not hold up senders: incoming messages wait in the log, and memory stays bounded', async () => {
   const run = await startEngine(durable(logPath(), 'in_flight: { messages: 1000 }'));
   run.output().hold();
   const sender = await client(run);
@@ -129,7 +129,7 @@ test('a stalled output does not hold up senders: what comes in waits in the log,
     expect((await run.inFlight()).messages).toBeLessThanOrEqual(2 * 1000);
     return received === 20_000;
   });
-  await run.logged(/what comes in waits in the log/);
+  await run.logged(/incoming messages wait in the log/);
   run.output().release();
   expect(await run.output().count(20_000)).toEqual(padded);
   await run.idle();
@@ -215,7 +215,7 @@ test('a shutdown while the output is behind leaves the rest for the next start',
   const sender = await client(first);
   await send(sender, ...padded);
   await first.metricIs(5000, 'millrace_input_messages_total');
-  await first.logged(/what comes in waits in the log/);
+  await first.logged(/incoming messages wait in the log/);
   first.drain();
   await sender.closed;
   first.output().release();

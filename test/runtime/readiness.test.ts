@@ -111,9 +111,7 @@ test('a batch that a processor or an output does not come to an end with is a re
   ]);
   const end = stuck.run();
   await Promise.all([told(slow), told(stuck)]);
-  expect(reasons(slow)).toEqual([
-    expect.stringMatching(since('processor slow has not come to an end with a batch')),
-  ]);
+  expect(reasons(slow)).toEqual([expect.stringMatching(since('processor slow has not finished a batch'))]);
   expect(reasons(stuck)).toEqual([
     expect.stringMatching(since('output stuck has not confirmed what it was given')),
   ]);

@@ -104,9 +104,7 @@ describe('with a log', () => {
     await send(client, ...texts(2000, 50));
     await first.metricIs(2000, 'millrace_state_messages');
     await first.abort();
-    expect((await first.ended).left[0]).toContain(
-      '2000 messages not confirmed; what the log has of them comes first',
-    );
+    expect((await first.ended).left[0]).toContain('2000 messages not confirmed; those in the log come first');
     const second = await startEngine(durable());
     await second.metricIs(2000, 'millrace_state_messages');
     await second.stop();

@@ -45,7 +45,7 @@ test('a stream with a mistake is not added, and leaves nothing behind', async ()
   const taken = `the path /one on 127.0.0.1:${port} is taken by another component; give each its own path`;
   expect(await run.add(server('two', port, '/one'))).toEqual([`input: ${taken}`]);
   expect(await run.add(server('one', port, '/two'))).toEqual([
-    'id: a stream is called one already; give each an id of its own',
+    'id: another stream is called one; give each stream its own id',
   ]);
   const broken = await run.add(
     server(
@@ -73,7 +73,7 @@ test('a stream that is removed drains, and what it had is free: its path, its me
   await send(client, '{"a":1}');
   await until('the write', () => run.output('two').writes === 1);
   const removed = run.remove('two');
-  await expect(run.remove('two')).rejects.toThrow('the stream two is being changed already');
+  await expect(run.remove('two')).rejects.toThrow('the stream two is already being changed');
   run.output('two').release();
   expect(await removed).toBeUndefined();
   expect(run.output('two').texts).toEqual(['{"a":1}']);

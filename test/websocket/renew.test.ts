@@ -102,7 +102,7 @@ test('at `max_age` it is renewed, again and again, and nothing is missed', async
   expect(run.output().values.map((value) => (value as { id: number }).id)).toEqual(
     Array.from({ length: sent }, (_, id) => id),
   );
-  await run.logged(/^connection renewed: it had reached its age$/);
+  await run.logged(/^connection renewed: it had reached its maximum age$/);
   await until('the old ones to be gone', () => live(server).length === 1);
   expect(run.log.filter(({ msg }) => msg.includes('lost its connection'))).toEqual([]);
 });
@@ -138,7 +138,7 @@ test('an attempt that fails is made again, with pauses, while the old one delive
     await run.output().count(attempt);
     expect((await run.http('/readiness')).status).toBe(200);
   }
-  const line = await run.logged(/^could not renew the connection, the old one goes on: .*503 Busy/);
+  const line = await run.logged(/^could not renew the connection; the old one stays in use: .*503 Busy/);
   expect(line).toMatchObject({ code: 'MILLRACE_NOT_CONNECTED', retry_in_ms: expect.any(Number) as number });
   server.behaviour = (peer) => void peer.accept({ then: frame('text', 'new') });
   await run.output().count(6);
@@ -156,7 +156,7 @@ test('a server that asks for patience is not asked sooner because the old one en
     peer.socket.end('HTTP/1.1 503 Busy\r\nRetry-After: 600\r\nContent-Length: 0\r\n\r\n');
   };
   old.socket.write(soon);
-  await run.logged(/^could not renew the connection, the old one goes on: .*503 Busy/);
+  await run.logged(/^could not renew the connection; the old one stays in use: .*503 Busy/);
   old.socket.destroy();
   const line = await run.logged(/^input lost its connection/);
   expect(line['retry_in_ms']).toBeGreaterThan(500_000);
@@ -240,7 +240,7 @@ test('a new connection that ends at once is no reason to leave the old one', asy
   await run.output().count(2);
   expect(closing(old)).toBe(false);
   await run.logged(
-    /^could not renew the connection, the old one goes on: .*closed the new connection at once$/,
+    /^could not renew the connection; the old one stays in use: .*closed the new connection at once$/,
   );
   server.behaviour = (peer) =>
     void peer.accept({ then: Buffer.concat([frame('text', 'welcome'), frame('text', 'new')]) });

@@ -196,7 +196,7 @@ describe('files of secrets', () => {
     await becomes(url, 'third', 101);
     expect(await statusOf(url, bearer('secnd'))).toBe(401);
     expect(await statusOf(url, bearer('fixed'))).toBe(101);
-    await run.logged(/^took over the changed .*reloaded$/);
+    await run.logged(/^loaded the changed .*reloaded$/);
     // Who is connected stays so.
     expect(open.peer.socket.destroyed).toBe(false);
     expect(open.peer.frames).toEqual([]);

@@ -90,7 +90,7 @@ test.each([
     `streams: ${input(port, '/a', limits(first))} ${input(port, '/b', limits(second))}`,
   );
   expect((await run.logged(/^stream failed/)).msg).toMatch(
-    /is shared with a component of another limits\.handshake_timeout or limits\.header_size; give both the same/,
+    /is shared with a component that has another limits\.handshake_timeout or limits\.header_size; give both the same/,
   );
   expect((await run.logged(/^stream failed/)).code).toBe('MILLRACE_LISTEN_CONFLICT');
 });

@@ -25,7 +25,7 @@ test.each([
     400,
     'The request has several Host headers',
   ],
-  ['no HTTP', 'hello\r\n\r\n', 400, 'The request is not HTTP as it should be'],
+  ['no HTTP', 'hello\r\n\r\n', 400, 'The request is not valid HTTP'],
   ['large headers', upgradeRequest('/ws', `X: ${'x'.repeat(20_000)}\r\n`), 431, 'The headers are too large'],
 ])(
   '%s is refused, logged with its reason, and counted for the stream',
