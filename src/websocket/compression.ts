@@ -4,12 +4,12 @@ import { size } from '../component/fields.ts';
 import { DEFLATE, deflateOf, extensions } from './ws-internals.ts';
 
 const how = z.strictObject({
-  threshold: size().default(1024).describe('Shorter messages are sent as they are.'),
+  threshold: size().default(1024).describe('Shorter messages are not compressed.'),
   context_takeover: z
     .boolean()
     .default(false)
     .describe(
-      'Whether each message is compressed with what is known from those before it, which makes them smaller. The other side may want it otherwise, and then it is not.',
+      'Whether each message is compressed with the context of those before it, which makes messages smaller. The other side may decline.',
     ),
 });
 
@@ -18,25 +18,25 @@ const defaults = how.parse({});
 export const compression = z
   .union([z.boolean(), how])
   .describe(
-    'permessage-deflate (RFC 7692): `true`, or how. A client offers it, a server accepts it. A connection that uses it takes about 250 KiB more memory.',
+    'permessage-deflate (RFC 7692): `true`, or its settings. A client offers it, a server accepts it. A connection that uses it takes about 250 KiB more memory.',
   );
 
 export type CompressionConfig = z.output<typeof compression>;
 
-/** A frame that is not whole is kept as it was read; this many reads, and one more for each so many bytes of a message. */
+/** An incomplete frame is kept as the reads that brought it: at most this many, plus one per `BYTES_A_READ`. */
 const READS = 16_384;
 const BYTES_A_READ = 512;
 
 /**
- * Of every `ws` socket and server here; the types of `ws` don't know all of them yet. `maxMessageSize` in bytes is also
- * the bound of what a message inflates to, `closeTimeout` is in milliseconds. Pings are for `answerPings`.
+ * The options of every `ws` socket and server; the types of `ws` lack some of them. `maxMessageSize`, in bytes, also
+ * bounds the inflated size of a message. `closeTimeout` is in milliseconds. `answerPings` answers the pings.
  */
 export function socketOptions(closeTimeout: number, config: CompressionConfig, maxMessageSize: number) {
   return {
     perMessageDeflate: perMessageDeflate(config),
     closeTimeout,
     maxPayload: maxMessageSize,
-    // Each read costs some 300 bytes besides what it brings: a peer that sends byte by byte would have 80 MiB of `ws`.
+    // Each read costs some 300 bytes besides its data: a peer that sends byte by byte could make `ws` hold 80 MiB.
     maxBufferedChunks: READS + Math.ceil(maxMessageSize / BYTES_A_READ),
     autoPong: false,
   };
@@ -45,15 +45,15 @@ export function socketOptions(closeTimeout: number, config: CompressionConfig, m
 function perMessageDeflate(config: CompressionConfig) {
   if (config === false) return false;
   const { threshold, context_takeover: takeover } = howOf(config);
-  // For `ws`, false means that the other side may not ask for it either; RFC 7692 section 7.1.1 lets it.
+  // For `ws`, false means that the other side may not ask for it either, which RFC 7692 section 7.1.1 allows it to.
   return { threshold, ...(!takeover && { serverNoContextTakeover: true, clientNoContextTakeover: true }) };
 }
 
 type Send = (data: Uint8Array | string, options: object, written?: (error?: Error | null) => void) => void;
 
 /**
- * Has a socket that has just opened, and compresses, keep to what `ws` does by half: without the other side's consent a
- * client may do without context all the same (RFC 7692 section 7.1.1.2), and with context there may be a threshold too.
+ * Completes what `ws` does by half, for a socket that has just opened and compresses: a client may do without context
+ * even if the other side has not agreed to it (RFC 7692 section 7.1.1.2), and a threshold may apply with context too.
  */
 export function compressAsConfigured(socket: WebSocket, config: CompressionConfig, client: boolean): void {
   const deflate = deflateOf(socket);
@@ -70,19 +70,19 @@ export function compressAsConfigured(socket: WebSocket, config: CompressionConfi
   socket.send = sendAsConfigured as WebSocket['send'];
 }
 
-/** What a client may ask of permessage-deflate (RFC 7692 section 7.1). */
+/** The parameters that a client may request of permessage-deflate (RFC 7692 section 7.1). */
 const PARAMETERS: Readonly<Record<string, RegExp | true>> = {
   server_no_context_takeover: true,
   client_no_context_takeover: true,
-  // zlib deflates with 9 bits at least, and a client that has room for 8 could not read that.
+  // zlib deflates with at least 9 bits, and a client that has room for 8 could not read that.
   server_max_window_bits: /^(?:9|1[0-5])$/,
   client_max_window_bits: /^(?:[89]|1[0-5])$/,
 };
 
 /**
- * The offers in a `Sec-WebSocket-Extensions` that may be accepted, or undefined when there is none. One that asks for what
- * there is not is declined, and the connection goes on without compression (RFC 7692 section 7); `ws` would refuse it.
- * @throws SyntaxError when it is no such header
+ * The acceptable offers in a `Sec-WebSocket-Extensions`, or undefined if there are none. An offer with unsupported
+ * parameters is declined, and the connection goes on without compression (RFC 7692 section 7); `ws` would refuse it.
+ * @throws SyntaxError if the header is malformed
  */
 export function acceptableOffers(header: string): string | undefined {
   const { [DEFLATE]: offers = [] } = extensions.parse(header);

@@ -4,7 +4,7 @@ import { checkTemplate } from '../component/template.ts';
 import { attemptNames } from './client/values.ts';
 import { compression } from './compression.ts';
 
-/** A token, as the names of subprotocols are (RFC 6455 section 4.1). */
+/** The name of a subprotocol, which is a token (RFC 6455 section 4.1). */
 export const SUBPROTOCOL = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 
 /** Names of subprotocols (RFC 6455 section 1.9); a client's may hold templates. */
@@ -18,10 +18,10 @@ export const subprotocols = z
     }),
   )
   .refine((names) => new Set(names).size === names.length, {
-    message: 'each subprotocol can be named once only',
+    message: 'each subprotocol can be named only once',
   });
 
-/** What every end of a WebSocket has. */
+/** The fields that both ends of a WebSocket have. */
 export const connectionFields = {
   protocols: subprotocols
     .default([])
@@ -36,24 +36,24 @@ export const connectionFields = {
   compression: compression.default(false),
   ping_interval: duration('s')
     .default(30_000)
-    .describe('A connection that has been quiet this long gets a ping. 0 turns pings off.'),
+    .describe('A connection that has been silent this long gets a ping. 0 turns pings off.'),
   ping_timeout: duration('s', { min: 1 })
     .default(10_000)
     .describe(
-      'A connection that stays quiet this long after a ping is dead: it is cut, and a client connects again.',
+      'A connection that stays silent this long after a ping is dead: it is cut, and a client reconnects.',
     ),
 };
 
-/** What `tls` is, whichever end has it. */
+/** The description of `tls`, for both ends. */
 export const TLS =
   'TLS, for `wss://`. A server needs `cert_file` and `key_file`; a client needs nothing here.';
 
-/** What `limits` is, whichever end has it. */
-export const LIMITS = 'What the other side may do; a client has `fragments` alone.';
+/** The description of `limits`, for both ends. */
+export const LIMITS = 'Limits on the other side. A client has only `fragments`.';
 
-/** Frames that one message may come in. */
+/** The most frames in one message. */
 export const fragments = z
   .int()
   .min(1)
   .default(16_384)
-  .describe('Frames that one message may come in; more close its connection with 1008.');
+  .describe('The most frames in one message; more close its connection with 1008.');

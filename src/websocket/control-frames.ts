@@ -1,12 +1,12 @@
 import type { WebSocket } from 'ws';
 import { holds, sessionOf, type Session } from './session.ts';
 
-/** So many pongs may wait for one peer; then only the last ping is remembered (RFC 6455 section 5.5.3). */
+/** The most pongs that may wait for one peer; beyond it, only the last ping is remembered (RFC 6455 section 5.5.3). */
 const PONGS = 32;
 
 /**
- * Answers the pings of a socket that was opened with `autoPong: false`, each with a pong of its own as long as the peer
- * takes them. A flood of pings of one that does not read costs no more than `PONGS`.
+ * Answers the pings of a socket that was opened with `autoPong: false`: one pong per ping, as long as the peer takes
+ * them. A flood of pings from a peer that does not read costs no more than `PONGS`.
  */
 export function answerPings(socket: WebSocket): void {
   socket.on('ping', pinged);
@@ -14,16 +14,16 @@ export function answerPings(socket: WebSocket): void {
 
 interface Pongs {
   waiting: number;
-  /** The last ping that has no pong. */
+  /** The last ping without a pong. */
   last: Buffer | undefined;
   readonly written: () => void;
 }
 
-/** Of sockets that have pongs waiting. Most have none, so they keep nothing for it. */
+/** The pongs of sockets that have some waiting. Most have none, and keep nothing for them. */
 const pongs = new WeakMap<WebSocket, Pongs>();
 
 function pinged(this: WebSocket, data: Buffer): void {
-  // A copy of its own memory, because it is a view of everything that was read with it.
+  // Copied, because it is a view that would keep everything read with it in memory.
   const copy = Buffer.allocUnsafeSlow(data.length);
   data.copy(copy);
   let state = pongs.get(this);
@@ -50,12 +50,12 @@ function written(socket: WebSocket): void {
   if (state.waiting === 0) pongs.delete(socket);
 }
 
-/** Pings and pongs that a session may send at once, and in so many milliseconds. */
+/** The number of pings and pongs that a session may send at once, and the period in milliseconds. */
 const FRAMES = 8192;
 
 /**
- * Has a session that floods pings or pongs wait. They are the one thing that can come in any number without becoming a
- * message: each byte of data with 64 KiB of them around it would keep all of that in memory, and count as one byte.
+ * Makes a session that floods pings or pongs wait. Only they can arrive in any number without becoming a message: each
+ * byte of data with 64 KiB of them around it would keep all of that in memory, and count as one byte.
  */
 export function limitControlFrames(session: Session): void {
   session.socket.on('ping', counted).on('pong', counted);
@@ -65,11 +65,11 @@ interface Count {
   left: number;
   since: number;
   waiting: boolean;
-  /** What ends the wait; undefined until there has been one. */
+  /** The timer that ends the wait; undefined until there has been one. */
   timer: NodeJS.Timeout | undefined;
 }
 
-/** Of sessions that have sent any. */
+/** The counts of sessions that have sent any. */
 const counts = new WeakMap<Session, Count>();
 
 function counted(this: WebSocket): void {
@@ -84,7 +84,7 @@ function counted(this: WebSocket): void {
   if (early <= 0) return begin(session, count);
   count.waiting = true;
   session.hold(holds.control);
-  // One listener for all waits: who floods for days has thousands of them.
+  // One listener for all waits: a flood that lasts for days causes thousands of them.
   if (count.timer === undefined) session.socket.once('close', () => clearTimeout(count.timer));
   count.timer = setTimeout(begin, early, session, count);
 }

@@ -2,29 +2,29 @@ import type { Origin } from '../message/batch.ts';
 import type { Ending } from './ending.ts';
 
 /**
- * A protocol over the frames of WebSocket, which a client has chosen as its subprotocol: it has its own frames for what
- * comes and what is sent. One connection of it may outlive its session, and go on in another.
+ * A protocol over WebSocket that a client has chosen as its subprotocol, with its own frames for messages in both
+ * directions. A connection of it may outlive its session and continue in another.
  */
 export interface Dialect<Session> {
-  /** Messages that are to be confirmed to the client, or to be passed on when they are. */
+  /** The number of messages that are still to be confirmed to the client, or passed on when they are confirmed. */
   readonly pending: number;
-  /** `session_id` of each of its sessions. */
+  /** The `session_id` of each of its sessions. */
   readonly id: string;
-  /** The session has opened. @returns whether the connection is new, so that the client is to be welcomed */
+  /** Call when the session has opened. @returns whether the connection is new, so that the client gets the welcome */
   attach(session: Session): boolean;
   message(session: Session, payload: Uint8Array, binary: boolean): void;
-  /** Sends a message of ours. */
+  /** Sends one of our own messages. */
   send(payload: Uint8Array | string, binary: boolean): void;
-  /** We are about to close the session: there is time for last words. */
+  /** Call before we close the session, so that last words can be sent. */
   closing(session: Session, ending: Ending): void;
-  /** It has closed. */
+  /** Call when it has closed. */
   closed(session: Session, ending: Ending): void;
 }
 
-/** A message for the stream, as it came in a frame of a dialect. */
+/** A message for the stream, from a frame of a dialect. */
 export interface Incoming {
   readonly payload: Uint8Array;
-  /** Its own, which may be of a part of the session's messages. */
+  /** The origin of this message, which may cover only a part of the session's messages. */
   readonly origin: Origin;
   readonly sequence: number;
   readonly messageType: 'text' | 'binary';

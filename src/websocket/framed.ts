@@ -2,10 +2,10 @@ import type { Unframer } from '../component/framing/unframer.ts';
 import type { MillraceError } from '../errors.ts';
 
 /**
- * Calls `take` for each message of a frame in order, and for each part of it that is none, which `refused` says. `hidden`
- * is true for bytes that matchers do not look at: those of a binary frame, unless they were text before they were
- * compressed.
- * @returns how many there were
+ * Calls `take` for each message of a frame in order, and for each part that is not a message, as `refused` says.
+ * `hidden` is true for bytes that matchers do not look at: those of a binary frame, unless they were text before they
+ * were compressed.
+ * @returns the number of calls
  */
 export function forEachMessage(
   unframer: Unframer,

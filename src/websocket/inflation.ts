@@ -2,19 +2,19 @@ import { Fifo } from '../message/fifo.ts';
 import type { Session } from './session.ts';
 import { deflateOf } from './ws-internals.ts';
 
-/** Messages that are inflated at the same time. */
+/** The number of messages that are inflated at the same time. */
 const CONCURRENCY = 10;
 
 /**
- * Has compressed messages wait while their session is not read. `ws` pauses the socket only: what it has read already
- * it would go on to inflate, a thousandfold if the sender means harm, whatever the budget says. And only a few of all
- * sessions are inflated at once, for the same reason.
+ * Makes compressed messages wait while their session is not read. `ws` only pauses the socket: it would go on inflating
+ * the data that it has already read, a thousandfold if the sender is malicious, whatever the budget says. For the same
+ * reason, only a few sessions inflate at once.
  */
 export class Inflation {
   #running = 0;
   readonly #queue = new Fifo<() => void>();
 
-  /** From now on, for a session that has just opened. */
+  /** Applies to a session that has just opened, from now on. */
   guard(session: Session): void {
     const deflate = deflateOf(session.socket);
     if (deflate === undefined) return;

@@ -6,30 +6,30 @@ interface State {
   bytesRead: number;
   quietSince: number;
   pingedAt: number | undefined;
-  /** Since when it has been closing, or since it last took something of what still waits for it. */
+  /** When it began to close, or when it last took some of the data that still waits for it. */
   closingSince: number | undefined;
   buffered: number;
 }
 
-/** How often in its shortest time a connection is looked at. */
+/** How often a connection is checked within its shortest time limit. */
 const LOOKS = 16;
 
 /**
- * Finds connections that look alive and are dead: it pings those that have been quiet for `interval` and cuts those
- * that stay quiet for `timeout` after that (RFC 6455 section 5.5.2). One timer serves all connections.
+ * Finds connections that look alive and are dead: it pings those that have been silent for `interval`, and cuts those
+ * that stay silent for `timeout` after that (RFC 6455 section 5.5.2). One timer serves all connections.
  *
- * A peer that does not take what we send is not dead but busy (backpressure), and the ping is behind what it has not
- * taken: as long as bytes wait, nothing is cut. If it is the network that is gone, TCP gives up in its own time.
+ * A peer that does not take our data is not dead but busy (backpressure), and the ping waits behind that data: as long
+ * as bytes wait, nothing is cut. If the network is gone, TCP gives up in its own time.
  *
- * It also cuts those that do not finish to close: whoever began it, a peer may leave its side of TCP open for ever, and
- * go on sending what is no longer read.
+ * It also cuts connections that never finish closing: whoever began, a peer may leave its side of TCP open for ever,
+ * and go on sending data that nobody reads.
  */
 export class Keepalive {
   readonly #interval: number;
   readonly #timeout: number;
   readonly #states = new Map<Session, State>();
   readonly #period: number;
-  /** The quiet began up to one look before it was seen, and the next look may be one late: pings are not late for it. */
+  /** How much pings are early: silence is noticed up to one check late, and the next check may be late by another. */
   readonly #early: number;
   #timer: NodeJS.Timeout | undefined;
   #lastTick = 0;
@@ -37,8 +37,8 @@ export class Keepalive {
   #closeTimeout = CLOSE_TIMEOUT;
 
   /**
-   * `interval` and `timeout` in milliseconds; an interval of 0 sends no pings. `held` is told once an interval of each
-   * session that is not read.
+   * `interval` and `timeout` are in milliseconds; an interval of 0 sends no pings. `held` is called once per interval
+   * for each session that is not read.
    */
   constructor(options: { interval: number; timeout: number; held?: (session: Session) => void }) {
     this.#held = options.held;
@@ -49,7 +49,7 @@ export class Keepalive {
     this.#early = Math.min(2 * this.#period, options.interval / 4);
   }
 
-  /** How long peers have to close, in milliseconds, where that is longer than usual. */
+  /** How long peers have to close, in milliseconds, if that is longer than usual. */
   set closeTimeout(milliseconds: number) {
     this.#closeTimeout = Math.max(CLOSE_TIMEOUT, milliseconds);
   }
@@ -77,7 +77,7 @@ export class Keepalive {
     const late = now - this.#lastTick > this.#period + this.#timeout / 2;
     this.#lastTick = now;
     if (late) {
-      // The process itself was held up; answers may be waiting to be read.
+      // The process itself was held up: answers may wait to be read.
       this.#forgive(now);
       return;
     }
@@ -88,7 +88,7 @@ export class Keepalive {
   };
 
   #probe(session: Session, state: State, now: number): void {
-    // Any byte is a sign of life, be it of a frame that takes minutes to arrive.
+    // Any byte is a sign of life, even one of a frame that takes minutes to arrive.
     const { bytesRead } = session.connection;
     const blocked = session.socket.bufferedAmount > 0;
     if (bytesRead !== state.bytesRead || blocked) {
@@ -96,7 +96,7 @@ export class Keepalive {
       state.quietSince = now;
       state.pingedAt = undefined;
     } else if (session.held) {
-      // We don't read: its silence says nothing. But a peer that is gone answers what is sent to it with a reset.
+      // We don't read, so its silence means nothing. But a peer that is gone answers our data with a reset.
       state.pingedAt = undefined;
       if (now - state.quietSince < this.#interval - this.#early) return;
       state.quietSince = now;

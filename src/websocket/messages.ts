@@ -4,13 +4,13 @@ import { checkTemplate, type TemplateNames } from '../component/template.ts';
 import { ExactNumber } from '../message/decimal.ts';
 import { compileContains } from '../message/json-contains.ts';
 
-/** A message to send: its payload, and whether it goes out as a binary frame. */
+/** A message to send: its payload, and whether it is sent as a binary frame. */
 export interface Outgoing {
   readonly payload: string | Buffer;
   readonly binary: boolean;
 }
 
-/** A message as a file gives it: text; `{ base64: … }`, which is binary; or any other JSON value, sent as JSON. */
+/** A message in a configuration: text; `{ base64: … }`, which is binary; or any other JSON value, sent as JSON. */
 export type OutgoingConfig = unknown;
 
 /** A field that holds a message to send; strings anywhere in it are templates over `names`. */
@@ -47,10 +47,10 @@ export function outgoing(names: TemplateNames): z.ZodType {
     .meta({ exact: true });
 }
 
-/** Reports what a file can say and JSON cannot. */
+/** Reports values that a file can hold and JSON cannot. */
 function checkJson(node: unknown, path: (string | number)[], context: z.RefinementCtx): void {
   const fail = (message: string): void => context.addIssue({ code: 'custom', path, message });
-  if (typeof node === 'number' && !Number.isFinite(node)) return fail('not a number that JSON can write');
+  if (typeof node === 'number' && !Number.isFinite(node)) return fail('not a number that JSON can hold');
   if (typeof node !== 'object' || node === null || node instanceof ExactNumber) return;
   if (node instanceof Date) return fail('not JSON; expected a time in quotes');
   const isList = Array.isArray(node);
@@ -58,7 +58,7 @@ function checkJson(node: unknown, path: (string | number)[], context: z.Refineme
     checkJson(each, [...path, isList ? Number(key) : key], context);
 }
 
-/** Makes a function that gives the message with its templates filled in; that throws when one has no value. */
+/** Makes a function that returns the message with its templates filled in. It throws if a template has no value. */
 export function compileOutgoing(
   value: OutgoingConfig,
   names: TemplateNames,
@@ -73,8 +73,8 @@ export function compileOutgoing(
 }
 
 /**
- * What a message must look like: text that it contains; `{ regex: … }`; or any other JSON value that it has in it. It is
- * no template: what looks like one over `names`, the names of what is sent, is a mistake.
+ * A pattern for messages: text that a message contains; `{ regex: … }`; or any other JSON value that it contains. A
+ * pattern is not a template: one that looks like a template over `names` is a mistake.
  */
 export function matcher(names: TemplateNames): z.ZodType {
   return z
@@ -91,7 +91,7 @@ export function matcher(names: TemplateNames): z.ZodType {
       walkStrings(value, [], (text, path) => {
         const [, name] = /\{\{\s*([a-z_]+(?::(?!-))?)/.exec(text) ?? [];
         if (name === undefined || !Object.hasOwn(names, name)) return;
-        const message = 'what is to match is not filled in; a {{…}} is for what is sent';
+        const message = 'a pattern is not filled in; {{…}} is only for messages to send';
         context.addIssue({ code: 'custom', path, message });
       });
       const regex = regexOf(value);
@@ -109,10 +109,10 @@ export function matcher(names: TemplateNames): z.ZodType {
     .meta({ exact: true });
 }
 
-/** Whether a message is one. Never throws. */
+/** Whether a message matches. Never throws. */
 export type Match = (payload: Buffer, binary: boolean) => boolean;
 
-/** A message longer than this matches nothing: control messages are short, and data need not be searched. In bytes. */
+/** In bytes. A longer message matches nothing: control messages are short, and data need not be searched. */
 const LONGEST_MATCH = 64 * 1024;
 
 export function compileMatcher(value: unknown): Match {
@@ -134,7 +134,7 @@ function compileTest(value: unknown): (payload: Buffer) => boolean {
   const needle = longestLiteral(value);
   const literal = needle === undefined ? undefined : Buffer.from(needle);
   return (payload) => {
-    // Most messages are data: the literal tells them without a parse, unless it could be there in escapes.
+    // Most messages are data: the literal rules them out without a parse, unless it could be there in escapes.
     if (literal !== undefined && !payload.includes(literal) && !payload.includes(BACKSLASH)) return false;
     return contains(payload);
   };
@@ -142,7 +142,7 @@ function compileTest(value: unknown): (payload: Buffer) => boolean {
 
 const BACKSLASH = 0x5c;
 
-/** The longest name or string of a pattern that is the same with and without JSON's quotes. */
+/** The longest name or string of a pattern that JSON writes without escapes. */
 function longestLiteral(value: unknown): string | undefined {
   const found: string[] = [];
   const visit = (node: unknown): void => {
@@ -156,7 +156,7 @@ function longestLiteral(value: unknown): string | undefined {
   return plain.toSorted((a, b) => b.length - a.length)[0];
 }
 
-/** Of a binary message its base64. */
+/** The base64 of a binary message. */
 export function base64Of(value: unknown): string | undefined {
   return onlyField(value, 'base64');
 }
@@ -165,7 +165,7 @@ function regexOf(value: unknown): string | undefined {
   return onlyField(value, 'regex');
 }
 
-/** The text of an object's field `name`, if it is the only one. */
+/** The text of an object's field `name`, if that is its only field. */
 function onlyField(value: unknown, name: string): string | undefined {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
   const keys = Object.keys(value);
@@ -173,7 +173,7 @@ function onlyField(value: unknown, name: string): string | undefined {
   return keys.length === 1 && typeof text === 'string' ? text : undefined;
 }
 
-/** Visits every string in a value, each with its place. */
+/** Visits every string in a value, with its path. */
 export function walkStrings(
   node: unknown,
   path: (string | number)[],

@@ -5,16 +5,16 @@ import { Waker } from '../component/waker.ts';
 import { Fifo } from '../message/fifo.ts';
 import { tickTime } from './tick-time.ts';
 
-/** What a message that waits costs besides its payload, roughly: two buffers and the stream's entries for them. */
+/** The rough cost of a waiting message besides its payload: two buffers and the stream's entries for them. In bytes. */
 const MESSAGE_COST = 256;
 
-/** As much as the socket itself gets of what may be dropped: it cannot give anything back. */
+/** The most droppable bytes that the socket itself is given: it cannot give anything back. */
 const HANDED_OVER = 64 * 1024;
 
-/** Who reads takes something within so many milliseconds. */
+/** A peer that reads takes something within this time, in milliseconds. */
 const PATIENCE = 1_000;
 
-/** What Node knows of a socket's writes: what it was given, and what of that the system has not taken. */
+/** Node's account of a socket's writes: the bytes it was given, and those that the system has not taken. */
 interface WithHandle {
   _handle?: { readonly bytesWritten: number; readonly writeQueueSize: number } | null;
 }
@@ -24,7 +24,7 @@ interface Waiting {
   readonly binary: boolean;
 }
 
-/** What outputs send on one connection: counted, so that it can be bounded whatever the peer does. */
+/** The messages that outputs send on one connection, counted, so that they are bounded whatever the peer does. */
 export class Outbox implements Outgoing {
   sent = 0;
   written = 0;
@@ -35,14 +35,14 @@ export class Outbox implements Outgoing {
   progressed: (() => void) | undefined;
   readonly #socket: WebSocket;
   readonly #connection: Socket;
-  /** Messages that the socket does not have yet. */
+  /** The messages that the socket does not have yet. */
   readonly #queue = new Fifo<Waiting>();
   #queuedBytes = 0;
-  /** Up to how many bytes the socket is given what is in the queue. */
+  /** The bytes up to which the socket is fed from the queue. */
   #share = HANDED_OVER;
-  /** When the system has last taken something while something waited. */
+  /** When the system last took something while something waited. */
   #progressAt = 0;
-  /** What it had taken when that was last asked, and how many messages were written then. */
+  /** The bytes it had taken, and the number of messages written, at the last check. */
   #seen = 0;
   #seenWritten = 0;
   readonly #waker = new Waker();
@@ -78,7 +78,7 @@ export class Outbox implements Outgoing {
   }
 
   hasRoom(size: number, limit: number, dropping = false): boolean {
-    // What may be dropped is ahead of what may not, and goes first.
+    // Droppable messages are ahead of the others, and go first.
     if (this.#queue.length > 0 && !dropping) return false;
     const { waiting } = this;
     return waiting === 0 || waiting + size + MESSAGE_COST <= limit;
@@ -90,7 +90,7 @@ export class Outbox implements Outgoing {
     this.#socket.send(payload, { binary }, this.#written);
   }
 
-  /** Sends a text in two frames (RFC 6455 section 5.4), so that the second part can be shared with other connections. */
+  /** Sends a text in two frames (RFC 6455 section 5.4), so that connections can share the second part. */
   sendText(start: Uint8Array, rest: Uint8Array): void {
     if (this.sent === this.written) this.#progressAt = tickTime();
     this.sent++;
@@ -107,7 +107,7 @@ export class Outbox implements Outgoing {
     this.#queue.push({ payload, binary });
     this.#queuedBytes += costOf(payload);
     let dropped = 0;
-    // The newest stays, however long it is.
+    // The newest message stays, however long it is.
     while (this.waiting > limit && this.#queue.length > 1) {
       this.#shift();
       dropped++;
@@ -128,14 +128,14 @@ export class Outbox implements Outgoing {
     return this.#waker.until(done, signal, { timeout, over });
   }
 
-  /** Calls `emptied` once the socket has everything; only the first call counts. */
+  /** Calls `emptied` when the socket has everything. Only the first call counts. */
   finish(emptied: () => void): void {
     if (this.#emptied !== undefined) return;
     this.#emptied = emptied;
     if (this.#queue.length === 0) emptied();
   }
 
-  /** Forgets what the socket does not have. */
+  /** Forgets the messages that the socket does not have. */
   clear(): void {
     this.#queue.clear();
     this.#queuedBytes = 0;
@@ -145,7 +145,7 @@ export class Outbox implements Outgoing {
     return this.#socket.bufferedAmount + (this.sent - this.written) * MESSAGE_COST;
   }
 
-  /** Called for each message in order when the system has taken it, or never will. */
+  /** Called for each message, in order, when the system has taken it or never will. */
   readonly #written = (error?: Error | null): void => {
     if (error !== undefined && error !== null) return;
     this.written++;

@@ -1,24 +1,24 @@
 import type { OpenSession, Outgoing } from '../component/sessions.ts';
 
 /**
- * Time that may be lost to all sessions together that take less than they should, in milliseconds. One that confirms what
- * it has does so now and then, and has its own time alone.
+ * The time that may be lost to all sessions that take less than they should, in total, in milliseconds. A session that
+ * confirms its messages does so only now and then, and has only its own time.
  */
 const TOGETHER = 4_000;
 
-/** Time that one of them has of it, in its own `patience`. */
+/** The share of one such session, in multiples of its own `patience`. */
 const OWN = 2;
 
-/** The part of the time that comes back. */
+/** The fraction of the time that is regained. */
 const REFILL = 0.1;
 
-/** What each is given in any case: one that reads well shows it in less. In milliseconds. */
+/** The least time that each session gets, in milliseconds: one that reads well shows it sooner. */
 const LEAST = 200;
 
-/** The same for one that confirms what it has once a second. */
+/** The same for a session that confirms its messages once a second. */
 const LEAST_CONFIRMED = 1_500;
 
-/** Time that can be lost: what has been is regained slowly, and at once by one that takes more than it must. */
+/** An account of time that can be lost. It is regained slowly, or at once by a session that takes more than it must. */
 class Credit {
   readonly #most: number;
   #left: number;
@@ -42,25 +42,25 @@ class Credit {
 }
 
 /**
- * Waits for sessions whose buffers are full, so that none is called slow that reads: one that takes what can be expected
- * is waited for, however long that takes. What others take longer, those who wait lose; so each of them, and all together,
- * have little of it.
+ * Waits for sessions whose buffers are full, so that none that reads counts as slow: a session that takes data at the
+ * expected rate is waited for, however long it takes. Everybody who waits loses the extra time that other sessions
+ * take; so each of those, and all together, get little of it.
  */
 export class Patience {
   readonly #own = new WeakMap<Outgoing, Credit>();
   readonly #all: Credit;
   readonly #alone: boolean;
 
-  /** `alone`: each has its own time and no more; what others lose is nothing to it. */
+  /** With `alone`, each session has its own time and no more, whatever others lose. */
   constructor(options: { alone?: boolean } = {}) {
     this.#alone = options.alone === true;
     this.#all = new Credit(this.#alone ? Infinity : TOGETHER);
   }
 
   /**
-   * Resolves with true when there is room, or the session has closed; with false when it is slow. The sockets must have
-   * had a turn before.
-   * @param rate what it must take, in bytes a second
+   * Resolves with true when there is room or the session has closed, and with false when it is slow. The sockets must
+   * have had a turn before.
+   * @param rate the least rate at which it must take data, in bytes per second
    */
   async wait(
     session: OpenSession,
@@ -71,11 +71,12 @@ export class Patience {
     const { outgoing } = session;
     let own = this.#own.get(outgoing);
     if (own === undefined) this.#own.set(outgoing, (own = new Credit(OWN * outgoing.patience)));
-    // The process may have been busy itself meanwhile. Where they are waited for at the same time, that costs little.
+    // The process itself may have been busy meanwhile. Since sessions are waited for at the same time, this costs
+    // little.
     let granted = this.#alone ? (outgoing.confirmed ? LEAST_CONFIRMED : LEAST) : 0;
     for (;;) {
       const credit = outgoing.confirmed ? own.left : Math.min(own.left, this.#all.left);
-      // It has been deaf for some time when its buffer is full at last; then that time counts.
+      // When its buffer is finally full, it has taken nothing for some time; that time counts.
       const most = Math.max(granted, Math.min(outgoing.patience - outgoing.stalled, Math.max(credit, LEAST)));
       granted = 0;
       if (most <= 0) return false;

@@ -5,14 +5,14 @@ interface Place {
   readonly watchers: Set<SessionWatcher>;
 }
 
-/** The open sessions of one engine, by id and by the path that they came to. */
+/** The open sessions of one engine, by id and by the path that they connected to. */
 export class Directory implements Omit<SessionDirectory, 'declare' | 'attach'> {
   readonly #byId = new Map<string, OpenSession>();
   readonly #byPath = new Map<string, Place>();
   readonly #served = new Tally<string>();
   readonly #attached = new Tally<string | undefined>();
 
-  /** As `SessionDirectory.declare`. @returns takes it back */
+  /** As `SessionDirectory.declare`. @returns a function that undoes it */
   declare(path: string): () => void {
     return this.#served.add(path);
   }
@@ -47,7 +47,7 @@ export class Directory implements Omit<SessionDirectory, 'declare' | 'attach'> {
     return () => void watchers.delete(watcher);
   }
 
-  /** As `SessionDirectory.attach`. @returns takes it back */
+  /** As `SessionDirectory.attach`. @returns a function that undoes it */
   attach(path: string | undefined): () => void {
     return this.#attached.add(path);
   }
@@ -66,7 +66,7 @@ export class Directory implements Omit<SessionDirectory, 'declare' | 'attach'> {
   }
 }
 
-/** Values, each there for as long as somebody has added it and not taken it back. */
+/** A multiset of values: each is there until every addition has been undone. */
 class Tally<T> {
   readonly #counts = new Map<T, number>();
 

@@ -16,25 +16,25 @@ export const holds = {
   share: 2,
   /** It sends more than its rate. */
   rate: 4,
-  /** The stream ends, and first it finishes what it has. */
+  /** The stream is ending, and first finishes the messages that it has. */
   drain: 8,
-  /** It sends more pings or pongs than anybody needs. */
+  /** It floods pings or pongs. */
   control: 16,
   /** Too many of its messages wait for their acknowledgement. */
   unconfirmed: 32,
-  /** It does not take the acknowledgements that it gets. */
+  /** It does not read the acknowledgements that it gets. */
   replies: 64,
 } as const;
 
-/** How much may wait for a connection whose configuration has no `limits.outgoing_buffer`, in bytes. */
+/** The bytes that may wait for a connection whose configuration has no `limits.outgoing_buffer`. */
 const OUTGOING_LIMIT = 1024 * 1024;
 
-/** How long a peer that was too slow has to take what waits and the close frame behind it, in milliseconds. */
+/** How long a peer that was too slow has to take the waiting data and the close frame after it, in milliseconds. */
 const TOO_SLOW_GRACE = 5_000;
 
 const tooSlow: Ending = { code: 1008, reason: 'too slow' };
 
-/** Sees a message before it becomes data; true takes it out. */
+/** Sees a message before it becomes data. Returns true to take it out. */
 export type Intercept = (payload: Buffer, binary: boolean) => boolean;
 
 /** A socket's own stream, whose reads `ws` can pause but not hold back entirely. */
@@ -42,7 +42,7 @@ interface WithHandle {
   _handle?: { reading: boolean; readStart: () => number; readStop: () => number } | null;
 }
 
-/** To whom what happens to a session is told. */
+/** Receives the events of a session. */
 export interface SessionOwner {
   message(session: Session, payload: Buffer, binary: boolean): void;
   /** Its peer broke the protocol, or the socket failed; it is closing. */
@@ -50,8 +50,8 @@ export interface SessionOwner {
   closed(session: Session, ending: Ending): void;
 }
 
-// A listener of each session's own, or an entry of it in a table, costs as much as the session: with ten thousand idle
-// connections that is most of what we keep. So the listeners are shared, and the socket knows its session.
+// A separate listener or table entry per session costs as much as the session: with ten thousand idle connections, it
+// would be most of the memory. So the listeners are shared, and the socket knows its session.
 const SESSION = Symbol('session');
 
 interface WithSession {
@@ -87,24 +87,24 @@ export class Session implements OpenSession {
   readonly socket: WebSocket;
   readonly connection: Socket;
   readonly origin: Origin;
-  /** Of its messages, where they are acknowledged. */
+  /** The ledger of its messages, if they are acknowledged. */
   ledger: { readonly pending: number; arrived(): void } | undefined;
-  /** What its client speaks over its frames, if that is something of its own. */
+  /** The protocol that its client speaks over WebSocket frames, if any. */
   readonly dialect: Dialect<Session> | undefined;
-  /** Number of the last message. */
+  /** The number of the last message. */
   sequence = 0;
-  /** How we ended it, if it was us: the peer broke the protocol or a limit, or is dead. */
+  /** How we ended it, if we did: the peer broke the protocol or a limit, or is dead. */
   ours: Ending | undefined;
-  /** Messages and bytes in flight, where a share is kept to. */
+  /** Its messages and bytes in flight, if it has a share. */
   messages = 0;
   bytes = 0;
-  /** Undefined until it is told to `listen`. */
+  /** Undefined until `listen` is called. */
   owner: SessionOwner | undefined;
-  /** A client's: its `on_open` is done. Until then it is an attempt, and its end is that attempt's failure alone. */
+  /** For a client: its `on_open` is done. Until then it is an attempt, and its end only fails that attempt. */
   established = false;
-  /** Takes out of the peer's words what must not be shown: a client's credentials. */
+  /** Masks a client's credentials in texts from the peer. */
   masked = asItIs;
-  /** Bytes that outputs may have waiting for it. */
+  /** The bytes that outputs may have waiting for it. */
   outgoingLimit = OUTGOING_LIMIT;
   #holds = 0;
   #waiting: (() => void) | undefined;
@@ -123,13 +123,13 @@ export class Session implements OpenSession {
     (socket as WebSocket & WithSession)[SESSION] = this;
   }
 
-  /** Tells `owner` of what happens to it from now on. */
+  /** Sends its events to `owner` from now on. */
   listen(owner: SessionOwner): void {
     this.owner = owner;
     this.socket.on('message', onMessage).on('error', onError).on('close', onClose);
   }
 
-  /** They see each message in this order. Made for the first, as most sessions have none. */
+  /** They see each message in this order. Created for the first, because most sessions have none. */
   get intercepts(): Intercept[] {
     this.#intercepts ??= [];
     return this.#intercepts;
@@ -147,15 +147,15 @@ export class Session implements OpenSession {
     return !this.#closing && this.socket.readyState === this.socket.OPEN;
   }
 
-  /** Made for the first that sends: most sessions of most servers only listen. */
+  /** Created for the first message: most sessions of most servers only listen. */
   get outgoing(): Outbox {
     this.#outbox ??= new Outbox(this.socket, this.connection);
     return this.#outbox;
   }
 
   /**
-   * Sends a message of ours, ahead of what outputs have waiting and not counted with it. `sent` is called when the system
-   * has taken it, or never will.
+   * Sends one of our own messages, ahead of those that outputs have waiting and not counted with them. `sent` is called
+   * when the system has taken it or never will.
    */
   send(payload: Uint8Array | string, binary: boolean, sent?: () => void): void {
     this.socket.send(payload, { binary }, sent);
@@ -174,7 +174,7 @@ export class Session implements OpenSession {
     this.expel(tooSlow, TOO_SLOW_GRACE);
   }
 
-  /** Closes it for what its peer did, and says so when it has closed. */
+  /** Closes it because of its peer's behaviour, and reports that when it has closed. */
   end(ending: Ending): void {
     this.dialect?.closing(this, ending);
     this.#closing = true;
@@ -183,7 +183,7 @@ export class Session implements OpenSession {
     this.proceed();
   }
 
-  /** Does so, and cuts it if its peer has not answered after `grace` milliseconds. */
+  /** Like `end`, but cuts it if its peer has not answered after `grace` milliseconds. */
   expel(ending: Ending, grace: number): void {
     this.end(ending);
     this.#impatient = false;
@@ -206,11 +206,11 @@ export class Session implements OpenSession {
 
   terminate(): void {
     this.socket.terminate();
-    // It closes when what it has read has been handled.
+    // It closes once the data that it has read is handled.
     this.proceed();
   }
 
-  /** Whether somebody has taken the message out. */
+  /** Whether an intercept has taken the message out. */
   intercepted(payload: Buffer, binary: boolean): boolean {
     if (this.#intercepts === undefined) return false;
     for (const intercept of this.#intercepts) if (intercept(payload, binary)) return true;
@@ -218,8 +218,8 @@ export class Session implements OpenSession {
   }
 
   /**
-   * Stops reading at once, until every reason for it is gone. Pausing the stream alone lets Node read another 64 KiB
-   * into each socket's own buffer, which for thousands of connections is more than the budget; so the handle stops too.
+   * Stops reading at once, until every reason is gone. Pausing only the stream lets Node read another 64 KiB into each
+   * socket's own buffer, which for thousands of connections exceeds the budget; so the handle stops too.
    */
   hold(reason: number): void {
     const before = this.#holds;
@@ -232,7 +232,7 @@ export class Session implements OpenSession {
     handle.readStop();
   }
 
-  /** Node itself starts a handle again only if its stream was not waiting for data when it was stopped. */
+  /** Node itself restarts a handle only if its stream was not waiting for data when it was stopped. */
   release(reason: number): void {
     const before = this.#holds;
     this.#holds &= ~reason;
@@ -249,12 +249,12 @@ export class Session implements OpenSession {
     return this.#holds !== 0;
   }
 
-  /** It is not read, and it is not its peer's doing that it isn't. */
+  /** Whether it is not read for a reason that its peer has not caused. */
   get heldByUs(): boolean {
     return (this.#holds & ~holds.replies) !== 0;
   }
 
-  /** Its peer waits for an acknowledgement of ours, and may send nothing until it has it. */
+  /** Whether its peer waits for our acknowledgement, and may send nothing until it has it. */
   get awaitsUs(): boolean {
     return ((this.dialect ?? this.ledger)?.pending ?? 0) > 0;
   }
@@ -263,13 +263,13 @@ export class Session implements OpenSession {
     return (this.#holds & reason) !== 0;
   }
 
-  /** Calls `act` at once, or when nothing holds it any more. There is one such act at a time. */
+  /** Calls `act` at once, or when nothing holds it any more. Only one `act` can wait at a time. */
   whenFree(act: () => void): void {
     if (this.#holds === 0 || this.ours !== undefined) act();
     else this.#waiting = act;
   }
 
-  /** Does what waits, whatever holds it. */
+  /** Runs the waiting `act`, whatever holds the session. */
   proceed(): void {
     const act = this.#waiting;
     this.#waiting = undefined;
@@ -277,7 +277,7 @@ export class Session implements OpenSession {
   }
 }
 
-/** In one piece: what Node gives is a tree of its parts, which would take 500 bytes for as long as the session lives. */
+/** A flat string: Node returns a tree of parts, which would take 500 bytes for as long as the session lives. */
 function newId(): string {
   return Buffer.from(randomUUID()).toString('latin1');
 }

@@ -30,26 +30,26 @@ export interface SessionsOptions {
   readonly state?: { readonly messages: number };
   readonly events: ComponentEvents;
   readonly directory: SessionDirectory;
-  /** The path under which the directory knows them. */
+  /** The path under which the directory lists them. */
   readonly path: string;
   /** Milliseconds. */
   readonly pingInterval: number;
   readonly pingTimeout: number;
-  /** The part of the budget that one session may fill; undefined where there is one session, or none is in the budget. */
+  /** The part of the budget that one session may fill; undefined if there is only one session, or no budget applies. */
   readonly share: number | undefined;
-  /** Also tells of opened and closed sessions, each as a message. */
+  /** Whether opened and closed sessions become messages, too. */
   readonly lifecycleEvents: boolean;
-  /** Finds their messages in what they send. */
+  /** Splits their frames into messages. */
   readonly unframer?: Unframer | undefined;
-  /** Confirms their messages to the senders. */
+  /** Confirms messages to their senders. */
   readonly acknowledger?: Acknowledger | undefined;
-  /** What each session may send. */
+  /** The rate at which each session may send. */
   readonly rate?: Rate | undefined;
-  /** After so long without a message a session is closed, in milliseconds. */
+  /** How long a session may send no message before it is closed, in milliseconds. */
   readonly idleTimeout?: number | undefined;
-  /** Bytes that outputs may have waiting for one session. */
+  /** The bytes that outputs may have waiting for one session. */
   readonly outgoingLimit?: number | undefined;
-  /** Sends what a session gets before anything else. */
+  /** Sends the first message that a session gets. */
   readonly welcome?: ((session: Session) => void) | undefined;
   /** Sees every message that a session sends; `size` in bytes. */
   readonly received?: (session: Session, size: number) => void;
@@ -59,25 +59,25 @@ export interface SessionsOptions {
   readonly closed: (session: Session, ending: Ending) => void;
 }
 
-/** How often a close that waits for its peers looks at the clock, in milliseconds. */
+/** How often a close that waits for its peers checks the clock, in milliseconds. */
 const CLOSING_TICK = 250;
 
-/** How often a drain looks whether everything is confirmed, in milliseconds. */
+/** How often a drain checks whether everything is confirmed, in milliseconds. */
 const SETTLING_TICK = 10;
 
-/** So much may be told of sessions while the budget is full; then no more may open. The ends of those that are come on top. */
+/** The most session messages while the budget is full; then no session may open. Ends of open ones come on top. */
 const MAX_EVENTS = 1_000;
 const MAX_EVENT_BYTES = 1024 * 1024;
 
 const idle: Ending = { code: 1008, reason: 'idle' };
 const expired: Ending = { code: 1008, reason: 'credentials expired' };
 
-/** The open connections of an input: what they send goes into one inbox, and they pause together when it is full. */
+/** The open connections of an input. They send into one inbox, and pause together when it is full. */
 export class Sessions {
   readonly inbox: Inbox;
   readonly #options: SessionsOptions;
   readonly #open = new Map<Origin, Session>();
-  /** Of origins that a dialect gives messages of its session. */
+  /** The sessions of the origins that a dialect gives to messages. */
   readonly #others = new WeakMap<Origin, Session>();
   readonly #keepalive: Keepalive;
   readonly #inflation = new Inflation();
@@ -85,7 +85,7 @@ export class Sessions {
   readonly #idle: IdleTimeout | undefined;
   readonly #unsubscribe: () => void;
   #closing: NodeJS.Timeout | undefined;
-  /** What was told of sessions since the budget has been full. */
+  /** The number of session messages since the budget became full. */
   #events = 0;
   #eventBytes = 0;
 
@@ -104,7 +104,7 @@ export class Sessions {
         ? undefined
         : new IdleTimeout(options.idleTimeout, (session) => session.expel(idle, CLOSE_TIMEOUT));
     this.#unsubscribe = budget.onChange({
-      // Who has nothing waiting is read on, until it has: it may only want to listen, or to leave.
+      // A session with nothing waiting is read until it has something: it may only want to listen, or to leave.
       full: () => {
         for (const session of this.#open.values()) if (this.#hasWaiting(session)) session.hold(holds.budget);
       },
@@ -123,7 +123,7 @@ export class Sessions {
     return this.#open.size;
   }
 
-  /** More sessions have come and gone while the budget was full than may wait to be told: none should open. */
+  /** Whether too many sessions have come and gone while the budget was full: then none should open. */
   get tooMuchToTell(): boolean {
     return this.#events >= MAX_EVENTS || this.#eventBytes >= MAX_EVENT_BYTES;
   }
@@ -147,7 +147,7 @@ export class Sessions {
     const { budget, events, directory, path, lifecycleEvents, outgoingLimit, acknowledger } = this.#options;
     const session = new Session(socket, connection, source, ext, dialect);
     if (outgoingLimit !== undefined) session.outgoingLimit = outgoingLimit;
-    // Who speaks a dialect is answered in it.
+    // A client that speaks a dialect is answered in it.
     if (dialect === undefined) acknowledger?.add(session);
     this.#rate?.add(session);
     this.#inflation.guard(session);
@@ -169,7 +169,7 @@ export class Sessions {
     return session;
   }
 
-  /** Takes in what a dialect has made of a message. */
+  /** Takes in a message that a dialect has parsed. */
   take(session: Session, { payload, origin, sequence, messageType }: Incoming): void {
     session.sequence = sequence;
     if (!this.#others.has(origin)) this.#others.set(origin, session);
@@ -183,14 +183,14 @@ export class Sessions {
     const { acknowledger, share } = this.#options;
     const delivery = await this.inbox.read(signal);
     const counted = share === undefined ? delivery : this.#counted(delivery, share);
-    // The replies go out before there is room for more, and before a drain finds everything confirmed.
+    // The replies are sent before there is room for more messages, and before a drain finds everything confirmed.
     return acknowledger === undefined ? counted : acknowledger.track(counted);
   }
 
   /**
-   * Closes every connection with `code`; what peers send until they answer is still taken in, unless they wait for
-   * acknowledgements. They have `timeout` milliseconds to answer, which stand still while we don't read: what they sent before must not be lost because an
-   * output is slow.
+   * Closes every connection with `code`. Messages that peers send until they answer are still taken in, unless they
+   * wait for acknowledgements. Peers have `timeout` milliseconds to answer. The clock stops while we don't read: a slow
+   * output must not lose messages that were sent before.
    */
   closeAll(code: number, reason: string, timeout = CLOSE_TIMEOUT): void {
     this.#keepalive.closeTimeout = timeout;
@@ -206,7 +206,7 @@ export class Sessions {
     }, CLOSING_TICK);
   }
 
-  /** Who has answered the close may keep its side of TCP open for as long as it likes: nothing more is to come. */
+  /** Ends the connection of a peer that has answered the close: it could leave its side of TCP open for ever. */
   #leaveWhenAnswered(session: Session): void {
     const { connection } = session;
     // `ws` ends our side when both have sent a close frame.
@@ -214,14 +214,14 @@ export class Sessions {
     else connection.once('finish', () => session.terminate());
   }
 
-  /** Whether a connection has something to come after what it sent: an acknowledgement, or an output's answer. */
+  /** Whether a connection may still wait for something: an acknowledgement, or an output's answer. */
   get awaited(): boolean {
     const { acknowledger, directory, path } = this.#options;
     return acknowledger !== undefined || directory.attached(path) || this.#unconfirmed();
   }
 
   /**
-   * Reads no more, and resolves when what has been taken in is confirmed, when nobody is left who could wait for an
+   * Stops reading, and resolves when all messages taken in are confirmed, when nobody is left who could wait for an
    * answer, or after `timeout` milliseconds. Then `closeAll` can be called.
    */
   async settle(timeout: number, signal: AbortSignal): Promise<void> {
@@ -236,7 +236,7 @@ export class Sessions {
     }
   }
 
-  /** The same for one of them, which is then read again. */
+  /** The same for one session, which is then read again. */
   async settleOne(session: Session, timeout: number, signal: AbortSignal): Promise<void> {
     session.hold(holds.drain);
     const deadline = performance.now() + timeout;
@@ -272,14 +272,14 @@ export class Sessions {
   }
 
   /**
-   * Has a session be read until its next message, though it waits for room: what answers a ping, or ends the session, may be
-   * behind what it sent.
+   * Reads a session until its next message, though it waits for room: the answer to a ping, or the end of the session,
+   * may come after the data that it sent.
    */
   #peek(session: Session): void {
     if (!this.#options.budget.exhausted) session.release(holds.budget | holds.share);
   }
 
-  /** A session that fills its share of the budget waits by itself, so that it does not make the others wait. */
+  /** Makes a session that fills its share of the budget wait by itself, so that the others need not wait. */
   #count(session: Session, share: number, messages: number, bytes: number): void {
     session.messages += messages;
     session.bytes += bytes;
@@ -296,8 +296,8 @@ export class Sessions {
   }
 
   /**
-   * In the next turn of the event loop: Node reads a socket up to 32 times in one, and a session that is let go on
-   * meanwhile would have all of them before the others have one.
+   * Runs in the next turn of the event loop: Node reads a socket up to 32 times per turn, and a session released within
+   * a turn would get all of them before the others get one.
    */
   readonly #releaseShare = (session: Session, share: number): void => {
     if (this.#filled(session) <= share / 2) session.release(holds.share);
@@ -333,10 +333,10 @@ export class Sessions {
 
   readonly #owner: SessionOwner = {
     message: (session, payload, binary) => {
-      // It could not be confirmed any more, so its sender sends it again: taken in now, it would come out twice.
+      // It can no longer be confirmed, so its sender sends it again: taken in now, it would be delivered twice.
       if (session.ledger !== undefined && !session.open) return;
       const { unframer } = this.#options;
-      // A dialect says by itself what a message is.
+      // A dialect defines its own messages.
       if (unframer === undefined || session.dialect !== undefined)
         return this.#message(session, payload, binary, binary);
       this.#frame(session, unframer, payload, binary);
@@ -380,7 +380,7 @@ export class Sessions {
       this.#message(session, message, binary || unframer.binary, hidden, refused),
     );
     if (count > 0) return;
-    // One that holds nothing is a sign of life, and counts for the rate.
+    // A frame without messages is a sign of life, and counts for the rate.
     if (this.#rate?.take(session, frame.length) !== false) session.intercepted(frame, binary);
   }
 

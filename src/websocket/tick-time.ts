@@ -1,6 +1,6 @@
 let time = 0;
 
-/** `performance.now()`, asked once for all that happens before the event loop goes on: for what is done for each message. */
+/** `performance.now()`, read once per turn of the event loop: cheap enough to ask for each message. */
 export function tickTime(): number {
   if (time === 0) {
     time = performance.now();

@@ -85,11 +85,11 @@ test.each([
   [
     'a.yaml',
     yaml('.inf'),
-    'a.yaml:1:68: [0].input.on_open[0].send.v: Infinity is not a number that JSON can write',
+    'a.yaml:1:68: [0].input.on_open[0].send.v: Infinity is not a number that JSON can hold',
   ],
-  ['a.yaml', yaml('-.inf'), /-Infinity is not a number that JSON can write/],
-  ['a.yaml', yaml('.nan'), /NaN is not a number that JSON can write/],
-  ['a.toml', toml('inf'), /Infinity is not a number that JSON can write/],
+  ['a.yaml', yaml('-.inf'), /-Infinity is not a number that JSON can hold/],
+  ['a.yaml', yaml('.nan'), /NaN is not a number that JSON can hold/],
+  ['a.toml', toml('inf'), /Infinity is not a number that JSON can hold/],
   ['a.toml', toml('1979-05-27'), /is not JSON; expected a time in quotes/],
 ])('what JSON cannot write is a mistake in %s: %s', (name, text, problem) => {
   const [found, ...others] = problems(name, text);
@@ -101,7 +101,7 @@ test.each([
 test('the same in what is to match', () => {
   const text = '- input: { type: websocket, url: "ws://h/", heartbeat: { ignore: [{ v: .inf }] } }';
   expect(problems('a.yaml', text)).toEqual([
-    expect.stringMatching(/heartbeat\.ignore\[0\]\.v: Infinity is not a number that JSON can write$/),
+    expect.stringMatching(/heartbeat\.ignore\[0\]\.v: Infinity is not a number that JSON can hold$/),
   ]);
 });
 

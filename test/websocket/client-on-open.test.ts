@@ -299,8 +299,8 @@ test.each([
   ['[ { send: a, timeout: 1s } ]', 'timeout and reject need expect'],
   ['[ { expect: { regex: "(" } } ]', 'not a regular expression'],
   ['[ { expect: "" } ]', 'nothing to match'],
-  ['[ { expect: { id: "{{env:ID}}" } } ]', 'on_open[0].expect.id: what is to match is not filled in'],
-  ['[ { expect: a, reject: [ "{{ token }}" ] } ]', 'on_open[0].reject[0]: what is to match is not filled in'],
+  ['[ { expect: { id: "{{env:ID}}" } } ]', 'on_open[0].expect.id: a pattern is not filled in'],
+  ['[ { expect: a, reject: [ "{{ token }}" ] } ]', 'on_open[0].reject[0]: a pattern is not filled in'],
   ['[ { send: { base64: "***" } } ]', 'not base64'],
   ['[ { send: { a: { b: "{{nothing}}" } } } ]', 'a {{…}} of an unknown name'],
 ])('on_open: %s is a mistake', (steps, mistake) => {

@@ -70,7 +70,7 @@ test.each([
   [
     'a subprotocol twice',
     'url: "ws://h", protocols: [a, a]',
-    /\.protocols: each subprotocol can be named once only/,
+    /\.protocols: each subprotocol can be named only once/,
   ],
   [
     'a size of nothing',

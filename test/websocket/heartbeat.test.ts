@@ -317,7 +317,7 @@ test.each([
   ['{ send: "{{nonsense}}" }', 'send: a {{…}} of an unknown name'],
   ['{ ignore: [{ regex: "(" }] }', 'ignore[0].regex: "(" is not a regular expression'],
   ['{ ignore: [] }', 'ignore: is empty'],
-  ['{ ignore: ["{{now}}"] }', 'ignore[0]: what is to match is not filled in'],
+  ['{ ignore: ["{{now}}"] }', 'ignore[0]: a pattern is not filled in'],
   ['{ reply: [{ match: x }] }', 'reply[0].send: '],
   [
     '{ reply: [{ match: x, send: { a: "{{json:a..b}}" } }] }',

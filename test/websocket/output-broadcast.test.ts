@@ -273,10 +273,10 @@ describe('mistakes in the file', () => {
     ['port: 0, path: /chat, match: { param.room: a }', '/chat has no parameter :room'],
     ['port: 0, match: { query.room: a }, metadata: { query: [rom] }', 'add it to `metadata.query`'],
     ['port: 0, match: { header.x-room: a }', 'add it to `metadata.headers`'],
-    ['port: 0, match: { subject: a }', 'without `auth` it is not known who they are'],
+    ['port: 0, match: { subject: a }', 'without `auth`, clients have no subject'],
     [
       'port: 0, match: { claim.tenant: a }, auth: { type: bearer, tokens: [t0ken] }',
-      'claims are those of `auth: { type: jwt }`',
+      'claims need `auth: { type: jwt }`',
     ],
     [
       'port: 0, match: { claim.tenant: a }, auth: { type: jwt, algorithms: [ES256], key_file: k }',

@@ -189,7 +189,10 @@ describe('mistakes in the file', () => {
       'mode: server, port: 0, welcome: "{{meta:subject}}"',
       '.welcome: {{meta:subject}}: no session has it: without `auth`',
     ],
-    ['mode: server, port: 0, protocols: ["{{now}}"]', '.protocols[0]: only a client’s can hold templates'],
+    [
+      'mode: server, port: 0, protocols: ["{{now}}"]',
+      '.protocols[0]: only a client’s subprotocols can hold templates',
+    ],
     ['mode: server, port: 0, protocol_required: true', '.protocol_required: needs `protocols`'],
     ['mode: server, port: 0, outgoing_buffer: 1MiB', 'an output that listens has `limits.outgoing_buffer`'],
     [

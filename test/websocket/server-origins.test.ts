@@ -51,7 +51,7 @@ test('by default a page of the same host and port may connect, and who sends no 
   expect(await run.metric('millrace_connections_refused_total', 'status="403"')).toBe(refused.length);
   const line = run.log.find(({ msg }) => msg.startsWith('connection refused with 403: '));
   expect(line).toMatchObject({
-    reason: 'the origin https://evil.example is not allowed; allowed_origins names those that are',
+    reason: 'the origin https://evil.example is not allowed; list it in `allowed_origins`',
   });
 });
 

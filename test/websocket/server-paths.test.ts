@@ -100,8 +100,8 @@ test('what is no path is told at load', () => {
   expect(mistakes('devices')).toEqual([expect.stringContaining('starts with /')]);
   expect(mistakes('/a/:')).toEqual([expect.stringContaining('not a parameter')]);
   expect(mistakes('/a/:7')).toEqual([expect.stringContaining('not a parameter')]);
-  expect(mistakes('/:a/:a')).toEqual([expect.stringContaining('each parameter can be named once only')]);
-  expect(mistakes('/café')).toEqual([expect.stringContaining('write them so, as /caf%C3%A9')]);
+  expect(mistakes('/:a/:a')).toEqual([expect.stringContaining('each parameter can be named only once')]);
+  expect(mistakes('/café')).toEqual([expect.stringContaining('do the same here, as in /caf%C3%A9')]);
   expect(mistakes('/a b')).toEqual([expect.stringContaining('has no ?, # or space')]);
   const inUrl = configMistakes(
     '- input: { type: websocket, mode: server, url: "ws://127.0.0.1:1/a/:7" }\n  output: { type: collect }\n',

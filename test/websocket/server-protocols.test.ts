@@ -82,7 +82,7 @@ test('a template, which nobody fills in here, is told at load', () => {
   const mistakes = configMistakes(
     '- input: { type: websocket, mode: server, port: 0, protocols: [a, "b.{{now_s}}"] }\n  output: { type: collect }\n',
   );
-  expect(mistakes).toEqual(['[0].input.protocols[1]: only a client’s can hold templates']);
+  expect(mistakes).toEqual(['[0].input.protocols[1]: only a client’s subprotocols can hold templates']);
 });
 
 test('`protocol_required` without `protocols` is told at load', () => {

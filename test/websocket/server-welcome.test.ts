@@ -125,7 +125,7 @@ asyncio.run(main())
       `${none}query.name}}: no session has it: add it to \`metadata.query\``,
     ]);
     expect(mistakes('"{{meta:claim.role}}"')).toEqual([
-      `${none}claim.role}}: no session has it: claims are those of \`auth: { type: jwt }\``,
+      `${none}claim.role}}: no session has it: claims need \`auth: { type: jwt }\``,
     ]);
     expect(mistakes('"{{meta:sesion_id}}"')).toEqual([expect.stringContaining(`${none}sesion_id}}: `)]);
     expect(mistakes('"{{meta:param.room}} {{meta:subject:-guest}} {{meta:protocol}}"')).toEqual([]);

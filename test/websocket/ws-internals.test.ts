@@ -92,7 +92,7 @@ test('a socket that does not compress has none', async () => {
 
 test('a ws that keeps it elsewhere is an error, and no connection whose messages inflate without bound', () => {
   const moved = { extensions: DEFLATE } as WebSocket;
-  expect(() => deflateOf(moved)).toThrow('this version of ws keeps permessage-deflate elsewhere');
+  expect(() => deflateOf(moved)).toThrow('this version of ws does not keep permessage-deflate');
   const renamed = { extensions: DEFLATE, _extensions: { [DEFLATE]: { params: {} } } } as unknown as WebSocket;
   expect(() => deflateOf(renamed)).toThrow('install the version that package.json pins');
 });

@@ -18,16 +18,19 @@ import { queryOf } from '../../net/auth/request.ts';
 import { Slots, type Slot } from '../../net/slots.ts';
 import { TlsReload, versions } from '../../net/tls-reload.ts';
 
-/** How long a peer has to take the answer to a handshake that was refused, in milliseconds. */
+/** How long a peer has to take the answer to a refused handshake, in milliseconds. */
 const REFUSAL_GRACE = 2_000;
 
-/** When clients that found no room should try again, in seconds. */
+/** How long clients that found no room should wait before another attempt, in seconds. */
 const RETRY_AFTER = 10;
 
-/** Who asks for another version of the protocol is told ours (RFC 6455 section 4.4). */
+/** Tells a client that asks for another version of the protocol which one we speak (RFC 6455 section 4.4). */
 const VERSION = { 'Sec-WebSocket-Version': '13' };
 
-/** `ext` is what is known of the session, for its `__meta_ext`; `expires` is when the client's credentials do, in milliseconds since the epoch. */
+/**
+ * `ext` describes the session in its `__meta_ext`; `expires` is when the client's credentials expire, in milliseconds
+ * since the epoch.
+ */
 export type SessionOpened = (
   socket: WebSocket,
   connection: Socket,
@@ -36,7 +39,7 @@ export type SessionOpened = (
   request: IncomingMessage,
 ) => void;
 
-/** Takes WebSocket handshakes on one path, and refuses those that the configuration does not allow. */
+/** Accepts WebSocket handshakes on one path, and refuses those that the configuration does not allow. */
 export class Acceptor {
   readonly #limits: Limits;
   readonly #address: ReturnType<typeof bindAddress>;
@@ -51,7 +54,7 @@ export class Acceptor {
   #reload: TlsReload | undefined;
   #stopped = false;
 
-  /** `opened` is called in the turn in which the handshake ends; `busy` says why nobody can be let in for now. */
+  /** Calls `opened` in the turn in which the handshake ends. `busy` says why no client can be accepted for now. */
   constructor(
     config: ServerConfig,
     context: Context,
@@ -73,7 +76,7 @@ export class Acceptor {
       ...socketOptions(NO_TIMEOUT, config.compression, config.max_message_size),
       handleProtocols: (_, request) => this.#admission.selectProtocol(request),
     });
-    // What `ws` finds wrong with a handshake it answers itself (RFC 6455 section 4.2.1).
+    // `ws` itself answers handshakes that it finds wrong (RFC 6455 section 4.2.1).
     this.#server.on('wsClientError', (error, socket, request) =>
       this.#refuse(socket, this.#admission.addressOf(request), 400, error.message, VERSION),
     );
@@ -84,7 +87,7 @@ export class Acceptor {
     return this.#address.path;
   }
 
-  /** @throws MillraceError MILLRACE_LISTEN_CONFLICT when another component of the file wants the same */
+  /** @throws MillraceError MILLRACE_LISTEN_CONFLICT if another component of the file wants the same address */
   reserve(): void {
     this.#context.listeners.reserve(this.#address);
   }
@@ -116,7 +119,7 @@ export class Acceptor {
     return url;
   }
 
-  /** From now on clients get 503. */
+  /** Answers clients with 503 from now on. */
   stop(): void {
     this.#stopped = true;
   }
@@ -125,7 +128,7 @@ export class Acceptor {
     this.#reload?.stop();
     this.#admission.close();
     const endpoint = this.#endpoint;
-    // At once: who is being looked at comes too late.
+    // At once: a client whose credentials are still being checked is too late.
     this.#endpoint = undefined;
     await endpoint?.close();
   }
@@ -137,7 +140,7 @@ export class Acceptor {
     const version = request.headers['sec-websocket-version'];
     if (version !== undefined && version !== '13') {
       const headers = { ...VERSION, Upgrade: 'websocket', Connection: 'Upgrade, close' };
-      const reason = 'only version 13 of the protocol is spoken here';
+      const reason = 'only version 13 of the protocol is supported';
       return this.#refuse(socket, this.#admission.addressOf(request), 426, reason, headers);
     }
     const later = { 'Retry-After': String(RETRY_AFTER) };
@@ -148,7 +151,7 @@ export class Acceptor {
     const decision = this.#admission.admit(request);
     if (!(decision instanceof Promise))
       return this.#decided(decision, slot, request, socket, head, parameters);
-    // What the client sends meanwhile stays in the socket, which nobody reads.
+    // Data that the client sends meanwhile stays in the socket, which nobody reads.
     void decision.then((decided) => {
       if (this.#stopped || this.#endpoint === undefined) {
         slot.release();
@@ -172,7 +175,7 @@ export class Acceptor {
       return this.#refuse(socket, address, status, reason, headers, cause);
     }
     const { address, ext, expires } = decision as Admitted;
-    // Before what `ws` reads of it is changed.
+    // Read before the headers for `ws` are changed.
     const chosen = this.#chosen(request);
     this.#declineOffers(request);
     let open = false;
@@ -195,7 +198,7 @@ export class Acceptor {
     if (!open) slot.release();
   }
 
-  /** Why a client may not connect, if it may not. */
+  /** Why a client may not connect; undefined if it may. */
   #refusal(decision: Admitted | Refused, slot: Slot, request: IncomingMessage): Refused | undefined {
     if ('status' in decision) return decision;
     const { address } = decision;
@@ -209,7 +212,7 @@ export class Acceptor {
     return { address, status: 400, reason };
   }
 
-  /** Takes out what the client offers and may not be accepted; what is no header of extensions, `ws` refuses. */
+  /** Removes the client's offers that cannot be accepted. `ws` refuses a malformed header. */
   #declineOffers({ headers }: IncomingMessage): void {
     const offered = headers['sec-websocket-extensions'];
     if (offered === undefined || this.#config.compression === false) return;
@@ -222,7 +225,7 @@ export class Acceptor {
     }
   }
 
-  /** The headers and query parameters that the configuration asks for, where the request has them. */
+  /** The headers and query parameters that the configuration keeps, as far as the request has them. */
   #chosen(request: IncomingMessage): Record<string, string> {
     const chosen: Record<string, string> = {};
     const { headers, query } = this.#config.metadata;

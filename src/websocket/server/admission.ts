@@ -15,26 +15,26 @@ import { offeredProtocols } from '../../net/auth/request.ts';
 
 /** A client that may connect. */
 export interface Admitted {
-  /** Its address, whichever proxies it came through. */
+  /** The client's own address, whichever proxies it came through. */
   readonly address: string;
-  /** What is known of who it is, for `__meta_ext`. */
+  /** The client's identity, for `__meta_ext`. */
   readonly ext: Ext;
   /** When its credentials expire, in milliseconds since the epoch. */
   readonly expires: number | undefined;
 }
 
-/** How a client is answered that may not. */
+/** The answer to a client that may not connect. */
 export interface Refused {
   readonly address: string;
   readonly status: number;
-  /** For the client: it does not tell which part of its credentials was wrong. */
+  /** For the client. It does not say which part of the credentials was wrong. */
   readonly reason: string;
   readonly headers?: Readonly<Record<string, string>>;
   /** For the log. */
   readonly cause?: string;
 }
 
-/** Clients whose credentials are being looked at, while the issuer's keys are fetched; more get 503. */
+/** The most clients whose credentials wait while the issuer's keys are fetched; more get 503. */
 const MAX_PENDING = 1_000;
 
 /** Headers that a proxy adds. */
@@ -53,7 +53,7 @@ export class Admission {
   readonly #proxies: TrustedProxies;
   readonly #origins: OriginPolicy;
   readonly #hosts: HostPolicy;
-  /** The pages that may connect are known by their origins, whatever host they ask for. */
+  /** Whether `allowed_origins` names the pages that may connect, whatever host they ask for. */
   readonly #originsGiven: boolean;
   readonly #auth: Authenticator | undefined;
   readonly #failedLogins: FailedLogins;
@@ -72,7 +72,7 @@ export class Admission {
     this.#protocols = config.protocols;
   }
 
-  /** @throws MillraceError MILLRACE_AUTH_UNAVAILABLE when the credentials to compare with cannot be read */
+  /** @throws MillraceError MILLRACE_AUTH_UNAVAILABLE if the accepted credentials cannot be read */
   async open(): Promise<void> {
     await this.#auth?.open();
   }
@@ -85,11 +85,11 @@ export class Admission {
     return this.#proxies.clientAddress(request);
   }
 
-  /** Decides at once where it can. Neither throws nor rejects. */
+  /** Decides at once if it can. Neither throws nor rejects. */
   admit(request: IncomingMessage): Admitted | Refused | Promise<Admitted | Refused> {
     const address = this.addressOf(request);
     if (!this.#origins.allows(request)) {
-      const cause = `the origin ${(request.headers.origin ?? '').slice(0, 200)} is not allowed; allowed_origins names those that are`;
+      const cause = `the origin ${(request.headers.origin ?? '').slice(0, 200)} is not allowed; list it in \`allowed_origins\``;
       return { address, status: 403, reason: 'this origin is not allowed', cause };
     }
     const host = this.#proxies.forwarded(request, 'x-forwarded-host') ?? request.headers.host;
@@ -108,9 +108,9 @@ export class Admission {
   }
 
   /**
-   * The subprotocol to answer with: the first of the configuration that the client offers. A secret among those that it
-   * offers is never answered; without `protocols`, the first that is none is, for a browser gives up where it offered some
-   * and gets none.
+   * The subprotocol to select: the first of the configuration that the client offers. An offered secret is never
+   * selected. Without `protocols`, it is the first offer that is not a secret, because a browser gives up if it offered
+   * some and none is selected.
    */
   selectProtocol(request: IncomingMessage): string | false {
     const offered = offeredProtocols(request);
@@ -120,7 +120,7 @@ export class Admission {
       this.#toldOfLoneKey = true;
       this.#events.noticed(
         { remote_address: this.addressOf(request) },
-        'a client offers its key and no other subprotocol; browsers need one beside the key, which is never answered',
+        'a client offers its key and no other subprotocol; a browser needs one beside the key, which is never selected',
       );
     }
     const chosen = this.#protocols.find((name) => others.includes(name));
@@ -128,9 +128,9 @@ export class Admission {
   }
 
   /**
-   * Whether the host matters that a request asks for: where the file says which may be, or a page may be of the same
-   * origin as what it asks for only because its name leads here. Browsers say the origin of a page, let none set the
-   * headers of a proxy, and refuse a certificate that is not for the name.
+   * Whether the host that a request asks for matters. It does if the file lists the allowed hosts, or if a page could
+   * have the same origin as its request only because the page's name resolves to this server. Browsers state the origin
+   * of a page, let no page set the headers of a proxy, and refuse a certificate that is not for the name.
    */
   #asksForHost(request: IncomingMessage): boolean {
     if (this.#hosts.given) return true;

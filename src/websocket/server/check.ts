@@ -6,7 +6,7 @@ import { isSessionEntry, missingInSessions } from './session-entries.ts';
 import { path, type ServerConfig } from './server-schema.ts';
 import { sessionNames } from './session-names.ts';
 
-/** Reports what a schema of fields alone cannot: what is missing, named twice, or does not fit together. */
+/** Reports mistakes that a schema of single fields cannot: missing, duplicate or conflicting settings. */
 export function checkServer(value: ServerConfig, given: Given<ServerConfig>, fail: Fail): void {
   if (value.auth?.type === 'mtls' && value.tls?.ca_file === undefined) {
     fail(['auth'], 'mtls needs `tls.ca_file`, the authority of the clients’ certificates');
@@ -15,7 +15,7 @@ export function checkServer(value: ServerConfig, given: Given<ServerConfig>, fai
   checkLimits(value, fail);
   checkWelcome(value, fail);
   for (const [index, name] of value.protocols.entries())
-    if (name.includes('{{')) fail(['protocols', index], 'only a client’s can hold templates');
+    if (name.includes('{{')) fail(['protocols', index], 'only a client’s subprotocols can hold templates');
   if (value.protocol_required && value.protocols.length === 0) {
     fail(['protocol_required'], 'needs `protocols`');
   }
@@ -42,7 +42,7 @@ export function checkServer(value: ServerConfig, given: Given<ServerConfig>, fai
     fail(['tls'], 'does not fit a ws:// address; use wss://');
 }
 
-/** Limits that would never be reached. */
+/** Reports limits that would never be reached. */
 function checkLimits({ limits, auth }: ServerConfig, fail: Fail): void {
   if (limits.rate_per === 'subject' && auth === undefined)
     fail(['limits', 'rate_per'], 'needs `auth`, or no client has a subject');
@@ -52,12 +52,12 @@ function checkLimits({ limits, auth }: ServerConfig, fail: Fail): void {
     fail(['limits', 'failed_logins'], 'has no effect with mtls: nobody can guess a certificate');
 }
 
-/** A message that no client would get, because it names what no session has. */
+/** Reports a message that no client would get, because it names an entry that no session has. */
 function checkWelcome(value: ServerConfig, fail: Fail): void {
   if (value.welcome === undefined) return;
   let culprit = '';
   const missing = (entry: string): string | undefined =>
-    isSessionEntry(entry) ? missingInSessions(value, entry) : 'see `__meta_ext` for those that there are';
+    isSessionEntry(entry) ? missingInSessions(value, entry) : 'see `__meta_ext` for the existing ones';
   try {
     compileOutgoing(
       value.welcome,
@@ -69,7 +69,7 @@ function checkWelcome(value: ServerConfig, fail: Fail): void {
       return undefined;
     });
   } catch {
-    // A default would have been taken. What is no template at all has been told.
+    // A default would have been used. A malformed template is reported elsewhere.
     if (culprit !== '') fail(['welcome'], culprit);
   }
 }

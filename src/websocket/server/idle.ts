@@ -1,14 +1,14 @@
 import type { Session } from '../session.ts';
 
 interface State {
-  /** Number of the last message that was seen. */
+  /** The number of the last message that was seen. */
   sequence: number;
   since: number;
 }
 
 /**
- * Finds sessions that have sent no message for `timeout`, and do not wait for us. One timer serves all, and messages cost nothing: it looks
- * whether there have been any.
+ * Finds sessions that have sent no message for `timeout` and do not wait for us. One timer serves all. It checks
+ * whether messages have arrived, so the messages themselves cost nothing.
  */
 export class IdleTimeout {
   readonly #timeout: number;
@@ -41,7 +41,7 @@ export class IdleTimeout {
 
   readonly #tick = (): void => {
     const now = performance.now();
-    // The process itself was held up; messages may be waiting to be read.
+    // The process itself was held up: messages may wait to be read.
     const late = now - this.#lastTick > this.#period + this.#timeout / 2;
     this.#lastTick = now;
     for (const [session, state] of this.#states) {

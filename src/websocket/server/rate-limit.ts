@@ -1,39 +1,39 @@
 import type { Ending } from '../ending.ts';
 import { holds, type Session } from '../session.ts';
-import { ownerOf } from './owner.ts';
+import { limitKeyOf } from './limit-key.ts';
 
 export interface Rate {
-  /** A second; undefined is as many as it likes. */
+  /** Messages per second; undefined for no limit. */
   readonly messages: number | undefined;
   readonly bytes: number | undefined;
-  /** What is done with a session that sends more. */
+  /** The treatment of a session that sends more. */
   readonly over: 'pause' | 'close';
-  /** Whose rate it is. */
+  /** Who shares a rate. */
   readonly per: 'connection' | 'subject' | 'address';
 }
 
-/** Sessions that wait are looked at this often at most, in milliseconds. */
+/** The shortest interval between checks of waiting sessions, in milliseconds. */
 const SHORTEST_WAIT = 10;
-/** And this often at least. */
+/** The longest interval, in milliseconds. */
 const LONGEST_WAIT = 60_000;
 
-/** How long a peer that has sent too much has to answer the close, in milliseconds: it may be sending on meanwhile. */
+/** How long a peer that has sent too much has to answer the close, in milliseconds: it may go on sending meanwhile. */
 const GRACE = 2_000;
 
-/** Of so many who have left it is remembered what they have sent, until it no longer counts; then the first is forgotten. */
+/** The number of accounts without sessions to remember while they are in debt; beyond it, the first is forgotten. */
 const MAX_GONE = 10_000;
 
 /**
- * Keeps sessions to a rate of messages and bytes: a token bucket that holds a second's worth, for each session, or for all
- * of one subject or address. What one read of the socket brings beyond it is a debt, and the session is not read until
- * time has paid it off. One timer serves all who wait.
+ * Holds sessions to a rate of messages and bytes: a token bucket with one second's worth, for each session, or for all
+ * of one subject or address. Data that one read of the socket brings beyond the bucket is a debt, and the session is
+ * not read until time has paid it off. One timer serves all that wait.
  */
 export class RateLimit {
   readonly #rate: Rate;
   readonly #allowances = new Map<Session, Allowance>();
-  /** Of those who have sessions, by what they have in common. */
+  /** The accounts that have sessions, by the subject or address that these share. */
   readonly #accounts = new Map<string, Account>();
-  /** Of those who have none now, in the order in which they left. */
+  /** The accounts that have no session now, in the order in which the last one left. */
   readonly #gone = new Map<string, Account>();
   readonly #waiting = new Set<Allowance>();
   #timer: NodeJS.Timeout | undefined;
@@ -44,7 +44,7 @@ export class RateLimit {
     this.#rate = rate;
   }
 
-  /** How many are remembered who have left. */
+  /** The number of remembered accounts without sessions. */
   get gone(): number {
     return this.#gone.size;
   }
@@ -68,7 +68,7 @@ export class RateLimit {
     if (!account.full) this.#gone.set(account.name, account);
   }
 
-  /** Counts a message of `size` bytes; false when it is not to be taken, because the session is being closed. */
+  /** Counts a message of `size` bytes; false if it must not be taken, because the session is being closed. */
   take(session: Session, size: number): boolean {
     return this.#allowances.get(session)!.take(size);
   }
@@ -88,7 +88,7 @@ export class RateLimit {
   #nameOf({ ext, remoteAddress }: Session): string | undefined {
     const { per } = this.#rate;
     if (per === 'connection') return undefined;
-    return ownerOf(per === 'subject' ? ext : { remote_address: remoteAddress });
+    return limitKeyOf(per === 'subject' ? ext : { remote_address: remoteAddress });
   }
 
   #forgetGone(): void {
@@ -104,7 +104,7 @@ export class RateLimit {
     if (performance.now() + wait < this.#due) this.#lookIn(wait);
   };
 
-  /** In `wait` milliseconds; not at all if that is for ever. */
+  /** Schedules a check in `wait` milliseconds; none if that is infinite. */
   #lookIn(wait: number): void {
     clearTimeout(this.#timer);
     const delay = Math.min(Math.max(wait, SHORTEST_WAIT), LONGEST_WAIT);
@@ -127,9 +127,9 @@ export class RateLimit {
   };
 }
 
-/** What those who share a rate may still send. */
+/** The remaining allowance of the sessions that share a rate. */
 class Account {
-  /** Undefined for one of a single session. */
+  /** Undefined for the account of a single session. */
   readonly name: string | undefined;
   sessions = 0;
   readonly #messages: Bucket | undefined;
@@ -142,7 +142,7 @@ class Account {
     this.#bytes = bytes === undefined ? undefined : new Bucket(bytes, now);
   }
 
-  /** Nothing of what they sent counts any more. */
+  /** Whether nothing that they sent counts any more. */
   get full(): boolean {
     const now = performance.now();
     return (this.#messages?.isFull(now) ?? true) && (this.#bytes?.isFull(now) ?? true);
@@ -159,14 +159,14 @@ class Account {
     this.#bytes?.take(size, now);
   }
 
-  /** How long until they may send again, in milliseconds; 0 when they may. */
+  /** How long until they may send again, in milliseconds; 0 if they may now. */
   wait(): number {
     const now = performance.now();
     return Math.max(this.#messages?.wait(now) ?? 0, this.#bytes?.wait(now) ?? 0);
   }
 }
 
-/** What one session may do with its account. */
+/** One session's use of its account. */
 class Allowance {
   readonly session: Session;
   readonly account: Account;
@@ -181,7 +181,7 @@ class Allowance {
     this.#wait = wait;
   }
 
-  /** One whose account is in debt already is not read at all until that is paid. */
+  /** Holds the session at once if its account is already in debt. */
   begin(): void {
     if (this.#over === 'pause' && this.account.wait() > 0) this.#hold();
   }
@@ -215,13 +215,13 @@ class Bucket {
 
   constructor(rate: number, now: number) {
     this.#rate = rate;
-    // One message may always come, however rare they shall be.
+    // One message is always allowed, however low the rate.
     this.#size = Math.max(1, rate);
     this.#tokens = this.#size;
     this.#at = now;
   }
 
-  /** True when more has been taken than there was. */
+  /** True if more has been taken than there was. */
   get empty(): boolean {
     return this.#tokens < 0;
   }
@@ -236,7 +236,7 @@ class Bucket {
     this.#tokens -= tokens;
   }
 
-  /** Milliseconds until it is no longer empty. */
+  /** The milliseconds until it is no longer empty. */
   wait(now: number): number {
     this.#fill(now);
     return this.#tokens >= 0 ? 0 : (-this.#tokens / this.#rate) * 1000;

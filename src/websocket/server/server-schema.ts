@@ -29,39 +29,45 @@ const rate = z.number().positive();
 const limits = settings(
   {
     fragments,
-    connections: z.int().min(1).default(10_000).describe('Connections at the same time; more get 503.'),
+    connections: z
+      .int()
+      .min(1)
+      .default(10_000)
+      .describe('The most connections at the same time; more get 503.'),
     connections_per_address: z
       .int()
       .min(1)
       .optional()
       .describe(
-        'Connections at the same time from one address (of IPv6, one /64); more get 429. Without it there is no such limit.',
+        'The most connections at the same time from one address (for IPv6, one /64); more get 429. No limit by default.',
       ),
     handshake_timeout: duration('s', { min: 1 })
       .default(10_000)
-      .describe('How long a handshake may take, from the connection to the last header. One for each port.'),
+      .describe('How long a handshake may take, from the connection to the last header. One value per port.'),
     header_size: size({ min: 1024, max: 1024 * 1024 })
       .default(16 * 1024)
-      .describe('The headers of a handshake together; more get 431. One for each port.'),
+      .describe('The most bytes of headers in a handshake; more get 431. One value per port.'),
     messages_per_second: rate
       .optional()
       .describe(
-        'Messages each connection may send, on average; a second’s worth may come at once. See `rate_per` for others than connections.',
+        'Messages that each connection may send, on average; one second’s worth may come at once. `rate_per` can share the rate among connections.',
       ),
     bytes_per_second: size({ min: 1 })
       .optional()
-      .describe('Bytes of messages each connection may send, on average; a second’s worth may come at once.'),
+      .describe(
+        'Bytes of messages that each connection may send, on average; one second’s worth may come at once.',
+      ),
     over_rate: z
       .enum(['pause', 'close'])
       .default('pause')
       .describe(
-        'What is done with a connection that sends more: not reading from it for so long as makes up for it, which makes its sender wait, or closing it with 1008.',
+        'What to do with a connection that sends more: `pause` stops reading from it until the rate is met again, which makes its sender wait; `close` closes it with 1008.',
       ),
     rate_per: z
       .enum(['connection', 'subject', 'address'])
       .default('connection')
       .describe(
-        'What has the rates: each `connection`; all connections of those who authenticated as one `subject`, where there is none those of one address; or all of one `address` (of IPv6, one /64). Of the last two, who connects again goes on where he was.',
+        'Who shares the rates: each `connection` has its own; all connections that authenticated as one `subject` share them (without a subject, those of one address); or all connections of one `address` (for IPv6, one /64). With the last two, a client that reconnects continues where it was.',
       ),
     idle_timeout: duration('s', { min: 1 })
       .optional()
@@ -74,17 +80,17 @@ const limits = settings(
       .max(1)
       .default(0.25)
       .describe(
-        'The part of the stream’s `in_flight` that one connection may fill; one that has does not stop the others.',
+        'The part of the stream’s `in_flight` that one connection may fill. A connection that has filled it does not stop the others.',
       ),
     outgoing_buffer: size({ min: 1024 })
       .default(1024 * 1024)
-      .describe('Bytes that may wait to be sent to one connection.'),
+      .describe('The most bytes that may wait to be sent to one connection.'),
     failed_logins: z
       .int()
       .min(1)
       .default(10)
       .describe(
-        'Failures to authenticate that one address (of IPv6, one /64) may have in a minute; those after them get 429. Right credentials get in all the same: others may be behind the address. A token that is genuine but is not good now is no failure, nor is a handshake without credentials.',
+        'The most failures to authenticate of one address (for IPv6, one /64) in a minute; further ones get 429. Correct credentials are accepted all the same, because several clients may share the address. A genuine token that is not valid now does not count as a failure, nor does a handshake without credentials.',
       ),
   },
   ({ messages_per_second, bytes_per_second }, fail, given) => {
@@ -96,12 +102,12 @@ const limits = settings(
 
 export type Limits = z.output<typeof limits>;
 
-/** Where a server takes connections. */
+/** The path on which a server accepts connections. */
 export const path = z
   .string()
   .regex(/^\/[^?#\s]*$/, 'not a path; expected one that starts with / and has no ?, # or space')
   .refine((value) => !/[^!-~\s]/.test(value), {
-    message: 'clients send other characters than ASCII percent-encoded; write them so, as /caf%C3%A9',
+    message: 'clients percent-encode characters outside ASCII; do the same here, as in /caf%C3%A9',
   })
   .superRefine((value, context) => {
     const names = value.split('/').filter((segment) => segment.startsWith(':'));
@@ -113,7 +119,7 @@ export const path = z
       });
     }
     if (new Set(names).size < names.length) {
-      context.addIssue({ code: 'custom', message: 'each parameter can be named once only' });
+      context.addIssue({ code: 'custom', message: 'each parameter can be named only once' });
     }
   });
 
@@ -122,16 +128,16 @@ const drain = z.strictObject({
     .union([z.literal(1001), z.literal(1012)])
     .default(1001)
     .describe(
-      'The close code: 1001 (going away), or 1012 (service restart), which tells clients to come back.',
+      'The close code: 1001 (going away), or 1012 (service restart), which tells clients to reconnect.',
     ),
   timeout: duration('s', { min: 1, max: 30_000 })
     .default(10_000)
     .describe(
-      'How long clients have to answer the close before they are cut. Where an output sends to the sessions of an input, what is in flight first has as long to be answered. The whole shutdown may take 30 seconds.',
+      'How long clients have to answer the close before they are cut. If an output sends to the sessions of an input, messages in flight first get the same time to be answered. The whole shutdown may take 30 seconds.',
     ),
 });
 
-/** What every WebSocket server has: the input in server mode, and the output in server mode. */
+/** The fields of every WebSocket server: the input in server mode, and the output in server mode. */
 export const serverFields = {
   url: secret(
     z.string({
@@ -141,14 +147,14 @@ export const serverFields = {
     .optional()
     .meta({ secret: true })
     .describe(
-      'Server: the address to bind, `ws://0.0.0.0:8080/ws` or `0.0.0.0:8080`, in place of `host`, `port` and `path`.',
+      'Server: the address to bind, `ws://0.0.0.0:8080/ws` or `0.0.0.0:8080`, instead of `host`, `port` and `path`.',
     ),
-  host: z.string().min(1).default('0.0.0.0').meta({ shown: true }).describe('Host address to bind.'),
-  port: port.optional().describe('Port to listen on; 0 takes a free one. Required without `url`.'),
+  host: z.string().min(1).default('0.0.0.0').meta({ shown: true }).describe('The host address to bind.'),
+  port: port.optional().describe('The port to listen on; 0 picks a free one. Required without `url`.'),
   path: path
     .default('/')
     .describe(
-      'URL path to accept connections on, compared exactly. A segment `:name` takes any value, kept as `param.<name>`. Other paths get 404.',
+      'The URL path to accept connections on, compared exactly. A segment `:name` matches any value, which is kept as `param.<name>`. Other paths get 404.',
     ),
   protocol_required: z
     .boolean()
@@ -158,23 +164,23 @@ export const serverFields = {
     .array(origin)
     .optional()
     .describe(
-      'Web pages that may connect, by their origin: `https://app.example.com`, `https://*.example.com`; `null` or `file://` for files, as the browser sends it; `*` for all. Others get 403. Without it, pages from the host and port that they connect to may. Clients that are no browsers send no origin, and may.',
+      'The web pages that may connect, by origin: `https://app.example.com`, `https://*.example.com`; `null` or `file://` for files, as the browser sends it; `*` for all. Others get 403. Without it, only pages from the host and port that they connect to may. Clients other than browsers send no origin, and may connect.',
     ),
   allowed_hosts: allowedHosts
     .optional()
     .describe(
-      'Names under which clients may ask for this server, in `Host`: `feed.example.com`, `*.example.com`, `*` for all. Others get 403; IP addresses and `localhost` always pass. Without it, and without `allowed_origins`, a page that connects from this very machine must ask for `localhost`, an address or the machine’s name, so that no site can have its own name lead here.',
+      'The names by which clients may address this server, in `Host`: `feed.example.com`, `*.example.com`, `*` for all. Others get 403; IP addresses and `localhost` always pass. Without it, and without `allowed_origins`, a page that connects from this very machine must ask for `localhost`, an address or the machine’s name, so that no site can make its own name resolve to this server.',
     ),
   trusted_proxies: z
     .array(addressRange)
     .default([])
     .describe(
-      'Addresses of proxies whose `X-Forwarded-For` is believed: `remote_address` and the limits by address are then those of the client before them. Behind one that ends TLS, `X-Forwarded-Host` and `X-Forwarded-Proto` say which host a page may come from.',
+      'Addresses of proxies whose `X-Forwarded-For` is trusted: `remote_address` and the limits by address then apply to the client before them. Behind a proxy that ends TLS, `X-Forwarded-Host` and `X-Forwarded-Proto` say which host a page may come from.',
     ),
   welcome: outgoing(sessionNames)
     .optional()
     .describe(
-      'A message to each client when it has connected: text; `{ base64: … }`; or any other JSON value. Strings in it may hold `{{meta:session_id}}` and the like.',
+      'A message to send to each client when it has connected: text; `{ base64: … }`; or any other JSON value. Strings in it may hold `{{meta:session_id}}` and the like.',
     ),
   drain: drain.prefault({}).describe('How connections end at shutdown.'),
   metadata: z
@@ -187,12 +193,12 @@ export const serverFields = {
         .array(z.string().min(1))
         .default([])
         .describe(
-          'Query parameters of the URL to keep, as `query.<name>`. The values of one that is there several times are kept with commas between them.',
+          'Query parameters of the URL to keep, as `query.<name>`. The values of a repeated parameter are joined with commas.',
         ),
     })
     .prefault({})
     .describe(
-      'What of the handshake goes into `__meta_ext` of the session and its messages, besides what always does. In an output it is for `match` and `welcome`.',
+      'The parts of the handshake to add to `__meta_ext` of the session and its messages. In an output, they are for `match` and `welcome`.',
     ),
   auth: serverAuth.optional(),
   limits: limits.prefault({}),
@@ -200,7 +206,7 @@ export const serverFields = {
   ...connectionFields,
 };
 
-/** A server's settings, whichever component it belongs to. */
+/** The settings of a server, whichever component it belongs to. */
 export type ServerConfig = Filled<typeof serverFields>;
 
 /** The reason that goes with the close code at shutdown. */
@@ -208,7 +214,7 @@ export function drainReason({ code }: ServerConfig['drain']): string {
   return code === 1012 ? 'service restart' : 'going away';
 }
 
-/** Where a server binds: `url` stands for host, port and path. */
+/** The address that a server binds: `url` stands for host, port and path. */
 export function bindAddress({
   url,
   host,

@@ -4,7 +4,7 @@ import type { Limits, ServerConfig } from './server-schema.ts';
 import type { Rate } from './rate-limit.ts';
 import { compileWelcome } from './welcome.ts';
 
-/** What a server's settings say of each of its sessions. */
+/** The options of each session that follow from a server's settings. */
 export function sessionOptions(
   config: ServerConfig,
   events: ComponentEvents,

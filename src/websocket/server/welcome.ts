@@ -8,7 +8,7 @@ import type { Session } from '../session.ts';
 import { timeValue } from '../../component/time-values.ts';
 import { sessionNames } from './session-names.ts';
 
-/** Makes a function that sends a session the message of `welcome`, filled in for it. */
+/** Makes a function that fills in the message of `welcome` for a session and sends it. */
 export function compileWelcome(
   config: OutgoingConfig,
   events: ComponentEvents,
@@ -21,7 +21,7 @@ export function compileWelcome(
       const { payload, binary } = message(messageValues(valuesOf(session)));
       (session.dialect ?? session).send(payload, binary);
     } catch (error) {
-      // Which metadata there is depends on the client, so this is no reason to turn it away.
+      // The metadata depends on the client, so a missing value is no reason to turn it away.
       if (told) return;
       told = true;
       events.noticed({ session_id: session.id }, `a client gets no welcome message: ${errorMessage(error)}`);

@@ -27,49 +27,49 @@ import { ReliableOutgoing } from './reliable-outgoing.ts';
 import { parseRequest, type AckId, type Request } from './requests.ts';
 import type { ServerMessages } from './server-messages.ts';
 
-/** Bytes that may wait for the socket of a client that is still read. Answers are not sent to who does not read them. */
+/** The bytes that may wait for the socket of a client that is still read: one that reads no answers gets none. */
 const UNREAD_ANSWERS = 256 * 1024;
 
 /** How long a client that broke the protocol has to answer the close, in milliseconds. */
 const CLOSE_GRACE = 5_000;
 
 /**
- * A member of a group whose buffer is full is waited for if it takes at least this part of it in a second; whoever sends
- * to the group waits.
+ * The fraction of its buffer that a group member must take per second to be waited for when the buffer is full. Senders
+ * to the group wait meanwhile.
  */
 const EXPECTED = 1 / 16;
 
-/** So many ranges of a client's numbers are remembered, which is 16 KiB: one that counts up takes one. */
+/** The ranges of a client's numbers that are remembered, 16 KiB in all: a client that counts up needs only one. */
 const MAX_RANGES = 1_000;
 
-/** What is known of a connection from the beginning. */
+/** The facts about a connection that are known from the beginning. */
 export interface Identity {
   readonly reliable: boolean;
-  /** The hub of the path that it belongs to: another sees nothing of its groups. */
+  /** The hub of the path that it belongs to. Other hubs see nothing of its groups. */
   readonly place: string;
-  /** Whom it counts for, in limits that are shared. */
+  /** The key under which shared limits count it. */
   readonly owner: string;
 }
 
 /** Waits of a connection end with it at the latest. */
 const never = new AbortController().signal;
 
-/** What the connections of one server share. */
-export interface Surroundings {
+/** The services that the connections of one server share. */
+export interface HubServices {
   readonly groups: Groups<PubSubConnection>;
   readonly messages: ServerMessages;
-  /** With members of groups. */
+  /** Patience with members of groups. */
   readonly patience: Patience;
   /** Takes in a message for the stream. */
   take(session: Session, message: Incoming): void;
-  /** Outputs see it from now on, and from then on not any more. */
+  /** Outputs see the connection between `began` and `ended`. */
   began(connection: PubSubConnection): void;
   ended(connection: PubSubConnection): void;
-  /** Its socket is gone; it may come back on another. */
+  /** Its socket is gone; it may return on another. */
   lost(connection: PubSubConnection): void;
 }
 
-/** A message to a group, as small as it can be kept. */
+/** A message to a group, kept as small as possible. */
 interface GroupMessage {
   readonly name: string;
   readonly type: DataType;
@@ -77,13 +77,13 @@ interface GroupMessage {
   readonly noEcho: boolean;
 }
 
-/** What is to be done when a message is confirmed. */
+/** The work to do when a message is confirmed. */
 interface Pending {
   readonly ackId: AckId;
   readonly group?: GroupMessage | undefined;
 }
 
-/** One connection of Azure Web PubSub's protocol: of one socket, or where it is reliable of several after each other. */
+/** One connection of Azure Web PubSub's protocol: on one socket, or, if it is reliable, on several in turn. */
 export class PubSubConnection implements Dialect<Session>, OpenSession, Member, Sender {
   readonly id = randomUUID();
   readonly reliable: boolean;
@@ -94,36 +94,36 @@ export class PubSubConnection implements Dialect<Session>, OpenSession, Member, 
   readonly outgoing: Outgoing;
   readonly #reliable: ReliableOutgoing | undefined;
   readonly #plain: PlainOutgoing | undefined;
-  readonly #surroundings: Surroundings;
-  /** With it, and nothing else, another socket may take over. */
+  readonly #services: HubServices;
+  /** The only proof with which another socket may take over. */
   readonly #token = randomBytes(24).toString('base64url');
   #session: Session | undefined;
   #origins: PubSubOrigins | undefined;
-  /** The number of the last message, which goes on from one socket to the next. */
+  /** The number of the last message, which continues from one socket to the next. */
   #sequence = 0;
-  /** By the numbers of their messages. As many as the stream's budget has room for. */
+  /** Keyed by message number. The stream's budget bounds it. */
   readonly #pending = new Map<number, Pending>();
   readonly #inFlight = new Set<number>();
-  /** The numbers of the client's that are done. */
+  /** The client's numbers that are done. */
   readonly #done = new Contiguous(0, MAX_RANGES);
-  /** Settled when all that is confirmed has been passed on. */
+  /** Settles when all confirmed messages have been passed on. */
   #passing: Promise<void> | undefined;
-  /** Settled when it has room, or is slow. */
+  /** Settles when it has room, or is slow. */
   #room: Promise<void> | undefined;
   #final = false;
   #ended = false;
 
-  constructor({ reliable, place, owner }: Identity, surroundings: Surroundings) {
+  constructor({ reliable, place, owner }: Identity, services: HubServices) {
     this.reliable = reliable;
     this.place = place;
     this.owner = owner;
-    this.#surroundings = surroundings;
-    if (reliable) this.#reliable = new ReliableOutgoing(surroundings.messages);
-    else this.#plain = new PlainOutgoing(() => this.#session!.outgoing, surroundings.messages);
+    this.#services = services;
+    if (reliable) this.#reliable = new ReliableOutgoing(services.messages);
+    else this.#plain = new PlainOutgoing(() => this.#session!.outgoing, services.messages);
     this.outgoing = (this.#reliable ?? this.#plain)!;
   }
 
-  /** Whether outputs may send to it: also while it has no socket. */
+  /** Whether outputs may send to it, which they may even while it has no socket. */
   get open(): boolean {
     if (this.#final || this.#ended) return false;
     return this.reliable || this.#session?.open === true;
@@ -133,12 +133,12 @@ export class PubSubConnection implements Dialect<Session>, OpenSession, Member, 
     return this.#pending.size;
   }
 
-  /** Who the client authenticated as. */
+  /** The subject that the client authenticated as. */
   get userId(): string | undefined {
     return extText(this.ext, 'subject');
   }
 
-  /** In constant time. */
+  /** Compares in constant time. */
   isToken(token: string): boolean {
     const [given, right] = [Buffer.from(token), Buffer.from(this.#token)];
     return given.length === right.length && timingSafeEqual(given, right);
@@ -149,15 +149,15 @@ export class PubSubConnection implements Dialect<Session>, OpenSession, Member, 
     const isNew = this.#origins === undefined;
     this.#session = session;
     this.#origins = new PubSubOrigins(session, this);
-    if (!isNew) this.#surroundings.ended(this);
+    if (!isNew) this.#services.ended(this);
     this.ext = session.ext;
     this.outgoingLimit = session.outgoingLimit;
     session.sequence = this.#sequence;
-    before?.cut({ code: 1006, reason: 'the client has come back on another connection' });
+    before?.cut({ code: 1006, reason: 'the client has reconnected on another socket' });
     const reconnectionToken = this.reliable ? this.#token : undefined;
     session.send(connectedFrame({ userId: this.userId, connectionId: this.id, reconnectionToken }), false);
     this.#reliable?.resume(session.outgoing);
-    this.#surroundings.began(this);
+    this.#services.began(this);
     return isNew;
   }
 
@@ -189,12 +189,12 @@ export class PubSubConnection implements Dialect<Session>, OpenSession, Member, 
     this.outgoing.send(typeof payload === 'string' ? Buffer.from(payload) : payload, binary);
   }
 
-  /** Whether it can be sent a frame of `size` bytes, as far as it is there to be sent any. */
+  /** Whether it has room for a frame of `size` bytes; true if it is closed. */
   hasRoom(size: number): boolean {
     return !this.open || this.outgoing.hasRoom(size, this.outgoingLimit);
   }
 
-  /** Resolves when it has room for a frame of `size` bytes, or is closed because it does not take what it is sent. */
+  /** Resolves when it has room for a frame of `size` bytes, or is closed because it does not take its messages. */
   makeRoom(size: number): Promise<void> {
     this.#room ??= this.#waitForRoom(size).finally(() => (this.#room = undefined));
     return this.#room;
@@ -202,17 +202,17 @@ export class PubSubConnection implements Dialect<Session>, OpenSession, Member, 
 
   async #waitForRoom(size: number): Promise<void> {
     const { outgoingLimit: limit } = this;
-    // Who waits for it waits for more than one message.
+    // Callers wait for the room of more than one message.
     const roomy = (): boolean => this.hasRoom(size + limit / 2);
-    const { patience } = this.#surroundings;
-    // The sockets have had a turn, and write what they have been handed.
+    const { patience } = this.#services;
+    // After this turn, the sockets have written the data that they were given.
     await setImmediate();
     await setImmediate();
     if (!(await patience.wait(this, roomy, limit * EXPECTED, never))) this.tooSlow();
   }
 
   confirmed(first: number, last: number): Promise<void> | undefined {
-    // What is confirmed later is passed on later.
+    // Messages that are confirmed later are passed on later.
     const before = this.#passing;
     const passing =
       before === undefined ? this.#pass(first, last) : before.then(() => this.#pass(first, last));
@@ -224,7 +224,7 @@ export class PubSubConnection implements Dialect<Session>, OpenSession, Member, 
     return all;
   }
 
-  /** Passes on to groups what is confirmed, and tells the client; waits for members that have no room. */
+  /** Passes confirmed messages on to groups, and tells the client. Waits for members that have no room. */
   #pass(first: number, last: number): Promise<void> | undefined {
     const connection = this.#session?.connection;
     connection?.cork();
@@ -247,9 +247,9 @@ export class PubSubConnection implements Dialect<Session>, OpenSession, Member, 
     return undefined;
   }
 
-  /** Sends to all in the group; where some have no room, to nobody yet. @returns what to wait for then */
+  /** Sends to all in the group; if some have no room, to nobody yet. @returns the waits for room, if any */
   #send({ name, type, raw, noEcho }: GroupMessage): Promise<void>[] | undefined {
-    const members = this.#surroundings.groups.of(this.#groupOf(name));
+    const members = this.#services.groups.of(this.#groupOf(name));
     if (members === undefined) return undefined;
     const frame = messageFrame({ from: 'group', fromUserId: this.userId ?? null, group: name }, type, raw);
     let busy: Promise<void>[] | undefined;
@@ -263,7 +263,7 @@ export class PubSubConnection implements Dialect<Session>, OpenSession, Member, 
     return undefined;
   }
 
-  /** While it is away, `frames` counts what it keeps. */
+  /** While it is away, `frames` counts the frames that it keeps. */
   keepIn(frames: KeptFrames | undefined): void {
     this.#reliable?.keepIn(frames);
   }
@@ -276,7 +276,7 @@ export class PubSubConnection implements Dialect<Session>, OpenSession, Member, 
     const { ackId } = this.#pending.get(sequence) ?? {};
     this.#pending.delete(sequence);
     if (ackId === undefined) return;
-    // It is not done: what comes with the same number is tried again.
+    // It is not done: a message with the same number is tried again.
     this.#inFlight.delete(ackId);
     this.#answer(ackFrame(ackId, { name: error.code, message: error.told }));
   }
@@ -295,7 +295,7 @@ export class PubSubConnection implements Dialect<Session>, OpenSession, Member, 
 
   closing(session: Session, { code, reason }: Ending): void {
     if (session !== this.#session || !session.open) return;
-    // After 1008 the client begins anew, and what was kept for it is not asked for any more.
+    // After 1008 the client begins anew, and never asks for the messages kept for it.
     if (code === 1008) this.#final = true;
     else this.#reliable?.flush();
     session.send(disconnectedFrame(reason), false);
@@ -304,19 +304,19 @@ export class PubSubConnection implements Dialect<Session>, OpenSession, Member, 
   closed(session: Session, { code }: Ending): void {
     if (session !== this.#session) return;
     this.#reliable?.pause();
-    // A client that is done closes with 1000, one that does without a code may have missed an answer to its pings.
+    // A client that is done closes with 1000. One that gives no code may have missed an answer to its pings.
     if (!this.reliable || this.#final || code === 1000 || code === 1008) return this.end();
     this.#session = undefined;
-    this.#surroundings.lost(this);
+    this.#services.lost(this);
   }
 
-  /** It will not come back. What it sent is still on its way. */
+  /** Call when it will not return. Its own messages are still on their way. */
   end(): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#surroundings.groups.leaveAll(this);
-    this.#surroundings.ended(this);
-    // One that is not reliable goes with its session, of which outputs may still ask.
+    this.#services.groups.leaveAll(this);
+    this.#services.ended(this);
+    // A connection that is not reliable ends with its session, which outputs may still ask about.
     if (this.reliable) this.#session = undefined;
     this.#reliable?.end();
   }
@@ -325,7 +325,7 @@ export class PubSubConnection implements Dialect<Session>, OpenSession, Member, 
     const { kind, name, data, ackId } = request;
     if (ackId !== undefined) {
       if (this.#done.has(ackId)) return this.#answer(duplicateFrame(ackId));
-      // It is answered when the first is.
+      // It is answered when the first one is.
       if (this.#inFlight.has(ackId)) return;
       this.#inFlight.add(ackId);
     }
@@ -335,8 +335,8 @@ export class PubSubConnection implements Dialect<Session>, OpenSession, Member, 
     const origin = origins.of(kind === 'event' ? 'event' : 'group', name, type);
     const group = kind === 'event' ? undefined : this.#keptMessage(origin, request);
     if (ackId !== undefined || group !== undefined) this.#pending.set(sequence, { ackId, group });
-    // Also what comes late, on a socket that another has taken over from.
-    this.#surroundings.take(origins.session, {
+    // Includes late messages, from a socket that another has replaced.
+    this.#services.take(origins.session, {
       payload,
       origin,
       sequence,
@@ -344,7 +344,7 @@ export class PubSubConnection implements Dialect<Session>, OpenSession, Member, 
     });
   }
 
-  /** Its name is that of the origin, and its data no view of all that came with it. */
+  /** Shares the origin's name, and copies the data, which is a view of everything read with it. */
   #keptMessage(
     { ext }: Origin,
     { data: { type, raw }, noEcho }: Request & { kind: 'sendToGroup' },
@@ -352,7 +352,7 @@ export class PubSubConnection implements Dialect<Session>, OpenSession, Member, 
     return { name: extText(ext, 'pubsub.group')!, type, raw: Buffer.from(raw), noEcho };
   }
 
-  /** Groups of one name in two hubs are two. */
+  /** Groups with the same name in two hubs are different groups. */
   #groupOf(name: string): string {
     return `${this.place} ${name}`;
   }
@@ -360,7 +360,7 @@ export class PubSubConnection implements Dialect<Session>, OpenSession, Member, 
   #change({ kind, name, ackId }: Request & { kind: 'joinGroup' | 'leaveGroup' }): void {
     if (ackId !== undefined && this.#done.has(ackId)) return this.#answer(duplicateFrame(ackId));
     if (ackId !== undefined && this.#inFlight.has(ackId)) return;
-    const { groups } = this.#surroundings;
+    const { groups } = this.#services;
     let message: string | undefined;
     if (kind === 'leaveGroup') groups.leave(this, this.#groupOf(name));
     else message = groups.join(this, this.#groupOf(name));
@@ -370,7 +370,7 @@ export class PubSubConnection implements Dialect<Session>, OpenSession, Member, 
     this.#answer(ackFrame(ackId, error));
   }
 
-  /** Answers the client, if it is there. One that has not is going to ask again. */
+  /** Answers the client, if it is connected. A client without an answer asks again. */
   #answer(frame: string): void {
     const session = this.#session;
     if (session === undefined || !session.open) return;

@@ -1,17 +1,17 @@
-/** Whoever can be in a group. */
+/** A member of groups. */
 export interface Member {
-  /** Whose it is: what one owner's members may be in together is limited. */
+  /** Its owner: the groups of one owner's members are limited in total. */
   readonly owner: string;
 }
 
-/** A member is in no more groups than this. */
+/** The most groups that a member can be in. */
 const MAX_GROUPS = 1_000;
 
-/** What the groups of one owner's members, and of all, may hold in memory; each place in one counts. In bytes. */
+/** The most memory for the groups of one owner's members, and of all; each place in a group counts. In bytes. */
 const MAX_OWNER_BYTES = 4 * 1024 * 1024;
 const MAX_BYTES = 128 * 1024 * 1024;
 
-/** What a place in a group costs besides the group's name, roughly. */
+/** The rough cost of a place in a group besides the group's name, in bytes. */
 const PLACE_COST = 200;
 
 interface Group<M> {
@@ -19,14 +19,14 @@ interface Group<M> {
   readonly members: Set<M>;
 }
 
-/** Who is in which group. */
+/** Tracks which members are in which groups. */
 export class Groups<M extends Member> {
   readonly #groups = new Map<string, Group<M>>();
   readonly #byMember = new Map<M, Set<Group<M>>>();
   readonly #byOwner = new Map<string, number>();
   #bytes = 0;
 
-  /** @returns why not, where it may not */
+  /** @returns the reason if the member may not join */
   join(member: M, name: string): string | undefined {
     const its = this.#byMember.get(member);
     const known = this.#groups.get(name);

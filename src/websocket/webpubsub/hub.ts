@@ -7,7 +7,7 @@ import type { InputDelivery } from '../../message/delivery.ts';
 import { extText, type Ext } from '../../message/metadata.ts';
 import { createReceipt } from '../../message/receipt.ts';
 import type { Incoming } from '../dialect.ts';
-import { ownerOf } from '../server/owner.ts';
+import { limitKeyOf } from '../server/limit-key.ts';
 import { queryOf } from '../../net/auth/request.ts';
 import { Patience } from '../patience.ts';
 import type { Session } from '../session.ts';
@@ -21,11 +21,11 @@ import { ServerMessages } from './server-messages.ts';
 
 export interface HubOptions {
   readonly directory: SessionDirectory;
-  /** The path under which the directory knows the connections. */
+  /** The path under which the directory lists the connections. */
   readonly path: string;
   /** Takes in a message for the stream. */
   readonly take: (session: Session, message: Incoming) => void;
-  /** A client has nothing to go on with. */
+  /** A client has no connection to recover. */
   readonly refused: (reason: string, remote_address: string | undefined) => void;
   /** When messages are confirmed to the clients. */
   readonly when: 'stored' | 'delivered';
@@ -33,14 +33,14 @@ export interface HubOptions {
   readonly recovery: number;
 }
 
-/** A part of a batch, all of one sender, by the numbers that it has for them. */
+/** A part of a batch from one sender, by the sender's own numbers. */
 interface Part {
   readonly sender: Sender;
   readonly first: number;
   last: number;
 }
 
-/** The connections of Azure Web PubSub's protocol that one server has. Groups are known to these alone. */
+/** A server's connections of Azure Web PubSub's protocol. Groups exist only among them. */
 export class Hub {
   readonly #options: HubOptions;
   readonly #messages = new ServerMessages();
@@ -54,8 +54,8 @@ export class Hub {
   }
 
   /**
-   * The connection that a socket belongs to: a new one, or one that goes on. Undefined where the client speaks another
-   * subprotocol, `refused` where there is nothing to go on with: the socket is being closed.
+   * The connection that a socket belongs to: a new one, or one that continues. Undefined if the client speaks another
+   * subprotocol; `refused` if there is no connection to recover: then the socket is being closed.
    */
   connectionOf(
     socket: WebSocket,
@@ -68,7 +68,7 @@ export class Hub {
     const id = query.get('awps_connection_id');
     const token = query.get('awps_reconnection_token');
     const place = placeOf(ext);
-    if (id === null && token === null) return this.#begin(protocol === RELIABLE, place, ownerOf(ext));
+    if (id === null && token === null) return this.#begin(protocol === RELIABLE, place, limitKeyOf(ext));
     const known = this.#byId.get(id ?? '');
     const goesOn =
       protocol === RELIABLE &&
@@ -87,7 +87,7 @@ export class Hub {
     return known;
   }
 
-  /** The delivery, whose receipt also tells the senders. */
+  /** Returns the delivery with a receipt that also tells the senders. */
   watch(delivery: InputDelivery): InputDelivery {
     const { batch, receipt } = delivery;
     const parts: Part[] = [];
@@ -108,7 +108,7 @@ export class Hub {
           const wait = sender.confirmed(first, last);
           if (wait !== undefined) waits.push(wait);
         }
-        // Until then it counts for its senders, who are held when they have their share in flight.
+        // Until then it counts for its senders, which are held once their share is in flight.
         if (waits.length === 0) receipt.done();
         else void Promise.all(waits).finally(() => receipt.done());
       },
@@ -121,7 +121,7 @@ export class Hub {
     return { ...delivery, confirm: this.#options.when, receipt: own };
   }
 
-  /** Nobody can come back. */
+  /** Ends all connections that could still return. */
   dispose(): void {
     for (const connection of this.#byId.values()) connection.end();
   }
@@ -157,13 +157,13 @@ function tellSenders(batch: Batch, rejected: readonly Rejection[]): void {
   }
 }
 
-/** Which of the hubs of a path like `/hubs/:hub` a client has come to: nobody sees anything of another. */
+/** The hub of a path like `/hubs/:hub` that a client has connected to. Hubs see nothing of each other. */
 function placeOf(ext: Ext): string {
   const parameters = Object.entries(ext).filter(([name]) => name.startsWith('param.'));
   return JSON.stringify(parameters.map(([, value]) => value));
 }
 
-/** As Azure does: at 1008 a client tries no more to go on, and begins anew. */
+/** Does as Azure does: at 1008, a client gives up recovery and begins anew. */
 function refuse(socket: WebSocket, reason: string): void {
   socket.on('error', () => {});
   socket.close(1008, reason);

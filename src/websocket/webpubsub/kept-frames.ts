@@ -1,13 +1,13 @@
-/** What one of a connection's messages costs besides its frame, roughly, in bytes. */
+/** The rough cost of a connection's message besides its frame, in bytes. */
 const MESSAGE_COST = 100;
 
-/** Frames that connections keep, with what they hold in memory: a frame that was sent to many counts once. */
+/** The frames that connections keep, and their memory: a frame that was sent to many counts once. */
 export class KeptFrames {
   readonly #counts = new Map<Buffer, number>();
   readonly #grown: () => void;
   #bytes = 0;
 
-  /** `grown` is called when there may be too much. */
+  /** Calls `grown` when there may be too much. */
   constructor(grown: () => void) {
     this.#grown = grown;
   }
@@ -29,7 +29,7 @@ export class KeptFrames {
     this.#bytes -= MESSAGE_COST + (count === 1 ? frame.length : 0);
   }
 
-  /** All of a connection's have been added. */
+  /** Call when all frames of a connection have been added. */
   look(): void {
     this.#grown();
   }

@@ -1,21 +1,21 @@
 import type { PubSubConnection } from './connection.ts';
 import { KeptFrames } from './kept-frames.ts';
 
-/** Connections that are kept without a socket, and what their messages may hold in memory together, in bytes. */
+/** The most connections kept without a socket, and the most memory for their messages in total, in bytes. */
 const MAX_LOST = 1_000;
 const MAX_BYTES = 64 * 1024 * 1024;
 
 /**
- * Connections that may come back. When there are too many, or they hold too much, whoever has the most of it loses the
+ * Connections that may return. When there are too many, or they hold too much, the owner with the most loses its
  * oldest: a subject, or an address, cannot take the place of others.
  */
 export class LostConnections {
   readonly #frames = new KeptFrames(() => this.#limitBytes());
-  /** Of each owner, the oldest first, with what ends them. */
+  /** For each owner, its connections, oldest first, with the timers that end them. */
   readonly #byOwner = new Map<string, Map<PubSubConnection, NodeJS.Timeout>>();
   #size = 0;
 
-  /** Ends it after `time` milliseconds. */
+  /** Keeps a connection, and ends it after `time` milliseconds. */
   keep(connection: PubSubConnection, time: number): void {
     const { owner } = connection;
     const its = this.#byOwner.get(owner) ?? new Map<PubSubConnection, NodeJS.Timeout>();
@@ -29,7 +29,7 @@ export class LostConnections {
     connection.keepIn(this.#frames);
   }
 
-  /** It has come back, or has ended. */
+  /** Call when it has returned or ended. */
   release(connection: PubSubConnection): void {
     const its = this.#byOwner.get(connection.owner);
     const timer = its?.get(connection);

@@ -3,24 +3,24 @@ import type { Origin } from '../../message/batch.ts';
 import type { Session } from '../session.ts';
 import type { DataType } from './protocol.ts';
 
-/** Who is told what became of messages, by their numbers. */
+/** A sender that is told the outcome of its messages, by their numbers. */
 export interface Sender {
-  /** Everything from `first` to `last` has been confirmed, but for what was rejected. @returns what to wait for, if anything */
+  /** All from `first` to `last` are confirmed, except rejected ones. @returns a promise to wait for, if needed */
   confirmed(first: number, last: number): Promise<void> | undefined;
   rejected(sequence: number, error: MillraceError): void;
 }
 
 const senders = new WeakMap<Origin, Sender>();
 
-/** Who sent the messages of an origin, where that is a connection of this protocol. */
+/** The sender of an origin's messages, if it is a connection of this protocol. */
 export function senderOf(origin: Origin): Sender | undefined {
   return senders.get(origin);
 }
 
-/** What an origin costs besides what its sender has named, roughly. In bytes. */
+/** The rough cost of an origin besides the names that its sender chose, in bytes. */
 const ORIGIN_COST = 512;
 
-/** Of the messages that a sender gives one event or group. */
+/** The origin of a sender's messages for one event or group. */
 function originFor(session: Origin, sender: Sender, more: Readonly<Record<string, string>>): Origin {
   const origin: Origin = {
     source: session.source,
@@ -31,12 +31,12 @@ function originFor(session: Origin, sender: Sender, more: Readonly<Record<string
   return origin;
 }
 
-/** So many origins are remembered for each connection, that neighbouring messages may share them. */
+/** The origins remembered for each connection, so that consecutive messages can share them. */
 const MAX_ORIGINS = 64;
-/** As long as their names have no more characters than this. */
+/** The most characters of their names in total. */
 const MAX_NAMED = 4_096;
 
-/** The origins of a connection's messages, while it has this session. */
+/** The origins of a connection's messages during this session. */
 export class PubSubOrigins {
   readonly session: Session;
   readonly #sender: Sender;

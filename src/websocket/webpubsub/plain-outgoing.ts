@@ -1,15 +1,15 @@
 import type { Outgoing } from '../../component/sessions.ts';
 import type { ServerMessages } from './server-messages.ts';
 
-/** What is put around a payload, roughly, in bytes. */
+/** The rough size of the frame around a payload, in bytes. */
 const AROUND = 80;
 
-/** Sends messages in frames of the protocol, and leaves all else to the connection's own. */
+/** Sends messages in frames of the protocol, and leaves the rest to the connection's own `Outgoing`. */
 export class PlainOutgoing implements Outgoing {
   readonly #inner: () => Outgoing;
   readonly #messages: ServerMessages;
 
-  /** @param inner the connection's own */
+  /** @param inner the connection's own `Outgoing` */
   constructor(inner: () => Outgoing, messages: ServerMessages) {
     this.#inner = inner;
     this.#messages = messages;

@@ -1,11 +1,11 @@
 import { textOf, unquote } from '../../message/text.ts';
 import type { JsonMember } from '../../message/json.ts';
 
-/** The subprotocols of Azure Web PubSub that are spoken here. */
+/** The supported subprotocols of Azure Web PubSub. */
 export const PLAIN = 'json.webpubsub.azure.v1';
 export const RELIABLE = 'json.reliable.webpubsub.azure.v1';
 
-/** What kind of data a message has. `protobuf` is bytes like `binary`, both base64 in a frame. */
+/** The kind of a message's data. `protobuf` is bytes like `binary`; both are base64 in a frame. */
 export type DataType = 'json' | 'text' | 'binary' | 'protobuf';
 
 export interface AckError {
@@ -38,7 +38,7 @@ export function duplicateFrame(ackId: number): string {
   return ackFrame(ackId, { name: 'Duplicate', message: `Message with ack-id: ${ackId} has been processed` });
 }
 
-/** A message to clients, the same for all who get it. `data` is JSON. */
+/** A message to clients, the same for all receivers. `data` is JSON. */
 export function messageFrame(
   fields: Readonly<Record<string, unknown>>,
   dataType: DataType,
@@ -50,14 +50,14 @@ export function messageFrame(
 
 const CLOSE = Buffer.from('}');
 
-/** The same with its number for one client, in two parts of which the second is not a copy. */
+/** The same with its number for one client, in two parts; the second is not a copy. */
 export function numbered(frame: Buffer, sequenceId: number): [Buffer, Buffer] {
   return [Buffer.from(`{"sequenceId":${sequenceId},`), frame.subarray(1)];
 }
 
 const QUOTE = 0x22;
 
-/** The values of a frame, by name; of a name that is there twice, the last counts. */
+/** The values of a frame, by name. If a name occurs twice, the last one counts. */
 export class Fields {
   readonly #frame: Uint8Array;
   readonly #members: readonly JsonMember[];
@@ -71,7 +71,7 @@ export class Fields {
     return this.#members.some((member) => member.name === name);
   }
 
-  /** As it stands in the frame. */
+  /** The raw value in the frame. */
   raw(name: string): Uint8Array | undefined {
     const member = this.#member(name);
     return member && this.#frame.subarray(member.valueStart, member.end);

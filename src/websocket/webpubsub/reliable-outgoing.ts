@@ -7,40 +7,40 @@ import type { KeptFrames } from './kept-frames.ts';
 import { numbered } from './protocol.ts';
 import type { ServerMessages } from './server-messages.ts';
 
-/** What a message that is kept costs besides its payload, roughly. */
+/** The rough cost of a kept message besides its payload, in bytes. */
 const MESSAGE_COST = 256;
 
-/** As much as the socket gets of what is kept; the rest follows as it takes that. In bytes. */
+/** The most bytes of kept messages that the socket is given; the rest follows as it takes them. */
 const HANDED_OVER = 256 * 1024;
 
 /**
- * The client confirms what it has received once a second, so there must be room for more than what may wait for the
- * socket: so many times as much.
+ * The room for unconfirmed messages, in multiples of the bytes that may wait for the socket: the client confirms only
+ * once a second, so more room is needed.
  */
 const UNACKNOWLEDGED = 4;
 
-/** Messages that are kept until the client has them. */
+/** The most messages kept until the client has them. */
 const MAX_UNACKNOWLEDGED = 10_000;
 
-/** A message of so many bytes is not copied for each client that gets it. */
+/** A message of at least this many bytes is not copied for each client. */
 const WORTH_SHARING = 16 * 1024;
 
-/** A client that reads confirms something within so many milliseconds: the published ones do once a second. */
+/** A client that reads confirms something within this time, in milliseconds: the published ones do once a second. */
 const PATIENCE = 3_000;
 
 interface Kept {
   readonly sequenceId: number;
-  /** Without its number. */
+  /** The frame without its number. */
   readonly frame: Buffer;
 }
 
 /**
- * What is sent on a connection that outlives its sockets: each message is numbered, and kept until the client says that
- * it has it. When another socket takes over, it is sent again what was not confirmed.
+ * Sends on a connection that outlives its sockets: each message is numbered, and kept until the client confirms it.
+ * When another socket takes over, unconfirmed messages are sent again.
  */
 export class ReliableOutgoing implements Outgoing {
   sent = 0;
-  /** What the client has confirmed, in bytes. */
+  /** The bytes that the client has confirmed. */
   taken = 0;
   slow = false;
   readonly patience = PATIENCE;
@@ -48,14 +48,14 @@ export class ReliableOutgoing implements Outgoing {
   readonly #messages: ServerMessages;
   /** Oldest first. */
   readonly #kept = new Fifo<Kept>();
-  /** How many of them the socket has. */
+  /** How many of them the socket has been given. */
   #handed = 0;
   #bytes = 0;
   #lastId = 0;
   #outbox: Outbox | undefined;
   #frames: KeptFrames | undefined;
   #ended = false;
-  /** When the client has last confirmed something while something waited. */
+  /** When the client last confirmed something while something waited. */
   #progressAt = 0;
   readonly #waker = new Waker();
 
@@ -63,7 +63,7 @@ export class ReliableOutgoing implements Outgoing {
     this.#messages = messages;
   }
 
-  /** Messages that the client has not confirmed. */
+  /** The number of messages that the client has not confirmed. */
   get unacknowledged(): number {
     return this.#kept.length;
   }
@@ -72,7 +72,7 @@ export class ReliableOutgoing implements Outgoing {
     return this.#bytes;
   }
 
-  /** What is kept is not lost with its socket, so that is as far as anybody needs to wait. */
+  /** Kept messages survive their socket, so nobody needs to wait for more. */
   get written(): number {
     return this.sent;
   }
@@ -105,7 +105,7 @@ export class ReliableOutgoing implements Outgoing {
     const frame = this.#messages.frameOf(payload, binary, json);
     let dropped = 0;
     while (!this.hasRoom(frame.length, limit)) {
-      // Who has been sent it may have it.
+      // A client that has been sent it may have it.
       if (this.#handed === 0) dropped++;
       this.#shift();
     }
@@ -125,21 +125,21 @@ export class ReliableOutgoing implements Outgoing {
     return this.#waker.until(done, signal, { timeout, over: () => this.#ended });
   }
 
-  /** The client has everything up to that number. */
+  /** The client has everything up to `sequenceId`. */
   acknowledge(sequenceId: number): void {
     const before = this.#bytes;
-    // What it cannot have it has not got.
+    // It cannot have messages that were not sent.
     while (this.#handed > 0 && this.#kept.first!.sequenceId <= sequenceId) this.#shift();
     if (this.#bytes < before) {
       this.taken += before - this.#bytes;
       this.#progressAt = tickTime();
     }
-    // It has caught up with most of what waited.
+    // It has caught up with most of the waiting messages.
     if (this.#bytes <= before / 2) this.slow = false;
     this.#waker.wake();
   }
 
-  /** Sends on another socket from now on, first again what was not confirmed. */
+  /** Sends on another socket from now on, beginning again with the unconfirmed messages. */
   resume(outbox: Outbox): void {
     this.pause();
     this.#outbox = outbox;
@@ -149,14 +149,14 @@ export class ReliableOutgoing implements Outgoing {
     this.#pump();
   }
 
-  /** There is no socket. */
+  /** Call when there is no socket. */
   pause(): void {
     if (this.#outbox !== undefined) this.#outbox.progressed = undefined;
     if (this.#outbox !== undefined) this.#progressAt = tickTime();
     this.#outbox = undefined;
   }
 
-  /** From now on `frames` counts what is kept. */
+  /** Counts the kept messages in `frames` from now on. */
   keepIn(frames: KeptFrames | undefined): void {
     for (let at = 0; at < this.#kept.length; at++) {
       const { frame } = this.#kept.at(at)!;
@@ -167,7 +167,7 @@ export class ReliableOutgoing implements Outgoing {
     frames?.look();
   }
 
-  /** Gives the socket all that it does not have. */
+  /** Gives the socket all messages that it does not have. */
   flush(): void {
     this.#pump(Infinity);
   }

@@ -2,16 +2,16 @@ import { jsonMembers } from '../../message/json.ts';
 import { findJsonError } from '../../message/json-validate.ts';
 import { Fields, type AckError, type DataType } from './protocol.ts';
 
-/** What a client has sent, as it came and as the stream gets it. */
+/** The data of a client's message, as it came and as the stream gets it. */
 export interface Data {
   readonly type: DataType;
-  /** A view of the frame where it could be. */
+  /** A view of the frame where possible. */
   readonly payload: Uint8Array;
-  /** As it stands in the frame: JSON. */
+  /** The JSON in the frame. */
   readonly raw: Uint8Array;
 }
 
-/** A number that the client gives what it wants to have confirmed. */
+/** The client's number for a message that it wants confirmed. */
 export type AckId = number | undefined;
 
 export type Request =
@@ -26,18 +26,18 @@ export type Request =
   | { readonly kind: 'joinGroup' | 'leaveGroup'; readonly name: string; readonly ackId: AckId }
   | { readonly kind: 'sequenceAck'; readonly sequenceId: number }
   | { readonly kind: 'ping' }
-  /** It cannot be done. The client knows which it was by the number. */
+  /** Refused; the number tells the client which message it was. */
   | { readonly kind: 'refused'; readonly ackId: number; readonly error: AckError }
-  /** It cannot be done, and this is how the client is told. */
+  /** Refused with this frame as the answer. */
   | { readonly kind: 'answered'; readonly frame: string }
   | { readonly kind: 'ignored' }
-  /** There is no way to tell which message it was, so the connection ends. */
+  /** The client could not tell which message was refused, so the connection ends. */
   | { readonly kind: 'broken'; readonly code: 1007 | 1008; readonly reason: string };
 
-/** Names of events and groups are not longer than this, in characters. */
+/** The longest name of an event or a group, in characters. */
 const LONGEST_NAME = 1024;
 
-/** What is wrong with a request. */
+/** The mistake in a request. */
 class Fault {
   readonly reason: string;
 
@@ -93,7 +93,7 @@ function requestOf(type: unknown, ackId: AckId, fields: Fields): Request | Fault
       return { kind: type };
     case 'invoke':
       return invokeRefused(fields.value('invocationId'));
-    // What follows these has been refused at its beginning.
+    // The request that these follow has already been refused.
     case 'cancelInvocation':
     case 'streamData':
     case 'streamEnd':
@@ -133,14 +133,14 @@ function dataOf(fields: Fields): Data | Fault {
   if (typeof text !== 'string') return new Fault(`data: expected a string, for it is ${type}`);
   if (type === 'text') {
     if (text.isWellFormed()) return { type, payload: Buffer.from(text), raw };
-    return new Fault('data: half of a surrogate pair is no text');
+    return new Fault('data: half of a surrogate pair is not text');
   }
   if (text.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(text))
     return { type, payload: Buffer.from(text, 'base64'), raw };
   return new Fault('data: expected base64 (RFC 4648 section 4)');
 }
 
-/** A stream of the newer kind, of parts that are numbered by themselves. */
+/** A stream of the newer protocol, whose parts have their own numbers. */
 function streamRefused(stream: unknown): Request | Fault {
   const streamId = memberOf(stream, 'streamId');
   if (typeof streamId !== 'string') return new Fault('stream.streamId: expected a string');
@@ -163,7 +163,7 @@ function memberOf(value: unknown, name: string): unknown {
     : undefined;
 }
 
-/** Short enough for the reason of a close frame, which has 123 bytes in all. */
+/** Shortens a value so that it fits into the reason of a close frame, which has at most 123 bytes. */
 function inShort(value: unknown): string {
   return value === undefined
     ? 'none'

@@ -5,20 +5,20 @@ import { messageFrame } from './protocol.ts';
 const OPEN_ARRAY = 0x5b;
 const OPEN_OBJECT = 0x7b;
 
-/** What outputs send, as messages of the server. A broadcast of one payload to many is framed once. */
+/** Frames the messages of outputs as messages of the server. A payload that is broadcast to many is framed once. */
 export class ServerMessages {
   #payload: Uint8Array | undefined;
   #kind = '';
   #frame: Buffer | undefined;
 
-  /** `json`: whether it is known to be JSON, or to be none. Where that is not known, an object or a list is taken for it. */
+  /** `json`: whether the payload is JSON, if that is known. If not, an object or a list counts as JSON. */
   frameOf(payload: Uint8Array, binary: boolean, json?: boolean): Buffer {
     const kind = `${binary} ${json}`;
     if (this.#frame === undefined || this.#payload !== payload || this.#kind !== kind) {
       this.#frame = framed(payload, binary, json);
       this.#payload = payload;
       this.#kind = kind;
-      // A payload is only the same one for as long as its batch is being written.
+      // A payload object stays the same only while its batch is being written.
       queueMicrotask(this.#forget);
     }
     return this.#frame;
@@ -42,7 +42,7 @@ function framed(payload: Uint8Array, binary: boolean, json: boolean | undefined)
   return messageFrame(from, 'text', Buffer.from(JSON.stringify(textOf(payload))));
 }
 
-/** A text such as `42` is JSON too, but who sends texts would not want some of them to be numbers. */
+/** A text such as `42` is JSON too, but a sender of texts would not want some of them to become numbers. */
 function looksLikeJson(payload: Uint8Array): boolean {
   let at = 0;
   while (payload[at]! <= 0x20) at++;

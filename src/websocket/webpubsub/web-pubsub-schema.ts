@@ -10,10 +10,10 @@ export const webPubSub = z
     recovery: duration('s', { min: 1, max: 3_600_000 })
       .default(60_000)
       .describe(
-        'How long a reliable connection is kept after its socket is lost, with its groups and the messages that its client has not confirmed.',
+        'How long to keep a reliable connection after its socket is lost, with its groups and the messages that its client has not confirmed.',
       ),
   })
-  .describe(`How clients of Azure Web PubSub are served, where \`protocols\` has \`${RELIABLE}\`.`);
+  .describe(`How to serve clients of Azure Web PubSub. Needs \`${RELIABLE}\` in \`protocols\`.`);
 
 /** Whether a server that picks among these subprotocols speaks the protocol of Azure Web PubSub. */
 export function speaksWebPubSub(protocols: readonly string[]): boolean {
@@ -35,7 +35,7 @@ export function checkWebPubSub(value: Checked, isGiven: boolean, fail: Fail): vo
   const alone = required && protocols.every((name) => name === PLAIN || name === RELIABLE);
   if (!alone || ack === undefined) return;
   const why =
-    'here: `protocol_required` lets clients of Web PubSub in alone, who have confirmations of their own';
+    'here: with `protocol_required`, only clients of Web PubSub connect, and their protocol has its own confirmations';
   if (ack.when === 'delivered')
     return fail(['ack'], `has no effect ${why}; expected \`when: stored\`, or none`);
   const defaults = ackSchema.parse({ reply: '' });
