@@ -1,5 +1,5 @@
-// A process of its own: the least that a WebSocket server in Node can do with a message, which is to count it.
-// With `--forward PORT` it sends each on to another server, the least that a relay can do.
+// A process of its own: the least that a WebSocket server in Node can do with a message, which is to count it. With
+// `--forward PORT` it sends each message on to another server, the least that a relay can do.
 import { WebSocket, WebSocketServer } from 'ws';
 
 const forwardTo = process.argv[2] === '--forward' ? process.argv[3] : undefined;
@@ -7,7 +7,7 @@ const relay =
   forwardTo === undefined
     ? undefined
     : new WebSocket(`ws://127.0.0.1:${forwardTo}`, { perMessageDeflate: false });
-// As the product configures its own.
+// The product configures its own server in the same way.
 const server = new WebSocketServer({
   host: '127.0.0.1',
   port: 0,

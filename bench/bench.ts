@@ -67,5 +67,5 @@ try {
   process.stderr.write(usage ? `${error.message}\n\n${USAGE}` : `${String((error as Error).stack)}\n`);
   process.exitCode = 1;
 }
-// Helpers of a part that failed would keep it running; they end with it.
+// Helpers of a failed part would keep it running; they end with it.
 process.exit();

@@ -4,8 +4,8 @@ import { closeFrame, pongFrame } from './messages.ts';
 const PING = 0x89;
 
 /**
- * Opens a WebSocket by hand: what a client library does for each message would be measured with the server.
- * Pings are answered; everything else that comes is thrown away.
+ * Opens a WebSocket by hand: the work of a client library for each message would be measured with the server. Answers
+ * pings, and throws everything else away.
  */
 export function openConnection(port: number, localAddress: string): Promise<Socket> {
   return new Promise((resolve, reject) => {
@@ -33,7 +33,7 @@ export function openConnection(port: number, localAddress: string): Promise<Sock
   });
 }
 
-/** Opens many, some at a time. From several addresses, so that there are ports enough. */
+/** Opens many connections, some at a time, from several addresses, so that there are enough ports. */
 export async function openConnections(port: number, count: number): Promise<Socket[]> {
   const sockets: Socket[] = [];
   while (sockets.length < count) {
@@ -45,7 +45,7 @@ export async function openConnections(port: number, count: number): Promise<Sock
   return sockets;
 }
 
-/** Closes as a client should, so that the server has nothing to warn of. */
+/** Closes as a client should, so that the server has no reason to warn. */
 export async function closeConnections(sockets: readonly Socket[]): Promise<void> {
   await Promise.all(
     sockets.map(

@@ -8,7 +8,7 @@ import { sleep } from './wait.ts';
 const TARGET = 1.5;
 const ROUNDS = 3;
 
-/** Memory of a connection that sends nothing: what the process has grown by, for each. */
+/** Memory of a connection that sends nothing: the growth of the process for each. */
 export async function compareIdle(
   options: Options,
   progress: (text: string) => void,
@@ -67,7 +67,7 @@ export function raiseFileLimit(pid: number, files: number): void {
       execFileSync('prlimit', [`--pid=${pid}`, `--nofile=${limit}`], { stdio: 'ignore' });
       return;
     } catch {
-      // Not allowed; the other form may be.
+      // Not permitted; the other form may be.
     }
   }
 }

@@ -1,4 +1,4 @@
-/** A warm reading is one that the filter of the SQL cases keeps. */
+/** The filter of the SQL cases keeps warm readings. */
 export const WARM_FROM = 25;
 const MESSAGES = 10_000;
 const SENSORS = 100;
@@ -47,7 +47,7 @@ export function reading(index: number, temperature: number, length: number): Buf
   );
 }
 
-/** A reading that carries when it was sent, in microseconds of the machine's monotonic clock. */
+/** A reading that carries its send time, in microseconds of the machine's monotonic clock. */
 export function stamped(sentAt: number, length: number): Buffer {
   return padded(`{"sensor":"s001","temperature":30.5,"at":${sentAt},"p":"`, length);
 }

@@ -6,9 +6,9 @@ export type Part = (typeof PARTS)[number];
 
 export interface Options {
   readonly parts: ReadonlySet<Part>;
-  /** Of each throughput case and each latency case; the table shows the medians. */
+  /** Rounds of each throughput case and each latency case; the table shows the medians. */
   readonly rounds: number;
-  /** Of sending at full speed, and of steady sending. */
+  /** Seconds of sending at full speed, and of steady sending. */
   readonly seconds: number;
   /** For the throughput cases. */
   readonly connections: readonly number[];
@@ -16,7 +16,7 @@ export interface Options {
   readonly stallSeconds: number;
   /** The program to measure. */
   readonly bin: string;
-  /** False when `--bin` names another build, which is measured as it is. */
+  /** False if `--bin` names another build, which is measured as it is. */
   readonly build: boolean;
   /** Profile the product's main thread. */
   readonly profile: boolean;
@@ -35,7 +35,7 @@ export const USAGE = `Usage: npm run bench -- [options]
 
 export class UsageError extends Error {}
 
-/** Undefined when help is asked for. @throws UsageError */
+/** Undefined if help is requested. @throws UsageError */
 export function parseOptions(args: readonly string[]): Options | undefined {
   const { values } = parseArgs({
     args: [...args],

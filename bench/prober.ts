@@ -1,5 +1,5 @@
-// A process of its own: sends stamped messages at a steady rate, and sees them come out at the other end. One process
-// and one clock for both, so that nothing has to be set off against another.
+// A process of its own: it sends stamped messages at a steady rate, and reads them at the other end. One process and
+// one clock serve both, so that nothing has to be corrected.
 import { closeSync, openSync, readSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { WebSocketServer } from 'ws';
@@ -49,7 +49,7 @@ async function obey(command: ProbeCommand): Promise<object> {
   return {};
 }
 
-/** Where an output of type `websocket` writes to. */
+/** The server that an output of type `websocket` writes to. */
 async function listen(): Promise<number> {
   const server = new WebSocketServer({ host: '127.0.0.1', port: 0, perMessageDeflate: false });
   server.on('connection', (socket) => {
@@ -61,7 +61,7 @@ async function listen(): Promise<number> {
   return (server.address() as { port: number }).port;
 }
 
-/** What an output of type `file` has written since the last look. */
+/** The bytes that an output of type `file` has written since the last look. */
 function readFile(descriptor: number): void {
   for (;;) {
     const length = readSync(descriptor, piece);
@@ -90,7 +90,7 @@ async function run(command: Extract<ProbeCommand, { type: 'run' }>): Promise<Lat
   latencies = [];
   measureFrom = start + warmUpSeconds * 1e6;
   let sent = 0;
-  // What is due is sent, however late the timer: the rate never adapts to the server.
+  // Due messages are sent however late the timer is: the rate never adapts to the server.
   const timer = setInterval(() => {
     const due = Math.min(total, ((micros() - start) / 1e6) * perSecond);
     while (sent < due) {
@@ -102,7 +102,7 @@ async function run(command: Extract<ProbeCommand, { type: 'run' }>): Promise<Lat
   await until(() => seen >= total, (warmUpSeconds + seconds + 20) * 1000);
   clearInterval(timer);
   if (file !== undefined) closeSync(file);
-  if (seen !== total) throw new Error(`sent ${sent} messages, and saw ${seen}`);
+  if (seen !== total) throw new Error(`sent ${sent} messages, but saw ${seen}`);
   const sorted = latencies.toSorted((a, b) => a - b);
   const at = (share: number): number =>
     sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]!;

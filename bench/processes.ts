@@ -33,7 +33,7 @@ export class Helper {
     return await reply;
   }
 
-  /** The next message that comes. @throws Error when the process ends instead */
+  /** The next message. @throws Error if the process ends instead */
   async reply<Reply>(): Promise<Reply> {
     const ended = new AbortController();
     const gone = once(this.child, 'exit', { signal: ended.signal }).then(([code]) => {
@@ -74,7 +74,7 @@ export class Sender {
     return await this.#ask({ type: 'flood', seconds });
   }
 
-  /** Ends it with what it could not send yet. */
+  /** Ends it, together with anything unsent. */
   async abandon(): Promise<void> {
     await this.#helper.stop();
   }
@@ -106,7 +106,7 @@ export async function freePort(): Promise<number> {
   return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
-/** Resident memory of a process in bytes: now, and the most that it has ever been. */
+/** Resident memory of a process in bytes: the present value and the peak. */
 export async function memoryOf(pid: number): Promise<{ now: number; peak: number }> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8');
   const field = (name: string): number =>
@@ -114,7 +114,7 @@ export async function memoryOf(pid: number): Promise<{ now: number; peak: number
   return { now: field('VmRSS'), peak: field('VmHWM') };
 }
 
-/** CPU time that a process has used, in seconds: all of it, and that of its main thread (which runs the JavaScript). */
+/** CPU time that a process has used, in seconds: the total, and that of its main thread (which runs the JavaScript). */
 export async function cpuOf(pid: number): Promise<{ all: number; main: number }> {
   let all = 0;
   let main = 0;

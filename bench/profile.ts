@@ -5,7 +5,7 @@ import type { Options } from './options.ts';
 
 const directory = fileURLToPath(new URL('results/profiles/', import.meta.url));
 
-/** Node's options that make it write a profile of its main thread when it ends. */
+/** Node options that make it write a profile of its main thread when it ends. */
 export function profileOptions(options: Options, name: string): string[] {
   if (!options.profile) return [];
   return [

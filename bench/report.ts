@@ -7,7 +7,7 @@ export interface Row {
   readonly product: string;
   readonly reached: string;
   readonly target: string;
-  /** Undefined for what has no target. */
+  /** Undefined for a row without a target. */
   readonly ok: boolean | undefined;
 }
 

@@ -1,4 +1,4 @@
-// A process of its own: connects to a server and floods it, as fast as its sockets take it.
+// A process of its own: it connects to a server and floods it, as fast as its sockets take it.
 import type { Socket } from 'node:net';
 import { closeConnections, openConnections } from './connection.ts';
 import { encodeChunks, type Chunk } from './messages.ts';
@@ -9,7 +9,7 @@ export type SenderCommand =
   | { type: 'flood'; seconds: number }
   | { type: 'close' };
 
-/** What has been given to the sockets; whole frames only, so the server gets exactly that. */
+/** Everything that was passed to the sockets; whole frames only, so the server gets exactly that. */
 export interface Sent {
   readonly messages: number;
   readonly warm: number;

@@ -8,7 +8,7 @@ import { startBare, startProduct, type Target } from './target.ts';
 import { untilConfirmed } from './throughput.ts';
 import { until } from './wait.ts';
 
-/** The product's default, which the cases leave as it is. */
+/** The product's default, which the cases do not change. */
 const BUDGET_BYTES = 64 * 1024 ** 2;
 const BARE_SECONDS = 5;
 
@@ -16,19 +16,19 @@ interface Flood {
   readonly connections: number;
   readonly messageBytes: number;
   /**
-   * Read the output again afterwards, and see that everything comes. Not with thousands of connections: the kernel
+   * Read the output again afterwards, and check that everything arrives. Not with thousands of connections: the kernel
    * has taken in tens of millions of messages by then.
    */
   readonly recover: boolean;
 }
 
-/** Resident memory in bytes: with the connections open and nothing sent yet, and the most there was. */
+/** Resident memory in bytes: with the connections open before anything is sent, and the peak. */
 interface Memory {
   readonly open: number;
   readonly peak: number;
 }
 
-// The small messages reach the budget's limit of messages, the large ones that of bytes.
+// Small messages reach the budget's limit of messages, large ones that of bytes.
 const floods: readonly Flood[] = [
   { connections: 10, messageBytes: 70, recover: true },
   { connections: 2000, messageBytes: 70, recover: false },
@@ -36,8 +36,8 @@ const floods: readonly Flood[] = [
 ];
 
 /**
- * The most memory that the product takes while it is flooded and its output accepts nothing. The baseline is what it
- * takes with the connections open, and what the same flood makes a bare server grow by, which holds nothing.
+ * The most memory that the product takes while it is flooded and its output accepts nothing. The baseline is its memory
+ * with the connections open, plus the growth of a bare server under the same flood, which holds nothing.
  */
 export async function measureStall(
   options: Options,
@@ -93,7 +93,7 @@ async function stalled(options: Options, flood: Flood): Promise<Memory & { inFli
   });
   await once(sink, 'listening');
   const { port } = sink.address() as { port: number };
-  // A peer that reads nothing answers no ping either, and would be cut after a while; that is not measured here.
+  // A peer that reads nothing does not answer pings either, and would be cut after a while; that is not measured here.
   const output = { type: 'websocket', url: `ws://127.0.0.1:${port}`, ping_interval: 0 };
   const product = await startProduct(options.bin, { output });
   const sender = await connectedSender(product, flood.connections, flood.messageBytes);
@@ -105,7 +105,7 @@ async function stalled(options: Options, flood: Flood): Promise<Memory & { inFli
     reader?.resume();
     await untilConfirmed(product, messages);
     await until(() => arrived >= messages, 10_000);
-    if (arrived !== messages) throw new Error(`sent ${messages} to a stalled output, and ${arrived} arrived`);
+    if (arrived !== messages) throw new Error(`sent ${messages} to a stalled output, but ${arrived} arrived`);
     await sender.stop();
     await product.stop();
   } else {

@@ -7,18 +7,18 @@ import { stringify } from 'yaml';
 import { Helper, freePort, track } from './processes.ts';
 import { sleep } from './wait.ts';
 
-/** What a server has done with what was sent to it. */
+/** A server's counts of the messages sent to it. */
 export interface Counts {
   readonly received: number;
   /** Received and not yet confirmed by the output. */
   readonly inFlight: number;
   /** Confirmed by the output. */
   readonly written: number;
-  /** Messages refused, and attempts that failed. */
+  /** Refused messages, and failed attempts. */
   readonly errors: number;
 }
 
-/** What is measured: the product, or bare `ws`. */
+/** The measured server: the product, or bare `ws`. */
 export interface Target {
   readonly pid: number;
   readonly port: number;
@@ -43,7 +43,7 @@ export async function startBare(args: readonly string[] = []): Promise<Target> {
   };
 }
 
-/** The part of a stream that a case is about; the rest is the same for all. */
+/** The part of a stream that differs between cases; the rest is the same for all. */
 export interface StreamPart {
   readonly codec?: object;
   readonly processors?: readonly object[];
@@ -52,7 +52,7 @@ export interface StreamPart {
   readonly durability?: object;
 }
 
-/** Runs the product as its users do, with a file of their format. */
+/** Runs the product as its users do, with a file in their format. */
 export async function startProduct(
   bin: string,
   part: StreamPart,
@@ -115,7 +115,7 @@ async function untilReady(child: ChildProcess, health: string): Promise<void> {
 }
 
 async function scrape(health: string): Promise<Counts> {
-  // The gauge of what is in flight is brought up to date when readiness is asked for.
+  // A request for readiness updates the gauge of messages in flight.
   await (await fetch(`${health}/readiness`)).text();
   const text = await (await fetch(`${health}/metrics`)).text();
   const sum = (name: string): number => {
@@ -126,7 +126,7 @@ async function scrape(health: string): Promise<Counts> {
   };
   return {
     received: sum('millrace_input_messages_total'),
-    // What only the log has is in batches, and none of them may be left.
+    // Messages that are only in the log count in batches, and none of them may be left.
     inFlight: sum('millrace_in_flight_messages') + sum('millrace_log_entries'),
     written: sum('millrace_output_messages_total'),
     errors: sum('millrace_errors_total'),

@@ -12,16 +12,16 @@ import { sleep } from './wait.ts';
 export interface Case {
   readonly part: Part;
   readonly name: string;
-  /** The least share of bare `ws`; undefined for a case that is only shown. */
+  /** The least share of bare `ws`; undefined for a case without a target. */
   readonly target: number | undefined;
   readonly stream: StreamPart;
-  /** The case that it is compared with, in place of bare `ws`. */
+  /** The case for the comparison, instead of bare `ws`. */
   readonly against?: Part;
-  /** What must have been written of what was sent, where that is known. */
+  /** The number of messages that must be written for a number sent, if that is known. */
   readonly expected: (sent: Sent) => number | undefined;
 }
 
-/** Messages a second, and CPU time for each message in microseconds: of all threads, and of the main one. */
+/** Messages per second, and CPU time for each message in microseconds: of all threads, and of the main one. */
 export interface Rate {
   readonly perSecond: number;
   readonly cpu: number;
@@ -108,17 +108,20 @@ export const cases: readonly Case[] = [
   },
 ];
 
-/** One case beside what it is compared with: what each did in each round. */
+/** One case and its comparison: the results of each in each round. */
 export interface Comparison {
   readonly case: Case;
   readonly connections: number;
   readonly bare: Rate[];
   readonly product: Rate[];
-  /** Of each round: the product's rate by the mean of bare's before and after it. */
+  /** For each round: the product's rate divided by the mean of bare's before and after it. */
   readonly ratios: number[];
 }
 
-/** Runs bare, case, bare, case, …, bare in each round (or what else a case is compared with), so that all share what the machine does meanwhile. */
+/**
+ * Runs bare, case, bare, case, …, bare in each round (or another comparison instead of bare), so that all share the
+ * machine's state.
+ */
 export async function compareThroughput(
   options: Options,
   progress: (text: string) => void,
@@ -157,7 +160,7 @@ export async function compareThroughput(
   return comparisons;
 }
 
-/** Warms it up, then sends for some seconds and counts until the last message is confirmed. */
+/** Warms up, then sends for some seconds and counts until the last message is confirmed. */
 async function measure(
   target: Target,
   connections: number,
@@ -188,13 +191,13 @@ async function measure(
   };
 }
 
-/** @throws Error when messages are lost or come twice */
+/** @throws Error if messages are lost or come twice */
 export async function untilConfirmed(target: Target, messages: number): Promise<void> {
   let last = -1;
   let lastChange = performance.now();
   for (;;) {
     const { received, inFlight } = await target.counts();
-    if (received > messages) throw new Error(`sent ${messages}, and ${received} arrived`);
+    if (received > messages) throw new Error(`sent ${messages}, but ${received} arrived`);
     if (received === messages && inFlight === 0) return;
     const state = received - inFlight;
     if (state !== last) lastChange = performance.now();
@@ -213,7 +216,7 @@ async function check(target: Target, expected: number | undefined): Promise<void
   if (errors > 0) throw new Error(`${errors} errors`);
   if (expected === undefined) return;
   if (written !== expected)
-    throw new Error(`${expected} messages should have been written, and ${written} were`);
+    throw new Error(`${expected} messages should have been written, but ${written} were`);
 }
 
 /** The file itself must have what the metrics claim. */
@@ -221,5 +224,5 @@ async function checkLines(path: string, expected: number | undefined): Promise<v
   const data = await readFile(path);
   let lines = 0;
   for (let at = data.indexOf(10); at >= 0; at = data.indexOf(10, at + 1)) lines++;
-  if (lines !== expected) throw new Error(`${expected} lines should be in ${path}, and ${lines} are`);
+  if (lines !== expected) throw new Error(`${expected} lines should be in ${path}, but ${lines} are`);
 }

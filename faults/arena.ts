@@ -38,7 +38,7 @@ export class Arena {
   readonly progress: (text: string) => void;
   readonly ledger: Ledger = new Map();
   readonly senders: Sender[] = [];
-  /** What went wrong and is no loss. */
+  /** Problems other than a loss. */
   readonly problems: string[] = [];
   readonly #folder = temporaryFolder();
   readonly #options: ArenaOptions;
@@ -56,17 +56,17 @@ export class Arena {
     this.#options = options;
   }
 
-  /** The file that has what came out. */
+  /** The file with the stream's output. */
   get sinkFile(): string {
     return join(this.#folder.path, 'sink.jsonl');
   }
 
-  /** For everything else that a fault needs. */
+  /** A place for everything else that a fault needs. */
   get folder(): string {
     return this.#folder.path;
   }
 
-  /** Where senders send to. */
+  /** The address to which senders send. */
   get url(): string {
     return `ws://127.0.0.1:${this.#port}/in`;
   }
@@ -76,8 +76,8 @@ export class Arena {
   }
 
   /**
-   * Arguments that keep strace to the calls on the log's segments: those there are, and the next ones. Besides them the
-   * log writes a mark that it can do without.
+   * Arguments that limit strace to calls on the log's segments: the present ones, and the next ones. The log also
+   * writes a mark that it can do without.
    */
   get segmentsOnly(): string[] {
     const numbers = readdirSync(this.logFolder).flatMap((name) => segmentNumber(name) ?? []);
@@ -136,7 +136,7 @@ export class Arena {
     await this.flows(1);
   }
 
-  /** Starts it again, after it has ended. @returns false when it ended before it listened */
+  /** Starts the engine again, after it has ended. @returns false if it ended before it listened */
   async startEngine(options: EngineOptions = {}): Promise<boolean> {
     this.#engine = new EngineProcess(this.configFile, options);
     const listening = await this.#engine.listening();
@@ -146,7 +146,7 @@ export class Arena {
     return listening;
   }
 
-  /** Resolves when some more messages have been acknowledged. */
+  /** Resolves when a few more messages have been acknowledged. */
   async flows(messages = 50): Promise<void> {
     const goal = this.acknowledged + messages;
     await until(
@@ -156,7 +156,7 @@ export class Arena {
     );
   }
 
-  /** Leaves the disk of the log without a free byte. */
+  /** Fills the disk of the log up to the last byte. */
   fillDisk(): void {
     const file = openSync(this.#filler, 'a');
     const chunk = Buffer.alloc(4096);
@@ -177,12 +177,12 @@ export class Arena {
     return join(this.logFolder, '..', 'filler');
   }
 
-  /** Lets it run for a random time. */
+  /** Waits for a random time. */
   async pause(from: number, to: number): Promise<void> {
     await sleep(this.random.between(from, to));
   }
 
-  /** Stops sending, waits until all is acknowledged and has come out, ends the engine, and checks. */
+  /** Stops sending, waits until everything is acknowledged and has come out, ends the engine, and checks. */
   async close(): Promise<Verdict> {
     if (this.engine.ending !== undefined) await this.startEngine();
     await Promise.all(this.senders.map((sender) => sender.settle(SETTLE))).catch((error: Error) => {
@@ -192,7 +192,7 @@ export class Arena {
     for (const sender of this.senders) {
       await sender.end();
       for (const text of sender.strange.slice(0, 3))
-        this.problems.push(`an acknowledgement of nothing: ${text}`);
+        this.problems.push(`an acknowledgement of an unsent message: ${text}`);
     }
     const ending = await this.engine.terminate();
     if (ending.code !== 0) {
@@ -206,7 +206,7 @@ export class Arena {
     return check(this.ledger, text.split('\n'));
   }
 
-  /** Removes everything, however far it came. @returns how many writes the sink made fail */
+  /** Removes everything, at whatever stage. @returns how many writes the sink made fail */
   async remove(): Promise<number> {
     await Promise.all(this.senders.map((sender) => sender.end()));
     await this.#proxy?.end();
@@ -218,7 +218,7 @@ export class Arena {
     return failures ?? 0;
   }
 
-  /** Resolves when the sink has all that was acknowledged, or when nothing more comes. */
+  /** Resolves when the sink has everything that was acknowledged, or when nothing more arrives. */
   async #arrival(): Promise<void> {
     const { patience = PATIENCE } = this.#options;
     let size = -1;

@@ -2,7 +2,7 @@ import type { Fault, Outcome } from './fault.ts';
 import type { Effort, Mode } from './fault-options.ts';
 import { Random } from './random.ts';
 
-/** What became of one fault in one mode. */
+/** The outcome of one fault in one mode. */
 export interface Row {
   readonly fault: string;
   readonly mode: Mode;
@@ -11,16 +11,16 @@ export interface Row {
   readonly lost: number;
   readonly duplicated: number;
   readonly reordered: number;
-  /** Seconds that it took. */
+  /** Duration in seconds. */
   readonly seconds: number;
-  /** What must not be, each a sentence; none when all is well. */
+  /** Violations, each a sentence; none if all is well. */
   readonly problems: readonly string[];
 }
 
 export interface CampaignOptions extends Effort {
   readonly faults: readonly Fault[];
   readonly seed: number;
-  /** How many rows of the table are worked on at a time. */
+  /** How many rows of the table run at a time. */
   readonly jobs: number;
 }
 
@@ -57,7 +57,7 @@ async function runFault(
   progress: (text: string) => void,
 ): Promise<Row> {
   const started = performance.now();
-  // Of its own, so that a fault alone does the same as within the whole campaign.
+  // A seed of its own, so that a fault alone does the same as within the whole campaign.
   const random = new Random(seed);
   let outcome: Outcome;
   try {

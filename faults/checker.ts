@@ -1,30 +1,30 @@
 import { idOf, messageOf, parseId, type MessageId } from './messages.ts';
 
-/** What the sender of a session knows. */
+/** The knowledge of a session's sender. */
 export interface SessionRecord {
   /** Numbers 1 to this have been sent, some perhaps more than once. */
   sent: number;
   readonly acknowledged: Set<number>;
 }
 
-/** What all senders know, by session. */
+/** The knowledge of all senders, by session. */
 export type Ledger = Map<string, SessionRecord>;
 
 export interface Verdict {
   readonly acknowledged: number;
   /** Ids that were acknowledged and that the sink does not have. */
   readonly lost: readonly string[];
-  /** Copies of what the sink had already. */
+  /** Copies of messages that the sink already had. */
   readonly duplicated: number;
-  /** Ids that came for the first time after a later one of their session. */
+  /** Ids that first came after a later one of their session. */
   readonly reordered: readonly string[];
   /** Lines that nobody sent. */
   readonly damaged: readonly string[];
-  /** Lines that end in the middle, as a killed writer leaves them; what they say does not count. */
+  /** Lines that end in the middle, as a killed writer leaves them; their content does not count. */
   readonly torn: number;
 }
 
-/** Compares what the senders know with what the sink has, a message in each line. */
+/** Compares the knowledge of the senders with the content of the sink, a message in each line. */
 export function check(ledger: Ledger, lines: Iterable<string>): Verdict {
   const seen = new Map([...ledger.keys()].map((session) => [session, new Set<number>()]));
   const highest = new Map<string, number>();
@@ -62,14 +62,14 @@ export function check(ledger: Ledger, lines: Iterable<string>): Verdict {
   return { acknowledged, lost, duplicated, reordered, damaged, torn };
 }
 
-/** The id of a line that is a message which was sent, to the last byte. */
+/** The id of a line that equals a sent message, to the last byte. */
 function whole(line: string, ledger: Ledger): MessageId | undefined {
   const id = parseId(/^\{"id":"([^"]*)"/.exec(line)?.[1] ?? '');
   if (id === undefined || line !== messageOf(id)) return undefined;
   return id.number <= (ledger.get(id.session)?.sent ?? 0) ? id : undefined;
 }
 
-/** True when a message starts like this and goes on. */
+/** True if a message starts like this and continues. */
 function isStart(line: string): boolean {
   const id = parseId(/^\{"id":"([^"]*)"/.exec(line)?.[1] ?? '');
   if (id !== undefined) return messageOf(id).startsWith(line) && line.length < messageOf(id).length;

@@ -3,8 +3,9 @@ import { WebSocket } from 'ws';
 import { defineOutput, NotConnectedError, z, type Batch, type Output, type WriteCall } from '../src/index.ts';
 
 /**
- * An output to the campaign's sink that is confirmed by the sink itself. None of Millrace's own outputs has a sink that
- * can be killed and confirms: `file` has no process at its other end, and `websocket` has no confirmation of its server.
+ * An output to the campaign's sink that the sink itself confirms. None of Millrace's own outputs has a sink that can be
+ * killed and that confirms: `file` has no process at its other end, and `websocket` has no confirmation from its
+ * server.
  */
 export const confirmedOutput = defineOutput({
   type: 'confirmed',
@@ -33,7 +34,7 @@ class ConfirmedOutput implements Output {
       await once(socket, 'open', { signal });
     } catch (error) {
       socket.terminate();
-      throw new NotConnectedError('the sink is not there', error);
+      throw new NotConnectedError('the sink is away', error);
     }
   }
 

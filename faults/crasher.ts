@@ -1,9 +1,9 @@
 import { defineProcessor, z, type Processor } from '../src/index.ts';
 
-/** What a message has in it that ends the process. */
+/** The text in a message that ends the process. */
 export const POISON = '"poison"';
 
-/** A processor with a fault such as native code can have: one message ends the process, at once and with signal 11. */
+/** A processor with a fault that native code can have: one message ends the process, at once and with signal 11. */
 export const crasher = defineProcessor({
   type: 'crasher',
   summary: 'Ends the process of the fault campaign for some messages.',
@@ -14,7 +14,7 @@ export const crasher = defineProcessor({
     process: (batch) => {
       if (batch.payloads.some((payload) => Buffer.from(payload).includes(POISON))) {
         process.kill(process.pid, 'SIGSEGV');
-        // Nothing else of it may go on until then.
+        // Nothing else of the process may continue until then.
         for (;;) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000);
       }
       return [batch];

@@ -2,24 +2,24 @@ import { cpSync, readFileSync, readdirSync, rmSync, truncateSync, writeFileSync 
 import { join } from 'node:path';
 import { Log } from '../src/delivery/log/log.ts';
 
-/** What somebody does to one file of a log. */
+/** Damage to one file of a log. */
 export interface Damage {
   readonly file: string;
   readonly offset: number;
   readonly kind: 'cut' | 'flip';
 }
 
-/** What a log gives back when it is opened. */
+/** The result of opening a log. */
 export interface Reading {
-  /** The code of the error that it refused with. */
+  /** The error code of a refusal. */
   readonly refused?: string | undefined;
   /** The messages of each entry. */
   readonly entries: readonly (readonly string[])[];
-  /** How many bytes at its end it said it had cut off. */
+  /** The number of bytes that it reported as cut off from its end. */
   readonly cutBytes: number;
 }
 
-/** Cuts off each file at every so-manieth byte, and inverts every so-manieth byte. */
+/** Cuts off each file at every `stride`-th byte, and inverts every `stride`-th byte. */
 export function* damagesOf(folder: string, stride: number, first: number): Generator<Damage> {
   for (const file of readdirSync(folder)) {
     const { length } = readFileSync(join(folder, file));
@@ -29,7 +29,7 @@ export function* damagesOf(folder: string, stride: number, first: number): Gener
   }
 }
 
-/** Makes `copy` the log of `folder` with that damage. */
+/** Makes `copy` a copy of the log of `folder` with that damage. */
 export function damagedCopy(folder: string, copy: string, { file, offset, kind }: Damage): void {
   rmSync(copy, { recursive: true, force: true });
   cpSync(folder, copy, { recursive: true });
@@ -40,7 +40,7 @@ export function damagedCopy(folder: string, copy: string, { file, offset, kind }
   writeFileSync(path, bytes);
 }
 
-/** Opens a log as the engine does, and reads what was not delivered. */
+/** Opens a log as the engine does, and reads the undelivered entries. */
 export async function readLog(path: string): Promise<Reading> {
   let cutBytes = 0;
   let log: Log | undefined;
@@ -73,9 +73,9 @@ export async function readLog(path: string): Promise<Reading> {
 }
 
 /**
- * What is wrong with what a damaged log gave back, or undefined. It may refuse. Else it gives what was committed before
- * the damage, all of it, in order and unchanged, and says that it cut the rest; and nothing of that rest was acknowledged:
- * it is the last commit of a process that was killed before it could tell anybody.
+ * The fault of a damaged log's result, or undefined. The log may refuse. Otherwise it must return everything that was
+ * committed before the damage, in order and unchanged, and report that it cut off the rest; and none of that rest may
+ * have been acknowledged: it is the last commit of a process that was killed before it could tell anyone.
  */
 export function judge(
   damage: Damage,
@@ -89,17 +89,17 @@ export function judge(
   }
   const count = found.entries.length;
   const same = found.entries.every((entry, index) => String(entry) === String(whole.entries[index]));
-  if (!same) return 'gives back something else than what was written';
-  // Entries that begin before the damage; those before the last of them are whole.
+  if (!same) return 'returns something other than what was written';
+  // Entries that begin before the damage; all but the last of them are whole.
   const begun = whole.entries.filter(([first]) => {
     const at = bytes.indexOf(first!);
     return at >= 0 && at < damage.offset;
   }).length;
-  if (count < begun - 1) return `gives back ${count} entries, and ${begun - 1} end before the damage`;
+  if (count < begun - 1) return `returns ${count} entries, but ${begun - 1} end before the damage`;
   if (count === whole.entries.length) return undefined;
   if (whole.entries.slice(count).flat().some(isAcknowledged)) {
-    return `gives back ${count} entries of ${whole.entries.length}, and acknowledged messages are in the others`;
+    return `returns ${count} of ${whole.entries.length} entries, but the others contain acknowledged messages`;
   }
-  // Cut off where an entry begins, there is nothing to say anything of.
-  return damage.kind === 'cut' || found.cutBytes > 0 ? undefined : 'gives back less and does not say so';
+  // If it is cut off where an entry begins, there is nothing to report.
+  return damage.kind === 'cut' || found.cutBytes > 0 ? undefined : 'returns less without saying so';
 }

@@ -1,4 +1,7 @@
-/** The program as `bin/millrace.js` runs it, from source, with what the campaign needs besides: an output that its sink confirms, and a processor that dies. */
+/**
+ * The program of `bin/millrace.js`, from source, with two additions for the campaign: an output that its sink confirms,
+ * and a processor that dies.
+ */
 import { components, Registry } from '../src/index.ts';
 import { runProcess } from '../src/main.ts';
 import { confirmedOutput } from './confirmed-output.ts';

@@ -25,17 +25,17 @@ export interface Ending {
 }
 
 export interface EngineOptions {
-  /** Arguments of strace, to run it under that. */
+  /** Arguments of strace, to run the engine under it. */
   readonly strace?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
-  /** It will end before it listens, and may. True under strace. */
+  /** The engine may end before it listens. True under strace. */
   readonly mayEnd?: boolean;
 }
 
-/** What Node has made of the source, so that the many starts cost less. */
+/** Node's compile cache, so that the many starts cost less. */
 let compiled: string | undefined;
 
-/** Starts it once, to its end: one that is killed does not leave what it compiled. */
+/** Starts the engine once and lets it end: a killed one does not leave its compiled code. */
 function compile(): string {
   compiled ??= process.env['NODE_COMPILE_CACHE'];
   if (compiled !== undefined) return compiled;
@@ -56,16 +56,16 @@ export class EngineProcess {
   readonly ended: Promise<Ending>;
   #ending: Ending | undefined;
   readonly log: LogLine[] = [];
-  /** What it wrote that is no line of the log. */
+  /** Its output other than log lines. */
   #other = '';
   #listening = false;
   #health: string | undefined;
 
   constructor(file: string, { strace, env = {} }: EngineOptions = {}) {
     const node = [process.execPath, entry, 'run', file];
-    // strace counts the calls of each thread by itself; with one thread for files it counts them all.
+    // strace counts the calls of each thread separately; with one thread for files it counts them all.
     const threads = strace === undefined ? {} : { UV_THREADPOOL_SIZE: '1' };
-    // With -D the program is our child, and strace a process beside it that ends with it.
+    // With -D, the program is our child, and strace a process beside it that ends with it.
     const command =
       strace === undefined ? node : ['strace', '-D', '-f', '-o', '/dev/null', ...strace, ...node];
     this.child = start(command[0]!, command.slice(1), {
@@ -91,7 +91,7 @@ export class EngineProcess {
     return this.#ending;
   }
 
-  /** True once it listens, false when it ended before. */
+  /** True once it listens, false if it ended before. */
   async listening(): Promise<boolean> {
     await until('the engine to listen', () => this.#listening || this.#ending !== undefined, START);
     return this.#listening;
@@ -102,14 +102,14 @@ export class EngineProcess {
     await this.ended;
   }
 
-  /** Ends it as an operator does. @throws Error when it does not end */
+  /** Ends it as an operator does. @throws Error if it does not end */
   async terminate(): Promise<Ending> {
     this.child.kill('SIGTERM');
     await until('the engine to end after SIGTERM', () => this.#ending !== undefined, DRAIN);
     return this.#ending!;
   }
 
-  /** What readiness says: 200 or 503, and why. */
+  /** The answer of readiness: 200 or 503, and why. */
   async readiness(): Promise<{ status: number; text: string }> {
     return await this.#get('/readiness');
   }
@@ -128,7 +128,7 @@ export class EngineProcess {
     return this.log.some(({ code = '', msg }) => pattern.test(`${code} ${msg}`));
   }
 
-  /** The end of what it wrote, for a message to a person. */
+  /** The end of its output, for a person. */
   get lastWords(): string {
     return [...this.log.slice(-6).map(({ msg }) => msg), this.#other.slice(-1000)].join('\n    ');
   }

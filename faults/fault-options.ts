@@ -1,16 +1,16 @@
 import type { Random } from './random.ts';
 
-/** When the sender is told, and whether there is a log. */
+/** When the sender gets its acknowledgement, and whether there is a log. */
 export const MODES = ['stored', 'delivered', 'delivered, no log'] as const;
 export type Mode = (typeof MODES)[number];
 
-/** How much a campaign does. */
+/** The size of a campaign. */
 export interface Effort {
   /** Kills or injections of each fault in each mode. */
   readonly rounds: number;
   /** How long an outage of the sink lasts. */
   readonly seconds: number;
-  /** Of the bytes of a log, every so-manieth is damaged in turn. */
+  /** Every `stride`-th byte of a log is damaged in turn. */
   readonly stride: number;
 }
 
@@ -22,25 +22,25 @@ export interface FaultContext {
 }
 
 export interface ArenaOptions {
-  /** The stream's output; a file unless given. `confirmed` is a sink in a process of its own. */
+  /** The stream's output; by default, a file. `confirmed` is a sink in a process of its own. */
   readonly output?: 'file' | 'websocket' | 'confirmed';
-  /** The sink makes every so-manieth batch fail. */
+  /** The sink makes every n-th batch fail. */
   readonly failEvery?: number;
-  /** The sink is not there. */
+  /** The sink is away. */
   readonly absent?: boolean;
   /** A field of the input, as a line of YAML. */
   readonly input?: string;
-  /** Fields of the stream, as YAML; of the folder that the engine may write in, where one names a file. */
+  /** Fields of the stream, as YAML; a function gets the folder that the engine may write in, to name a file. */
   readonly stream?: string | ((folder: string) => string);
   /** Fields of `durability`, as YAML in one line. */
   readonly durability?: string;
   readonly sessions?: number;
-  /** Messages a second of each sender. */
+  /** Messages per second of each sender. */
   readonly rate?: number;
   /** Senders go through a proxy that can reset their connections. */
   readonly proxy?: boolean;
-  /** How long nothing may move before what is missing counts as lost, in milliseconds. */
+  /** How long nothing may move before missing messages count as lost, in milliseconds. */
   readonly patience?: number;
-  /** The log is on a disk of its own, of so many bytes. */
+  /** The log is on a disk of its own, with this many bytes. */
   readonly disk?: number;
 }

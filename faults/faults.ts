@@ -10,7 +10,7 @@ const resultsFile = fileURLToPath(new URL('results.json', import.meta.url));
 
 const readResults = (): Results => JSON.parse(readFileSync(resultsFile, 'utf8')) as Results;
 
-/** Writes what this run has found; what it has not tried stays as it was found before. */
+/** Writes the results of this run; rows that it has not tried stay as they are. */
 function writeResults({ seed, rounds, seconds, faults: tried }: Options, rows: readonly Row[]): void {
   const before = readResults();
   const isTried = (name: string): boolean => tried.some((fault) => fault.name === name);
@@ -46,7 +46,7 @@ async function main(options: Options): Promise<void> {
 }
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  // What it started goes in the handler of `exit`.
+  // The handler of `exit` ends the processes that it started.
   process.once(signal, () => process.exit(130));
 }
 try {
@@ -61,5 +61,5 @@ try {
   );
   process.exitCode = 1;
 }
-// Helpers of a fault that failed would keep it running; they end with it.
+// Helpers of a failed fault would keep it running; they end with it.
 process.exit();

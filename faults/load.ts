@@ -2,7 +2,7 @@ import { Arena } from './arena.ts';
 import { type Fault, type LoadFault } from './fault.ts';
 import { MODES } from './fault-options.ts';
 
-/** A fault that happens while senders send, as one that the campaign can run. */
+/** A fault that happens while senders send, in the form that the campaign runs. */
 export function underLoad(fault: LoadFault): Fault {
   return {
     name: fault.name,

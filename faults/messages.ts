@@ -1,6 +1,6 @@
 /**
- * The messages of the campaign. What a message says follows from its session and number alone, so that the checker can
- * tell a whole one from a damaged one without having kept it.
+ * The messages of the campaign. The content of a message follows from its session and number alone, so that the checker
+ * can tell a whole one from a damaged one without having kept it.
  */
 export interface MessageId {
   readonly session: string;
@@ -13,7 +13,7 @@ export function idOf({ session, number }: MessageId): string {
   return `${session}-${number}`;
 }
 
-/** @returns undefined for a text that is no id of a message */
+/** @returns undefined for a text that is not the id of a message */
 export function parseId(text: string): MessageId | undefined {
   const match = /^(s\d+)-([1-9]\d*)$/.exec(text);
   return match === null ? undefined : { session: match[1]!, number: Number(match[2]) };

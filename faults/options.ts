@@ -30,7 +30,7 @@ export function keyOf({ name }: Fault): string {
 
 export class UsageError extends Error {}
 
-/** Undefined when help is asked for. @throws UsageError */
+/** Undefined if help is requested. @throws UsageError */
 export function parseOptions(args: readonly string[], faults: readonly Fault[]): Options | undefined {
   const { values } = parseArgs({
     args: [...args],
@@ -57,7 +57,7 @@ export function parseOptions(args: readonly string[], faults: readonly Fault[]):
     throw new UsageError(`--${name}: has no effect on the faults of --faults`);
   }
   if (values.write && values.stride !== undefined) {
-    throw new UsageError('--write: the table is of every byte of a log; leave --stride out');
+    throw new UsageError('--write: the table covers every byte of a log; leave --stride out');
   }
   return {
     faults: chosen ?? faults,
@@ -71,8 +71,8 @@ export function parseOptions(args: readonly string[], faults: readonly Fault[]):
 }
 
 /**
- * The table says of all its rows with which options they were found.
- * @throws UsageError where a run of some faults would say it of rows that it leaves as they are
+ * The table names the options of all its rows.
+ * @throws UsageError if a run of some faults would name them for rows that it leaves as they are
  */
 export function checkWrite(options: Options, before: Results): void {
   const tried = new Set(options.faults.map(({ name }) => name));
@@ -80,7 +80,7 @@ export function checkWrite(options: Options, before: Results): void {
   if ((['rounds', 'seconds', 'seed'] as const).every((name) => options[name] === before[name])) return;
   const { rounds, seconds, seed } = before;
   throw new UsageError(
-    `--write: the rows that stay are of --rounds ${rounds} --seconds ${seconds} --seed ${seed}; give the same, or run all faults`,
+    `--write: the rows that stay are from --rounds ${rounds} --seconds ${seconds} --seed ${seed}; give the same, or run all faults`,
   );
 }
 

@@ -1,6 +1,8 @@
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 
-/** Passes TCP on, until it is told to reset: then each connection ends with RST after some more bytes, in mid-message. */
+/**
+ * Passes TCP on until it is told to reset: then each connection ends with RST after some more bytes, in mid-message.
+ */
 export class ResettingProxy {
   readonly #server: Server;
   readonly #links = new Set<{ cutAfter: number; reset: () => void }>();
@@ -23,7 +25,7 @@ export class ResettingProxy {
     return typeof address === 'object' && address !== null ? address.port : 0;
   }
 
-  /** Resets every connection after `bytes()` more bytes of its sender. */
+  /** Resets every connection after `bytes()` more bytes from its sender. */
   resetAll(bytes: () => number): void {
     for (const link of this.#links) link.cutAfter = bytes();
   }

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 
 /** Processes that must end with this one. */
 const processes = new Set<ChildProcess>();
-/** What else must not stay behind, and how it goes; the newest goes first. */
+/** Other remains to remove, with the function that removes each; the newest goes first. */
 const remains = new Set<() => void>();
 process.on('exit', removeRemains);
 
@@ -16,7 +16,7 @@ export function removeRemains(): void {
     try {
       remove();
     } catch (error) {
-      // The others must go all the same.
+      // The others must go nevertheless.
       process.stderr.write(`${String(error)}\n`);
     }
   }
@@ -36,9 +36,9 @@ export function temporaryFolder(): { readonly path: string; remove(): void } {
 }
 
 /**
- * Mounts a file system in memory, as small as that.
- * @returns what unmounts it
- * @throws Error when this user may not mount one
+ * Mounts a file system of this size in memory.
+ * @returns a function that unmounts it
+ * @throws Error if this user may not mount one
  */
 export function mountMemory(path: string, bytes: number): () => void {
   const { status, stderr } = spawnSync(
@@ -60,7 +60,7 @@ function once(remove: () => void): () => void {
   return removal;
 }
 
-/** Below those that the system gives to connections: one of them could have it while a server is down. */
+/** A port below those that the system gives to connections: one of them could take it while a server is down. */
 const PORTS = [20_000, 32_000] as const;
 
 export async function freePort(): Promise<number> {

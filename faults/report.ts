@@ -1,12 +1,12 @@
 import type { Row } from './campaign.ts';
 
-/** What `faults/results.json` has. */
+/** The content of `faults/results.json`. */
 export interface Results {
   readonly date: string;
   readonly seed: number;
   readonly rounds: number;
   readonly seconds: number;
-  /** What each fault is. */
+  /** The description of each fault. */
   readonly faults: readonly { readonly name: string; readonly what: string }[];
   readonly rows: readonly Row[];
 }
@@ -37,7 +37,7 @@ export function plainTable(rows: readonly Row[]): string {
     .join('\n');
 }
 
-/** For the documentation: what each fault is, and what became of it. */
+/** For the documentation: each fault, and its outcome. */
 export function markdown({ date, seed, rounds, seconds, faults, rows }: Results): string {
   const sum = (of: (row: Row) => number): string =>
     rows.reduce((total, row) => total + of(row), 0).toLocaleString('en');

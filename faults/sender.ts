@@ -5,7 +5,7 @@ import { sleep, until } from './wait.ts';
 
 const TICK = 10;
 const RECONNECT = 40;
-/** Bytes that may wait in this process before nothing more is sent. */
+/** The number of bytes that may wait in this process before it stops sending. */
 const MAX_BUFFERED = 256 * 1024;
 
 export interface SenderOptions {
@@ -14,19 +14,19 @@ export interface SenderOptions {
   readonly record: SessionRecord;
   /** How many messages may wait for their acknowledgement. */
   readonly window: number;
-  /** Messages a second, at most. */
+  /** Messages per second, at most. */
   readonly rate: number;
 }
 
 /**
- * A client as an application would write it: it numbers its messages, keeps each until it is acknowledged, connects
- * again when its connection is lost, and then first sends again what was not acknowledged.
+ * A client as an application would write it: it numbers its messages, keeps each until it is acknowledged, reconnects
+ * after a lost connection, and then first resends the unacknowledged messages.
  */
 export class Sender {
   readonly #options: SenderOptions;
   readonly #record: SessionRecord;
   readonly #unacknowledged = new Set<number>();
-  /** Acknowledgements of what was never sent: each is a fault. */
+  /** Acknowledgements of messages that were never sent: each is a fault. */
   readonly strange: string[] = [];
   #socket: WebSocket | undefined;
   /** The numbers that this connection has to send again. */
@@ -45,12 +45,12 @@ export class Sender {
     return this.#unacknowledged.size;
   }
 
-  /** Drops its connection without a word; it connects again. */
+  /** Drops its connection without a close frame, and reconnects. */
   disconnect(): void {
     this.#socket?.terminate();
   }
 
-  /** Sends nothing new, and resolves when everything is acknowledged. @throws Error when that takes too long */
+  /** Sends nothing new, and resolves when everything is acknowledged. @throws Error if that takes too long */
   async settle(patience: number): Promise<void> {
     this.#sendsNew = false;
     await until(
@@ -90,7 +90,7 @@ export class Sender {
     const { session, window, rate } = this.#options;
     let quota = Math.ceil((rate * TICK) / 1000);
     while (this.#again.length > 0 && socket.bufferedAmount < MAX_BUFFERED) {
-      // Acknowledged meanwhile by what came on this connection, or not.
+      // Perhaps acknowledged meanwhile by a reply on this connection.
       const number = this.#again.shift()!;
       if (this.#unacknowledged.has(number)) socket.send(messageOf({ session, number }));
     }

@@ -1,10 +1,10 @@
 /**
- * The sink as a process of its own: a WebSocket server that appends what it gets to a file.
+ * The sink as a process of its own: a WebSocket server that appends each message to a file.
  *
  *     node sink-process.ts PORT FILE [FAIL_EVERY]
  *
  * On `/each` a message is a line. On `/confirmed` a message is a batch of lines, and is answered with `ok` once the
- * system has it. With FAIL_EVERY, every so-manieth batch fails in one of three ways: it is refused, the connection is cut
+ * system has it. With FAIL_EVERY, every n-th batch fails in one of three ways: it is refused, the connection is cut
  * before it is written, or after that and without an answer.
  */
 import { appendFileSync, existsSync, openSync, readFileSync, writeSync } from 'node:fs';
@@ -12,7 +12,7 @@ import { WebSocketServer } from 'ws';
 
 const [port, path, failEvery] = process.argv.slice(2);
 const every = Number(failEvery ?? 0);
-// Killed in the middle of a line, perhaps.
+// The last process may have been killed in the middle of a line.
 if (existsSync(path!) && /[^\n]$/.test(readFileSync(path!, 'latin1'))) appendFileSync(path!, '\n');
 const file = openSync(path!, 'a');
 let writes = 0;
@@ -34,7 +34,7 @@ server.on('connection', (socket, request) => {
   });
 });
 server.on('listening', () => process.stdout.write('listening\n'));
-// Told how many of them failed, at the end.
+// Reports the number of failures at the end.
 process.on('SIGTERM', () => {
   process.stdout.write(`${failures}\n`, () => process.exit(0));
 });

@@ -16,7 +16,7 @@ export class SinkProcess {
     this.#failEvery = failEvery;
   }
 
-  /** With `failEvery`, every so-manieth batch fails. */
+  /** With `failEvery`, every n-th batch fails. */
   static async start(file: string, failEvery = 0): Promise<SinkProcess> {
     const sink = new SinkProcess(await freePort(), file, failEvery);
     await sink.start();

@@ -1,6 +1,6 @@
 import type { Mode } from './fault-options.ts';
 
-/** The configuration of a stream of the campaign. `output` and `durability` are the fields of these, as YAML. */
+/** The configuration of a stream of the campaign. `output` and `durability` are their fields, as YAML. */
 export function streamYaml(parts: {
   readonly mode: Mode;
   readonly port: number;

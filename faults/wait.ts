@@ -6,7 +6,7 @@ export function sleep(milliseconds: number): Promise<void> {
 
 /**
  * Resolves when the condition holds.
- * @throws Error after `patience` milliseconds, saying what was waited for
+ * @throws Error after `patience` milliseconds, naming the condition
  */
 export async function until(
   what: string,

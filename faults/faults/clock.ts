@@ -5,7 +5,7 @@ import { underLoad } from '../load.ts';
 
 const STEPS = [3600, -3600, 86_400 * 400, -86_400 * 30, 1, -2] as const;
 
-/** What lets a process have another time: seconds beside the real one, as a file says. */
+/** The library that gives a process another time: an offset in seconds, read from a file. */
 function clockOf(arena: Arena) {
   const library = globSync('/usr/lib/*/faketime/libfaketime.so.1')[0];
   if (library === undefined || !existsSync(library)) {

@@ -18,7 +18,7 @@ async function leaveAtRandom(arena: Arena): Promise<number> {
 
 export const sendersLeave = underLoad({
   name: 'half the senders leave',
-  what: 'a random half of the senders drop their connections without a word and reconnect, five times a round',
+  what: 'a random half of the senders drop their connections without a close frame and reconnect, five times a round',
   harm: async (arena) => {
     let drops = 0;
     for (let round = 1; round <= arena.effort.rounds; round++) drops += await leaveAtRandom(arena);

@@ -7,7 +7,7 @@ import { POISON } from '../crasher.ts';
 import { underLoad } from '../load.ts';
 import { until } from '../wait.ts';
 
-/** Three ends in the message alone, and as many to find it among all that were in processing. */
+/** Three ends for the message alone, and as many to find it among all messages that were in processing. */
 const MOST_STARTS = 6;
 const LETTERS = 'dead-letters.jsonl';
 
@@ -18,7 +18,7 @@ async function sendPoison(arena: Arena, id: string): Promise<void> {
   socket.on('error', () => {});
   await once(socket, 'open');
   socket.send(`{"id":"${id}","kind":${POISON}}`);
-  await until('the engine to die of a message', () => engine.ending !== undefined, 60_000);
+  await until('a message to end the engine', () => engine.ending !== undefined, 60_000);
   socket.terminate();
 }
 
@@ -63,7 +63,7 @@ export const crashLoop = underLoad({
 
 export const killedAgain = underLoad({
   name: 'killed five times in a row',
-  what: '`kill -9` of the engine under load, and four times more at random moments of the next starts, once a round, with a processor whose messages end nothing: the engine may blame none of them',
+  what: '`kill -9` of the engine under load, and four times more at random moments of the next starts, once a round, with a processor that no message ends: the engine may blame none of them',
   modes: ['stored', 'delivered'],
   options: {
     stream: (folder) => `pipeline: { processors: [{ type: crasher }] }

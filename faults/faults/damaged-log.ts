@@ -9,10 +9,10 @@ import { freePort, temporaryFolder } from '../remains.ts';
 import { streamYaml } from '../stream-yaml.ts';
 import { until } from '../wait.ts';
 
-/** Few, since there is an opening of the log for each byte of them. */
+/** Few bytes, since the log is opened once for each of them. */
 const MESSAGES = 12;
 
-/** A log that a killed engine has left, with messages that were acknowledged and are not delivered. */
+/** The log of a killed engine, with messages that were acknowledged but not delivered. */
 async function leaveLog(context: FaultContext, folder: string): Promise<readonly string[]> {
   const arena = new Arena(context, { output: 'confirmed', absent: true, sessions: 2, rate: 1 });
   try {
@@ -27,7 +27,7 @@ async function leaveLog(context: FaultContext, folder: string): Promise<readonly
   }
 }
 
-/** Starts the engine on a damaged log. @returns what its output has, or the error that it ended with */
+/** Starts the engine on a damaged log. @returns the messages in its output, or the error that ended it */
 async function runEngine(folder: string, log: string, entries: number): Promise<Reading> {
   const out = join(folder, 'out.jsonl');
   const file = join(folder, 'stream.yaml');
@@ -75,7 +75,7 @@ async function damageLog(context: FaultContext): Promise<Outcome> {
       if (problem !== undefined) problems.push(`${nameOf(damage)}: ${problem}`);
       if (++injections % 2000 === 0) progress(`${injections} damages`);
     }
-    // The whole engine on some of them says the same as the log alone.
+    // For some of them, the whole engine must agree with the log alone.
     for (let round = 1; round <= effort.rounds; round++) {
       const damage = random.pick(damages);
       damagedCopy(original, copy, damage);
@@ -115,7 +115,7 @@ function nameOf({ kind, file, offset }: Damage): string {
 export const logDamaged: Fault = {
   name: 'log damaged',
   uses: 'stride',
-  what: 'the log of a killed engine, cut off at every byte and with every byte inverted in turn; it must return everything that was committed before the damage or refuse to open, and skip nothing in silence; and a start of the engine on such a log, once a round. The log is the same in both modes',
+  what: 'the log of a killed engine, cut off at every byte and with every byte inverted in turn; it must return everything that was committed before the damage or refuse to open, and skip nothing silently; and a start of the engine on such a log, once a round. The log is the same in both modes',
   modes: ['stored'],
   run: damageLog,
 };

@@ -15,7 +15,7 @@ export const descriptorsGone = underLoad({
   name: 'no file descriptor left',
   what: 'the engine may open no more files and sockets (EMFILE, by prlimit) until the log needs one and says so, once a round; the input waits, and continues by itself when the limit is lifted',
   modes: ['stored', 'delivered'],
-  // A file of the log is 1 MiB then, so that it soon needs the next one.
+  // Log files of 1 MiB, so that the log soon needs the next one.
   options: { durability: 'max_bytes: 16MiB', rate: 1000 },
   harm: async (arena) => {
     for (let round = 1; round <= arena.effort.rounds; round++) {
@@ -33,7 +33,7 @@ export const descriptorsGone = underLoad({
       await until('readiness to say 200', async () => (await engine.readiness()).status === 200, 30_000);
       await arena.flows(200);
       if (engine.ending !== undefined) arena.problems.push(`ended for EMFILE: ${engine.lastWords}`);
-      arena.progress(`none left and some again, round ${round}`);
+      arena.progress(`descriptors ran out and came back, round ${round}`);
     }
     return arena.effort.rounds;
   },

@@ -20,12 +20,12 @@ export const engineKilled = underLoad({
 
 export const windowKilled = underLoad({
   name: 'killed in mid-window',
-  what: '`kill -9` of an engine whose buffer is a window of a second (`tumbling_window`), once a round',
+  what: '`kill -9` of an engine with a one-second window as its buffer (`tumbling_window`), once a round',
   options: { stream: 'buffer: { type: tumbling_window, interval: 1s }' },
   harm: killAgainAndAgain,
 });
 
-/** While it starts it reads the log, cuts what is torn, and may be killed at that too. */
+/** While it starts, it reads the log and cuts off a torn end, and may be killed at that too. */
 export const startKilled = underLoad({
   name: 'killed while it starts',
   what: '`kill -9` of the engine under load, and once more within the first second of its next start: two kills a round',

@@ -12,7 +12,10 @@ import { fileFails, sinkFails, sinkKilled, sinkStopped, sinkStoppedAndEngineKill
 import { terminated } from './terminated.ts';
 import { visitorsComeAndGo } from './visitors.ts';
 
-/** Faults by what they harm, in the order of the table. Each group has a file of tests, so that they run side by side. */
+/**
+ * Faults by the part that they harm, in the order of the table. Each group has a file of tests, so that they run side
+ * by side.
+ */
 export const faultGroups = {
   engine: [
     engineKilled,

@@ -3,7 +3,7 @@ import { underLoad } from '../load.ts';
 import { sleep, until } from '../wait.ts';
 
 /**
- * Lets calls of a running engine on its log fail: the k-th of each kind from the moment it begins to send.
+ * Makes calls of a running engine on its log fail: the k-th of each kind after it begins to send.
  * @returns how often the stream has failed and said why
  */
 async function failAt(arena: Arena, calls: string): Promise<number> {
@@ -50,13 +50,13 @@ export const diskRefuses = underLoad({
     for (let round = 1; round <= arena.effort.rounds; round++) {
       await arena.engine.kill();
       const from = arena.random.between(5, 40);
-      // One alone may hit what can wait, the note of what is delivered, and nobody is told of that.
+      // A single failure may hit the note of delivered messages, which can wait and which nobody is told about.
       const inject = `inject=pwrite64,pwritev:error=ENOSPC:when=${from}..${from + arena.random.between(3, 5)}`;
       await arena.startEngine({
         strace: [...arena.segmentsOnly, '-e', 'trace=pwrite64,pwritev', '-e', inject],
       });
       const { engine } = arena;
-      await until('the full disk to be told', () => engine.logged(/MILLRACE_WAL_FULL/), 60_000);
+      await until('the report of the full disk', () => engine.logged(/MILLRACE_WAL_FULL/), 60_000);
       await arena.flows(200);
       if (engine.ending !== undefined) arena.problems.push(`ended for ENOSPC: ${engine.lastWords}`);
       arena.progress(`ENOSPC from call ${from} on, round ${round}`);
@@ -69,18 +69,18 @@ const DISK = 8 * 1024 * 1024;
 
 export const diskFull = underLoad({
   name: 'disk full',
-  what: 'the file system of the log is filled up (a small tmpfs), and has room again after readiness has said 503 for a second, once a round; readiness must become 200 again',
+  what: 'the file system of the log (a small tmpfs) is filled up, and gets room again after readiness has said 503 for a second, once a round; readiness must become 200 again',
   modes: ['stored', 'delivered'],
   options: { disk: DISK },
   harm: async (arena) => {
     for (let round = 1; round <= arena.effort.rounds; round++) {
       await arena.flows();
-      // The log lets go of files that it does not need any more; what becomes free is taken again.
+      // The log removes files that it no longer needs; the freed space is filled again.
       for (let refusals = 0, looks = 0; refusals < 10; looks++) {
         arena.fillDisk();
         const { status, text } = await arena.engine.readiness();
         refusals = status === 503 && text.includes('no space') ? refusals + 1 : 0;
-        if (looks > 300) throw new Error(`readiness does not tell of the full disk: ${text}`);
+        if (looks > 300) throw new Error(`readiness does not report the full disk: ${text}`);
         await sleep(100);
       }
       arena.freeDisk();

@@ -6,13 +6,13 @@ import { underLoad } from '../load.ts';
 const CALLS = 'pwrite64,pwritev,fdatasync,fsync';
 
 /**
- * How much of each file was surely on the disk, of what strace wrote of its writes and syncs in their order. What comes
- * after the last sync of a file could all be gone.
+ * The number of bytes of each file that were surely on the disk, from strace's record of its writes and syncs.
+ * Everything after the last sync of a file could be gone.
  */
 function syncedSizes(trace: string): Map<string, number> {
   const written = new Map<string, number>();
   const synced = new Map<string, number>();
-  // A call that others interrupted is told in two parts; which file it was is in the first.
+  // strace reports an interrupted call in two parts; the first names the file.
   const begun = new Map<string, string>();
   for (const line of trace.split('\n')) {
     const [, thread = '', rest = ''] = /^(\d+) +(.*)$/.exec(line) ?? [];
@@ -34,7 +34,7 @@ function syncedSizes(trace: string): Map<string, number> {
 
 export const powerLost = underLoad({
   name: 'power lost',
-  what: '`kill -9` of the engine; then everything that it had written to its log and not synced is removed (strace records the syncs), once a round. The output keeps its data',
+  what: '`kill -9` of the engine; then everything that it had written to its log but not synced is removed (strace records the syncs), once a round. The output keeps its data',
   modes: ['stored', 'delivered'],
   harm: async (arena) => {
     const trace = join(arena.logFolder, '..', 'trace');
@@ -42,14 +42,14 @@ export const powerLost = underLoad({
     await arena.engine.kill();
     for (let round = 1; round <= arena.effort.rounds; round++) {
       const only = arena.segmentsOnly;
-      // -y tells the path of each file, -s 0 leaves out what is written.
+      // -y prints the path of each file, -s 0 leaves out the written data.
       await arena.startEngine({
         strace: [...only, '-y', '-s', '0', '-e', `trace=${CALLS}`, '-o', trace],
       });
       await arena.flows();
       await arena.pause(0, 400);
       const { child } = arena.engine;
-      // strace has the other end of it, and has written everything when it ends.
+      // strace has the other end of the pipe, and has written everything when it ends.
       const closed = once(child, 'close');
       await arena.engine.kill();
       await closed;
@@ -62,7 +62,7 @@ export const powerLost = underLoad({
         else if (size < before) truncateSync(path, size);
         taken += Math.max(0, before - size);
       }
-      arena.progress(`round ${round}: ${taken} bytes taken away so far`);
+      arena.progress(`round ${round}: ${taken} bytes removed so far`);
     }
     await arena.startEngine();
     await arena.flows();

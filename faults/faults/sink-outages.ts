@@ -5,7 +5,7 @@ import { sleep } from '../wait.ts';
 async function pauseSink(arena: Arena): Promise<number> {
   await arena.flows();
   arena.sink.stop();
-  arena.progress(`the sink stands still for ${arena.effort.seconds} s`);
+  arena.progress(`the sink is stopped for ${arena.effort.seconds} s`);
   await sleep(arena.effort.seconds * 1000);
   arena.sink.resume();
   await arena.flows();
@@ -28,7 +28,7 @@ export const sinkStoppedAndEngineKilled = underLoad({
   harm: async (arena) => {
     await arena.flows();
     arena.sink.stop();
-    arena.progress(`the sink stands still for ${arena.effort.seconds} s`);
+    arena.progress(`the sink is stopped for ${arena.effort.seconds} s`);
     await sleep(arena.effort.seconds * 500);
     await arena.engine.kill();
     await arena.startEngine();
@@ -56,7 +56,7 @@ export const sinkKilled = underLoad({
   },
 });
 
-/** Lets it run until the engine has told of so many failures of its output. @returns how many there were */
+/** Waits until the engine has reported this many failures of its output. @returns their number */
 async function failures(arena: Arena, pattern: RegExp, count: number): Promise<number> {
   const told = (): number => arena.engine.log.filter(({ msg }) => pattern.test(msg)).length;
   while (told() < count) await arena.flows(20);

@@ -4,7 +4,7 @@ import type { Arena } from '../arena.ts';
 import { underLoad } from '../load.ts';
 import { sleep, until } from '../wait.ts';
 
-/** Connections that the input takes; the senders need six, and one listens. */
+/** The connections that the input accepts; the senders need six, and one listens. */
 const CONNECTIONS = 20;
 /** Visitors at a time. */
 const VISITORS = 10;
@@ -17,13 +17,13 @@ async function visit(arena: Arena): Promise<WebSocket> {
   await Promise.race([
     once(socket, 'open'),
     once(socket, 'close').then(() => {
-      throw new Error('a client cannot connect while the output stands still');
+      throw new Error('a client cannot connect while the output is stalled');
     }),
   ]);
   return socket;
 }
 
-/** Resolves when senders are held: nothing has been acknowledged for a second. */
+/** Resolves when senders are held back: nothing has been acknowledged for a second. */
 async function held(arena: Arena): Promise<void> {
   let last = -1;
   let since = performance.now();
@@ -40,7 +40,7 @@ async function held(arena: Arena): Promise<void> {
 
 export const visitorsComeAndGo = underLoad({
   name: 'sink stopped, clients come and go',
-  what: 'SIGSTOP of a sink that confirms for as long as `--seconds` says; meanwhile ten clients at a time connect and leave, half of them without a word, and one that only listens pings. The input takes 20 connections: each client must get in, the engine must notice each that leaves, and each ping must be answered',
+  what: 'SIGSTOP of a sink that confirms for as long as `--seconds` says; meanwhile ten clients at a time connect and leave, half of them without a close frame, and one that only listens pings. The input accepts 20 connections: each client must get in, the engine must notice each that leaves, and each ping must be answered',
   uses: 'seconds',
   options: {
     output: 'confirmed',
@@ -81,7 +81,7 @@ export const visitorsComeAndGo = underLoad({
   },
 });
 
-/** How many connections the engine says are open. */
+/** The number of open connections that the engine reports. */
 async function open({ engine }: Arena): Promise<number> {
   return Number(
     /^millrace_connections_open\{[^}]*stage="input"[^}]*\} (\d+)/m.exec(await engine.metrics())?.[1] ?? 0,
