@@ -6,7 +6,8 @@ import { expect, test } from 'vitest';
 import { WebSocketServer } from 'ws';
 import { afterTest } from '../support/cleanup.ts';
 import { cli, cliProcess, startCli } from '../support/cli.ts';
-import { FaultServer } from '../support/peers.ts';
+import { closeFrame } from '../support/frames.ts';
+import { FaultServer, rawUpgrade } from '../support/peers.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { until } from '../support/until.ts';
 import { wsServer } from '../support/ws-server.ts';
@@ -61,12 +62,15 @@ async function signalAgain(run: ReturnType<typeof startCli>): Promise<void> {
 }
 
 test('a signal that comes twice, as npm passes Ctrl-C on, is one', async () => {
-  const file = streams('twice.yaml', '  - input: { type: generate, context: tick, interval: 10ms }\n');
-  const run = startCli(['run', file]);
-  await run.seen(/tick\n/);
+  const input = '  - input: { type: websocket, mode: server, host: 127.0.0.1, port: 0 }\n';
+  const run = startCli(['run', streams('twice.yaml', input)]);
+  await run.seen(/listening on ws:/);
+  // The drain waits for this client’s close frame. Without it the process might be gone when the second signal comes.
+  const client = await rawUpgrade(/listening on (ws:\S+)/.exec(run.stderr())![1]!);
   run.child.kill('SIGINT');
   await run.seen(/SIGINT: draining/);
   run.child.kill('SIGINT');
+  client.socket.end(closeFrame(1001));
   const { code, stderr } = await run.result;
   expect({ code, gaveUp: stderr.includes('MILLRACE_SHUTDOWN_INCOMPLETE') }).toEqual({
     code: 0,
