@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import type { Durability } from '../component/context.ts';
 import type { MillraceError, Rejection } from '../errors.ts';
-import type { Batch, Origin, Run } from '../message/batch.ts';
+import { Batch, type Origin, type Run } from '../message/batch.ts';
 import { positioned, type InputDelivery } from '../message/delivery.ts';
 import { Fifo } from '../message/fifo.ts';
 import { keyAt, type JsonPath } from '../message/json-path.ts';
@@ -33,9 +33,27 @@ export interface DedupeOptions {
 }
 
 /** The messages of a delivery that were dropped. */
-interface Copies extends InputDelivery {
-  readonly indices: readonly number[];
+interface Copies {
+  readonly receipt: Receipt;
+  readonly confirm: InputDelivery['confirm'];
+  /** They, or their keys once they are parked. */
+  known: Known;
 }
+
+/** A copy that waits for its first message. */
+interface Waiting {
+  /** Of the receipt of the delivery that it came with. */
+  readonly fork: Receipt;
+  readonly copies: Copies;
+  /** The number of messages that are parked: all, or none. */
+  parked: number;
+}
+
+/**
+ * Messages, or only their keys with their senders, by position. While messages are parked, nothing counts them in a budget
+ * here, so their payloads must not stay.
+ */
+type Known = Batch | ReadonlyMap<number, string>;
 
 /** The messages of one batch that were the first with their keys. */
 interface First {
@@ -44,7 +62,7 @@ interface First {
   /** When they were confirmed, in milliseconds of `performance.now()`; undefined while they are in flight. */
   confirmedAt: number | undefined;
   /** The copies that wait for them, each with a fork of its delivery's receipt. */
-  waiting: { readonly fork: Receipt; readonly copies: Copies }[];
+  waiting: Waiting[];
   /** Some operator keeps them as state, so their copies count as state too. */
   parked: boolean;
   /** The number of their log entry, if it is older than this start and may not have been delivered yet. */
@@ -90,6 +108,8 @@ export class Dedupe {
   /** Oldest first. */
   readonly #firsts = new Fifo<First>();
   #recovered = false;
+  /** The number of copies that are parked. */
+  #parked = 0;
 
   constructor(options: DedupeOptions) {
     this.#options = options;
@@ -136,8 +156,11 @@ export class Dedupe {
       }
     }
     if (first.groups.length > 0) this.#firsts.push(first);
-    const copies = { ...delivery, indices: dropped };
-    for (const other of others) this.#follow(other, copies);
+    if (dropped.length > 0) {
+      const copies = { receipt, confirm: delivery.confirm, known: batch.select(dropped) };
+      for (const other of others) this.#follow(other, copies);
+      for (const { parked, waiting } of others) if (parked && waiting.length > 0) this.#park(waiting.at(-1)!);
+    }
     if (dropped.length > 0) this.#options.dropped(dropped.length);
     if (dropped.length === batch.length && delivery.rejected === undefined) {
       receipt.done();
@@ -145,12 +168,14 @@ export class Dedupe {
     }
     const rest = { ...delivery, batch: batch.without(dropped) };
     if (first.groups.length === 0) return rest;
+    let known: Known = rest.batch;
     const own = relayReceipt(
       receipt,
-      (error, rejected) => this.#settle(first, batch, error, rejected),
+      (error, rejected) => this.#settle(first, known, error, rejected),
       () => {
+        known = this.#keysOf(known);
         first.parked = true;
-        for (const { fork } of first.waiting) fork.park();
+        for (const each of first.waiting) this.#park(each);
       },
     );
     return this.#remembered({ ...rest, receipt: own }, lasting);
@@ -160,8 +185,7 @@ export class Dedupe {
   #follow(first: First, copies: Copies): void {
     const fork = copies.receipt.fork();
     if (first.confirmedAt === undefined) {
-      first.waiting.push({ fork, copies });
-      if (first.parked) fork.park();
+      first.waiting.push({ fork, copies, parked: 0 });
       return;
     }
     const rejected = this.#rejectedOf(first, copies);
@@ -174,14 +198,15 @@ export class Dedupe {
     });
   }
 
-  #settle(first: First, batch: Batch, error: unknown, rejected: readonly Rejection[]): void {
+  #settle(first: First, known: Known, error: unknown, rejected: readonly Rejection[]): void {
     if (error === undefined) {
       first.confirmedAt = performance.now();
-      first.rejections = this.#rejectionsOf(batch, rejected);
+      first.rejections = this.#rejectionsOf(known, rejected);
     } else this.#fail(first);
     const { waiting } = first;
     first.waiting = [];
-    for (const { fork, copies } of waiting) {
+    for (const { fork, copies, parked } of waiting) {
+      this.#parked -= parked;
       if (error === undefined) fork.done(this.#rejectedOf(first, copies));
       else fork.failed(error);
     }
@@ -194,37 +219,69 @@ export class Dedupe {
     first.confirmedAt = -Infinity;
   }
 
-  /** Why messages of a batch were rejected, by their keys; undefined when none was. */
+  /**
+   * A copy is kept as long as its first message is. No more are parked than keys are remembered: the others stay in flight,
+   * so that whoever repeats one message again and again has to wait.
+   */
+  #park(waiting: Waiting): void {
+    if (waiting.parked > 0 || this.#parked >= this.#options.maxKeys) return;
+    const { fork, copies } = waiting;
+    const keys = this.#keysOf(copies.known);
+    copies.known = keys;
+    waiting.parked = keys.size;
+    this.#parked += keys.size;
+    fork.park();
+  }
+
+  #keysOf(known: Known): ReadonlyMap<number, string> {
+    if (!(known instanceof Batch)) return known;
+    const keys = new Map<number, string>();
+    for (let index = 0; index < known.length; index++) {
+      const [position, key] = [known.positionAt(index), this.#ownedKeyAt(known, index)];
+      if (position !== undefined && key !== undefined) keys.set(position, key);
+    }
+    return keys;
+  }
+
+  /** The key of a message, with its sender; undefined if it has none. */
+  #ownedKeyAt(batch: Batch, index: number): string | undefined {
+    const run = batch.runAt(index);
+    if (run.sequence === undefined) return undefined;
+    const key = this.#keyOf(batch.payloads[index]!, run);
+    return key === undefined ? undefined : this.#senderOf(run.origin) + key;
+  }
+
+  /** Why messages were rejected, by their keys; undefined when none was. */
   #rejectionsOf(
-    batch: Batch,
+    known: Known,
     rejected: readonly Rejection[],
   ): ReadonlyMap<string, MillraceError> | undefined {
     if (rejected.length === 0) return undefined;
-    const errors = new Map(rejected.map(({ index, error }) => [index, error]));
+    const keys = this.#keysOf(known);
     const found = new Map<string, MillraceError>();
-    for (let index = 0; index < batch.length; index++) {
-      const error = errors.get(batch.positionAt(index) ?? -1);
-      if (error === undefined) continue;
-      const run = batch.runAt(index);
-      const key = run.sequence === undefined ? undefined : this.#keyOf(batch.payloads[index]!, run);
-      if (key !== undefined) found.set(this.#senderOf(run.origin) + key, error);
+    for (const { index, error } of rejected) {
+      const key = keys.get(index);
+      if (key !== undefined) found.set(key, error);
     }
     return found;
   }
 
   /** The copies that are rejected because the first was, by their positions. */
-  #rejectedOf({ rejections, recovered }: First, { batch, indices }: Copies): Rejection[] {
-    if (rejections === undefined && !recovered) return [];
+  #rejectedOf({ rejections, recovered }: First, { known }: Copies): Rejection[] {
     const found: Rejection[] = [];
-    for (const index of indices) {
-      const run = batch.runAt(index);
-      const payload = batch.payloads[index]!;
-      const error = recovered
-        ? this.#options.durability?.refusal(payload)
-        : rejections?.get(this.#senderOf(run.origin) + this.#keyOf(payload, run)!);
+    if (recovered && known instanceof Batch) {
+      for (const [index, payload] of known.payloads.entries()) {
+        const error = this.#options.durability?.refusal(payload);
+        if (error !== undefined) found.push({ index, error });
+      }
+      return positioned(known, found);
+    }
+    if (rejections === undefined) return found;
+    for (const [index, key] of this.#keysOf(known)) {
+      const error = rejections.get(key);
       if (error !== undefined) found.push({ index, error });
     }
-    return positioned(batch, found);
+    return found;
   }
 
   #senderOf({ ext }: Origin): string {

@@ -136,8 +136,10 @@ export class CursorSlot {
     const messages = numbered(batch);
     if (messages === 0) return delivery;
     const orders = this.#take(messages);
+    // Read now: the receipt may be parked for hours, and must not keep the messages.
+    const cursor = lastCursor(batch, this.#options.path);
     const receipt = relayReceipt(delivery.receipt, (error) => {
-      if (error === undefined) this.#options.confirmed(orders, lastCursor(batch, this.#options.path));
+      if (error === undefined) this.#options.confirmed(orders, cursor);
     });
     return { ...delivery, receipt };
   }

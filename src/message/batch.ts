@@ -93,7 +93,12 @@ interface BatchOptions {
 /** The messages as sent, or the messages of another batch whose sent form this is: for rows it is made on demand. */
 type Sent = readonly Uint8Array[] | { readonly of: Batch; readonly at: readonly number[] };
 
-type Positions = 'own' | Uint32Array | undefined;
+export type Positions = 'own' | Uint32Array | undefined;
+
+/** The place of the message at `index` in its delivery. */
+export function positionIn(positions: Positions, index: number): number | undefined {
+  return positions === 'own' ? index : positions?.[index];
+}
 
 /** The content of a batch: payloads, lines, or typed rows. */
 export type Content = readonly Uint8Array[] | JsonLines | Rows;
@@ -320,14 +325,7 @@ export class Batch {
   }
 
   #runIndex(index: number): number {
-    let low = 0;
-    let high = this.runs.length - 1;
-    while (low < high) {
-      const middle = (low + high + 1) >> 1;
-      if (this.runs[middle]!.start <= index) low = middle;
-      else high = middle - 1;
-    }
-    return low;
+    return runIndexOf(this.runs, index);
   }
 
   /** The run of the message at `index`. */
@@ -345,7 +343,7 @@ export class Batch {
 
   /** The place of the message at `index` in its delivery; undefined if no place can be named. */
   positionAt(index: number): number | undefined {
-    return this.#positions === 'own' ? index : this.#positions?.[index];
+    return positionIn(this.#positions, index);
   }
 
   /** The value of the message at `index` in a metadata column. */
@@ -385,6 +383,18 @@ export class Batch {
       eventTime: this.metaAt(index, 'event_time'),
     };
   }
+}
+
+/** The index of the run that the message at `index` belongs to. */
+export function runIndexOf(runs: readonly Run[], index: number): number {
+  let low = 0;
+  let high = runs.length - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (runs[middle]!.start <= index) low = middle;
+    else high = middle - 1;
+  }
+  return low;
 }
 
 function pick(from: Uint32Array | undefined, indices: readonly number[]): Uint32Array {

@@ -1,5 +1,5 @@
 import type { Rejection } from '../errors.ts';
-import { concatBatches, type Batch } from './batch.ts';
+import { concatBatches, positionIn, type Batch, type Positions } from './batch.ts';
 import { createReceipt, type Receipt } from './receipt.ts';
 
 /** Messages on their way, and the promise that they are taken care of. */
@@ -41,73 +41,78 @@ export interface Rejected {
 }
 
 /** Several deliveries as one, in order. Its outcome is the outcome of each. */
-export function joinDeliveries(parts: readonly Delivery[]): Delivery {
-  if (parts.length === 1) return parts[0]!;
-  const starts: number[] = [];
-  let length = 0;
-  for (const { batch } of parts) {
-    starts.push(length);
-    length += batch.length;
+export function joinDeliveries(deliveries: readonly Delivery[]): Delivery {
+  if (deliveries.length === 1) return deliveries[0]!;
+  const parts: Part[] = [];
+  let start = 0;
+  for (const { batch, receipt } of deliveries) {
+    parts.push({ receipt, start, length: batch.length, positions: batch.parts.positions });
+    start += batch.length;
   }
-  return {
-    batch: concatBatches(parts.map(({ batch }) => batch)),
-    receipt: createReceipt({
-      settled(error) {
-        for (const { receipt } of parts) {
-          if (error === undefined) receipt.done();
-          else receipt.failed(error);
-        }
-      },
-      rejected: (rejected) => tellParts(parts, starts, rejected),
-      parked() {
-        for (const { receipt } of parts) receipt.park();
-      },
-    }),
-  };
+  return { batch: concatBatches(deliveries.map(({ batch }) => batch)), receipt: joinedReceipt(parts) };
+}
+
+/** A delivery that was joined with others. Its messages are not kept: a receipt may be parked for hours. */
+interface Part {
+  readonly receipt: Receipt;
+  /** The place of its first message among all parts. */
+  readonly start: number;
+  readonly length: number;
+  readonly positions: Positions;
+}
+
+function joinedReceipt(parts: readonly Part[]): Receipt {
+  return createReceipt({
+    settled(error) {
+      for (const { receipt } of parts) {
+        if (error === undefined) receipt.done();
+        else receipt.failed(error);
+      }
+    },
+    rejected: (rejected) => tellParts(parts, rejected),
+    parked() {
+      for (const { receipt } of parts) receipt.park();
+    },
+  });
 }
 
 /**
  * Tells each part which of its messages were rejected; `index` is the place among all parts together. A window may have
  * tens of thousands of parts and rejections, so this finds the part of each rejection and walks neither list twice.
  */
-function tellParts(
-  parts: readonly Delivery[],
-  starts: readonly number[],
-  rejected: readonly Rejection[],
-): void {
+function tellParts(parts: readonly Part[], rejected: readonly Rejection[]): void {
   const sorted = rejected.filter(({ index }) => index >= 0).toSorted((a, b) => a.index - b.index);
   for (let next = 0; next < sorted.length;) {
-    const at = partOf(starts, sorted[next]!.index);
-    const { batch, receipt } = parts[at]!;
-    const start = starts[at]!;
+    const { receipt, start, length, positions } = partOf(parts, sorted[next]!.index);
     const own: Rejection[] = [];
-    for (; next < sorted.length && sorted[next]!.index < start + batch.length; next++) {
+    for (; next < sorted.length && sorted[next]!.index < start + length; next++) {
       own.push({ ...sorted[next]!, index: sorted[next]!.index - start });
     }
     // It belongs to no part: a component counted wrong, and nobody is blamed.
     if (own.length === 0) next++;
-    else receipt.fork().done(positioned(batch, own));
+    else receipt.fork().done(own.flatMap((each) => positionedIn(positions, each) ?? []));
   }
 }
 
 /** The last part that begins at or before `index`. Other parts that begin there are empty. */
-function partOf(starts: readonly number[], index: number): number {
+function partOf(parts: readonly Part[], index: number): Part {
   let low = 0;
-  let high = starts.length - 1;
+  let high = parts.length - 1;
   while (low < high) {
     const middle = (low + high + 1) >> 1;
-    if (starts[middle]! <= index) low = middle;
+    if (parts[middle]!.start <= index) low = middle;
     else high = middle - 1;
   }
-  return low;
+  return parts[low]!;
 }
 
 /** Rejections of messages of the batch, by their positions in their delivery. */
 export function positioned(batch: Batch, rejections: readonly Rejection[]): Rejection[] {
-  const known: Rejection[] = [];
-  for (const rejection of rejections) {
-    const index = batch.positionAt(rejection.index);
-    if (index !== undefined) known.push({ ...rejection, index });
-  }
-  return known;
+  const { positions } = batch.parts;
+  return rejections.flatMap((rejection) => positionedIn(positions, rejection) ?? []);
+}
+
+function positionedIn(positions: Positions, rejection: Rejection): Rejection | undefined {
+  const index = positionIn(positions, rejection.index);
+  return index === undefined ? undefined : { ...rejection, index };
 }

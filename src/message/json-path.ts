@@ -107,6 +107,11 @@ export function jsonAt(payload: Uint8Array, path: JsonPath, knownUtf8 = false): 
   return at < 0 || payload[at] === LOWER_N ? undefined : textOf(payload, at, endOfValue(payload, at));
 }
 
+/** The shortest JSON that has `token`, the JSON of a value, at `path`. */
+export function jsonWith(path: JsonPath, token: string): string {
+  return path.reduceRight((json, { name }) => `{${JSON.stringify(name)}:${json}}`, token);
+}
+
 /** The offset of the value at `path`, or -1. */
 function placeOf(payload: Uint8Array, path: JsonPath, knownUtf8: boolean): number {
   if (findJsonError(payload) >= 0 || (!knownUtf8 && !isUtf8(payload))) return -1;

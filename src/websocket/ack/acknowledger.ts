@@ -2,7 +2,7 @@ import type { Form, MessageValues } from '../../component/message-template.ts';
 import type { MillraceError, Rejection } from '../../errors.ts';
 import type { Batch } from '../../message/batch.ts';
 import type { InputDelivery } from '../../message/delivery.ts';
-import { parseJsonPath, textAt, tokenAt, type JsonPath } from '../../message/json-path.ts';
+import { jsonWith, parseJsonPath, textAt, tokenAt, type JsonPath } from '../../message/json-path.ts';
 import { withoutDepths } from '../../message/json-validate.ts';
 import { relayReceipt } from '../../message/receipt.ts';
 import type { ComponentEvents } from '../../telemetry/events.ts';
@@ -25,6 +25,11 @@ interface Part {
   readonly sequence: number;
   readonly utf8: boolean;
 }
+
+/** Messages whose senders wait for a reply. */
+type Unconfirmed = Pick<Batch, 'runs' | 'length' | 'payloads'>;
+
+const NOTHING = Buffer.alloc(0);
 
 /** Why messages were rejected, by their places in the batch. */
 type Errors = ReadonlyMap<number, MillraceError>;
@@ -59,14 +64,41 @@ export class Acknowledger {
 
   /** Returns the delivery with a receipt that sends the replies to its messages. */
   track(delivery: InputDelivery): InputDelivery {
-    const { batch, receipt } = delivery;
+    const { runs, length, payloads } = delivery.batch;
+    let awaited: Unconfirmed = { runs, length, payloads };
     const settled = (error: unknown, rejected: readonly Rejection[]): void => {
-      if (error === undefined) this.#confirm(batch, rejected);
+      if (error === undefined) this.#confirm(awaited, rejected);
     };
-    return { ...delivery, confirm: this.#when, receipt: relayReceipt(receipt, settled) };
+    const parked = (): void => {
+      awaited = { ...awaited, payloads: this.#idsOf(awaited) };
+    };
+    return { ...delivery, confirm: this.#when, receipt: relayReceipt(delivery.receipt, settled, parked) };
   }
 
-  #confirm(batch: Batch, rejected: readonly Rejection[]): void {
+  /**
+   * Payloads that have nothing but the id of each message. A message may be parked for hours, and then counts nowhere, so
+   * the rest of it must not stay for the sake of the reply.
+   */
+  #idsOf({ runs, length, payloads }: Unconfirmed): Uint8Array[] {
+    const path = this.#path;
+    if (path === undefined) return [];
+    const ids: Uint8Array[] = [];
+    for (const [at, { messageType, sequence }] of runs.entries()) {
+      const end = runs[at + 1]?.start ?? length;
+      for (let index = ids.length; index < end; index++) {
+        const payload = payloads[index]!;
+        const utf8 = messageType === 'text';
+        const id =
+          sequence === undefined
+            ? undefined
+            : (tokenAt(payload, path, utf8) ?? tokenAt(withoutDepths(payload), path, utf8));
+        ids.push(id === undefined ? NOTHING : Buffer.from(jsonWith(path, id)));
+      }
+    }
+    return ids;
+  }
+
+  #confirm(batch: Unconfirmed, rejected: readonly Rejection[]): void {
     const { runs, length } = batch;
     const errors: Errors = new Map(rejected.map(({ index, error }) => [index, error]));
     const parts = new Map<Ledger, Part[]>();
@@ -91,7 +123,7 @@ export class Acknowledger {
 
   #replyToEach(
     ledger: Ledger,
-    { payloads }: Batch,
+    { payloads }: Unconfirmed,
     parts: readonly Part[],
     range: readonly [number, number],
     errors: Errors,
@@ -119,7 +151,7 @@ export class Acknowledger {
 
   #replyToAll(
     ledger: Ledger,
-    { payloads }: Batch,
+    { payloads }: Unconfirmed,
     parts: readonly Part[],
     range: readonly [number, number],
     errors: Errors,

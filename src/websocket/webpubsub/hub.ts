@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { WebSocket } from 'ws';
 import type { SessionDirectory } from '../../component/sessions.ts';
 import type { Rejection } from '../../errors.ts';
-import type { Batch } from '../../message/batch.ts';
+import { runIndexOf, type Run } from '../../message/batch.ts';
 import type { InputDelivery } from '../../message/delivery.ts';
 import { extText, type Ext } from '../../message/metadata.ts';
 import { createReceipt } from '../../message/receipt.ts';
@@ -100,6 +100,8 @@ export class Hub {
       else parts.push({ sender, first: sequence, last });
     }
     if (parts.length === 0) return delivery;
+    // The receipt may be parked for hours, and must not keep the messages.
+    const { runs } = batch;
     const own = createReceipt({
       settled: (error) => {
         if (error !== undefined) return receipt.failed(error);
@@ -113,7 +115,7 @@ export class Hub {
         else void Promise.all(waits).finally(() => receipt.done());
       },
       rejected: (rejected) => {
-        tellSenders(batch, rejected);
+        tellSenders(runs, rejected);
         receipt.fork().done(rejected);
       },
       parked: () => receipt.park(),
@@ -150,9 +152,9 @@ export class Hub {
   }
 }
 
-function tellSenders(batch: Batch, rejected: readonly Rejection[]): void {
+function tellSenders(runs: readonly Run[], rejected: readonly Rejection[]): void {
   for (const { index, error } of rejected) {
-    const { origin, sequence, start } = batch.runAt(index);
+    const { origin, sequence, start } = runs[runIndexOf(runs, index)]!;
     if (sequence !== undefined) senderOf(origin)?.rejected(sequence + index - start, error);
   }
 }
