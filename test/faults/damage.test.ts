@@ -22,7 +22,7 @@ test('a log may refuse, with an error of its own', () => {
 
 test('what was committed before the damage must be there, unchanged and in order', () => {
   expect(judge(cut('c1'), whole, bytes, gives(2))).toBeUndefined();
-  expect(judge(cut('c1'), whole, bytes, gives(1))).toMatch(/gives back 1 entries, and 2 end before/);
+  expect(judge(cut('c1'), whole, bytes, gives(1))).toMatch(/returns 1 entries, but 2 end before/);
   const changed = { entries: [['a1', 'XX'], ['b1']], cutBytes: 9 };
   expect(judge(cut('c1'), whole, bytes, changed)).toMatch(/something else/);
   const skipped = { entries: [entries[0]!, entries[2]!], cutBytes: 9 };

@@ -26,7 +26,7 @@ test.each([
   ['--rounds 0', '--rounds: expected a whole number from 1, got 0'],
   ['--faults engine-killed --seconds 3', '--seconds: has no effect on the faults of --faults'],
   ['--faults sink-stopped --stride 3', '--stride: has no effect on the faults of --faults'],
-  ['--write --stride 3', '--write: the table is of every byte of a log'],
+  ['--write --stride 3', '--write: the table covers every byte of a log'],
   ['more', "Unexpected argument 'more'"],
 ])('%s is a mistake', (args, message) => {
   expect(() => parseOptions(args.split(' '), faults)).toThrow(message);
@@ -48,6 +48,6 @@ test('some rows of the table are written only by a run like that of the others',
   checkWrite(options('--faults engine-killed --rounds 3 --seconds 20 --seed 9'), before);
   checkWrite({ ...options('--faults engine-killed'), write: false }, before);
   expect(() => checkWrite(options('--faults engine-killed --rounds 3 --seconds 20'), before)).toThrow(
-    'the rows that stay are of --rounds 3 --seconds 20 --seed 9',
+    'the rows that stay are from --rounds 3 --seconds 20 --seed 9',
   );
 });
