@@ -5,11 +5,11 @@ import type { Stage, StreamEvents } from '../telemetry/events.ts';
 import { Retry, pause } from './retry.ts';
 import type { StartGate } from './start-gate.ts';
 
-/** What the connections of a stream share. */
+/** Shared by the connections of a stream. */
 export interface ConnectionSurroundings {
   readonly events: StreamEvents;
   readonly gate: StartGate;
-  /** Called when one has failed for good while nobody was waiting for it. */
+  /** Called when a connection has failed for good while nothing was waiting for it. */
   readonly failed: (error: unknown) => void;
 }
 
@@ -18,33 +18,36 @@ export interface Connectable {
   readonly stage: Stage;
   readonly type: string;
   readonly backoff?: Backoff | undefined;
-  /** Undefined for a component that needs no connection before it is used. */
+  /** Undefined for a component that needs no connection before its use. */
   readonly connect?: ((signal: AbortSignal, lost: (error: Error) => void) => Promise<void>) | undefined;
 }
 
-/** What a use began with. */
+/** The state at the start of a use. */
 interface Attempt {
   readonly action: 'write' | 'process';
   readonly connection: number;
   readonly failures: number;
 }
 
-/** The connection of a component to what it talks to: made as often as it takes, and again whenever it is gone. */
+/**
+ * The connection of a component to the system that it talks to: it is retried as often as needed, and made again
+ * whenever it is lost.
+ */
 export class KeptConnection {
   readonly #of: Connectable;
   readonly #surroundings: ConnectionSurroundings;
   readonly #retry: Retry;
   #connected: boolean;
-  /** From the first attempt that failed until one of the kind has succeeded. */
+  /** The time from the first failed attempt until the next successful one. */
   readonly outage = new Outage();
-  /** How many uses have failed and are to be done again. */
+  /** The number of uses that have failed and will be repeated. */
   #repeating = 0;
-  /** Counts failures of uses, so that several that failed together are one. */
+  /** Counts failures of uses, so that several that failed together count as one. */
   #failures = 0;
-  /** Ends when it may be tried again after the last of them. */
+  /** Ends when the next attempt after the last failure may begin. */
   #pausing: Promise<void> = Promise.resolve();
   #connecting: Promise<void> | undefined;
-  /** Counts connections, so that the end of an old one is not taken for the end of a new one. */
+  /** Counts connections, so that the end of an old one is not mistaken for the end of a new one. */
   #connection = 0;
   #signal: AbortSignal | undefined;
   readonly #attempted = Promise.withResolvers<void>();
@@ -60,7 +63,7 @@ export class KeptConnection {
     return this.#connected;
   }
 
-  /** Connects, as often as it takes. @throws a fatal error, or the signal's reason */
+  /** Connects, with as many attempts as needed. @throws a fatal error, or the signal's reason */
   connect(signal: AbortSignal): Promise<void> {
     this.#signal = signal;
     return this.#reconnect(signal, 0).finally(() => this.#attempted.resolve());
@@ -72,7 +75,8 @@ export class KeptConnection {
   }
 
   /**
-   * Does something that needs the connection, again after each failure, unless `isFinal` says that it is to be thrown.
+   * Does something that needs the connection, and repeats it after each failure, unless `isFinal` says that the error
+   * must be thrown.
    * @throws a fatal error, a final one, or the signal's reason
    */
   async use<T>(
@@ -104,7 +108,7 @@ export class KeptConnection {
     }
   }
 
-  /** A part of a use was done: what fails now is the first failure in a row. */
+  /** A part of a use succeeded: a failure now is the first in a row. */
   progressed(): void {
     this.#retry.succeeded();
   }
@@ -115,13 +119,13 @@ export class KeptConnection {
   }
 
   #succeeded(connection: number): void {
-    // While others still fail, neither is the outage over nor do their pauses begin anew.
+    // While others still fail, the outage is not over, and their pauses do not start anew.
     if (this.#repeating > 0) return;
     this.#retry.succeeded();
     if (this.#connected && connection === this.#connection) this.outage.over();
   }
 
-  /** The component says that its connection is gone: it is made again at once, not only when it is needed. */
+  /** The component reports that its connection is lost: it is made again at once, not only when it is needed. */
   #lost(error: unknown, connection: number): void {
     const signal = this.#signal;
     if (!this.#connected || connection !== this.#connection || signal === undefined || signal.aborted) return;
@@ -162,7 +166,7 @@ export class KeptConnection {
         const connection = this.#connection + 1;
         await connect?.(signal, (error) => this.#lost(error, connection));
         this.#connected = true;
-        // One that connects and then can do nothing is not well before it has done something.
+        // A connection that is made but then useless does not count as recovered until a use succeeds.
         if (this.#repeating === 0) this.outage.over();
         this.#connection++;
         this.#retry.connected();
@@ -178,7 +182,7 @@ export class KeptConnection {
   async #recover(error: unknown, attempt: Attempt, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     if (error instanceof MillraceError && error.fatal) throw error;
-    // Whoever noticed it first has counted this failure, and connects or pauses already.
+    // The first to notice has counted this failure, and already connects or pauses.
     if (error instanceof NotConnectedError) {
       if (this.#connected && attempt.connection === this.#connection) await this.#again(error, signal);
       return;

@@ -3,26 +3,29 @@ import { Waker } from '../component/waker.ts';
 import type { Batch } from '../message/batch.ts';
 import type { MetaColumn } from '../message/metadata.ts';
 
-/** A batch that is being written, or waits until it may be. */
+/** A batch that is being written, or waits for its turn. */
 export interface Flight {
-  /** Those of its messages; undefined where they do not matter. A message without one has the key `undefined`. */
+  /** The keys of its messages; undefined if they do not matter. A message without one has the key `undefined`. */
   readonly keys: ReadonlySet<string | undefined> | undefined;
-  /** The output has been given it at least once. */
+  /** The output has received it at least once. */
   begun: boolean;
-  /** When the attempt that is under way began, in milliseconds of `performance.now()`. */
+  /** The start of the current attempt, in milliseconds of `performance.now()`. */
   since: number | undefined;
-  /** It is to be written again. */
+  /** It must be written again. */
   failed: boolean;
 }
 
-/** Which batches may be written at the same time, as an output declares it. They take off in the order in which they come. */
+/**
+ * Decides which batches may be written at the same time, as an output declares it. They start in the order in which
+ * they come.
+ */
 export class WritesInFlight {
   readonly max: number;
   readonly order: WriteOrder;
-  /** In the order in which they took off. */
+  /** In the order of their start. */
   readonly #open = new Set<Flight>();
   readonly #waiting = new Set<Flight>();
-  /** Of all that are open. */
+  /** The keys of all open batches. */
   readonly #keys = new Set<string | undefined>();
   readonly #changed = new Waker();
 
@@ -31,7 +34,7 @@ export class WritesInFlight {
     this.order = order;
   }
 
-  /** When the oldest attempt began that is under way, in milliseconds of `performance.now()`. */
+  /** The start of the oldest current attempt, in milliseconds of `performance.now()`. */
   get oldest(): number | undefined {
     let oldest: number | undefined;
     for (const { since } of this.#open)
@@ -39,7 +42,7 @@ export class WritesInFlight {
     return oldest;
   }
 
-  /** Call in the order in which the batches are to be written, then `admitted`, and at the end `leave`. */
+  /** Call it in the order in which the batches must be written, then `admitted`, and at the end `leave`. */
   enter(batch: Batch): Flight {
     const keys = this.order === 'key' && this.max > 1 ? keysOf(batch) : undefined;
     const flight = { keys, begun: false, since: undefined, failed: false };
@@ -48,12 +51,15 @@ export class WritesInFlight {
     return flight;
   }
 
-  /** Resolves when it is one of those that may be written; undefined when it is already. @throws the signal's reason */
+  /** Resolves when the batch may be written; undefined if it already may. @throws the signal's reason */
   admitted(flight: Flight, signal: AbortSignal): Promise<unknown> | undefined {
     return this.#open.has(flight) ? undefined : this.#changed.until(() => this.#open.has(flight), signal);
   }
 
-  /** Resolves when the next attempt to write it may begin; undefined when it may already. @throws the signal's reason */
+  /**
+   * Resolves when the next attempt to write the batch may begin; undefined if it already may. @throws the signal's
+   * reason
+   */
   clear(flight: Flight, signal: AbortSignal): Promise<unknown> | undefined {
     if (this.max === 1 || this.order !== 'stream' || this.#isClear(flight)) return undefined;
     return this.#changed.until(() => this.#isClear(flight), signal);
@@ -101,7 +107,7 @@ export class WritesInFlight {
     return false;
   }
 
-  /** In the order of the stream: what was begun before has been given to the output, and what has failed comes first, alone. */
+  /** In the order of the stream: every earlier batch has begun. After a failure, the first open batch is written alone. */
   #isClear(flight: Flight): boolean {
     const alone = this.#someFailed;
     let isFirst = true;
