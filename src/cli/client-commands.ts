@@ -22,19 +22,19 @@ Examples:
   $ millrace send localhost:8080/in orders.jsonl --id id --ack ack.id --reconnect
   $ millrace send localhost:8080/in photo.jpg --split none --binary
 
-Without acknowledgements, sent means that this machine's system took it and that the server answered the close at the
-end, which it does once it has read everything. --reconnect then sends again what was not written when the connection
-was lost: a message may arrive twice, and what the network had may be lost. With --id and --ack it sends again what
-was not acknowledged.
-Exit codes: 0 all sent and acknowledged, 1 not, 2 a mistake on the command line.`;
+Without acknowledgements, "sent" means that the operating system took the message and that the server answered the
+close at the end, which a server does once it has read everything. --reconnect then sends again everything that was not
+written when the connection was lost: a message may arrive twice, and messages that the network held may be lost. With
+--id and --ack, it sends unacknowledged messages again.
+Exit codes: 0 all sent and acknowledged, 1 a failure, 2 a mistake on the command line.`;
 
 const tailHelp = `
 Codecs:
-  auto    text as it is, binary in base64; text with a line break inside as JSON, so that a line is a message
-  text    every message as it is
-  json    every message as JSON: itself where it is JSON, else as a string (base64 where it is not text)
+  auto    text unchanged, binary in base64; text with a line break inside as JSON, so that each line is one message
+  text    every message unchanged
+  json    every message as JSON: unchanged if it is JSON, otherwise as a string (base64 if it is not text)
   base64  every message in base64
-  raw     every message as it is, and no line break after it
+  raw     every message unchanged, without a line break after it
 ${connectionHelp}
 
 Examples:
@@ -43,10 +43,11 @@ Examples:
   $ millrace tail wss://feed.example.com/trades --codec json --metadata | jq .payload.price
   $ millrace tail https://feed.example.com/x -H 'X-Key: {{env:FEED_KEY}}' > feed.txt
 
-The first connection must succeed; one that is lost later is made again. --reconnect tries for the first one too,
---no-reconnect never; both for as long as it takes, or --attempts. Ctrl-C closes the connection and ends.
+The first connection must succeed. If it is lost later, tail reconnects. --reconnect also retries the first one;
+--no-reconnect never retries. With --attempts, tail gives up after that many failures in a row. Ctrl-C closes the
+connection and ends.
 Exit codes: 0 ended by Ctrl-C, --count, a reader that went away or, with --no-reconnect, a normal close by the server;
-1 failed, 2 a mistake on the command line.`;
+1 a failure, 2 a mistake on the command line.`;
 
 /** Adds `send` and `tail`. `done` is told the exit code. */
 export function addClientCommands(program: Command, shell: Shell, done: (code: number) => void): void {

@@ -24,9 +24,9 @@ export const codecs = ['auto', 'text', 'json', 'base64', 'raw'] as const;
 export type Codec = (typeof codecs)[number];
 
 export const connectionHelp = `
-The URL is ws:// or wss://; http:// and https:// are taken for them, and localhost:8080/feed for
-ws://localhost:8080/feed. The URL, headers and subprotocols may hold {{env:NAME}}, {{file:PATH}}, {{now_ms}} and the
-like, filled in at every attempt: what is on the command line can be seen by every user of the machine.`;
+The URL is ws:// or wss://. You can also write http:// or https://, or leave the scheme out: localhost:8080/feed is
+ws://localhost:8080/feed. The URL, headers and subprotocols may contain {{env:NAME}}, {{file:PATH}}, {{now_ms}} and the
+like, filled in at every attempt. Use these for secrets: every user of the machine can see a command line.`;
 
 /** Adds the options of a WebSocket client. */
 export function addClientOptions(command: Command): Command {

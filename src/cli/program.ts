@@ -9,17 +9,17 @@ const examples = `
 Examples:
   $ millrace run orders.yaml           run the streams of a file
   $ millrace check orders.yaml         list the mistakes of a file
-  $ millrace check --dial orders.yaml  and try to connect its inputs and outputs
+  $ millrace check --dial orders.yaml  and connect its inputs and outputs once
   $ millrace list                      list inputs, buffers, processors, outputs and codecs
   $ millrace list websocket            list the fields of a component
   $ millrace schema > millrace.json    JSON Schema of the file, for editors
   $ millrace send URL readings.jsonl   send lines to a WebSocket server
   $ millrace tail URL                  print what a WebSocket server sends
   $ millrace replay FILE --to URL      send dead letters again
-  $ millrace wal ./data/wal            show what is in a stream's log
+  $ millrace wal ./data/wal            show the contents of a stream's log
 
-Data goes to stdout and the log to stderr. Exit codes: 0 done, 1 a mistake in the file, or a stream or connection
-that failed, 2 a mistake on the command line.`;
+Data goes to stdout, the log to stderr. Exit codes: 0 done, 1 a mistake in the file, or a failed stream or connection,
+2 a mistake on the command line.`;
 
 /**
  * Runs one command line and resolves with its exit code.

@@ -24,12 +24,13 @@ export interface ReplayOptions extends ClientOptions, SendingOptions {
 const own: ReadonlySet<string> = new Set(['to', 'stream', 'code', 'stage', 'skip']);
 
 const help = `
-FILE has dead letters as error_output writes them, or what \`millrace wal PATH --export --json\` prints; - is stdin.
-It is not changed. Every line is checked before the first is sent; of stdin, what is before a wrong line is sent.
+FILE contains dead letters as error_output writes them, or the output of \`millrace wal PATH --export --json\`; - is
+stdin. The file is not changed. Every line is checked before the first is sent; from stdin, everything before a wrong
+line is sent.
 
 --to URL sends the payloads, as \`millrace send\` does. --to CONFIG (a name that ends in .yaml, .yml, .json or .toml)
-has them go through the codec, the pipeline, the output and the error_output of a stream, with the metadata that they
-came with, in this process. Its input is not started, nor is anything else of the file.
+sends them through the codec, the pipeline, the output and the error_output of a stream, with their original metadata,
+in this process. Its input is not started, nor is anything else in the file.
 ${connectionHelp}
 
 Examples:
@@ -38,9 +39,9 @@ Examples:
   $ millrace replay rejected.jsonl --to streams.yaml --stream orders --code MILLRACE_SQL_FIELD_CONFLICT
   $ millrace wal ./data/orders.log --export --json | millrace replay - --to streams.yaml
 
-The last line on stderr says how far it came. To go on from there, or to send later what has come to the file
-meanwhile, leave out with --skip what has been sent.
-Exit codes: 0 all confirmed, 1 not, 2 a mistake on the command line.`;
+The last line on stderr shows the progress. To continue from there, or to send lines that were added to the file later,
+skip the lines that have been sent with --skip.
+Exit codes: 0 all confirmed, 1 a failure, 2 a mistake on the command line.`;
 
 /** Adds `replay`. `done` is told the exit code. */
 export function addReplayCommand(program: Command, shell: Shell, done: (code: number) => void): void {

@@ -1,6 +1,6 @@
 import { Waker } from './waker.ts';
 
-/** What a stream may hold in flight, from received to confirmed. */
+/** The most that a stream may hold in flight, from received to confirmed. */
 export interface BudgetLimits {
   readonly messages: number;
   readonly bytes: number;

@@ -18,7 +18,7 @@ export const codecErrors = declareErrors({
   },
 });
 
-/** What is wrong with one message. */
+/** A problem with one message. */
 export type PayloadProblem = Omit<Rejection, 'index'>;
 
 /** The messages that are exactly one JSON value in UTF-8, as format `json`; payloads are shared. The rest is rejected. */

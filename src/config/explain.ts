@@ -25,7 +25,7 @@ export interface Explanation {
   readonly message: string;
 }
 
-/** What an issue is about. */
+/** The schema and the value that an issue is about. */
 export interface Subject {
   readonly schema: z.core.$ZodType;
   readonly value: unknown;

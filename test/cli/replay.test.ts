@@ -114,7 +114,7 @@ test('through a stream they have the metadata that they came with, and what fail
   const file = await deadLetters();
   const { file: streams, output, error } = config();
   const { code, stdout, stderr } = await cli(['replay', file, '--to', streams]);
-  expect(stderr).toContain('replayed 3 of 3; 3 of them rejected again, and in error_output\n');
+  expect(stderr).toContain('replayed 3 of 3; 3 of them rejected again, now in error_output\n');
   expect({ code, stdout, output: lines(output) }).toEqual({ code: 0, stdout: '', output: [] });
   const first = parsed(file);
   const again = parsed(error);

@@ -1,7 +1,9 @@
+import { globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { pages, readPage, withoutBlocks } from './pages.ts';
+import { pages, readPage, root, withoutBlocks } from './pages.ts';
 
-/** The prose of a page that people write: no code, no headings, no generated part. */
+/** The prose of a page: no code, no headings, no part that another test generates. */
 function prose(page: string): string {
   return withoutBlocks(readPage(page))
     .replaceAll(/<!-- generated:[\w-]+ -->.*?<!-- \/generated -->/gs, '')
@@ -10,13 +12,30 @@ function prose(page: string): string {
 }
 
 test('no sentence begins with a bare “what” or “who”, as CONTRIBUTING says', () => {
-  const found = [...pages().filter((page) => !page.startsWith('docs/reference/')), 'CHANGELOG.md'].flatMap(
-    (page) =>
-      // A sentence, an entry of a list or a cell of a table; a question may begin so.
-      Array.from(
-        prose(page).matchAll(/(?:^|[.:;] |[-|] |\*\*)((?:What|Who|Whoever) [^.?|\n]{3,}(?:[.|\n]|$))/gm),
-        ([, sentence]) => `${page}: ${sentence!.trim()}`,
-      ),
+  const found = [...pages(), 'CHANGELOG.md'].flatMap((page) =>
+    // A sentence, an entry of a list or a cell of a table; a question may begin so.
+    Array.from(
+      prose(page).matchAll(/(?:^|[.:;] |[-|] |\*\*)((?:What|Who|Whoever) [^.?|\n]{3,}(?:[.|\n]|$))/gm),
+      ([, sentence]) => `${page}: ${sentence!.trim()}`,
+    ),
   );
   expect(found).toEqual([]);
 });
+
+// The folders whose comments have been gone through.
+test.each(['src/cli', 'src/component', 'src/components', 'src/config', 'scripts'])(
+  'nor does one in a comment or a description of a field in %s',
+  (folder) => {
+    const files = globSync(`${folder}/**/*.ts`, { cwd: root });
+    const found = files.flatMap((file) =>
+      Array.from(
+        readFileSync(join(root, file), 'utf8').matchAll(
+          /(?:\/\*\*? ?|\* |\/\/ |[.:;] |@returns |@throws |(?:describe\(|summary: |description: |help: |told: )\s*['"`])((?:What|Who|Whoever) [^.?\n]{3,}(?:[.\n]|$))/g,
+        ),
+        ([, sentence]) => `${file}: ${sentence!.trim()}`,
+      ),
+    );
+    expect(files).not.toEqual([]);
+    expect(found).toEqual([]);
+  },
+);

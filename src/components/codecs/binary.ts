@@ -6,7 +6,7 @@ export const binaryCodec = defineCodec({
   summary: 'Each message is bytes, which pass unchanged.',
   status: 'stable',
   description: `
-Nothing is looked at and nothing is rejected; a message may be empty. With no codec an input and an output do the same.
+Nothing is checked or rejected; a message may be empty. Without a codec, an input and an output do the same.
 `.trim(),
   schema: z.strictObject({}),
   examples: [{ title: 'Messages are bytes', yaml: 'type: binary' }],

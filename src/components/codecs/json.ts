@@ -7,13 +7,13 @@ export const jsonCodec = defineCodec({
   summary: 'Each message is one JSON value; any other message is rejected.',
   status: 'stable',
   description: `
-On an input, a message must be exactly one JSON value (RFC 8259) in UTF-8, whitespace around it allowed. Any value will
-do: an object, a scalar, and an array too, which stays one message. The payload goes on byte for byte, so numbers keep
-all their digits and members their order. A message that is empty, begins with a byte order mark, is nested deeper than
+On an input, a message must be exactly one JSON value (RFC 8259) in UTF-8, with or without whitespace around it.
+Any value will do: an object, a scalar or an array, which stays one message. The payload passes byte for byte, so
+numbers keep all their digits and members their order. A message that is empty, begins with a byte order mark, is nested deeper than
 512 levels or has anything after its value is rejected, with the place of the first wrong byte.
 
-On an output, messages that are JSON are written as they are. Others become an object: \`{"__value__": "the text"}\`, or
-where the payload is not valid UTF-8 \`{"__value__": "the bytes in base64", "encoding": "base64"}\`.
+On an output, messages that are JSON are written unchanged. Others become an object: \`{"__value__": "the text"}\`, or,
+if the payload is not valid UTF-8, \`{"__value__": "the bytes in base64", "encoding": "base64"}\`.
 `.trim(),
   schema: z.strictObject({}),
   examples: [{ title: 'Messages are JSON', yaml: 'type: json' }],

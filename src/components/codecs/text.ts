@@ -7,8 +7,8 @@ export const textCodec = defineCodec({
   summary: 'Each message is text in UTF-8; any other message is rejected.',
   status: 'stable',
   description: `
-On an input, a message must be valid UTF-8; it may be empty. The payload goes on byte for byte, a byte order mark
-included. On an output the same holds for what is written; JSON is written as its text.
+On an input, a message must be valid UTF-8; it may be empty. The payload passes byte for byte, including a byte
+order mark. On an output, the same applies to the messages to write; JSON is written as its text.
 `.trim(),
   schema: z.strictObject({}),
   examples: [{ title: 'Messages are text', yaml: 'type: text' }],

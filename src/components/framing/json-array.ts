@@ -23,9 +23,9 @@ export const jsonArrayFraming = defineFraming({
   summary: 'A frame is a JSON array; each element is a message.',
   status: 'stable',
   description: `
-The elements go on byte for byte, without the whitespace around them. A frame that is not exactly one JSON array (RFC
-8259) is rejected as a whole: none of its elements goes on. An input that reads a file takes one array after the other,
-and rejects from the first byte that is wrong.
+The elements pass byte for byte, without the whitespace around them. A frame that is not exactly one JSON array (RFC
+8259) is rejected as a whole: none of its elements passes. An input that reads a file takes one array after the other,
+and rejects everything from the first wrong byte on.
 
 On an output, each message must be one JSON value; any other goes to \`error_output\`, unless the output has a \`json\`
 codec.

@@ -17,7 +17,7 @@ export const linesFraming = defineFraming({
   status: 'stable',
   description: `
 On an input, a line ends with a line feed, or a carriage return and a line feed; neither is part of the message. The last
-line needs no end. A line that is empty, or has only spaces and tabs, is no message.
+line needs no end. A line that is empty, or has only spaces and tabs, is not a message.
 
 On an output, each message ends with a line feed. A line break at the end of a message ends its line. JSON over several
 lines becomes one line, without the whitespace between its tokens. Any other message with a line break inside goes to

@@ -8,10 +8,10 @@ export const arrowToJsonProcessor = defineProcessor({
   summary: 'Makes every message JSON, and can keep only some fields.',
   status: 'stable',
   description: `
-Accepted so that ArkFlow files run. Millrace has no Arrow: messages stay bytes, and what \`sql\` gives this processor is JSON already.
+Accepted so that ArkFlow files run. Millrace has no Arrow: messages stay bytes, and the rows that this processor gets from \`sql\` are JSON already.
 An \`sql\` processor after it reads JSON, without the types of an \`sql\` before it.
-JSON is left as it is, byte for byte. Any other message becomes an object: \`{"__value__": "its text"}\`, or where it is
-not valid UTF-8 \`{"__value__": "its bytes in base64", "encoding": "base64"}\`. No message is rejected.
+JSON passes unchanged, byte for byte. Any other message becomes an object: \`{"__value__": "its text"}\`, or, if it is
+not valid UTF-8, \`{"__value__": "its bytes in base64", "encoding": "base64"}\`. No message is rejected.
 `.trim(),
   schema: z.strictObject({
     fields_to_include: z

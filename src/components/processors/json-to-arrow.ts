@@ -20,9 +20,9 @@ export const jsonToArrowProcessor = defineProcessor({
   summary: 'Makes sure that every message is JSON, and can keep only some fields.',
   status: 'stable',
   description: `
-Accepted so that ArkFlow files run. Millrace has no Arrow: messages stay bytes, and \`sql\` reads JSON as it is. A message
-that is not exactly one JSON value (RFC 8259) in UTF-8 is rejected, as by the \`json\` codec; the others go on byte for
-byte. With \`value_field\` the message must be an object, and goes on as the JSON that the string in that field holds;
+Accepted so that ArkFlow files run. Millrace has no Arrow: messages stay bytes, and \`sql\` reads JSON directly. A message
+that is not exactly one JSON value (RFC 8259) in UTF-8 is rejected, as by the \`json\` codec; the others pass byte for
+byte. With \`value_field\`, the message must be an object, and the JSON in that field's string replaces it;
 if the field is missing, is not a string or does not hold JSON, the message is rejected.
 `.trim(),
   schema: z.strictObject({

@@ -49,12 +49,12 @@ export const sqlProcessor = defineProcessor({
   type: 'sql',
   summary: 'Runs an SQL query over each batch; its rows become the messages.',
   status: 'stable',
-  description: `The table has a row for each message of the batch, in order: what had arrived, or the window that a buffer gives.
+  description: `The table has a row for each message of the batch, in order: the messages that had arrived, or the window of a buffer.
 
 - A JSON object gives a column for each of its fields; nested objects and arrays are columns of type JSON (\`device->>'name'\`). A field that a message lacks is NULL, and so is a column that no message has had yet. A JSON value that is not an object is in the column \`__value__\`. Without a codec, \`__value__\` is all there is: a BLOB, or with the \`text\` codec a VARCHAR.
 - \`__meta_source\`, \`__meta_ingest_time\`, \`__meta_key\`, \`__meta_partition\`, \`__meta_offset\`, \`__meta_event_time\` and \`__meta_ext\` (\`__meta_ext['session_id']\`) are columns too. A result column of such a name becomes metadata of its row and is not in the payload: \`SELECT *, room AS __meta_key FROM flow\` gives each message a key, for an output to route by. Rename it to have it in the payload.
-- Columns take the narrowest type that holds what was seen and widen when more is needed: integers to 38 digits are exact. Where the query computes with a column, a message whose field has another type than most senders give it goes to \`error_output\` alone, and so does a message that makes the query fail.
-- Each row goes on as one JSON object. \`SELECT * FROM flow\`, at most filtered or sorted and without \`schema\`, passes the messages themselves, byte for byte. NaN and infinity become null, and a BLOB becomes base64. A processor or an output that takes rows, as \`sql\` does, gets them with their types instead.`,
+- Columns take the narrowest type that holds the values seen, and widen when needed: integers of up to 38 digits are exact. If the query computes with a column, a message whose field has another type than most senders give it goes to \`error_output\` alone, as does a message that makes the query fail.
+- Each row becomes one JSON object. \`SELECT * FROM flow\`, at most filtered or sorted and without \`schema\`, passes the messages themselves, byte for byte. NaN and infinity become null, and a BLOB becomes base64. A processor or an output that takes rows, as \`sql\` does, gets them with their types instead.`,
   schema,
   examples: [
     {

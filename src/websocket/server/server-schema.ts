@@ -61,7 +61,7 @@ const limits = settings(
       .enum(['pause', 'close'])
       .default('pause')
       .describe(
-        'What to do with a connection that sends more: `pause` stops reading from it until the rate is met again, which makes its sender wait; `close` closes it with 1008.',
+        'The policy for a connection that sends more: `pause` stops reading from it until the rate is met again, which makes its sender wait; `close` closes it with 1008.',
       ),
     rate_per: z
       .enum(['connection', 'subject', 'address'])

@@ -20,7 +20,7 @@ export const sessionErrors = declareErrors({
   },
 });
 
-/** What one session was sent of a batch: the messages' places, and the session's count after each. */
+/** One session's share of a batch: the messages' places, and the session's count after each. */
 interface Sent {
   readonly places: number[];
   readonly counts: number[];

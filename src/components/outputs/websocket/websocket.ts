@@ -11,9 +11,9 @@ export const websocketOutput = defineOutput({
   summary: 'Sends messages to a WebSocket server, to the clients of one, or back to their senders.',
   status: 'beta',
   framing: 'own',
-  description: `JSON and text go out as text frames, other payloads in the kind of frame that they came in; where that is not known, as text if they are valid UTF-8 and as binary otherwise. WebSocket has no acknowledgement, so what a confirmation means depends on the mode:
+  description: `JSON and text go out as text frames, other payloads in the kind of frame that they came in. If that kind is unknown, they go out as text if they are valid UTF-8, and as binary otherwise. WebSocket has no acknowledgement, so the meaning of a confirmation depends on the mode:
 
-- \`client\`: the system has taken the message. What the network or the server loses after that is lost. When the connection breaks in the middle of a batch, the whole batch is sent again, so the server may get messages twice. While there is no connection, messages wait. What the server sends is dropped.
+- \`client\`: the system has taken the message. Messages that the network or the server loses after that are lost. When the connection breaks in the middle of a batch, the whole batch is sent again, so the server may get messages twice. While there is no connection, messages wait. Messages from the server are dropped.
 - \`server\`: each session that the message is for has it in its buffer, which is bounded. Messages that a session has not been sent when it ends are lost; nothing is sent again. Without a session to send to, the message is dropped and confirmed (\`millrace_messages_dropped_total\`, reason \`nobody\`). Messages from clients to an output that listens are dropped.
 - \`reply\`: the system has taken the message; with \`slow_consumer: drop_oldest\`, it is in the session's buffer. Messages of one session stay in order. A message whose session has closed is rejected with MILLRACE_SESSION_CLOSED, and one without \`session_id\` in its \`__meta_ext\` with MILLRACE_OUTPUT_REFUSED; they go to \`error_output\`. Replies work with inputs in both modes.
 
