@@ -56,7 +56,7 @@ streams:
     'yaml:27:44: streams[1].in_flight.messages: 1.5 is a number; expected a whole number',
     'yaml:28:46: streams[2].input.inputs[0].context: is missing; expected a string',
     'yaml:28:103: streams[2].input.inputs[1].count: "many" is a string; expected a whole number',
-    'yaml:29:5: streams[2].temporary: unknown field; expected one of id, input, buffer, pipeline, output, error_output, in_flight or durability',
+    'yaml:29:5: streams[2].temporary: unknown field; expected one of id, input, buffer, pipeline, output, error_output, in_flight, state or durability',
   ]);
 });
 
@@ -81,7 +81,7 @@ test('a field given twice is one mistake, and what is in it is not held against 
   const text = 'streams:\n  - input: { type: generate, context: a }\n    input: { type: nope }\n    x: 1\n';
   expect(await problems('a.yaml', text)).toEqual([
     'yaml:3:5: streams[0].input: is given a second time (first on line 2); expected each field once',
-    'yaml:4:5: streams[0].x: unknown field; expected one of id, input, buffer, pipeline, output, error_output, in_flight or durability',
+    'yaml:4:5: streams[0].x: unknown field; expected one of id, input, buffer, pipeline, output, error_output, in_flight, state or durability',
   ]);
 });
 
