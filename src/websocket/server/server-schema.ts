@@ -67,7 +67,7 @@ const limits = settings(
       .enum(['connection', 'subject', 'address'])
       .default('connection')
       .describe(
-        'Who shares the rates: each `connection` has its own; all connections that authenticated as one `subject` share them (without a subject, those of one address); or all connections of one `address` (for IPv6, one /64). With the last two, a client that reconnects continues where it was.',
+        'The connections that share the rates: each `connection` has its own; all connections that authenticated as one `subject` share them (without a subject, those of one address); or all connections of one `address` (for IPv6, one /64). With the last two, a client that reconnects continues where it was.',
       ),
     idle_timeout: duration('s', { min: 1 })
       .optional()
