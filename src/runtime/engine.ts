@@ -118,7 +118,7 @@ export class Engine {
     await health?.open();
     try {
       await this.#during(async () => {
-        const members = this.#members;
+        const members = this.#members.filter(({ joining }) => !joining);
         this.#running = true;
         if (this.#keepRunning && !this.#stopping) this.#busy++;
         // One after the other, so that only the trial under way can end the process.
@@ -154,6 +154,7 @@ export class Engine {
     }
     return await this.#during(async () => {
       const member = this.#make(plan, new StartGate());
+      member.joining = true;
       // Take the id at once, before anyone else can.
       this.#members = [...this.#members, member];
       const problems = await prepareStream(member.stream);
@@ -288,7 +289,7 @@ export class Engine {
         secretKeeper: () => scope.secretKeeper(),
         gate,
       });
-      return { plan, stream, scope, end: undefined, leaving: false };
+      return { plan, stream, scope, end: undefined, joining: false, leaving: false };
     } catch (error) {
       scope.detach();
       throw error;
@@ -296,6 +297,7 @@ export class Engine {
   }
 
   async #launch(member: Member): Promise<void> {
+    member.joining = false;
     if (!this.#running) return;
     await recover(member);
     this.#start(member);

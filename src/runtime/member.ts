@@ -24,6 +24,8 @@ export interface Member {
   readonly scope: StreamScope;
   /** Its end, once it runs. */
   end: Promise<'ended' | 'failed'> | undefined;
+  /** It is being added, by whoever will start it. */
+  joining: boolean;
   /** It is being removed or replaced. */
   leaving: boolean;
 }
