@@ -143,7 +143,7 @@ function flatten(issues: readonly Issue[]): Issue[] {
 }
 
 /** The texts in secret fields. */
-function secretsIn(schema: z.core.$ZodType | undefined, value: unknown, secret = false): string[] {
+export function secretsIn(schema: z.core.$ZodType | undefined, value: unknown, secret = false): string[] {
   const isSecret = secret || (schema !== undefined && unwrap(schema).meta.secret === true);
   if (typeof value === 'string' || typeof value === 'number')
     return isSecret && value !== '' ? [String(value)] : [];

@@ -9,6 +9,8 @@ const layers = [
   ['main.ts'],
   ['index.ts'],
   ['component-api.ts'],
+  ['testing-api.ts'],
+  ['testing'],
   ['cli'],
   ['config'],
   ['runtime'],

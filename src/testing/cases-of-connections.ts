@@ -1,0 +1,170 @@
+import type { Input, Output } from '../component/contracts.ts';
+import { peerCan, type CaseOf } from './case-of.ts';
+import { arrives } from './exercise.ts';
+import { must, mustBe, MESSAGES } from './messages.ts';
+import { inRig, type Rig, type Tried } from './rig.ts';
+
+/** Any component that can be closed. */
+type Closable = Partial<Pick<Input, 'connect' | 'read'> & Pick<Output, 'prepare'>> & {
+  close?(): Promise<void> | void;
+};
+
+/** What is under way when the component is closed. */
+const moments: Readonly<Record<string, (instance: Closable, signal: AbortSignal) => Promise<unknown>>> = {
+  'before anything else': () => Promise.resolve(),
+  'once it is prepared': async (instance) => await instance.prepare?.(),
+  'while it connects': async (instance, signal) => {
+    await instance.prepare?.();
+    // In an object, so that nobody waits for it here.
+    return { underWay: [connecting(instance, signal)] };
+  },
+  'once it is connected': async (instance, signal) => {
+    await instance.prepare?.();
+    await connecting(instance, signal);
+  },
+  'while it reads': async (instance, signal) => {
+    await instance.prepare?.();
+    await connecting(instance, signal);
+    return { underWay: [instance.read?.(signal)] };
+  },
+};
+
+/** Of what the engine opens and closes: inputs, outputs, processors and buffers, and codecs. */
+export const closeCases: readonly CaseOf[] = Object.entries(moments).map(([moment, begin]) => ({
+  name: `it can be closed ${moment}, and closed again`,
+  run: (tried) => inRig(tried, (rig) => closes(rig, begin)),
+}));
+
+/** Of inputs and outputs. */
+export const abortCases: readonly CaseOf[] = [
+  {
+    name: 'a connect that waits for an answer ends when it is aborted',
+    lacks: peerCan('freeze'),
+    run: (tried) => inRig(tried, abortsConnect),
+  },
+  {
+    name: 'a stream whose peer is away ends at once when it is aborted',
+    lacks: peerCan('connected'),
+    run: (tried) => inRig(tried, abortsWhileAway),
+  },
+];
+
+export const abortReadCase: CaseOf = {
+  name: 'a read that waits for messages ends when it is aborted',
+  lacks: peerCan('push'),
+  run: (tried) => inRig(tried, abortsRead),
+};
+
+export const abortWriteCase: CaseOf = {
+  name: 'a write that the peer does not take ends when it is aborted',
+  lacks: peerCan('freeze', 'connected'),
+  run: (tried) => inRig(tried, abortsWrite),
+};
+
+export const reconnectCase = (method: 'push' | 'arrived'): CaseOf => ({
+  name: 'it connects again when the connection was lost, and messages keep their order',
+  lacks: peerCan(method, 'restart', 'connected'),
+  run: (tried) => inRig(tried, (rig) => reconnects(rig, tried)),
+});
+
+function connecting(instance: Closable, signal: AbortSignal): Promise<unknown> {
+  const { connect } = instance as { connect?: Output['connect'] };
+  return connect?.call(instance, signal, () => {}) ?? Promise.resolve();
+}
+
+/** The component itself, in a stream that does not run. */
+async function instanceIn(rig: Rig): Promise<Closable> {
+  await rig.idle();
+  const instance = rig.instances.at(-1);
+  must(instance !== undefined, 'it was not made');
+  return instance;
+}
+
+async function closes(rig: Rig, begin: (typeof moments)[string]): Promise<void> {
+  const instance = await instanceIn(rig);
+  const aborter = new AbortController();
+  const begun = await rig.patience.ends('whatever comes before close', begin(instance, aborter.signal));
+  const { underWay = [] } = (begun ?? {}) as { readonly underWay?: readonly unknown[] };
+  const settled = Promise.allSettled(underWay);
+  for (const call of ['close', 'close, called again,']) {
+    await rig.patience.ends(call, Promise.resolve(instance.close?.()));
+  }
+  aborter.abort(new Error('aborted by the kit'));
+  await rig.patience.ends('what was under way when it was closed', settled);
+}
+
+async function abortsConnect(rig: Rig): Promise<void> {
+  await rig.subject.peer?.freeze?.();
+  const instance = await instanceIn(rig);
+  await instance.prepare?.();
+  const aborter = new AbortController();
+  const connected = Promise.allSettled([connecting(instance, aborter.signal)]);
+  // Once it has begun to talk, which takes a turn of the loop or two.
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  aborter.abort(new Error('aborted by the kit'));
+  await rig.patience.ends('connect, which was aborted,', connected);
+  await instance.close?.();
+}
+
+async function abortsRead(rig: Rig): Promise<void> {
+  const instance = await instanceIn(rig);
+  await instance.prepare?.();
+  const aborter = new AbortController();
+  await rig.patience.ends('connect', connecting(instance, aborter.signal));
+  const read = Promise.allSettled([instance.read?.(aborter.signal)]);
+  aborter.abort(new Error('aborted by the kit'));
+  await rig.patience.ends('read, which was aborted,', read);
+  await instance.close?.();
+}
+
+async function abortsWhileAway(rig: Rig): Promise<void> {
+  await rig.runConnected();
+  await rig.subject.peer?.stop();
+  if (rig.subject.peer?.push === undefined) await rig.send(rig.messages);
+  await rig.close();
+}
+
+const LARGE = 256 * 1024;
+const MANY = 256;
+
+async function abortsWrite(rig: Rig): Promise<void> {
+  let writing = 0;
+  let written = 0;
+  rig.around = async (method, _args, call) => {
+    if (method !== 'write') return call();
+    writing++;
+    await call();
+    written++;
+    return undefined;
+  };
+  await rig.runConnected();
+  await rig.subject.peer?.freeze?.();
+  const filler = 'x'.repeat(LARGE);
+  for (let index = 0; index < MANY; index++) await rig.send([`{"filler":"${filler}"}`]);
+  await rig.patience.until('a write begins', () => writing > 0);
+  let last = -1;
+  await rig.patience.forAWhile(() => {
+    const stands = writing > written && written === last;
+    last = written;
+    return stands || rig.source.isSettled;
+  });
+  await rig.close();
+}
+
+async function reconnects(rig: Rig, { definition }: Tried): Promise<void> {
+  const { peer, repeats, dropsWhileAway } = rig.subject;
+  const messages = rig.subject.messages ?? MESSAGES;
+  const half = Math.ceil(messages.length / 2);
+  await rig.runConnected();
+  await rig.send(messages.slice(0, half));
+  await arrives(rig, half);
+  await peer?.stop();
+  // It may hear of it by itself, or at the next write.
+  await rig.patience.forAWhile(() => rig.reasons().length > 0);
+  if (definition.kind === 'output' && dropsWhileAway !== true) await rig.send(messages.slice(half));
+  await peer?.restart?.();
+  await rig.connected();
+  if (definition.kind === 'input' || dropsWhileAway === true) await rig.send(messages.slice(half));
+  await arrives(rig, messages.length);
+  mustBe('what came out', await rig.out(), messages, repeats);
+}

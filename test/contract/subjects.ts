@@ -1,0 +1,131 @@
+import { PassThrough } from 'node:stream';
+import type { AnyDefinition } from '../../src/component/define.ts';
+import { registry } from '../../src/components/index.ts';
+import { stdoutTo } from '../../src/components/outputs/stdout.ts';
+import type { Subject } from '../../src/testing-api.ts';
+import { FilePeer } from './file-peers.ts';
+import { ClientPeer, ServerPeer } from './websocket-peers.ts';
+
+/** A component as the kit tries it here; `of` says in which way, where there are several. */
+export interface OwnSubject extends Subject {
+  readonly definition: AnyDefinition;
+  readonly of?: string;
+}
+
+const MESSAGES = ['{"n":0}', '{"n":1}', '{"n":2}', '{"n":3}', '{"n":4}', '{"n":5}'];
+const NOT_JSON = '{"n":';
+const NOT_TEXT = Uint8Array.of(0xff, 0xfe);
+
+class StdoutPeer {
+  readonly stdout = new PassThrough();
+  #text = '';
+
+  constructor() {
+    this.stdout.on('data', (chunk: Buffer) => (this.#text += chunk.toString()));
+  }
+
+  start(): void {
+    this.#text = '';
+  }
+
+  stop(): void {}
+
+  arrived(): readonly string[] {
+    return this.#text.split('\n').slice(0, -1);
+  }
+}
+
+const input = (type: string): AnyDefinition => registry.get('input', type);
+const output = (type: string): AnyDefinition => registry.get('output', type);
+const processor = (type: string): AnyDefinition => registry.get('processor', type);
+const stdout = new StdoutPeer();
+
+const inputs: readonly OwnSubject[] = [
+  {
+    definition: input('websocket'),
+    of: 'client',
+    config: { headers: { Authorization: 'Bearer a-secret-of-the-client' }, reconnect: { initial: '10ms' } },
+    peer: new ServerPeer(),
+  },
+  {
+    definition: input('websocket'),
+    of: 'server',
+    config: { mode: 'server', path: '/in' },
+    peer: new ClientPeer('/in'),
+  },
+  { definition: input('memory'), config: { messages: MESSAGES }, result: MESSAGES },
+  {
+    definition: input('file'),
+    peer: new FilePeer(MESSAGES.map((message) => `${message}\n`).join('')),
+    result: MESSAGES,
+  },
+  {
+    definition: input('generate'),
+    config: { context: '{"n":0}', interval: 0, batch_size: 2, count: 4 },
+    result: Array.from({ length: 4 }, () => '{"n":0}'),
+  },
+  {
+    definition: input('multiple_inputs'),
+    config: {
+      inputs: [
+        { type: 'memory', name: 'one', messages: MESSAGES },
+        { type: 'memory', name: 'none', messages: ['{"n":6}'] },
+      ],
+    },
+    result: [...MESSAGES, '{"n":6}'],
+  },
+];
+
+const outputs: readonly OwnSubject[] = [
+  {
+    definition: output('websocket'),
+    of: 'client',
+    config: { headers: { Authorization: 'Bearer a-secret-of-the-client' }, reconnect: { initial: '10ms' } },
+    peer: new ServerPeer(),
+    repeats: true,
+  },
+  {
+    definition: output('websocket'),
+    of: 'server',
+    config: { mode: 'server', path: '/out' },
+    peer: new ClientPeer('/out'),
+    dropsWhileAway: true,
+  },
+  { definition: output('file'), peer: new FilePeer(), refused: 'two\nlines' },
+  { definition: stdoutTo(stdout.stdout), peer: stdout, refused: 'two\nlines' },
+  { definition: output('drop') },
+];
+
+const betweens: readonly OwnSubject[] = [
+  {
+    definition: processor('sql'),
+    config: { query: 'SELECT CAST(n AS INTEGER) * 2 AS m FROM flow' },
+    codec: 'json',
+    messages: MESSAGES,
+    result: MESSAGES.map((_, n) => `{"m":${n * 2}}`),
+    refused: '{"n":"none"}',
+    mistake: { query: 'SELEC n FROM flow' },
+  },
+  { definition: processor('batch'), config: { count: 4, timeout: '50ms' } },
+  { definition: processor('json_to_arrow'), codec: 'json', messages: MESSAGES },
+  { definition: processor('arrow_to_json'), codec: 'json', messages: MESSAGES },
+  { definition: registry.get('buffer', 'memory'), config: { capacity: 4, timeout: '50ms' } },
+  { definition: registry.get('buffer', 'tumbling_window'), config: { interval: '50ms' } },
+];
+
+const codecs: readonly OwnSubject[] = [
+  { definition: registry.get('codec', 'json'), refused: NOT_JSON },
+  { definition: registry.get('codec', 'text'), refused: NOT_TEXT },
+  { definition: registry.get('codec', 'binary') },
+];
+
+const framings: readonly OwnSubject[] = [
+  { definition: registry.get('framing', 'none') },
+  { definition: registry.get('framing', 'lines') },
+  { definition: registry.get('framing', 'delimiter'), config: { delimiter: '\u001e' } },
+  { definition: registry.get('framing', 'json_array'), refused: '[1, 2' },
+  { definition: registry.get('framing', 'length_delimited'), refused: Uint8Array.of(0, 0, 0, 9, 1) },
+];
+
+/** Every component of the registry, at least once. */
+export const subjects: readonly OwnSubject[] = [...inputs, ...outputs, ...betweens, ...codecs, ...framings];
