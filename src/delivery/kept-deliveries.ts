@@ -14,7 +14,7 @@ const MESSAGE_COST = 112;
 const WORTH_PACKING = 4 * 1024 * 1024;
 
 /** A kept batch: unchanged, in one piece of memory, or in the file. */
-/** A batch that keeps more than so many times the memory that it costs is packed. */
+/** A batch that keeps more than this many times its own cost in memory is packed. */
 const SPARSE = 8;
 
 type Content = Batch | Buffer | { readonly at: number; readonly length: number };
@@ -83,7 +83,7 @@ export class KeptDeliveries {
 
   /**
    * Takes everything as one delivery, or none if nothing is kept. It counts as state until it is settled.
-   * @throws MillraceError MILLRACE_FILE_UNAVAILABLE, fatal, if the disk does not give back what it took
+   * @throws MillraceError MILLRACE_FILE_UNAVAILABLE, fatal, if the disk does not return the bytes that it took
    */
   async take(): Promise<Delivery[]> {
     const entries = this.#entries;
@@ -153,8 +153,8 @@ export class KeptDeliveries {
 }
 
 /**
- * Whether the batch keeps little more memory than it costs. A payload may be all that a filter left of a large piece of
- * memory, and a row may come with the messages that it was made of. Such a batch is packed.
+ * Whether the batch keeps little more memory than it costs. A payload may be the rest that a filter left of a large piece
+ * of memory, and a row may hold the messages that it was made of. Such a batch is packed.
  */
 function isDense(batch: Batch, cost: number): boolean {
   if (batch.parts.sent !== undefined) return false;

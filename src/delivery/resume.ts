@@ -72,7 +72,7 @@ export class Cursor {
       const wanted = typeof rewind === 'number' ? 'a whole number' : 'a time (ISO 8601)';
       events.noticed(
         { cursor },
-        `the cursor ${cursor} is not ${wanted}, so \`resume.rewind\` does not go back behind it`,
+        `the cursor ${cursor} is not ${wanted}, so \`resume.rewind\` does not go back before it`,
       );
     }
     return back ?? cursor;

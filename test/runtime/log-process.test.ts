@@ -184,7 +184,7 @@ test('check --dial says whether the log can be opened, and leaves nothing behind
   mkdirSync(linked);
   symlinkSync('/etc/hostname', join(linked, 'mark'));
   expect((await cli(['check', '--dial', durableFile(linked)])).stderr).toContain(
-    `${linked}/mark must be a file`,
+    `${linked}/mark is a link or something else; expected a file`,
   );
   expect(readdirSync(linked)).toEqual(['mark']);
 });

@@ -38,12 +38,12 @@ test.each([
     'mode: server, url: "0.0.0.0"',
     /\.url: .* not an address to bind; expected one like/,
   ],
-  ['host beside url', 'mode: server, url: "0.0.0.0:1", host: a', /\.host: given by `url` already/],
-  ['port beside url', 'mode: server, url: "0.0.0.0:1", port: 2', /\.port: given by `url` already/],
+  ['host beside url', 'mode: server, url: "0.0.0.0:1", host: a', /\.host: already given by `url`/],
+  ['port beside url', 'mode: server, url: "0.0.0.0:1", port: 2', /\.port: already given by `url`/],
   [
     'path beside the url’s',
     'mode: server, url: "ws://0.0.0.0:1/a", path: /b',
-    /\.path: given by `url` already/,
+    /\.path: already given by `url`/,
   ],
   [
     'a path without a slash',

@@ -165,7 +165,7 @@ describe('mistakes in the file', () => {
       'mode: server, host: 127.0.0.1, path: /a',
       '.port: missing; a server needs `port`, or `url` with the address to bind',
     ],
-    ['mode: server, port: 0, url: "127.0.0.1:0"', '.port: given by `url` already; remove one of the two'],
+    ['mode: server, port: 0, url: "127.0.0.1:0"', '.port: already given by `url`; remove one of the two'],
     ['mode: server, url: "http://a b"', '.url: '],
     [
       'mode: server, url: "wss://127.0.0.1:0/x"',

@@ -31,10 +31,10 @@ export function checkServer(value: ServerConfig, given: Given<ServerConfig>, fai
   const problem = path.safeParse(address.path ?? '/').error?.issues[0];
   if (problem !== undefined) fail(['url'], `its path: ${problem.message}`);
   for (const name of ['host', 'port'] as const) {
-    if (given[name] !== undefined) fail([name], 'given by `url` already; remove one of the two');
+    if (given[name] !== undefined) fail([name], 'already given by `url`; remove one of the two');
   }
   if (given.path !== undefined && address.path !== undefined && address.path !== '/') {
-    fail(['path'], 'given by `url` already; remove one of the two');
+    fail(['path'], 'already given by `url`; remove one of the two');
   }
   if (address.secure && value.tls === undefined)
     fail(['tls'], 'missing; a wss:// address needs cert_file and key_file');
