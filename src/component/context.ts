@@ -160,7 +160,10 @@ export interface Transform {
   close(): Promise<void>;
 }
 
-/** The arguments of a write to an opened output besides its batch. Each output counts its own attempts. */
+/**
+ * The arguments of a write to an opened output besides its batch. Each output counts its own attempts. An output that gives
+ * only a part of its batch adds a name of the part to `id`.
+ */
 export type DestinationCall = Omit<WriteCall, 'attempt'>;
 
 /** An output run by the engine: encoded, connected and retried. */
@@ -181,6 +184,8 @@ export interface Destination {
   readonly maxInFlight: number;
   /** As `Output.order`. */
   readonly order: WriteOrder;
+  /** As `Output.identified`. An output that opens this one declares the same. */
+  readonly identified: boolean;
   /** As `Output.takes`, for the component that writes to it. */
   readonly takes: 'rows' | undefined;
   /** As `Output.toClients`. */

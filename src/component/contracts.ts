@@ -1,7 +1,7 @@
 import type { Rejection } from '../errors.ts';
 import type { Batch } from '../message/batch.ts';
 import type { Delivery, InputDelivery } from '../message/delivery.ts';
-import type { Receipt } from '../message/receipt.ts';
+import type { LogEntries, Receipt } from '../message/receipt.ts';
 import type { Backoff } from './backoff.ts';
 
 /**
@@ -82,6 +82,12 @@ export interface Output {
   readonly maxInFlight?: number;
   /** Default: `stream`. */
   readonly order?: WriteOrder;
+  /**
+   * True when it needs to know a batch that comes again after a restart: each entry of the log is then a batch of its own, and
+   * a batch with the `id` of one before has the same messages. Without it, entries are joined as they wait. Windows and other
+   * processors that keep messages group anew after a restart: their batches then have other ids.
+   */
+  readonly identified?: boolean;
   readonly backoff?: Backoff;
   /**
    * `rows` says that it can use rows with types (`Batch.rows`). A processor that has rows then passes them as they
@@ -125,6 +131,13 @@ export interface WriteCall {
    * letters.
    */
   readonly keep: Keep;
+  /**
+   * Names the batch: the same at each attempt, and of no other batch. Behind a log it is the same after a restart as well, as
+   * `Output.identified` says.
+   */
+  readonly id: string;
+  /** The entries of the log that the messages come from, and perhaps others between them; undefined without a log. */
+  readonly position: LogEntries | undefined;
   /** How often the engine has called `write` with the batch, including this time: 1, 2 and so on. */
   readonly attempt: number;
   /** The places of the messages in the batch as it was first written, if only a part of it is written now. */

@@ -1,11 +1,16 @@
 import type { Rejection } from '../errors.ts';
 import { concatBatches, positionIn, type Batch, type Positions } from './batch.ts';
-import { createReceipt, type Receipt } from './receipt.ts';
+import { createReceipt, type LogEntries, type Receipt, type ReceiptEvents } from './receipt.ts';
 
 /** Messages on their way, and the promise that they are taken care of. */
 export interface Delivery {
   readonly batch: Batch;
   readonly receipt: Receipt;
+  /**
+   * The number of the log entry that the delivery is, or that processors made it of directly. A delivery that was kept,
+   * joined, or divided by time or count has none: after a restart it may differ.
+   */
+  readonly entry?: number | undefined;
 }
 
 /** Keys by which an input recognizes repeated messages. They are stored together with those messages. */
@@ -62,7 +67,7 @@ interface Part {
 }
 
 function joinedReceipt(parts: readonly Part[]): Receipt {
-  return createReceipt({
+  const events: ReceiptEvents = {
     settled(error) {
       for (const { receipt } of parts) {
         if (error === undefined) receipt.done();
@@ -73,7 +78,22 @@ function joinedReceipt(parts: readonly Part[]): Receipt {
     parked() {
       for (const { receipt } of parts) receipt.park();
     },
-  });
+  };
+  return createReceipt(events, entriesOf(parts));
+}
+
+/** From the first entry of any of them to the last. */
+function entriesOf(parts: readonly Part[]): LogEntries | undefined {
+  let all: LogEntries | undefined;
+  for (const { receipt } of parts) {
+    const { entries } = receipt;
+    if (all === undefined || entries === undefined) all ??= entries;
+    else if (entries.first < all.first || entries.last > all.last) {
+      const { log } = all;
+      all = { log, first: Math.min(all.first, entries.first), last: Math.max(all.last, entries.last) };
+    }
+  }
+  return all;
 }
 
 /**

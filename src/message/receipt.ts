@@ -21,6 +21,16 @@ export interface Receipt {
    * It is settled later, as if it had not been parked.
    */
   park(): void;
+  /** Those whose messages it is for; undefined in a stream without a log. */
+  readonly entries?: LogEntries | undefined;
+}
+
+/** A run of entries of a stream's log. */
+export interface LogEntries {
+  /** Tells the log from every other: one that is removed and begun anew is another. */
+  readonly log: string;
+  readonly first: number;
+  readonly last: number;
 }
 
 /** The events of a receipt, for its maker. */
@@ -36,8 +46,8 @@ export interface ReceiptEvents {
 }
 
 /** A receipt that reports to `events`. */
-export function createReceipt(events: ReceiptEvents): Receipt {
-  return new Tree(events).fork();
+export function createReceipt(events: ReceiptEvents, entries?: LogEntries): Receipt {
+  return new Tree(events, entries).fork();
 }
 
 /**
@@ -48,8 +58,9 @@ export function relayReceipt(
   receipt: Receipt,
   settled: ReceiptEvents['settled'],
   parked?: () => void,
+  entries = receipt.entries,
 ): Receipt {
-  return createReceipt({
+  const events: ReceiptEvents = {
     settled(error, rejected) {
       settled(error, rejected);
       if (error === undefined) receipt.done();
@@ -60,7 +71,8 @@ export function relayReceipt(
       parked?.();
       receipt.park();
     },
-  });
+  };
+  return createReceipt(events, entries);
 }
 
 /** For deliveries that nobody waits for. */
@@ -71,6 +83,7 @@ const NONE: readonly Rejection[] = [];
 /** All forks of a receipt. */
 class Tree {
   readonly #events: ReceiptEvents;
+  readonly entries: LogEntries | undefined;
   /** Forks that are not settled. */
   #open = 0;
   /** Forks that are neither settled nor parked. */
@@ -79,8 +92,9 @@ class Tree {
   #failure: { readonly error: unknown } | undefined;
   #rejected: Rejection[] | undefined;
 
-  constructor(events: ReceiptEvents) {
+  constructor(events: ReceiptEvents, entries: LogEntries | undefined) {
     this.#events = events;
+    this.entries = entries;
   }
 
   fork(): Receipt {
@@ -125,6 +139,10 @@ class Fork implements Receipt {
 
   constructor(tree: Tree) {
     this.#tree = tree;
+  }
+
+  get entries(): LogEntries | undefined {
+    return this.#tree.entries;
   }
 
   done(rejected?: readonly Rejection[]): void {

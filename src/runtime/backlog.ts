@@ -61,6 +61,8 @@ export class Backlog {
   readonly #culprits: Culprits;
   readonly #events: StreamEvents;
   readonly #changed: () => void;
+  /** Each entry is a batch, the same at each start. */
+  readonly #separate: boolean;
   #ready: Item[] = [];
   /** Items of entries behind others that must be read from the log first. */
   readonly #kept = new Map<number, Item>();
@@ -89,6 +91,7 @@ export class Backlog {
       culprits: Culprits;
       events: StreamEvents;
       changed: () => void;
+      separate: boolean;
     },
   ) {
     this.#log = log;
@@ -98,6 +101,7 @@ export class Backlog {
     this.#culprits = parts.culprits;
     this.#events = parts.events;
     this.#changed = parts.changed;
+    this.#separate = parts.separate;
     const { first, last, entries } = log.recovered;
     this.#next = entries > 0 ? first : last + 1;
     this.#committed = last;
@@ -215,7 +219,9 @@ export class Backlog {
     for (const { batch } of this.#ready) {
       if (
         count > 0 &&
-        (messages + batch.length > MAX_BATCH_MESSAGES || bytes + batch.bytes > MAX_BATCH_BYTES)
+        (this.#separate ||
+          messages + batch.length > MAX_BATCH_MESSAGES ||
+          bytes + batch.bytes > MAX_BATCH_BYTES)
       )
         break;
       count++;
@@ -229,12 +235,12 @@ export class Backlog {
   #give(items: readonly Item[]): Delivery | undefined {
     const deliveries: Delivery[] = [];
     for (const { number, batch, receipt: own, rejected } of items) {
-      const receipt = this.#handedReceipt(own, rejected?.batch ?? batch);
+      const receipt = this.#handedReceipt(number, own, rejected?.batch ?? batch);
       if (rejected !== undefined) {
         this.#deadLetters.reject('codec', rejected.batch, rejected.rejections, () => receipt.fork());
       }
       const delivery = this.#withoutCulprits(number, { batch, receipt });
-      if (delivery.batch.length > 0) deliveries.push(delivery);
+      if (delivery.batch.length > 0) deliveries.push({ ...delivery, entry: number });
       else receipt.done();
     }
     return deliveries.length === 0 ? undefined : joinDeliveries(deliveries);
@@ -249,14 +255,14 @@ export class Backlog {
     return { batch: batch.without(rejections.map(({ index }) => index)), receipt };
   }
 
-  #handedReceipt(receipt: Receipt, { length, held }: Size): Receipt {
+  #handedReceipt(number: number, receipt: Receipt, { length, held }: Size): Receipt {
     this.#handed.add(length, held);
     const release = this.#handed.releaser(length, held);
     const parked = (): void => {
       release();
       this.#changed();
     };
-    return relayReceipt(receipt, parked, parked);
+    return relayReceipt(receipt, parked, parked, { log: this.#log.id, first: number, last: number });
   }
 
   /** Reads the next entries that are not in memory, as many as make a batch. */

@@ -119,7 +119,8 @@ export function buildStream(plan: StreamPlan, surroundings: Surroundings): Strea
       durability = log;
       return inputOf();
     };
-    return new DurableSource({ source, options, budget, share, kept, deadLetters, events, trials });
+    const separate = sink.identified;
+    return new DurableSource({ source, options, budget, share, kept, separate, deadLetters, events, trials });
   };
 
   return new Stream({

@@ -7,6 +7,7 @@ import { noReceipt } from '../message/receipt.ts';
 import { describeMessage, describePayload } from '../message/described.ts';
 import type { Stage, StreamEvents } from '../telemetry/events.ts';
 import { maskSecrets } from '../telemetry/secrets.ts';
+import { BatchNames } from './batch-names.ts';
 import type { Sink } from './sink.ts';
 
 /** How much of a rejected payload is logged when no `error_output` keeps it. */
@@ -18,6 +19,7 @@ export class DeadLetters {
   readonly #sink: Sink | undefined;
   readonly #signal: AbortSignal;
   readonly #failed: (error: unknown) => void;
+  readonly #names = new BatchNames();
   #tail: Promise<void> = Promise.resolve();
 
   /** `failed` is called when `error_output` has failed for good. */
@@ -59,9 +61,13 @@ export class DeadLetters {
       }),
     );
     const letterBatch = rejected.withPayloads(letters, 'json');
+    const call = {
+      ...this.#names.call({ batch: letterBatch, receipt }, 0, this.#signal),
+      keep: () => noReceipt,
+    };
     this.#tail = this.#tail.then(async () => {
       try {
-        await sink.write(letterBatch, { signal: this.#signal, keep: () => noReceipt });
+        await sink.write(letterBatch, call);
         receipt.done(outcome);
       } catch (error) {
         receipt.failed(error);

@@ -26,6 +26,8 @@ interface Parts {
   readonly share: Budget;
   readonly deadLetters: DeadLetters;
   readonly events: StreamEvents;
+  /** Each entry of the log is a batch of its own, as an output that is `identified` needs it. */
+  readonly separate: boolean;
   /** The bytes that windows may hold in addition. */
   readonly kept: number;
   /** How to try the messages that may have ended the last process. */

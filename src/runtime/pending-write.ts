@@ -48,11 +48,21 @@ export class PendingWrite {
   }
 
   /** What the output is called with at the next attempt. */
-  nextCall({ signal, keep, indices }: DestinationCall): WriteCall {
+  nextCall(call: DestinationCall): WriteCall {
+    const { signal, keep, position, indices } = call;
     const left = this.#left;
     const at =
       left !== undefined && indices !== undefined ? left.map((index) => indices[index] ?? index) : left;
-    return { signal, keep, attempt: ++this.#attempt, indices: at ?? indices };
+    return {
+      signal,
+      keep,
+      position,
+      attempt: ++this.#attempt,
+      indices: at ?? indices,
+      get id() {
+        return call.id;
+      },
+    };
   }
 
   /** After an attempt that did not fail as a whole. */

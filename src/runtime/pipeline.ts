@@ -191,7 +191,7 @@ export class Pipeline {
   }
 
   async #applyToOne(step: Step, delivery: Delivery): Promise<Delivery[]> {
-    const { batch, receipt } = delivery;
+    const { batch, receipt, entry } = delivery;
     const rejections: Rejection[] = [];
     const kept: Receipt[] = [];
     const call: ProcessCall = {
@@ -235,9 +235,9 @@ export class Pipeline {
     }
     this.#deadLetters.reject(step.stage, batch, rejections, () => receipt.fork());
     const [only] = results;
-    if (results.length === 1 && only instanceof Batch) return [{ batch: only, receipt }];
+    if (results.length === 1 && only instanceof Batch) return [{ batch: only, receipt, entry }];
     const deliveries = results.map((each) =>
-      each instanceof Batch ? { batch: each, receipt: receipt.fork() } : each,
+      each instanceof Batch ? { batch: each, receipt: receipt.fork(), entry } : each,
     );
     receipt.done();
     return deliveries;

@@ -79,6 +79,11 @@ export class Sink implements Destination {
     return this.#flights.order;
   }
 
+  /** As `Output.identified`. */
+  get identified(): boolean {
+    return this.#output.identified ?? false;
+  }
+
   /** Whether what it writes goes to clients. */
   get toClients(): boolean {
     return this.#output.toClients ?? false;

@@ -6,6 +6,7 @@ import type { StreamHealth } from '../control/health.ts';
 import { nowMicros } from '../message/batch.ts';
 import type { Delivery } from '../message/delivery.ts';
 import type { StreamEvents } from '../telemetry/events.ts';
+import { BatchNames } from './batch-names.ts';
 import type { DeadLetters } from './dead-letters.ts';
 import { Outage } from '../component/outage.ts';
 import type { Pipeline } from './pipeline.ts';
@@ -48,6 +49,7 @@ export class Stream {
   #lastMessage: number | undefined;
   #flushTimer: NodeJS.Timeout | undefined;
   #settling: NodeJS.Timeout | undefined;
+  readonly #names = new BatchNames();
   readonly #inputTaps = new TapPoint();
   /** Why it has failed for good. */
   readonly #failure = new Outage();
@@ -206,8 +208,9 @@ export class Stream {
     for (;;) {
       const deliveries = await this.#tickets.next();
       if (deliveries === undefined || abort.signal.aborted) break;
+      let results = 0;
       for (const delivery of deliveries) {
-        const written = this.#writeOne(delivery);
+        const written = this.#writeOne(delivery, delivery.entry === undefined ? 0 : results++);
         if (sink.maxInFlight === 1) await written;
         else {
           // One that fails ends the others.
@@ -223,10 +226,12 @@ export class Stream {
     abort.signal.throwIfAborted();
   }
 
-  async #writeOne({ batch, receipt }: Delivery): Promise<void> {
+  /** `result` counts what was made of one entry of the log. */
+  async #writeOne(delivery: Delivery, result: number): Promise<void> {
     const { sink, events, abort } = this.parts;
+    const { batch, receipt } = delivery;
     try {
-      await sink.write(batch, { signal: abort.signal, keep: () => receipt.fork() });
+      await sink.write(batch, this.#names.call(delivery, result, abort.signal));
     } catch (error) {
       receipt.failed(error);
       throw error;

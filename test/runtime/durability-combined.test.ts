@@ -180,6 +180,7 @@ test('a log whose disk was slow at first takes what comes in all the same, when 
     deadLetters: {} as DeadLetters,
     culprits: new Culprits([], []),
     events: { spilled: () => void spilled++ } as Partial<StreamEvents> as StreamEvents,
+    separate: false,
     changed: () => {},
   });
   budget.add(10, 10);

@@ -6,6 +6,7 @@ import { failed, logErrors } from './faults.ts';
 import { makeFolder } from './files.ts';
 import { FolderLock } from './lock.ts';
 import type { LogOptions } from './log-options.ts';
+import { identify } from './identity.ts';
 import { LogReader } from './reader.ts';
 import { recover, type Recovery } from './recovery.ts';
 import type { KeyGroup } from './remembered-keys.ts';
@@ -34,6 +35,8 @@ export class Log {
   };
   /** The earlier keys that still count, oldest first. */
   readonly keys: readonly KeyGroup[];
+  /** Tells it from every other log. */
+  readonly id: string;
   /** The record of how the previous process ended. */
   readonly crashes: CrashRecord;
   readonly #path: string;
@@ -48,14 +51,16 @@ export class Log {
   private constructor(
     options: LogOptions,
     {
+      id,
       lock,
       recovery,
       store,
       crashes,
-    }: { lock: FolderLock; recovery: Recovery; store: Store; crashes: CrashRecord },
+    }: { id: string; lock: FolderLock; recovery: Recovery; store: Store; crashes: CrashRecord },
   ) {
     const { acknowledged, keys, lastEntry, messages } = recovery;
     this.#path = options.path;
+    this.id = id;
     this.crashes = crashes;
     this.#lock = lock;
     this.#store = store;
@@ -82,8 +87,9 @@ export class Log {
     try {
       crashes = await CrashRecord.open(path);
       const recovery = await recover(path);
+      const id = await identify(path, recovery.lastEntry === 0);
       const store = await Store.open(path, segmentBytes, recovery);
-      return new Log(options, { lock, recovery, store, crashes });
+      return new Log(options, { id, lock, recovery, store, crashes });
     } catch (error) {
       await crashes?.close();
       lock.release();

@@ -1,0 +1,56 @@
+import { randomBytes } from 'node:crypto';
+import { crc32 } from 'node:zlib';
+import type { DestinationCall } from '../component/context.ts';
+import type { Batch } from '../message/batch.ts';
+import type { Delivery } from '../message/delivery.ts';
+import { encodeRows } from '../message/rows-wire.ts';
+
+/** Names the batches that are written: after the log's entry that a batch was made of, else for this run alone. */
+export class BatchNames {
+  readonly #run = randomBytes(12).toString('hex');
+  #count = 0;
+
+  /** The arguments for writing a delivery, the `result`-th of its entry. The name is made when the output reads it. */
+  call({ batch, receipt, entry }: Delivery, result: number, signal: AbortSignal): DestinationCall {
+    const { entries } = receipt;
+    const number = this.#count++;
+    const run = this.#run;
+    return {
+      signal,
+      keep: () => receipt.fork(),
+      position: entries,
+      get id() {
+        if (entry === undefined || entries === undefined) return `${run}-${number}`;
+        return `${entries.log}-${entry}-${result}-${fingerprint(batch)}`;
+      },
+    };
+  }
+}
+
+/**
+ * Which messages of its entry a batch has, and in which order; where that cannot be said, what they are. A query that was
+ * changed, or that took too long only once, may make something else of an entry than before the restart, and a sink must not
+ * take that for a repeat.
+ */
+function fingerprint(batch: Batch): string {
+  const hash = hashOfPositions(batch) ?? hashOfContent(batch);
+  return `${batch.length}.${(hash >>> 0).toString(36)}`;
+}
+
+function hashOfPositions(batch: Batch): number | undefined {
+  let hash = 0;
+  for (let index = 0; index < batch.length; index++) {
+    const position = batch.positionAt(index);
+    if (position === undefined) return undefined;
+    hash = Math.imul(hash ^ position, 0x9e3779b1);
+    hash ^= hash >>> 15;
+  }
+  return hash;
+}
+
+function hashOfContent(batch: Batch): number {
+  const { rows } = batch;
+  const whole = rows === undefined ? batch.lines : encodeRows(rows);
+  if (whole !== undefined) return crc32(whole);
+  return batch.payloads.reduce((hash, payload) => crc32(payload, hash), 0);
+}
