@@ -127,7 +127,8 @@ async function scrape(health: string): Promise<Counts> {
   return {
     received: sum('millrace_input_messages_total'),
     // Messages that are only in the log count in batches, and none of them may be left.
-    inFlight: sum('millrace_in_flight_messages') + sum('millrace_log_entries'),
+    inFlight:
+      sum('millrace_in_flight_messages') + sum('millrace_state_messages') + sum('millrace_log_entries'),
     written: sum('millrace_output_messages_total'),
     errors: sum('millrace_errors_total'),
   };

@@ -114,17 +114,19 @@ function both(one: FieldDescription, other: FieldDescription): FieldDescription 
 /** The fields of all modes, each with its modes, unless all have it. */
 function byMode(tags: Tags, prefix: string): FieldDescription[] {
   const choices = tags.options.map(({ name, schema }) => ({ mode: name, rows: rowsOf(schema, prefix) }));
-  return merge(choices.map(({ rows }) => rows)).map((row) => {
+  return merge(choices.map(({ rows }) => rows)).map(({ default: fallback, ...row }) => {
     const having = choices.flatMap(({ mode, rows }) => {
       const own = rows.find(({ name }) => name === row.name);
-      return own === undefined ? [] : [{ mode, required: own.required }];
+      return own === undefined ? [] : [{ mode, required: own.required, fallback: own.default }];
     });
     const modes = having.map(({ mode }) => mode);
     const requiredIn = having.flatMap(({ mode, required }) => (required ? [mode] : []));
-    const isDecided =
-      requiredIn.length === 0 || requiredIn.length === modes.length || row.default !== undefined;
+    const isDecided = requiredIn.length === 0 || requiredIn.length === modes.length || fallback !== undefined;
+    // One that is another in each mode is told by the description.
+    const isOne = having.every((each) => (each.fallback ?? fallback) === fallback);
     return {
       ...row,
+      ...(fallback !== undefined && isOne && { default: fallback }),
       ...(modes.length === choices.length ? {} : { modes }),
       ...(isDecided ? {} : { requiredIn }),
     };

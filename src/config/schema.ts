@@ -136,10 +136,10 @@ function streamSchema(registry: Registry) {
     state: z
       .strictObject({
         memory: size({ min: 1 })
-          .default(128 * 1024 ** 2)
+          .default(64 * 1024 ** 2)
           .describe('Bytes of memory.'),
         disk: size({ min: 0 })
-          .default(256 * 1024 ** 2)
+          .default(64 * 1024 ** 2)
           .describe(
             'Bytes on disk, in a folder of the log. Only a stream with `durability` uses it, when `memory` is full.',
           ),

@@ -14,11 +14,11 @@ export const outputErrors = declareErrors({
 
 const NONE: readonly never[] = [];
 
-/** What an attempt has come to. */
+/** The result of an attempt. */
 interface Settled {
   /** By their places among the messages. */
   readonly refused: readonly Rejection[];
-  /** What the sink has now, and had not before. */
+  /** The messages that the sink has now and did not have before. */
   readonly confirmed: Batch;
   /** Undefined when nothing is left. */
   readonly again: { readonly reason: unknown; readonly progressed: boolean } | undefined;
@@ -47,7 +47,7 @@ export class PendingWrite {
     return this.#batch;
   }
 
-  /** What the output is called with at the next attempt. */
+  /** The arguments of the output's next attempt. */
   nextCall(call: DestinationCall): WriteCall {
     const { signal, keep, position, indices } = call;
     const left = this.#left;
@@ -102,7 +102,7 @@ export class PendingWrite {
   }
 
   /**
-   * What is written again: where messages have an order, also those that came after one of them, so that none is only before
+   * The messages to write again: where messages have an order, also those that came after one of them, so that none is only before
    * its predecessor. In ascending order, without `gone`.
    */
   #again(retry: readonly number[], gone: ReadonlySet<number>): readonly number[] {

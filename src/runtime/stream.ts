@@ -25,7 +25,7 @@ export interface StreamParts {
   readonly budget: Budget;
   /** Of `budget`, for what is behind the log. */
   readonly share: Budget;
-  /** What windows and buffers keep. */
+  /** The state that windows and buffers keep. */
   readonly state: StateBudget;
   /** Whether there is a log of what it has received. */
   readonly durable: boolean;
@@ -70,7 +70,7 @@ export class Stream {
     events.streamStarted(this.parts.input, this.parts.output);
     this.#enter('running');
     try {
-      // What cannot connect is not waited for when there is nothing to write; but it has had its chance.
+      // With nothing to write, the stream does not wait for a part that cannot connect; but each has had its chance.
       const done = new AbortController();
       const connect = async (part: Sink | Pipeline): Promise<void> => {
         await part.connect(AbortSignal.any([signal, done.signal])).catch((error: unknown) => {

@@ -115,7 +115,15 @@ export class TapPoint {
 
   /** Shows a passing batch to the taps. */
   pass(batch: Batch): void {
-    if (this.#taps.size > 0) for (const tap of this.#taps) tap.offer(batch);
+    if (this.#taps.size === 0) return;
+    for (const tap of this.#taps) {
+      try {
+        tap.offer(batch);
+      } catch {
+        // Whatever it cannot take harms nobody but itself.
+        tap.close();
+      }
+    }
   }
 
   add(options: TapOptions): Tap {

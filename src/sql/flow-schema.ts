@@ -90,7 +90,7 @@ export class FlowSchema {
     return this.#analysis.names.get(fold(name)) ?? (column?.declared === undefined ? undefined : column.as);
   }
 
-  /** What a candidate shows of a column that may be in question, to count votes. */
+  /** The votes that a candidate has for a column that may be in question. */
   choices(candidate: Candidate): string[] {
     const { name, kind } = candidate;
     const choices: string[] = [];
@@ -103,7 +103,7 @@ export class FlowSchema {
     return choices;
   }
 
-  /** What the column is now, in the same terms. */
+  /** The present type of the column, in the same terms. */
   held(name: string): string[] {
     const column = this.column(name);
     if (column === undefined) return [];

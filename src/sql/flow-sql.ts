@@ -75,7 +75,7 @@ interface Reading {
   readonly strict: string;
   /** The same, but NULL instead of an error; undefined if it never fails. */
   readonly lenient?: string;
-  /** What is wrong with the value, as text that names the field, or NULL. */
+  /** The fault of the value, as text that names the field, or NULL. */
   readonly fault?: string;
 }
 

@@ -2,7 +2,7 @@ import { fold } from './database.ts';
 import { META } from './metadata.ts';
 
 /**
- * What a query reveals about the columns that it needs. All names are folded: SQL ignores case when it compares them.
+ * The columns that a query needs, as far as it reveals them. All names are folded: SQL ignores case when it compares them.
  */
 export interface QueryColumns {
   /** True if it takes all columns (`*`, `COLUMNS(…)`), or may take them. */

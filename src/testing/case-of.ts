@@ -4,7 +4,7 @@ import type { Tried } from './rig.ts';
 /** A case of a kind, before it has a component. */
 export interface CaseOf {
   readonly name: string;
-  /** What the subject lacks for it, or undefined. */
+  /** The part that the subject lacks for it, or undefined. */
   readonly lacks?: (tried: Tried) => string | undefined;
   readonly run: (tried: Tried) => Promise<void>;
 }

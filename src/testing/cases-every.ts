@@ -82,7 +82,7 @@ async function reportsMistake(rig: Rig): Promise<void> {
   must(mistakes !== '', 'the mistake is not reported by loading the file, nor by prepare');
 }
 
-/** What loading the file, making the component and preparing it say. */
+/** The mistakes that loading the file, making the component and preparing it report. */
 async function mistakesOf(rig: Rig, component: Fields): Promise<string> {
   try {
     const engine = await rig.idle(component);
@@ -163,7 +163,7 @@ async function leavesNothing(tried: Tried): Promise<void> {
   await nothingMoreThan(before, patienceOf(tried.subject));
 }
 
-/** What has ended may take a moment to be gone. */
+/** A resource that has ended may take a moment to go. */
 async function nothingMoreThan(before: Held, patience: Patience): Promise<void> {
   await patience.until(
     'nothing is left',

@@ -9,7 +9,7 @@ type Closable = Partial<Pick<Input, 'connect' | 'read'> & Pick<Output, 'prepare'
   close?(): Promise<void> | void;
 };
 
-/** What is under way when the component is closed. */
+/** The work under way when the component is closed. */
 const moments: Readonly<Record<string, (instance: Closable, signal: AbortSignal) => Promise<unknown>>> = {
   'before anything else': () => Promise.resolve(),
   'once it is prepared': async (instance) => await instance.prepare?.(),

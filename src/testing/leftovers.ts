@@ -1,7 +1,7 @@
 import { AsyncLocalStorage, createHook } from 'node:async_hooks';
 import { readdirSync, readlinkSync } from 'node:fs';
 
-/** What keeps the process alive or open, by kind or name, with how many of it there are. */
+/** The resources that keep the process alive, by kind or name, each with its number. */
 export type Held = ReadonlyMap<string, number>;
 
 /** Timers that were made for the case at hand; those of a test runner are not its. */
@@ -36,7 +36,7 @@ export function held(): Held {
   return counts;
 }
 
-/** What there is more of than before, a phrase each. */
+/** The resources of which there are more than before, a phrase each. */
 export function moreThan(before: Held): string[] {
   return [...held()]
     .filter(([name, count]) => count > (before.get(name) ?? 0))

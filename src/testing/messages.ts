@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 
-/** What is sent where the subject says nothing. */
+/** The messages to send where the subject names none. */
 export const MESSAGES: readonly string[] = Array.from(
   { length: 6 },
   (_, n) => `{"n":${n},"text":"message ${n}"}`,

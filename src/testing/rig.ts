@@ -20,7 +20,7 @@ export const STREAM = 'conformance';
 const OUT = { type: 'conformance_sink', sink: 'out' };
 const SOURCE = { type: 'conformance_source' };
 
-/** What a case tries: a definition, with what its author has said of it. */
+/** The subject of a case: a definition, with the facts from its author. */
 export interface Tried {
   readonly definition: AnyDefinition;
   readonly subject: Subject;
@@ -38,7 +38,7 @@ export class Rig {
   readonly subject: Subject;
   /** The instances that were made, without what watches them. */
   readonly instances: object[] = [];
-  /** What `${…}` of the file is filled in from. */
+  /** The source of each `${…}` of the file. */
   env: Readonly<Record<string, string | undefined>> = process.env;
   /** Everything that was logged. */
   log = '';
@@ -59,7 +59,7 @@ export class Rig {
     return this.subject.messages ?? MESSAGES;
   }
 
-  /** What comes of them. */
+  /** Their results. */
   get expected(): readonly string[] {
     return this.subject.result ?? this.messages;
   }

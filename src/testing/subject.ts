@@ -21,7 +21,7 @@ export interface Peer {
   freeze?(): Promise<void> | void;
 }
 
-/** What the kit needs to know to try a component. It leaves out a case when something that the case needs is missing. */
+/** The facts that the kit needs to try a component. It leaves out a case when something that the case needs is missing. */
 export interface Subject {
   /** The fields of a component that works, besides those that the peer's `start` returns. */
   readonly config?: Fields | undefined;
@@ -56,6 +56,6 @@ export interface Case {
 /** A case that needs more than the subject has. */
 export interface LeftOut {
   readonly name: string;
-  /** What is missing. */
+  /** The missing parts. */
   readonly why: string;
 }

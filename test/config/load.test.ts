@@ -24,7 +24,7 @@ test('everything but the input has a default', async () => {
         pipeline: { thread_num: 4, processors: [] },
         output: { type: 'stdout', pretty: false },
         in_flight: { messages: 100_000, bytes: 64 * 1024 * 1024 },
-        state: { memory: 128 * 1024 * 1024, disk: 256 * 1024 * 1024 },
+        state: { memory: 64 * 1024 * 1024, disk: 64 * 1024 * 1024 },
       },
     ],
   });

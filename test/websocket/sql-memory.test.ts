@@ -22,7 +22,8 @@ async function settled(victim: Victim, received: number): Promise<void> {
     'all messages to be settled',
     async () =>
       (await victim.metric('millrace_input_messages_total')) === received &&
-      (await victim.inFlight('stream-0')) === 0,
+      (await victim.inFlight('stream-0')) === 0 &&
+      (await victim.metric('millrace_state_messages')) === 0,
     { timeout: 60_000 },
   );
 }

@@ -8,7 +8,7 @@ export interface Rate {
   readonly bytes: number | undefined;
   /** The treatment of a session that sends more. */
   readonly over: 'pause' | 'close';
-  /** Who shares a rate. */
+  /** Those who share a rate. */
   readonly per: 'connection' | 'subject' | 'address';
 }
 

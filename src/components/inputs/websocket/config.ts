@@ -21,7 +21,7 @@ const dedupe = (per: Scope) =>
       .enum(['all', 'subject', 'session'])
       .default(per)
       .describe(
-        'The senders among whom a key must be unique: `all`; those authenticated as one `subject` (without a subject, one session); or one `session`. A client’s default is `all`, a server’s `subject`: otherwise, senders that count from 1 would lose messages to each other.',
+        'The senders among whom a key must be unique: `all`; those authenticated as one `subject` (without a subject, one session); or one `session`. A client has `all` and a server `subject` if you do not set it: otherwise, senders that count from 1 would lose messages to each other.',
       ),
     window: duration('s', { min: 1 }).default(60_000).describe('How long a key is remembered.'),
     max_keys: z
