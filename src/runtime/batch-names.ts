@@ -10,20 +10,22 @@ export class BatchNames {
   readonly #run = randomBytes(12).toString('hex');
   #count = 0;
 
-  /** The arguments for writing a delivery, the `result`-th of its entry. The name is made when the output reads it. */
+  readonly #identified: boolean;
+
+  /** `identified`: names are those of the log's entries where a batch has one, at the cost of a look at each message. */
+  constructor(identified: boolean) {
+    this.#identified = identified;
+  }
+
+  /** The arguments for writing a delivery, the `result`-th of its entry. */
   call({ batch, receipt, entry }: Delivery, result: number, signal: AbortSignal): DestinationCall {
     const { entries } = receipt;
-    const number = this.#count++;
-    const run = this.#run;
-    return {
-      signal,
-      keep: () => receipt.fork(),
-      position: entries,
-      get id() {
-        if (entry === undefined || entries === undefined) return `${run}-${number}`;
-        return `${entries.log}-${entry}-${result}-${fingerprint(batch)}`;
-      },
-    };
+    const isNamed = this.#identified && entry !== undefined && entries !== undefined;
+    const id = isNamed
+      ? `${entries.log}-${entry}-${result}-${fingerprint(batch)}`
+      : `${this.#run}-${this.#count++}`;
+    // Not a getter: each object literal with one has a hidden class of its own, which keeps the batch in memory for long.
+    return { id, signal, keep: () => receipt.fork(), position: entries };
   }
 }
 

@@ -19,7 +19,7 @@ export class DeadLetters {
   readonly #sink: Sink | undefined;
   readonly #signal: AbortSignal;
   readonly #failed: (error: unknown) => void;
-  readonly #names = new BatchNames();
+  readonly #names = new BatchNames(false);
   #tail: Promise<void> = Promise.resolve();
 
   /** `failed` is called when `error_output` has failed for good. */

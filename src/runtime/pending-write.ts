@@ -49,19 +49,17 @@ export class PendingWrite {
 
   /** The arguments of the output's next attempt. */
   nextCall(call: DestinationCall): WriteCall {
-    const { signal, keep, position, indices } = call;
+    const { id, signal, keep, position, indices } = call;
     const left = this.#left;
     const at =
       left !== undefined && indices !== undefined ? left.map((index) => indices[index] ?? index) : left;
     return {
+      id,
       signal,
       keep,
       position,
       attempt: ++this.#attempt,
       indices: at ?? indices,
-      get id() {
-        return call.id;
-      },
     };
   }
 

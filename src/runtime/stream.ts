@@ -49,7 +49,7 @@ export class Stream {
   #lastMessage: number | undefined;
   #flushTimer: NodeJS.Timeout | undefined;
   #settling: NodeJS.Timeout | undefined;
-  readonly #names = new BatchNames();
+  readonly #names: BatchNames;
   readonly #inputTaps = new TapPoint();
   /** Why it has failed for good. */
   readonly #failure = new Outage();
@@ -58,6 +58,7 @@ export class Stream {
     this.parts = parts;
     parts.events.stateChanged(this.#state);
     this.#tickets = new TicketQueue(parts.threads);
+    this.#names = new BatchNames(parts.sink.identified);
     for (const each of new Set([parts.budget, parts.share])) {
       each.onChange({ full: this.#makeRoom, room: () => {} });
     }
