@@ -2,7 +2,9 @@ import { sqlErrors } from './sql-errors.ts';
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { MillraceError } from '../errors.ts';
 import { refuseOutside } from './allowed.ts';
+import { bindArrows } from './arrows.ts';
 import { literal } from './database.ts';
+import { placeAt, unedited, type Edited, type Place } from './edits.ts';
 import { faultsOf, type Faults } from './faults.ts';
 import { ROW } from './metadata.ts';
 import { isRowwise } from './rowwise.ts';
@@ -14,8 +16,10 @@ export interface QueryAnalysis extends QueryColumns {
   readonly rowwise: boolean;
   /** The rows of the batch on which the query fails; undefined if that cannot be determined. */
   readonly faults: Faults | undefined;
-  /** The query, without a semicolon at its end. */
+  /** The query, without a semicolon at its end and with its arrows in parentheses. */
   readonly query: string;
+  /** The place in the query as the user wrote it. */
+  readonly original: (place: Place) => Place;
   /**
    * The same, with each row's message number; undefined if rows are made of several messages, or carry the number
    * already.
@@ -41,17 +45,19 @@ interface Serialized {
  */
 export async function analyseQuery(
   connection: DuckDBConnection,
-  query: string,
+  written: string,
   tableName: string,
   allowExternalAccess: boolean,
 ): Promise<QueryAnalysis> {
+  const edited = bindArrows(unedited(written));
+  const { text: query, original } = edited;
   const serialize = async (sql: string): Promise<string> => {
     const reader = await connection.runAndReadAll(`SELECT json_serialize_sql(${literal(sql)})`);
     return String(reader.getRows()[0]?.[0]);
   };
   const serialized = await serialize(query);
   const tree = JSON.parse(serialized) as Serialized;
-  if (tree.error) throw invalid(query, tree);
+  if (tree.error) throw invalid(edited, tree);
   if (tree.statements?.length !== 1) throw notOneSelect();
   if (!allowExternalAccess) await refuseOutside(connection, tree.statements[0]!.node, tableName);
   // The batch is the only parameter.
@@ -74,7 +80,7 @@ export async function analyseQuery(
   const columns = readSyntax(node, tableName);
   const numbered = rowwise && columns.rows === 'any' ? await withNumbers(connection, serialized) : undefined;
   const faults = await faultsOf(connection, serialized, tableName, aggregates);
-  return { ...columns, query: unended, parsesText, rowwise, numbered, faults };
+  return { ...columns, query: unended, original, parsesText, rowwise, numbered, faults };
 }
 
 /** The first list of columns in `serialized` is the query's own: in a rowwise query nothing precedes it. */
@@ -99,12 +105,16 @@ function notOneSelect(): MillraceError {
   });
 }
 
-function invalid(query: string, { error_type, error_message = '', position }: Serialized): MillraceError {
+function invalid(
+  { text, original }: Edited,
+  { error_type, error_message = '', position }: Serialized,
+): MillraceError {
   if (error_type === 'not implemented') return notOneSelect();
   let message = error_message;
   if (position !== undefined) {
-    const before = Buffer.from(query).subarray(0, Number(position)).toString().split('\n');
-    message += ` (line ${before.length}, column ${before.at(-1)!.length + 1} of the query)`;
+    const before = Buffer.from(text).subarray(0, Number(position)).toString();
+    const { line, column } = original(placeAt(text, before.length));
+    message += ` (line ${line}, column ${column} of the query)`;
   }
   return new MillraceError(sqlErrors.MILLRACE_SQL_INVALID, message, { fatal: true, field: 'query' });
 }

@@ -1,10 +1,17 @@
 import { errorMessage } from '../errors.ts';
+import type { Place } from './edits.ts';
+
+/** How a statement of ours holds the user's query: the lines before it, and the way to places in it as it was written. */
+export interface Within {
+  readonly linesBefore: number;
+  readonly original: (place: Place) => Place;
+}
 
 /**
- * DuckDB's error message without its list of alternatives, and with the place in the user's query, which `linesBefore`
- * lines of SQL precede.
+ * DuckDB's error message without its list of alternatives, and with the place in the user's query. Without `within`, no
+ * query of a user is part of the statement.
  */
-export function explain(error: unknown, linesBefore: number): string {
+export function explain(error: unknown, within?: Within): string {
   const whole = error instanceof Error ? error.message : String(error);
   const place = /\n+LINE (\d+): (.*)\n( *)\^/.exec(whole);
   const said = place === null ? whole : whole.slice(0, place.index);
@@ -14,9 +21,12 @@ export function explain(error: unknown, linesBefore: number): string {
       // The user never meant one of DuckDB's own tables.
       .replace(/\s+Did you mean "pg_\w+"\?/, ''),
   );
-  const line = Number(place?.[1]) - linesBefore;
-  if (place === null || line < 1) return message;
+  if (place === null || within === undefined) return message;
+  const [, number, shown, before] = place;
+  const line = Number(number) - within.linesBefore;
+  if (line < 1) return message;
   // DuckDB shows only part of a long line, beginning with dots, and so the column is lost.
-  const column = place[3]!.length - `LINE ${place[1]}: `.length + 1;
-  return `${message} (line ${line}${place[2]!.startsWith('...') ? '' : `, column ${column}`} of the query)`;
+  if (shown!.startsWith('...')) return `${message} (line ${line} of the query)`;
+  const { column } = within.original({ line, column: before!.length - `LINE ${number}: `.length + 1 });
+  return `${message} (line ${line}, column ${column} of the query)`;
 }

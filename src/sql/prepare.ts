@@ -5,7 +5,7 @@ import type { Format } from '../message/batch.ts';
 import type { ColumnType, StructField } from '../message/rows.ts';
 import type { QueryAnalysis } from './analyse.ts';
 import { fold, identifier } from './database.ts';
-import { explain } from './explain.ts';
+import { explain, type Within } from './explain.ts';
 import type { FlowSchema } from './flow-schema.ts';
 import type { FlowOptions, MetadataMode } from './flow-sql.ts';
 import type { RowsFlow } from './rows-flow.ts';
@@ -45,8 +45,8 @@ export interface Prepared {
   readonly typed: readonly StructField[] | undefined;
   /** True if the query gives its rows metadata. */
   readonly isLifted: boolean;
-  /** Lines of SQL before the user's query. */
-  readonly linesBefore: number;
+  /** The user's query in it. */
+  readonly within: Within;
   /** The same without message numbers in its rows, so that errors point at places in the query as the user wrote it. */
   readonly plain?: Prepared;
   /**
@@ -75,7 +75,7 @@ export async function prepare(
     const once = analysis.joins ? 'MATERIALIZED ' : '';
     const before = `WITH ${identifier(tableName)} AS ${once}(${flow}) SELECT`;
     const after = ` FROM (\n${analysis.query}\n)`;
-    const linesBefore = before.split('\n').length;
+    const within = { linesBefore: before.split('\n').length, original: analysis.original };
     try {
       const described = await connection.prepare(`${before} *${after}`);
       const columns = Array.from({ length: described.columnCount }, (_, index) => ({
@@ -94,7 +94,7 @@ export async function prepare(
       const probe = (): Promise<DuckDBPreparedStatement | undefined> =>
         (found ??= prepareProbe(connection, analysis, tableName, probed()));
       const isLifted = liftMetadata(columns.map(({ name }) => name)) !== undefined;
-      const plain = { of, statement, result, typed, isLifted, linesBefore, probe };
+      const plain = { of, statement, result, typed, isLifted, within, probe };
       if (numbered === undefined || result !== 'rows') return plain;
       const traces = 'rows and messages';
       const select = selectResult([...columns, { name: ROW, isBlob: false }], traces, typed);
@@ -110,10 +110,10 @@ export async function prepare(
       // If a NULL could have any type, a time type is meant.
       for (const name of analysis.argumentsOf.get(call ?? '') ?? []) temporal.add(name);
       if (temporal.size > known) continue;
-      if (hasFields || !message.includes('Referenced column')) throw failed(error, linesBefore);
+      if (hasFields || !message.includes('Referenced column')) throw failed(error, within);
       const hint =
         'the messages are not JSON and have no fields; does the input lack `codec: { type: json }`?';
-      throw failed(new Error(`${hint} ${(error as Error).message}`, { cause: error }), linesBefore);
+      throw failed(new Error(`${hint} ${(error as Error).message}`, { cause: error }), within);
     }
   }
 }
@@ -157,9 +157,9 @@ async function prepareProbe(
 }
 
 /** A database error as one of ours. */
-export function failed(error: unknown, linesBefore = 0): MillraceError {
+export function failed(error: unknown, within?: Within): MillraceError {
   if (error instanceof MillraceError) return error;
-  const message = explain(error, linesBefore);
+  const message = explain(error, within);
   if (message.startsWith('Out of Memory Error')) {
     return new MillraceError(
       sqlErrors.MILLRACE_SQL_TOO_LARGE,

@@ -355,7 +355,7 @@ export class Query {
         return execute(plain);
       });
     } catch (error) {
-      throw failed(error, prepared.linesBefore);
+      throw failed(error, prepared.within);
     }
   }
 
