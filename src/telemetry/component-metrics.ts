@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, type Metric, type Registry } from 'prom-client';
+import { BOUNDS } from './latency-histogram.ts';
 
 /** A component's own metric. */
 export interface MetricOptions<L extends string> {
@@ -36,9 +37,9 @@ export interface OwnHistogram<L extends string> {
 export interface ComponentMetrics {
   counter<L extends string = never>(options: MetricOptions<L>): OwnCounter<L>;
   gauge<L extends string = never>(options: MetricOptions<L>): OwnGauge<L>;
-  /** `buckets` are upper bounds, in the unit of the name. */
+  /** `buckets` are upper bounds, in the unit of the name; without them, those of a time in seconds. */
   histogram<L extends string = never>(
-    options: MetricOptions<L> & { readonly buckets: readonly number[] },
+    options: MetricOptions<L> & { readonly buckets?: readonly number[] },
   ): OwnHistogram<L>;
 }
 
@@ -84,7 +85,7 @@ export function createComponentMetrics(registry: Registry, owner: MetricOwner): 
       return { set: (value, labels) => child(labels).set(value) };
     },
     histogram(options) {
-      const settings = { ...named(options, false), buckets: [...options.buckets] };
+      const settings = { ...named(options, false), buckets: [...(options.buckets ?? BOUNDS)] };
       const histogram = shared(registry, settings, Histogram, () => new Histogram(settings));
       const child = children(owner, options.labels, (labels) => histogram.labels(labels));
       return { observe: (value, labels) => child(labels).observe(value) };

@@ -188,14 +188,6 @@ export function createComponentEvents(
       metrics.errors.labels({ ...labels, code }).inc();
       logger.warn({ code, path }, `cannot save the cursor in ${path}: ${errorMessage(error)}`);
     },
-    /** A batch occupies one of the threads of SQL, and frees it `seconds` later. */
-    queryStarted(): void {
-      metrics.queriesRunning.labels({ stream }).inc();
-    },
-    queryEnded(seconds: number): void {
-      metrics.queriesRunning.labels({ stream }).dec();
-      metrics.queries.observe(stream, seconds, 1);
-    },
     /** A notice for the user that changes no message, given once. */
     noticed(details: Details, message: string): void {
       line('warn', 'noticed', details, message);

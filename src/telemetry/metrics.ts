@@ -20,11 +20,6 @@ export function createMetrics() {
     'Time from the arrival of a message to the output’s confirmation of its results.',
   );
   registry.registerMetric(latency.metric());
-  const queries = new LatencyHistogram(
-    'millrace_sql_query_seconds',
-    'Time for which a batch occupied one of the threads of SQL, including the search for messages that make the query fail.',
-  );
-  registry.registerMetric(queries.metric());
   const buildInfo = gauge('millrace_build_info', '1, with the versions of Millrace and of Node.js.', [
     'version',
     'node',
@@ -43,8 +38,6 @@ export function createMetrics() {
       '1 while readiness gives no reason against the stream, otherwise 0.',
       ['stream'],
     ),
-    queries,
-    queriesRunning: gauge('millrace_sql_queries_running', 'Batches in SQL queries now.', ['stream']),
     inputMessages: counter('millrace_input_messages_total', 'Messages received by the input.', ['stream']),
     inputBytes: counter('millrace_input_bytes_total', 'Bytes of payload received by the input.', ['stream']),
     inputBatches: counter('millrace_input_batches_total', 'Batches read from the input.', ['stream']),
@@ -123,7 +116,6 @@ export type Metrics = ReturnType<typeof createMetrics>;
 /** Removes every series of a stream that has ended. */
 export async function forgetStream(metrics: Metrics, stream: string): Promise<void> {
   metrics.latency.forget(stream);
-  metrics.queries.forget(stream);
   for (const metric of metrics.registry.getMetricsAsArray()) {
     if (!(metric instanceof Counter || metric instanceof Gauge || metric instanceof Histogram)) continue;
     const { values } = await metric.get();

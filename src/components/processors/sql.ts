@@ -66,16 +66,30 @@ export const sqlProcessor = defineProcessor({
   create: (config, context) => new SqlProcessor(config, context),
 });
 
+function createMetrics(metrics: Context['metrics']) {
+  const running = metrics.gauge({ name: 'queries_running', help: 'Batches in the query now.' });
+  running.set(0);
+  const time = metrics.histogram({
+    name: 'query_seconds',
+    help: 'Time for which a batch occupied one of the threads of SQL, including the search for messages that make the query fail.',
+  });
+  return { running, time };
+}
+
 class SqlProcessor implements Processor {
   readonly takes = 'rows';
   readonly #config: z.output<typeof schema>;
   readonly #context: Context;
+  readonly #metrics: ReturnType<typeof createMetrics>;
+  /** Batches in queries now. */
+  #running = 0;
   #query: Promise<Query> | undefined;
   #opened: Query | undefined;
 
   constructor(config: z.output<typeof schema>, context: Context) {
     this.#config = config;
     this.#context = context;
+    this.#metrics = createMetrics(context.metrics);
   }
 
   async prepare(): Promise<void> {
@@ -117,8 +131,11 @@ class SqlProcessor implements Processor {
       timeout: config.timeout,
       memoryLimit: config.memory_limit ?? Math.max(LEAST_MEMORY, 4 * stream.limits.bytes),
       maxResultBytes: config.max_result_bytes ?? Math.max(LEAST_RESULT, stream.limits.bytes),
-      started: () => events.queryStarted(),
-      ended: (seconds) => events.queryEnded(seconds),
+      started: () => this.#metrics.running.set(++this.#running),
+      ended: (seconds) => {
+        this.#metrics.running.set(--this.#running);
+        this.#metrics.time.observe(seconds);
+      },
       widened: ({ name, from, to }) =>
         events.noticed({ column: name, from, to }, `column ${name} is ${to} from now on; it was ${from}`),
     });
