@@ -1,7 +1,9 @@
 import type { Metric } from 'prom-client';
 
 /** Upper bounds of a histogram of times, in seconds. */
-export const BOUNDS: readonly number[] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+export const BOUNDS: readonly number[] = [
+  0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
+];
 
 interface Series {
   readonly counts: number[];

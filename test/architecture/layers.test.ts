@@ -26,7 +26,7 @@ const layers = [
   ['errors.ts', 'folders.ts', 'plural.ts'],
 ];
 
-/** What a layer may not import although it is below: these are handed a registry value instead. */
+/** Layers below that a layer still may not import: it is handed a registry value instead. */
 const never: Readonly<Record<string, readonly string[]>> = {
   runtime: ['components'],
   control: ['components'],
@@ -70,7 +70,7 @@ test('runtime, control and config are handed the components, and import none', (
   expect(wrong).toEqual([]);
 });
 
-test('the library exports whatever components import of what is not WebSocket, network, log or SQL', () => {
+test('the library exports everything that components import, except WebSocket, network, log and SQL', () => {
   const names = (text: string, pattern: RegExp): Set<string> =>
     new Set(
       Array.from(text.matchAll(pattern), ([, list]) => list!.split(',')).flatMap((list) =>

@@ -4,13 +4,13 @@ import { cliProcess } from '../support/cli.ts';
 
 const entry = fileURLToPath(new URL('../../bin/millrace.js', import.meta.url));
 
-/** Node with another number: what the program sees of an old one. */
+/** Node with another version number, which the program takes for an old one. */
 function nodeVersion(version: string): string[] {
   const code = `Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '${version}' } })`;
   return ['--import', `data:text/javascript,${encodeURIComponent(code)}`];
 }
 
-test.each(['20.19.4', '22.17.1', '18.0.0'])('Node %s is told what to do', async (version) => {
+test.each(['20.19.4', '22.17.1', '18.0.0'])('Node %s is refused, with the remedy', async (version) => {
   const { code, stdout, stderr } = await cliProcess(['--version'], {
     entry,
     nodeOptions: nodeVersion(version),

@@ -76,7 +76,7 @@ test('schema prints JSON Schema', async () => {
   expect(JSON.parse(stdout)).toMatchObject({ $schema: 'http://json-schema.org/draft-07/schema#' });
 });
 
-test('a reader that goes away is no error', async () => {
+test('a reader that goes away is not an error', async () => {
   const entry = fileURLToPath(new URL('../support/cli-entry.ts', import.meta.url));
   for (const args of [['list'], ['schema'], ['list', 'websocket'], ['--help']]) {
     const child = spawn(process.execPath, [entry, ...args]);
@@ -111,7 +111,7 @@ test('check prints every mistake, to stderr', async () => {
   ]);
 });
 
-test('check finds what only a component can see, at its place', async () => {
+test('check finds mistakes that only a component can see, at their place', async () => {
   const text = `- input: { type: generate, context: a }
   pipeline:
     processors:
@@ -130,7 +130,7 @@ test('a file that cannot be read has its code', async () => {
   expect(stderr).toMatch(/^MILLRACE_CONFIG_UNREADABLE: .*none\.yaml cannot be read: ENOENT/);
 });
 
-test('what is filled in comes from the environment and is not printed', async () => {
+test('filled-in values come from the environment and are not printed', async () => {
   const file = dir.file('env.yaml', '- input: { type: generate, context: "${TOKEN}", count: "${TOKEN}" }\n');
   const { code, stderr } = await cli(['check', file], { env: { TOKEN: 'hunter2' } });
   expect(code).toBe(1);

@@ -39,9 +39,9 @@ const saved = (path: string): string => {
 };
 
 test.each(['plain', 'json'])(
-  'what came from ${…} is in no log of format %s, no answer of health, no metadata, no dead letter’s error and no cursor’s key',
+  'a value from ${…} is in no log of format %s, no answer of health, no metadata, no dead letter’s error and no cursor’s key',
   async (format) => {
-    // A server that quotes what it was asked and sent.
+    // A server that quotes the request and the message.
     const upstream = await new FaultServer((peer) => {
       const number = upstream.peers.length;
       if (number === 1) {
@@ -116,7 +116,7 @@ streams:
     const client = new WebSocket(`ws://127.0.0.1:${inbound}/in/${PLAIN}`);
     client.on('open', () => client.send('{"n":1}'));
     const served = await until(
-      'what was served',
+      'the message of the client to be written',
       () => saved(name('served.jsonl')).includes('\n') && saved(name('served.jsonl')),
     );
     const cursors = await until(

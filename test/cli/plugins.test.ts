@@ -202,7 +202,7 @@ test('a type that two modules define is a mistake at the second', async () => {
   expect(stderr).toContain(`${file}:1:24: plugins[1]: defines the output till2, which already exists`);
 });
 
-test('what is no list of modules is told as any mistake', async () => {
+test('a value that is not a list of modules is reported as any mistake', async () => {
   const file = dir.file(
     'odd.yaml',
     'plugins: ./shop.ts\nstreams: [{ input: { type: generate, context: a } }]\n',

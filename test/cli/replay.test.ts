@@ -33,7 +33,7 @@ function letter(payload: string, more: Record<string, unknown> = {}): string {
 
 const write = (...all: string[]): string => dir.file(`${files++}-letters.jsonl`, `${all.join('\n')}\n`);
 
-/** What one `replay` puts on the wire. */
+/** The messages that one `replay` puts on the wire. */
 async function replayed(args: readonly string[], stdin = '', answer?: Parameters<typeof wsServer>[0]) {
   const types: string[] = [];
   const server = await wsServer((socket, message, binary) => {
@@ -73,7 +73,7 @@ ${error === null ? '' : `    error_output: { type: file, path: ${error} }`}
   return { file, output, error: error ?? '' };
 }
 
-/** Runs an engine that rejects what is not JSON, sends it some of both, and gives its file of dead letters. */
+/** Runs an engine that rejects anything but JSON, sends it some of both, and returns its file of dead letters. */
 async function deadLetters(): Promise<string> {
   const error = fresh('rejected.jsonl');
   const run = await startEngine(`
@@ -110,7 +110,7 @@ test('dead letters of an engine go to a server as they came: text as text, binar
   expect(readFileSync(file)).toEqual(before);
 });
 
-test('through a stream they have the metadata that they came with, and what fails again is kept again', async () => {
+test('through a stream they have their original metadata, and messages that fail again are kept again', async () => {
   const file = await deadLetters();
   const { file: streams, output, error } = config();
   const { code, stdout, stderr } = await cli(['replay', file, '--to', streams]);
@@ -140,7 +140,7 @@ test('through the pipeline of a stream: SQL sees source, time and ext', async ()
   ]);
 });
 
-test('and key, partition, offset, event time, lists and numbers, as they are in a letter', async () => {
+test('SQL also sees key, partition, offset, event time, lists and numbers, as they are in a letter', async () => {
   const own = {
     __meta_source: 's',
     __meta_ingest_time: '2026-11-24T15:46:47.652194Z',
@@ -167,7 +167,7 @@ test('and key, partition, offset, event time, lists and numbers, as they are in 
   expect(parsed(error)).toMatchObject([{ payload: 'nope', metadata: own }]);
 });
 
-test('without error_output what is rejected again is told, and the exit code is 1', async () => {
+test('without error_output, messages that are rejected again are reported, and the exit code is 1', async () => {
   const { file: streams, output } = config({ error: null });
   const { code, stderr } = await cli(['replay', write(letter('{"a":1}'), letter('{')), '--to', streams]);
   expect(code).toBe(1);
@@ -185,12 +185,12 @@ test('an output that is emptied at the start of a stream is not emptied by a rep
   expect(lines(output)).toEqual(['1', '2']);
 });
 
-test('what a log exports has no error, and is replayed as well', async () => {
+test('an export of a log has no errors, and is replayed as well', async () => {
   const { code, messages } = await replayed([write(letter('a', { error: undefined }))]);
   expect({ code, messages: messages.map(String) }).toEqual({ code: 0, messages: ['a'] });
 });
 
-test('what waits in a log goes on through a pipe, in order', async () => {
+test('messages that wait in a log go on through a pipe, in order', async () => {
   const log = fresh('log');
   const run = await startEngine(`
 - input: { type: websocket, mode: server, host: 127.0.0.1, port: 0 }
@@ -304,7 +304,7 @@ test('stdin is sent up to the line that is wrong', async () => {
   expect(lines(output)).toEqual(['a', 'b']);
 });
 
-test('a server that acknowledges: each has to be, and a lost connection is made again', async () => {
+test('with a server that acknowledges, each message has to be, and a lost connection is made again', async () => {
   const file = write(...Array.from({ length: 20 }, (_, id) => letter(JSON.stringify({ id }))));
   let lost = false;
   const { code, stderr, messages } = await replayed(
@@ -323,7 +323,7 @@ test('a server that acknowledges: each has to be, and a lost connection is made 
   expect(new Set(messages.map(String)).size).toBe(20);
 });
 
-test('what is not acknowledged fails it, and --skip goes on behind what is', async () => {
+test('messages that are not acknowledged fail it, and --skip continues after those that are', async () => {
   const file = write(
     letter('not asked for', { error: undefined }),
     ...[1, 2, 3, 4].map((id) => letter(`{"id":${id}}`)),
@@ -345,14 +345,14 @@ test('what is not acknowledged fails it, and --skip goes on behind what is', asy
   expect(second.messages.map(String)).toEqual(['{"id":3}', '{"id":4}']);
 });
 
-test('a server that is not there: nothing is replayed, and that is said', async () => {
+test('without a server, nothing is replayed, and the command says so', async () => {
   const url = `ws://127.0.0.1:${await freePort()}/feed`;
   const { code, stderr } = await cli(['replay', write(letter('a')), '--to', url]);
   expect(code).toBe(1);
   expect(stderr).toMatch(/^MILLRACE_NOT_CONNECTED: .*ECONNREFUSED.*\nreplayed 0 of 1\n$/);
 });
 
-test('a stream whose output does not take it is ended by SIGTERM, with what was confirmed', async () => {
+test('SIGTERM ends a replay into an output that takes nothing, with the number of confirmed messages', async () => {
   const url = `ws://127.0.0.1:${await freePort()}/feed`;
   const streams = dir.file(
     'down.yaml',
@@ -373,7 +373,7 @@ test('a stream whose output does not take it is ended by SIGTERM, with what was 
   expect(stderr).toMatch(/replayed 0 of 2\n$/);
 });
 
-test('SIGTERM before anything was read is an interruption, and no mistake of the file', async () => {
+test('SIGTERM before anything was read is an interruption, not a mistake of the file', async () => {
   const url = `ws://127.0.0.1:${await freePort()}/feed`;
   const streams = dir.file(
     'idle.yaml',
@@ -420,7 +420,7 @@ test.each<[string, string[], RegExp]>([
   expect(code).toBe(2);
 });
 
-test('a file with several streams wants --stream, and only that one runs', async () => {
+test('a file with several streams needs --stream, and only that stream runs', async () => {
   const one = fresh('one.jsonl');
   const two = fresh('two.jsonl');
   const streams = dir.file(
@@ -443,7 +443,7 @@ test('a mistake that only a component sees is at its place in the file', async (
   expect(stderr).toMatch(/streams\.yaml:4:\d+: streams\[0\]\.pipeline\.processors\[0\]\.query: /);
 });
 
-test('a file that is not there is said', async () => {
+test('a missing file is reported', async () => {
   const { code, stderr } = await replayed([`${dir.path}/none.jsonl`]);
   expect(code).toBe(1);
   expect(stderr).toMatch(/^MILLRACE_FILE_UNAVAILABLE: cannot read .*none\.jsonl: ENOENT/);

@@ -78,7 +78,7 @@ test('a signal that comes twice, as npm passes Ctrl-C on, is one', async () => {
   });
 });
 
-test('a second signal ends at once and says what was left', async () => {
+test('a second signal ends at once and reports the rest', async () => {
   const file = streams(
     'stuck.yaml',
     '  - id: held\n    input: { type: once }\n    output: { type: stuck }\n',
@@ -165,7 +165,7 @@ test('warnings of experimental features are not shown, others are', async () => 
   expect(stderr).not.toContain('ExperimentalWarning');
 });
 
-test('a health address that is taken is said with its code, tried again, and keeps no stream from its work', async () => {
+test('a health address that is in use is reported with its code and tried again, and stops no stream', async () => {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const port = portOf(server);
@@ -184,7 +184,7 @@ test('a health address that is taken is said with its code, tried again, and kee
   expect((await run.result).code).toBe(0);
 });
 
-test('one that stays taken does not hold up the end', async () => {
+test('a health address that stays in use does not hold up the end', async () => {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const text = `health_check: { address: "127.0.0.1:${portOf(server)}" }\nstreams:\n  - input: { type: memory, messages: [a] }\n`;
@@ -193,7 +193,7 @@ test('one that stays taken does not hold up the end', async () => {
   expect({ code, stdout }).toEqual({ code: 0, stdout: 'a\n' });
 });
 
-test('check --dial says what it saw of each input and output', async () => {
+test('check --dial reports on each input and output', async () => {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const port = portOf(server);
@@ -221,7 +221,7 @@ test('check --dial says what it saw of each input and output', async () => {
   expect(fine.stdout).toContain('stream-0: input memory: connected\n');
 });
 
-test('check --dial takes its leave with a close frame, of inputs and outputs', async () => {
+test('check --dial ends with a close frame, for inputs and outputs', async () => {
   const server = await wsServer();
   const busy = setInterval(() => {
     for (const { socket } of server.connections) for (let n = 0; n < 100; n++) socket.send('x'.repeat(1000));
@@ -267,7 +267,7 @@ function portOf(server: Server): number {
   return address.port;
 }
 
-test('what a peer says cannot look like a line of the log, nor steer the terminal', async () => {
+test('the words of a peer cannot look like a line of the log, nor steer the terminal', async () => {
   const feed = new WebSocketServer({ host: '127.0.0.1', port: 0 });
   afterTest(() => feed.close());
   await once(feed, 'listening');

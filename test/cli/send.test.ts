@@ -15,7 +15,7 @@ import { wsServer } from '../support/ws-server.ts';
 const dir = tempDir();
 const entry = join(import.meta.dirname, '../support/cli-entry.ts');
 
-/** What one `send` puts on the wire. */
+/** The messages that one `send` puts on the wire. */
 async function sent(args: readonly string[], stdin: string | Uint8Array = '') {
   const types: string[] = [];
   const server = await wsServer((_, __, binary) => types.push(binary ? 'binary' : 'text'));
@@ -27,7 +27,7 @@ async function sent(args: readonly string[], stdin: string | Uint8Array = '') {
 
 const lines = dir.file('lines.txt', 'one\r\n\ntwo ä\nthree');
 
-test('the lines of stdin are messages, and the close says that the server has them', async () => {
+test('the lines of stdin are messages, and the server’s answer to the close confirms them', async () => {
   const { code, stdout, stderr, messages, types, closed } = await sent([], 'one\r\n\ntwo ä\nthree');
   expect({ code, stdout, messages, types, closed }).toEqual({
     code: 0,
@@ -54,7 +54,7 @@ test.each<[string[], string[], string]>([
   expect(new Set(result.types)).toEqual(new Set([type]));
 });
 
-test('a byte order mark at the start of a file is no part of the first message', async () => {
+test('a byte order mark at the start of a file is not part of the first message', async () => {
   const marked = dir.file('marked.txt', '\uFEFFone\n\uFEFFtwo\n');
   expect(await sent([marked])).toMatchObject({ code: 0, messages: ['one', '\uFEFFtwo'] });
 });
@@ -109,7 +109,7 @@ test.each<[string, string[], Uint8Array, string]>([
   expect(stderr).toContain(message);
 });
 
-test('a file that is not there is said', async () => {
+test('a missing file is reported', async () => {
   const { code, stderr } = await sent([`${dir.path}/none.txt`]);
   expect(code).toBe(1);
   expect(stderr).toMatch(/^MILLRACE_FILE_UNAVAILABLE: cannot read .*none\.txt: ENOENT/);
@@ -212,7 +212,7 @@ test('a server that does not read makes it wait, in bounded memory', { timeout: 
   expect({ next, inOrder }).toEqual({ next: count, inOrder: true });
 });
 
-test('a connection that is closed ends it at once, with how far it came', async () => {
+test('a closed connection ends it at once, with the progress', async () => {
   const server = await wsServer((socket, message) => {
     if (message.toString() === 'c') socket.close(1011, 'no more');
   });
@@ -242,7 +242,7 @@ test('--reconnect goes on when the server is back', async () => {
   expect(second.texts).toEqual(['c', 'd']);
 });
 
-test('--reconnect sends again what was not written', { timeout: 90_000 }, async () => {
+test('--reconnect repeats messages that were not written', { timeout: 90_000 }, async () => {
   const server = await new FaultServer((peer) => {
     peer.accept();
     peer.socket.pause();
@@ -292,7 +292,7 @@ test('every message is acknowledged, never more than allowed wait, and a lost co
     // When the last message has come, there may be fewer than the limit.
     if (ids.length < limit && data.id !== 99) return;
     if (++answers === 3) return socket.terminate();
-    // Whoever sends more than it may has done so by the time it answers a ping.
+    // A sender that sends too much has done so by the time it answers a ping.
     socket.once('pong', () => {
       for (const id of ids.splice(0)) {
         acknowledged.add(id);
@@ -327,11 +327,11 @@ test('every message is acknowledged, never more than allowed wait, and a lost co
     acknowledged: 100,
     connections: 2,
   });
-  // What was not acknowledged came again.
+  // Unacknowledged messages came again.
   expect(server.texts.length).toBe(110);
 });
 
-test('what is not acknowledged in time is said', async () => {
+test('messages that are not acknowledged in time are reported', async () => {
   const server = await wsServer((socket, message) => {
     if (!message.includes('"b"')) socket.send(message);
   });
@@ -379,7 +379,7 @@ test('a server that does not answer the close may not have read everything', asy
   );
 });
 
-test('on a terminal a line says how far it is, elsewhere there is none', async () => {
+test('on a terminal a line shows the progress; elsewhere there is none', async () => {
   const server = await wsServer();
   const command = [process.execPath, entry, 'send', server.url, '-m', 'x', '--rate', '20', '--count', '15'];
   const script = new Tool(requireTool('script'), [
@@ -450,7 +450,7 @@ test.each<[string[], string]>([
   expect(stderr).not.toContain('hunter2');
 });
 
-test('where there was no connection, the error is all there is to say', async () => {
+test('without a connection, the error is the only output', async () => {
   const port = await freePort();
   const refused = await cli(['send', `ws://127.0.0.1:${port}/`, '-m', 'x']);
   expect(refused.code).toBe(1);

@@ -72,7 +72,7 @@ test('a log that cannot be written ends nothing', async () => {
   expect(await run.result).toEqual({ code: 0, stdout: '', stderr: '' });
 });
 
-/** Runs the command in a terminal, and does what its input says: `close` the terminal, or send it a signal. */
+/** Runs the command in a terminal, and obeys its input: `close` the terminal, or send it a signal. */
 const TERMINAL = `
 import os, pty, select, signal, sys
 pid, master = pty.fork()
@@ -121,19 +121,22 @@ test.each([
   },
 );
 
-test.each(['SIGHUP', 'SIGQUIT', 'SIGTERM', 'SIGINT'] as const)('tail takes leave at %s', async (signal) => {
-  const server = await wsServer((socket) => socket.send('hello'));
-  const run = startCli(['tail', server.url, '--send', 'go']);
-  afterTest(() => void run.child.kill('SIGKILL'));
-  await run.seen(/hello/);
-  run.child.kill('SIGUSR1');
-  run.child.kill('SIGUSR2');
-  run.child.kill(signal);
-  expect(await server.closed()).toEqual({ code: 1000, reason: 'done' });
-  expect(await run.result).toEqual({ code: 0, stdout: 'hello\n', stderr: '' });
-});
+test.each(['SIGHUP', 'SIGQUIT', 'SIGTERM', 'SIGINT'] as const)(
+  'tail closes its connection at %s',
+  async (signal) => {
+    const server = await wsServer((socket) => socket.send('hello'));
+    const run = startCli(['tail', server.url, '--send', 'go']);
+    afterTest(() => void run.child.kill('SIGKILL'));
+    await run.seen(/hello/);
+    run.child.kill('SIGUSR1');
+    run.child.kill('SIGUSR2');
+    run.child.kill(signal);
+    expect(await server.closed()).toEqual({ code: 1000, reason: 'done' });
+    expect(await run.result).toEqual({ code: 0, stdout: 'hello\n', stderr: '' });
+  },
+);
 
-test('send takes leave when its terminal is closed', async () => {
+test('send closes its connection when its terminal is closed', async () => {
   const server = await wsServer();
   const terminal = inTerminal(['send', server.url, '-m', 'tick', '--rate', '20', '--count', '100000']);
   await server.count(1);

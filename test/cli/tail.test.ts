@@ -16,7 +16,7 @@ import { wsServer } from '../support/ws-server.ts';
 const entry = join(import.meta.dirname, '../support/cli-entry.ts');
 const fixture = (name: string): string => join(import.meta.dirname, '../control/fixtures', name);
 
-/** A server that sends these messages to whoever sends it one. */
+/** A server that answers each message with these messages. */
 function feed(messages: readonly (string | Buffer)[]) {
   return wsServer((socket) => {
     for (const message of messages) socket.send(message);
@@ -223,7 +223,7 @@ test('a reader that goes away ends it quietly', async () => {
   sockets[0]!.send('one');
   await run.seen(/^one$/m);
   run.child.stdout.destroy();
-  // Nobody is told that a pipe has no reader before something is written to it.
+  // A process learns that a pipe has no reader only when it writes.
   sockets[0]!.send('two');
   expect(await run.result).toMatchObject({ code: 0, stderr: '' });
   expect(await server.closed()).toEqual({ code: 1000, reason: 'done' });
@@ -238,7 +238,7 @@ test('a full disk is an error', async () => {
 });
 
 test(
-  'a stdout that does not take it makes the server wait, in bounded memory, and nothing is lost',
+  'a stdout that takes nothing makes the server wait, in bounded memory, and nothing is lost',
   { timeout: 90_000 },
   async () => {
     const count = 256 * 1024;
@@ -266,7 +266,7 @@ test(
   },
 );
 
-test('an interrupt ends it though nobody takes what it prints', async () => {
+test('an interrupt ends it though nobody reads its output', async () => {
   const server = await wsServer((socket) => {
     const more = (error?: Error | null): void => {
       if (error === undefined || error === null) socket.send(Buffer.alloc(64 * 1024), more);
@@ -306,7 +306,7 @@ test('https:// is wss://, and --ca-file and --insecure say which certificates ar
   expect(stderr).toContain('in `--ca-file`');
 });
 
-test('a server that breaks the protocol is told so, and it connects again', async () => {
+test('a server that breaks the protocol gets a close that says so, and it reconnects', async () => {
   const server = await new FaultServer((peer) => {
     // A frame with a reserved bit set.
     peer.accept({ then: Buffer.from([0xf1, 0x00]) });
@@ -320,7 +320,7 @@ test('a server that breaks the protocol is told so, and it connects again', asyn
   expect((await run.result).code).toBe(0);
 });
 
-test('on a terminal that shows no data, a line says how far it is', async () => {
+test('on a terminal that shows no data, a line shows the progress', async () => {
   let socket: WebSocket | undefined;
   const server = await wsServer((each) => (socket = each));
   const command = `'${process.execPath}' '${entry}' tail '${server.url}' --send go --count 2 > /dev/null`;

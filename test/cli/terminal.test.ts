@@ -15,7 +15,7 @@ const shown = '\\u009b31m\\u202e\\u2066\\u200b\\udb40\\udc41';
 const UNSEEN =
   /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069\u200b]|\u{e0041}/u;
 
-/** Sends one text, and closes with a reason, both with what steers a terminal. */
+/** Sends one text, and closes with a reason, both with terminal controls. */
 const hostile = (text: string): Promise<FaultServer> =>
   new FaultServer((peer) => {
     const reason = Buffer.from(`bye${steering}`);
@@ -39,7 +39,7 @@ streams: [{ input: { type: websocket, url: "${server.url}" }, output: { type: dr
   expect(stderr).not.toMatch(UNSEEN);
 });
 
-/** Runs the command line on a terminal of its own; what it shows is on the lines of the tool. */
+/** Runs the command line on a terminal of its own; the lines of the tool are its screen. */
 function onTerminal(...args: string[]): Tool {
   const command = [process.execPath, entry, ...args].map((each) => `'${each}'`).join(' ');
   return new Tool(requireTool('script'), ['-qec', command, '/dev/null']);
@@ -49,7 +49,7 @@ test.each([
   ['tail', ['tail', '--count', '1']],
   ['tail --codec text', ['tail', '--count', '1', '--codec', 'text']],
   ['tail --metadata', ['tail', '--count', '1', '--metadata']],
-])('`millrace %s` shows a terminal what a message has to steer it', async (_, args) => {
+])('`millrace %s` shows the terminal controls of a message', async (_, args) => {
   const server = await hostile(`\u001b[2Jred ${steering} end`);
   const tool = onTerminal(...args, server.url);
   const line = await tool.line(/red/);
@@ -58,7 +58,7 @@ test.each([
   expect(line).not.toMatch(UNSEEN);
 });
 
-test('what `run` writes to a terminal is shown so, too; into a pipe it goes byte for byte', async () => {
+test('`run` escapes controls on a terminal, too; a pipe gets the data byte for byte', async () => {
   const text = `\u001b[2Jred ${steering} end`;
   const server = await hostile(text);
   const file = dir.file(

@@ -30,7 +30,7 @@ async function someLog(first = batch('{"a":1}', 'später')) {
   return { path, log };
 }
 
-test('shows what is in a log, also while it is open', async () => {
+test('shows the contents of a log, also while it is open', async () => {
   const { path, log } = await someLog();
   const open = await cli(['wal', path]);
   expect(open.stderr).toBe('');
@@ -50,7 +50,7 @@ in use      no
   expect((await openLog(path)).log.recovered).toMatchObject({ entries: 2, messages: 4 });
 });
 
-test('an empty log is one with nothing in it', async () => {
+test('an empty log is shown as empty', async () => {
   const path = logFolder();
   await (await openLog(path)).log.close();
   const { stdout, code } = await cli(['wal', path]);
@@ -111,7 +111,7 @@ test.each([
   expect(code).toBe(2);
 });
 
-test('of a damaged log it gives what can be read, says what is wrong, and ends with 1', async () => {
+test('of a damaged log it shows the readable part, reports the damage, and ends with 1', async () => {
   const path = logFolder();
   for (const round of [1, 2, 3]) {
     const { log } = await openLog(path);
@@ -141,7 +141,7 @@ test('of a damaged log it gives what can be read, says what is wrong, and ends w
   expect(shown.code).toBe(1);
 });
 
-test('what is no log is an error that says so', async () => {
+test('a folder that is not a log is an error that says so', async () => {
   const path = logFolder();
   const missing = await cli(['wal', path]);
   expect(missing.stderr).toBe(`MILLRACE_WAL_FAILED: ${path} is not a log: the folder does not exist\n`);

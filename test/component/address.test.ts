@@ -46,7 +46,7 @@ test.each([
   'ws://host/a b',
   'http://host:80/',
   `${'a'.repeat(300)}:80`,
-])('%j is no address', (text) => {
+])('%j is not an address', (text) => {
   expect(parseAddress(text)).toBeUndefined();
 });
 

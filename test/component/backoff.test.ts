@@ -8,7 +8,7 @@ test('the cap doubles with each failure up to the longest pause', () => {
   expect(caps).toEqual([100, 200, 400, 800, 1_000, 1_000, 1_000, 1_000]);
 });
 
-test('the jitter is full: from nothing to the cap', () => {
+test('the jitter is full: from zero to the cap', () => {
   expect(backoffDelay(backoff, 3, () => 0)).toBe(0);
   expect(backoffDelay(backoff, 3, () => 0.5)).toBe(200);
   const delays = Array.from({ length: 1_000 }, () => backoffDelay(backoff, 1));

@@ -38,7 +38,7 @@ test('bytes count as well, and both must be down to half', () => {
   expect([budget.messages, budget.bytes, budget.full]).toEqual([5, 0, false]);
 });
 
-test('one message beyond the whole budget passes, alone', () => {
+test('a message larger than the whole budget passes, alone', () => {
   const budget = new Budget(limits);
   budget.add(1, 5_000);
   expect(budget.full).toBe(true);
@@ -59,7 +59,7 @@ test('each change is told once, and not after the watcher is off', () => {
   expect(calls).toEqual(['full', 'room']);
 });
 
-test('who fills it at once when there is room leaves the others closed', () => {
+test('a sender that fills it at once when there is room leaves the others closed', () => {
   const budget = new Budget(limits);
   budget.onChange({ full: () => {}, room: () => budget.add(10, 0) });
   const { calls } = watched(budget);
@@ -69,7 +69,7 @@ test('who fills it at once when there is room leaves the others closed', () => {
   expect(calls.at(-1)).toBe('full');
 });
 
-test('room waits for the low mark, for all who wait', async () => {
+test('`room` waits for the low mark, for everybody who waits', async () => {
   const budget = new Budget(limits);
   await budget.room(never);
   budget.add(10, 0);
@@ -86,7 +86,7 @@ test('room waits for the low mark, for all who wait', async () => {
   expect(order).toEqual(['a', 'b']);
 });
 
-test('room looks again: who was faster may have filled it', async () => {
+test('`room` looks again: a faster sender may have filled it', async () => {
   const budget = new Budget(limits);
   budget.add(10, 0);
   let through = false;
@@ -99,7 +99,7 @@ test('room looks again: who was faster may have filled it', async () => {
   await waiting;
 });
 
-test('room is left with the reason when the signal aborts, before or while waiting', async () => {
+test('`room` throws the reason when the signal aborts, before or while waiting', async () => {
   const budget = new Budget(limits);
   const aborter = new AbortController();
   budget.add(10, 0);

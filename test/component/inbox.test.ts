@@ -22,7 +22,7 @@ function turn(): Promise<void> {
   });
 }
 
-test('a quiet stream gives one message at a time, a busy one all that has arrived', async () => {
+test('a quiet stream gives one message at a time, a busy one everything that has arrived', async () => {
   const { inbox } = create();
   const first = inbox.read(never);
   await turn();
@@ -98,7 +98,7 @@ test('a message that is not numbered takes no number from, and gives none to, it
   expect(numbers).toEqual([undefined, '0', '1', undefined]);
 });
 
-test('the time is that of arrival: one for what came at once, another for what came later', async () => {
+test('the time is that of arrival: the same for messages that came together, later for a later one', async () => {
   const { inbox } = create();
   const before = Date.now() * 1000;
   inbox.push(bytes('x'), a);
@@ -134,7 +134,7 @@ test('no batch goes on once it has 4 MiB', async () => {
   expect(lengths).toEqual([4, 4, 1]);
 });
 
-test('what has arrived counts in the budget until it is confirmed, once', async () => {
+test('an arrived message counts in the budget until it is confirmed, once', async () => {
   const { budget, inbox } = create({ messages: 4, bytes: 1_000 });
   for (const each of ['12', '345', '6', '7']) inbox.push(bytes(each), a);
   expect([budget.messages, budget.bytes, budget.full]).toEqual([4, 7, true]);
@@ -149,7 +149,7 @@ test('what has arrived counts in the budget until it is confirmed, once', async 
   expect([budget.messages, budget.bytes, budget.full]).toEqual([0, 0, false]);
 });
 
-test('what was refused stays counted: it is not confirmed', async () => {
+test('a refused message stays counted: it is not confirmed', async () => {
   const { budget, inbox } = create();
   inbox.push(bytes('1'), a);
   const { receipt } = await inbox.read(never);
@@ -157,7 +157,7 @@ test('what was refused stays counted: it is not confirmed', async () => {
   expect(budget.messages).toBe(1);
 });
 
-test('what is parked is in flight no more; it is confirmed later, and counts no second time', async () => {
+test('a parked message is in flight no more; it is confirmed later, and does not count again', async () => {
   const { budget, inbox } = create({ messages: 2, bytes: 1_000 });
   for (const each of ['1', '2', '3']) inbox.push(bytes(each), a);
   const { receipt } = await inbox.read(never);
@@ -192,7 +192,7 @@ test('a message that comes with the abort is not lost', async () => {
   expect(texts((await read).batch)).toEqual(['x']);
 });
 
-test('after the end, what is there is read first, and then the first error thrown each time', async () => {
+test('after the end, remaining messages are read first; then each read throws the first error', async () => {
   const { inbox } = create();
   inbox.push(bytes('x'), a);
   inbox.end(new Error('gone'));
@@ -215,7 +215,7 @@ test('the end wakes a reader; reopened, the inbox goes on', async () => {
   expect(texts((await next).batch)).toEqual(['x']);
 });
 
-test('small payloads that keep large memory are copied out of it, as they were and in order', async () => {
+test('small payloads that keep a large buffer are copied out of it, unchanged and in order', async () => {
   const { budget, inbox } = create();
   const chunk = (text: string): Uint8Array => {
     const memory = new Uint8Array(64 * 1024);
@@ -231,7 +231,7 @@ test('small payloads that keep large memory are copied out of it, as they were a
   expect(budget.bytes).toBe(sent.join('').length);
 });
 
-test('payloads that fill what they are views of stay where they are', async () => {
+test('payloads that fill their buffer stay where they are', async () => {
   const { inbox } = create();
   const memory = new Uint8Array(64 * 1024);
   for (let at = 0; at < memory.length; at += 1024) inbox.push(memory.subarray(at, at + 1000), a);

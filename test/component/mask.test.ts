@@ -91,7 +91,7 @@ test.each([
   expect(maskUrl(url)).toBe(masked);
 });
 
-test('the fragment goes', () => {
+test('the fragment is removed', () => {
   expect(maskUrl('ws://h/p?a=1#access_token=s3cr3t')).toBe('ws://h/p?a=1');
 });
 
@@ -109,11 +109,11 @@ test.each([
   'ws://user:s3cr3t@',
   'ws:///user:s3cr3t@host',
   'ws://host:80:s3cr3t@x/',
-])('what is no URL is masked rather more: %j', (url) => {
+])('a text that is not a URL is masked rather more: %j', (url) => {
   expect(maskUrl(url)).not.toMatch(/s3|cr3t/);
 });
 
-test('no text makes it throw or take long, and a masked one stays as it is', () => {
+test('no text makes it throw or take long, and a masked text stays as it is', () => {
   const pieces = [
     'ws:',
     '//',

@@ -14,7 +14,7 @@ const batch = new Batch([Buffer.from('{"a":{"b":7}}'), Buffer.from('{"a":{"b":"x
 const textsOf = (text: string): (string | undefined)[] =>
   [0, 1].map((index) => new MessageText(text).tryRender(batch, index, batch.runs[0]!));
 
-test('each name stands for what the message has', () => {
+test('each name stands for a value of the message', () => {
   expect(textsOf('{{date}} {{year}}-{{month}}-{{day}} {{hour}}:{{minute}}')[0]).toBe(
     '2026-11-30 2026-11-30 07:05',
   );
@@ -24,7 +24,7 @@ test('each name stands for what the message has', () => {
   expect(textsOf('{{key}}')).toEqual([undefined, undefined]);
 });
 
-test('a text is by message only where it must be', () => {
+test('a text differs by message only if it must', () => {
   expect(new MessageText('{{meta:param.room}} {{date}}').isByMessage(batch)).toBe(false);
   expect(new MessageText('{{json:a.b}}').isByMessage(batch)).toBe(true);
   expect(new MessageText('{{meta:sequence}}').isByMessage(batch)).toBe(true);
@@ -50,7 +50,7 @@ test.each(Object.entries(outputs))('the output %s takes every name, and no other
   expect(configMistakes(fileOf('{{json:a..b}}')).join()).toContain('not a JSON path: a..b');
 });
 
-test('no output has names of its own', () => {
+test('no output has template names of its own', () => {
   const root = new URL('../../', import.meta.url);
   const files = globSync('src/components/outputs/**/*.ts', { cwd: root });
   expect(files.length).toBeGreaterThan(10);

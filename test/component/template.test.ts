@@ -28,7 +28,7 @@ test.each([
   expect(render(text)).toBe(expected);
 });
 
-test('what is filled in is not read as a template again', () => {
+test('a filled-in value is not read as a template again', () => {
   expect(Template.parse('{{plain}}', names).render(() => '{{with:x}}')).toBe('{{with:x}}');
 });
 
@@ -64,7 +64,7 @@ describe('a mistake', () => {
     '{{}}',
     '{{constructor}}',
     '{{__proto__}}',
-  ])('%s is of an unknown name, and not quoted', (text) => {
+  ])('%s has an unknown name, and is not quoted', (text) => {
     expect(() => render(text)).toThrow(
       'a {{…}} of an unknown name; known here: {{plain}}, {{with:…}}; {{{{ is a literal {{',
     );
@@ -75,7 +75,7 @@ describe('a mistake', () => {
   });
 });
 
-test('`constant` and `uses` tell what is in it', () => {
+test('`constant` and `uses` describe its contents', () => {
   expect(Template.parse('a {{{{plain}}', names).constant).toBe(true);
   expect(Template.parse('a {{{{plain}}', names).uses('plain')).toBe(false);
   expect(Template.parse('a {{with:x}}', names).constant).toBe(false);

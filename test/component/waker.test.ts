@@ -16,7 +16,7 @@ test('a wake while nobody waits is kept for the next wait, once', async () => {
   await waiting;
 });
 
-test('a wake wakes all who wait', async () => {
+test('a wake ends every wait', async () => {
   const waker = new Waker();
   const all = Promise.all([waker.wait(), waker.wait(never), waker.until(() => true, never)]);
   waker.wake();
@@ -39,7 +39,7 @@ test('`until` asks at once and at each wake, and says whether it is done', async
   expect(await waker.until(() => false, never, { over: () => true })).toBe(false);
 });
 
-test('a time-out ends a wait, and an abort ends it with its reason where it is awaited for', async () => {
+test('a time-out ends a wait, and an abort ends it with its reason if it is awaited', async () => {
   const waker = new Waker();
   await waker.wait(undefined, 1);
   expect(await waker.until(() => false, never, { timeout: 1 })).toBe(false);

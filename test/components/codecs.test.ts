@@ -68,7 +68,7 @@ describe('json decode', () => {
     ]);
   });
 
-  test('checks the UTF-8 of binary frames and of what has no frame', () => {
+  test('checks the UTF-8 of binary frames and of messages without a frame', () => {
     const bad = Buffer.from('"\xff"', 'latin1');
     for (const options of [{}, { messageType: 'binary' as const }]) {
       const rejected = rejections();
@@ -78,7 +78,7 @@ describe('json decode', () => {
     }
   });
 
-  test('is what each message alone would get', () => {
+  test('gives each message the result that it would get alone', () => {
     const piece = fc.constantFrom(
       '[',
       ']',
@@ -117,7 +117,7 @@ describe('json decode', () => {
     );
   });
 
-  test('may leave nothing', () => {
+  test('may leave no message', () => {
     const decoded = json.decode(batchOf(['[', ']']), rejections().reject);
     expect(decoded.length).toBe(0);
     expect(decoded.payloads).toEqual([]);

@@ -58,7 +58,7 @@ test.each([true, false])(
     const path = join(folder, 'deep', 'out.txt');
     const { write } = await stream(`path: ${path}, sync: ${sync}`);
     let line = 0;
-    // What comes in the first moment may still go to the old one.
+    // Messages of the first moment may still go to the old one.
     const writeUntilMade = async (): Promise<void> => {
       await until('the file', async () => {
         await write(String(line++));
@@ -217,7 +217,7 @@ test('a file of a period that is over is finished at the next start; an empty on
   expect([text(folder, finished[0]!), text(path)]).toEqual(['yesterday\n', 'today\n']);
 });
 
-test('rotate without a when is told', () => {
+test('rotate without a time or size is a mistake', () => {
   const mistakes = configMistakes(
     'streams: [{ input: { type: memory, messages: [x] }, output: { type: file, path: a, rotate: { keep: 3 } } }]',
   );

@@ -82,7 +82,7 @@ test('no value leaves its folder, hides its file, or shares one with another val
   }
 });
 
-test('messages without a value, or with one that can be no name, go to error_output; others are not held up', async () => {
+test('messages without a value, or with one that cannot be a name, go to error_output; others do not wait for them', async () => {
   const folder = newFolder();
   mkdirSync(join(folder, 'taken.txt'));
   const run = await startEngine(server(`path: '${folder}/{{meta:param.device}}{{meta:query.q:-}}.txt'`));
@@ -110,7 +110,7 @@ test('messages without a value, or with one that can be no name, go to error_out
   ]);
 });
 
-test('the time is that of the arrival, so that what is written later goes where it belongs', async () => {
+test('the time is that of the arrival, so that a message that is written later goes to the right file', async () => {
   const folder = newFolder();
   const letters = [
     ['2026-11-29T23:59:59.999999Z', 'a'],
@@ -166,7 +166,7 @@ streams:
   ]);
 });
 
-test('what can be no file is in error_output also when the write of others of its batch is repeated', async () => {
+test('a message that cannot have a file is in error_output also when the rest of its batch is written again', async () => {
   const folder = newFolder();
   writeFileSync(join(folder, 'a'), 'a file');
   symlinkSync('b', join(folder, 'b'));
@@ -222,7 +222,7 @@ test.each([
   ['%Y-%m-%d.txt', /%Y is not filled in; write \{\{year\}\} instead/],
   ['{{meta:sequence}}.txt', /would make a file of each message/],
   ['{{date.txt', /not closed/],
-])('%s is told when the file is loaded', (path, message) => {
+])('%s is a mistake at load', (path, message) => {
   const mistakes = (output: string): string[] =>
     configMistakes(
       `streams: [{ input: { type: memory, messages: [x] }, output: { type: file, ${output} } }]`,
@@ -242,7 +242,7 @@ test.each([
   expect(configMistakes(text)).toEqual([expect.stringContaining('is not filled in here')]);
 });
 
-test('a value of the payload makes a file for each that there is', async () => {
+test('a field of the payload makes a file for each of its values', async () => {
   const folder = newFolder();
   const run = await startEngine(`
 - input: { type: memory, messages: ['{"room":"a","n":1}', '{"room":"b","n":2}', '{"room":"a","n":3}'] }

@@ -26,7 +26,7 @@ const at = (name: string): string => join(folder, name);
 const memory = (...messages: string[]): string =>
   `input: { type: memory, messages: ${JSON.stringify(messages)} }`;
 
-/** Arguments of a Node that runs the streams, and exits with how many failed. */
+/** Arguments of a Node process that runs the streams, and exits with the number of failed ones. */
 const program = (streams: string): string[] => [
   '--input-type=module',
   '--eval',
@@ -55,7 +55,7 @@ describe('file output', () => {
     expect(readFileSync(at('out.txt'), 'utf8')).toBe('new\n');
   });
 
-  test('a line that an earlier run left torn spoils none after it', async () => {
+  test('a line that an earlier run left torn spoils no later line', async () => {
     writeFileSync(at('out.jsonl'), '{"whole":1}\n{"torn":');
     await engineFor(
       `streams: [{ ${memory('{"next":2}')}, output: { type: file, path: ${at('out.jsonl')} } }]`,
@@ -104,7 +104,7 @@ describe('file output', () => {
     ]);
   });
 
-  test('a message with a line break inside that is not JSON goes to error_output, its neighbours do not', async () => {
+  test('a message that has a line break and is not JSON goes to error_output; its neighbours do not', async () => {
     await engineFor(
       `streams: [{ ${memory('one', 'two\nlines', 'three')}, output: { type: file, path: ${at('out.txt')} }, error_output: { type: file, path: ${at('errors.jsonl')} } }]`,
     ).run();
@@ -183,7 +183,7 @@ describe('check --dial', () => {
     expect(existsSync(at('new'))).toBe(false);
   });
 
-  test('says what stands in the way', async () => {
+  test('says what is in the way', async () => {
     writeFileSync(at('file'), '');
     expect(await dial(folder)).toBe(`cannot write ${folder}: ${folder} is a folder`);
     expect(await dial(at('file/out.txt'))).toMatch(/cannot write .*file\/out\.txt: .*(no folder|ENOTDIR)/);
@@ -214,13 +214,13 @@ describe('file output with sync', () => {
     expect(calls.at(-1)).toMatch(/fdatasync.*(?:= 0|<unfinished \.\.\.>)$/);
   });
 
-  test('a disk that cannot say whether it has it fails the stream', () => {
+  test('a failed sync fails the stream, because nobody knows what the disk has', () => {
     expect(run(['-e', 'inject=fdatasync:error=EIO'], true).status).toBe(1);
   });
 });
 
 describe('file input', () => {
-  test('gives the lines, without their ends, and the last without one too', async () => {
+  test('returns the lines without their ends, also a last line that has none', async () => {
     writeFileSync(at('in.txt'), 'one\r\ntwo\nthree');
     await engineFor(
       `streams: [{ input: { type: file, path: ${at('in.txt')} }, output: { type: file, path: ${at('out.txt')} } }]`,
@@ -234,7 +234,7 @@ describe('file input', () => {
     ['\uFEFF', ''],
     ['\n', ''],
     ['', ''],
-  ])('a byte order mark at the start and blank lines are no messages: %j', async (content, messages) => {
+  ])('a byte order mark at the start and blank lines are not messages: %j', async (content, messages) => {
     writeFileSync(at('in.txt'), content);
     await engineFor(
       `streams: [{ input: { type: file, path: ${at('in.txt')} }, output: { type: file, path: ${at('out.txt')} } }]`,

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { EndOfInputError } from '../../src/errors.ts';
 import { engineFor, settling, testInput, testOutput, textsOf } from '../runtime/harness.ts';
 
-/** An output that keeps its batches, each with when it came. */
+/** An output that keeps its batches, each with its time of arrival. */
 function collecting() {
   const batches: { texts: string[]; at: number }[] = [];
   const definition = testOutput('collect', {
@@ -64,7 +64,7 @@ describe('generate input', () => {
 });
 
 describe('memory buffer', () => {
-  test('gives on capacity messages as one batch, and the rest at the end', async () => {
+  test('passes on `capacity` messages as one batch, and the rest at the end', async () => {
     const output = collecting();
     await engineFor(
       'streams: [{ input: { type: counting }, buffer: { type: memory, capacity: 4, timeout: 1h }, output: { type: collect } }]',
@@ -76,7 +76,7 @@ describe('memory buffer', () => {
     );
   });
 
-  test('gives on fewer after its timeout', async () => {
+  test('passes on fewer after its timeout', async () => {
     const output = collecting();
     await runUntil(
       'streams: [{ input: { type: counting }, buffer: { type: memory, capacity: 100, timeout: 20ms }, output: { type: collect } }]',
@@ -86,7 +86,7 @@ describe('memory buffer', () => {
     expect(output.lengths()).toEqual([3]);
   });
 
-  test('gives on what it has when its state is full', async () => {
+  test('passes on everything when its state is full', async () => {
     const output = collecting();
     await runUntil(
       'streams: [{ input: { type: counting }, buffer: { type: memory, capacity: 1000, timeout: 1h }, output: { type: collect }, state: { memory: 1 } }]',
@@ -98,7 +98,7 @@ describe('memory buffer', () => {
 });
 
 describe('tumbling_window buffer', () => {
-  test('a window ends at a whole multiple of its interval, and takes what arrived before', async () => {
+  test('a window ends at a whole multiple of its interval, and has the messages that arrived before', async () => {
     const windows: number[][] = [];
     const output = testOutput('collect', {
       write: (batch) => {
@@ -174,7 +174,7 @@ describe('multiple_inputs input', () => {
     expect(text).toContain('millrace_input_messages_total{stream="stream-0"} 6');
   });
 
-  test('its own name is that of those of its inputs that have none', async () => {
+  test('its name is used for those of its inputs that have none', async () => {
     const sources: string[] = [];
     const output = testOutput('collect', {
       write: (batch) => {
@@ -196,7 +196,7 @@ describe('multiple_inputs input', () => {
     expect(sources.toSorted((a, b) => a.localeCompare(b))).toEqual(['both', 'own']);
   });
 
-  test('one that fails for good fails the stream', async () => {
+  test('an input that fails for good fails the stream', async () => {
     const engine = engineFor(
       'streams: [{ id: s, input: { type: multiple_inputs, inputs: [{ type: file, path: /nonexistent/file }, { type: generate, context: g }] }, output: { type: drop } }]',
     );

@@ -41,7 +41,7 @@ streams:
   }
 });
 
-test('and which sessions get a message; a session that has no such room gets none', async () => {
+test('a key decides which sessions get a message; a session without that room gets none', async () => {
   const run = await startEngine(`
 streams:
   - id: rooms
@@ -68,7 +68,7 @@ streams:
   }
 });
 
-test('a dead letter says what a query has given as metadata', async () => {
+test('a dead letter has the metadata that a query gave', async () => {
   const run = await startEngine(`
 streams:
   - input: { type: websocket, mode: server, host: 127.0.0.1, port: 0, codec: { type: json } }

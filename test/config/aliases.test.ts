@@ -54,7 +54,7 @@ test('the reference lists a field once, with its other name', () => {
   ]);
 });
 
-test('JSON Schema takes the other name, and tells that it is one', () => {
+test('JSON Schema takes the other name, and says that it is one', () => {
   const schema = configJsonSchema(registry);
   const validate = new Ajv({ strict: false, formats: { uri: true } }).compile(schema);
   expect(validate(parse(buffer('capacity: 5')))).toBe(true);

@@ -58,7 +58,7 @@ test('no field has a default that only documents', () => {
 });
 
 test('no default of a field is written in the code again', () => {
-  // A name that some component has without a default may be anybody's.
+  // A name that some component has without a default may belong to any other.
   const without = new Set(rows.filter((row) => row.default === undefined).map(lastName));
   const names = new Set(rows.map(lastName).filter((name) => !without.has(name)));
   expect(names.size).toBeGreaterThan(30);

@@ -18,13 +18,13 @@ test.each([
   ]);
 });
 
-test('so is that of an option of the command line', async () => {
+test('so is a duration in an option of the command line', async () => {
   const { code, stderr } = await cli(['tail', '--timeout', '30000', 'localhost:1/']);
   expect(code).toBe(2);
   expect(stderr).toContain('too large for a number without a unit, which is seconds: 8.3 hours');
 });
 
-test('with a unit, and where it can be meant, a number is what it says', () => {
+test('a number with a unit, or one that is plausible without, is taken as it is', () => {
   for (const value of ['5', '999', '30000ms', '30000s', '1h', '0.5'])
     expect([value, mistakes(`timeout: ${value}`)]).toEqual([value, []]);
   expect(

@@ -58,7 +58,7 @@ test.each([
   }
 });
 
-test('a configuration that is no file, or too long, cannot be read', async () => {
+test('a configuration that is not a file, or is too long, cannot be read', async () => {
   const link = join(dir.path, 'zero.yaml');
   execFileSync('ln', ['-s', '/dev/zero', link]);
   await expect(loadConfig(link, { registry })).rejects.toThrow(
@@ -70,7 +70,7 @@ test('a configuration that is no file, or too long, cannot be read', async () =>
   );
 });
 
-test('a second YAML document is refused, with its place and with what to do', async () => {
+test('a second YAML document is refused, with its place and the remedy', async () => {
   const stream = '- input: { type: generate, context: x }\n';
   const message =
     'a second document begins here; expected one in a file: put all streams into one list, or each document into its own file';

@@ -3,7 +3,7 @@ import { configFiles } from '../support/config.ts';
 
 const { dir, load, problems } = configFiles();
 
-/** What `context` of a generate input comes to. */
+/** The value of `context` of a generate input. */
 async function context(value: string, env: Record<string, string> = {}): Promise<unknown> {
   const plan = await load('a.yaml', `- input: { type: generate, context: ${JSON.stringify(value)} }`, env);
   return plan.streams[0]!.input['context'];
@@ -21,7 +21,7 @@ test.each([
   ['$${NAME}', { NAME: 'x' }, '${NAME}'],
   ['$NAME $ $$ {NAME} }', { NAME: 'x' }, '$NAME $ $$ {NAME} }'],
   ['{{ NAME }} {{now}}', { NAME: 'x' }, '{{ NAME }} {{now}}'],
-  // What is filled in is text: it is not looked at again.
+  // A filled-in value is text: it is not expanded again.
   ['${NAME}', { NAME: '${OTHER}', OTHER: 'x' }, '${OTHER}'],
   ['${NAME}', { NAME: '42' }, '42'],
 ])('%j with %j is %j', async (value, env, result) => {

@@ -24,7 +24,7 @@ test('mistakes have the places of the text', async () => {
   ]);
 });
 
-test('what is YAML and not JSON is refused, every mistake at once', async () => {
+test('YAML that is not JSON is refused, every mistake at once', async () => {
   const text = `{
   // a comment
   "a": 'single',
@@ -71,7 +71,7 @@ test('a byte order mark is not part of the text', async () => {
 });
 
 test('the reader takes exactly what JSON.parse takes', () => {
-  // Valid JSON with one piece cut out or put in: near enough to pass where the reader is careless.
+  // Valid JSON with one piece cut out or put in: near enough to pass a careless reader.
   const pieces = fc.constantFrom(
     '',
     ',',

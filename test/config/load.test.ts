@@ -103,7 +103,7 @@ test('the health paths differ', async () => {
   ]);
 });
 
-test('what a refinement of a component says is there beside a wrong codec', async () => {
+test('a mistake that a component finds is reported beside a wrong codec', async () => {
   expect(await problems('a.yaml', '- input: { type: websocket, codec: { type: jsn } }')).toEqual([
     'yaml:1:3: [0].input.url: is missing; expected a URL in client mode',
     'yaml:1:44: [0].input.codec.type: "jsn" is not a codec; did you mean json? (`millrace list` shows all)',
@@ -161,7 +161,7 @@ test('a file that is not there, and a directory, cannot be read', async () => {
   }
 });
 
-test('a mistake that shows later gets its place, and what it quotes is masked', async () => {
+test('a mistake that shows later gets its place, and values that it quotes are masked', async () => {
   const text =
     '- input: { type: generate, context: a }\n  pipeline:\n    processors:\n      - type: sql\n        query: ${Q}\n';
   const config = await loadConfig(dir.file('late.yaml', text), { registry, env: { Q: 'select secret' } });

@@ -6,7 +6,7 @@ import { configJsonSchema } from '../../src/config/json-schema.ts';
 import { ConfigError } from '../../src/config/problem.ts';
 import { parseConfig } from '../../src/config/load.ts';
 
-/** What `check` says of a file whose one stream has this input and output. */
+/** The mistakes that `check` finds in a file whose one stream has this input and output. */
 function mistakes(input: string, output = 'type: drop'): string[] {
   try {
     parseConfig(`- input: { type: websocket, ${input} }\n  output: { ${output} }`, { registry, env: {} });
@@ -24,7 +24,7 @@ const validate = new Ajv({
   formats: { uri: true },
 }).compile(configJsonSchema(registry));
 
-/** What an editor underlines: a condition that does not hold is no mistake besides the one in its branch. */
+/** The mistakes that an editor underlines: a condition that does not hold adds nothing to the mistake in its branch. */
 function underlined(input: string, output = 'type: drop'): string[] {
   validate(parse(`- input: { type: websocket, ${input} }\n  output: { ${output} }`));
   return (validate.errors ?? [])
@@ -83,7 +83,7 @@ test.each([
     `${url}, mode: sever`,
     'input.mode: "sever" is not known; expected "client" or "server" (did you mean server?)',
   ],
-])('a file that mixes modes is told whose field it is: %s', (input, message) => {
+])('a mistake names the mode that has the field: %s', (input, message) => {
   expect(mistakes(input)).toEqual([message]);
 });
 
@@ -97,11 +97,11 @@ test.each([
     `${url}, slow_consumer: block`,
     'output.slow_consumer: only for `mode: server` and `mode: reply`; this is `mode: client`',
   ],
-])('so is one whose output does: %s', (output, message) => {
+])('so does one in an output: %s', (output, message) => {
   expect(mistakes(url, `type: websocket, ${output}`)).toEqual([message]);
 });
 
-test('every mistake is told at once, whichever mode its field is of', () => {
+test('every mistake is reported at once, whichever mode its field belongs to', () => {
   expect(mistakes('mode: server, reconnect: {}, drain: { code: 1000 }')).toEqual([
     'input.reconnect: only for `mode: client`; this is `mode: server`',
     'input.drain.code: 1000 is a number; expected 1001 or 1012',

@@ -16,7 +16,7 @@ function problems(name: string, text: string): string[] {
   }
 }
 
-/** What a client sends that opens with `send`, which stands in the text of a file as `value` does. */
+/** The first message of a client whose `send` is written as `value` in the file. */
 function sent(name: string, text: string): string {
   const plan = load(name, text);
   const { on_open: steps } = plan.streams[0]!.input as unknown as { on_open: { send: unknown }[] };
@@ -91,14 +91,14 @@ test.each([
   ['a.yaml', yaml('.nan'), /NaN is not a number that JSON can hold/],
   ['a.toml', toml('inf'), /Infinity is not a number that JSON can hold/],
   ['a.toml', toml('1979-05-27'), /is not JSON; expected a time in quotes/],
-])('what JSON cannot write is a mistake in %s: %s', (name, text, problem) => {
+])('a number that JSON cannot write is a mistake in %s: %s', (name, text, problem) => {
   const [found, ...others] = problems(name, text);
   if (typeof problem === 'string') expect(found).toBe(problem);
   else expect(found).toMatch(problem);
   expect(others).toEqual([]);
 });
 
-test('the same in what is to match', () => {
+test('the same in a value to match', () => {
   const text = '- input: { type: websocket, url: "ws://h/", heartbeat: { ignore: [{ v: .inf }] } }';
   expect(problems('a.yaml', text)).toEqual([
     expect.stringMatching(/heartbeat\.ignore\[0\]\.v: Infinity is not a number that JSON can hold$/),

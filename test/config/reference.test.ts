@@ -8,7 +8,7 @@ import { configJsonSchema } from '../../src/config/json-schema.ts';
 import { nearest } from '../../src/config/nearest.ts';
 import { registry } from '../support/config-registry.ts';
 
-test('the fields of a component, as its reference tells them', () => {
+test('the fields of a component, as its reference shows them', () => {
   const rows = describeFields(registry.schemaOf(registry.get('input', 'websocket')));
   const plain = { required: false, secret: false };
   expect(rows).toEqual([
@@ -18,7 +18,7 @@ test('the fields of a component, as its reference tells them', () => {
       name: 'mode',
       type: 'client | server',
       default: 'client',
-      description: 'Who connects to whom.',
+      description: 'Which side connects.',
     },
     { ...plain, name: 'port', type: 'integer', modes: ['server'], description: 'The port to listen on.' },
     {
@@ -59,7 +59,7 @@ test('the fields of a component, as its reference tells them', () => {
   });
 });
 
-test('every field of every component says what it is', () => {
+test('every field of every component has a description', () => {
   const fields = kinds.flatMap((kind) =>
     allComponents.list(kind).flatMap((definition) =>
       describeFields(allComponents.schemaOf(definition)).map((row) => ({
@@ -115,7 +115,7 @@ test.each([
   expect(validate(parse(text))).toBe(valid);
 });
 
-test('the JSON Schema gives defaults as a file would, and keeps what only Millrace knows to itself', () => {
+test('the JSON Schema gives defaults as a file would, and leaves out Millrace’s own marks', () => {
   const text = JSON.stringify(configJsonSchema(registry));
   expect(text).toContain('"default":"5s"');
   expect(text).toContain('"default":"64MiB"');

@@ -93,7 +93,7 @@ type = "generate"
   ]);
 });
 
-test('after a mistake that other lines may hang on, no others are made up', async () => {
+test('a mistake that other lines depend on is reported alone', async () => {
   expect(await problems('a.toml', '[[streams]\nid = "a"\nid = "b"\n[streams]\n')).toEqual([
     expect.stringMatching(/^toml:1:\d+: not valid TOML: /),
   ]);

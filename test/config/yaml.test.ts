@@ -77,7 +77,7 @@ test('syntax errors are reported together, with what is given twice', async () =
   ]);
 });
 
-test('a field given twice is one mistake, and what is in it is not held against the schema', async () => {
+test('a field given twice is one mistake, and its value is not checked against the schema', async () => {
   const text = 'streams:\n  - input: { type: generate, context: a }\n    input: { type: nope }\n    x: 1\n';
   expect(await problems('a.yaml', text)).toEqual([
     'yaml:3:5: streams[0].input: is given a second time (first on line 2); expected each field once',
@@ -106,7 +106,7 @@ test('a second document in the file is refused', async () => {
   expect(problem).toMatch(/^yaml:2:1: a second document begins here; expected one in a file/);
 });
 
-test('anchors and merge keys work, and a mistake in what is merged is shown where it stands', async () => {
+test('anchors and merge keys work, and a mistake in a merged value is shown at its place', async () => {
   const good = `streams:
   - input: &base { type: generate, context: a, count: 1 }
   - input: { <<: *base, count: 2 }
@@ -133,7 +133,7 @@ test('aliases of aliases do not blow up', async () => {
   ]);
 });
 
-test('very deep nesting is a mistake and no crash', async () => {
+test('very deep nesting is a mistake, not a crash', async () => {
   const found = await problems('deep.yaml', '['.repeat(20_000));
   expect(found[0]).toMatch(/^yaml:1:\d+: /);
 });

@@ -44,7 +44,7 @@ const broken: readonly (readonly [string, AnyDefinition, (Subject | undefined)?]
     'a field that it does not have is a mistake',
     defineProcessor({
       ...about,
-      // Whatever a file says there is taken.
+      // Any value of the file is accepted.
       schema: z.strictObject({ field_of_nobody: z.unknown() }),
       create: () => ({ process: (batch) => [batch] }),
     }),
@@ -161,7 +161,7 @@ for (const [name, definition, subject] of broken) {
   });
 }
 
-test('a case that needs more than it was given is left out, and the list says what is missing', () => {
+test('a case that lacks something that it needs is left out, and the list says what is missing', () => {
   const definition = defineOutput({
     ...about,
     create: () => ({ connect: resolved, write: resolved, close: resolved }),

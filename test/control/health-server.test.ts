@@ -165,7 +165,7 @@ test('IPv6', async () => {
   expect(answer).toMatch(/ 200 OK.*"status":"ok"/s);
 });
 
-test('what cannot be served is refused', async () => {
+test('addresses and paths that cannot be served are refused', async () => {
   await expect(serve({ plan: { ...plan, address: '4747' } })).rejects.toThrow(
     /"4747" is not an address.*host:port/,
   );

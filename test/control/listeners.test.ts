@@ -20,7 +20,7 @@ const broken = (): never => {
   throw new Error('broken');
 };
 
-/** Says 101 and its name, and then sends back what it gets. */
+/** Answers 101 and its name, and then echoes. */
 function echo(name: string): UpgradeHandler {
   return (_, socket, head) => {
     sockets.push(socket);
@@ -167,7 +167,7 @@ test('a plain request to an unknown path gets a 404', async () => {
   expect(await answer.text()).toContain('Nothing is served at /nope');
 });
 
-test('an upgrade to something else is no upgrade: a WebSocket path says 426, a plain one answers', async () => {
+test('an upgrade to another protocol is a plain request: a WebSocket path says 426, a plain one answers', async () => {
   const listeners = new SharedListeners();
   const { port } = await upgrade(listeners, '/ws');
   open.push(
@@ -257,7 +257,7 @@ test('a reset before the handler listens does not end the process', async () => 
   expect((await fetch(`http://127.0.0.1:${port}/ws`)).status).toBe(426);
 });
 
-test('a handler that throws answers 500, and the error is told', async () => {
+test('a handler that throws answers 500, and the error is logged', async () => {
   const errors: unknown[] = [];
   const listeners = new SharedListeners({ onError: (error) => errors.push(error) });
   const { port } = await upgrade(listeners, '/ws', { handler: broken });
@@ -338,7 +338,7 @@ test('the same path twice is a conflict, and leaves the first as it was', async 
   client.socket.destroy();
 });
 
-test('an address in use is refused with what to do', async () => {
+test('an address in use is refused with the remedy', async () => {
   const blocker = createServer().listen(0, '127.0.0.1');
   await once(blocker, 'listening');
   const address = blocker.address();
@@ -404,7 +404,7 @@ test('ws itself is served on a path', async () => {
   expect(await once(wrong, 'error')).toEqual([new Error('Unexpected server response: 404')]);
 });
 
-test('requests that no component sees are told of, with what is served', async () => {
+test('requests that no component sees are logged, with the paths that are served', async () => {
   const refusals: unknown[] = [];
   const own = new SharedListeners({ onRefused: (refusal) => refusals.push(refusal) });
   const endpoint = await own.upgrade({ host: '127.0.0.1', port: 0, path: '/ws', handler: () => {} });

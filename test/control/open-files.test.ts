@@ -13,7 +13,7 @@ const { start } = victims();
 const dir = tempDir();
 
 const LIMIT = 256;
-/** What is kept free for files: an eighth. */
+/** The part that stays free for files: an eighth. */
 const RESERVE = LIMIT / 8;
 
 const openFiles = (victim: Victim): number => readdirSync(`/proc/${victim.child.pid}/fd`).length;
@@ -50,7 +50,7 @@ test('the process may open as many files as its hard limit allows', async () => 
   expect(await victim.metric('millrace_connections_allowed')).toBeGreaterThan(150);
 });
 
-test('connections leave descriptors for the log: more get 503 and are told of, and the stream goes on', async () => {
+test('connections leave descriptors for the log: more get 503 and are logged, and the stream goes on', async () => {
   const victim = await start(durable(), { openFiles: LIMIT });
   const url = await victim.url();
   const clients: Client[] = [];
@@ -121,7 +121,7 @@ test('health answers when connections have taken all that they may', async () =>
   expect(await victim.metric('millrace_connections_open', 'stage="input"')).toBeGreaterThan(LIMIT / 2);
 });
 
-test('where other things take all descriptors, the log says so, and clients come in again when some are free', async () => {
+test('if other parts take all descriptors, the log says so, and clients come in again when some are free', async () => {
   const feed = await new FaultServer().up();
   const urls = Array.from({ length: 120 }, (_, number) => `"${feed.url}?n=${number}"`).join(', ');
   const victim = await start(

@@ -1,12 +1,12 @@
 import { connect, type Socket } from 'node:net';
 import { once } from 'node:events';
 
-/** A client that sends bytes as they are and keeps what comes back. */
+/** A client that sends bytes unchanged and keeps the answers. */
 export class RawClient {
   readonly socket: Socket;
   /** Everything received so far, as Latin-1. */
   received = '';
-  /** Resolves when the connection is gone, with what came before. */
+  /** Resolves when the connection is gone, with everything that came before. */
   readonly closed: Promise<string>;
 
   constructor(socket: Socket) {
@@ -17,7 +17,7 @@ export class RawClient {
     this.closed = new Promise((resolve) => socket.once('close', () => resolve(this.received)));
   }
 
-  /** Resolves when what has been received matches. */
+  /** Resolves when the received text matches. */
   async until(pattern: RegExp): Promise<string> {
     while (!pattern.test(this.received)) {
       if (this.socket.destroyed) throw new Error(`closed before ${String(pattern)}: ${this.received}`);
@@ -34,7 +34,7 @@ export async function rawClient(port: number, host = '127.0.0.1', allowHalfOpen 
   return new RawClient(socket);
 }
 
-/** Sends one request and gives everything that comes until the server closes. */
+/** Sends one request and returns everything until the server closes. */
 export async function exchange(port: number, request: string, host?: string): Promise<string> {
   const client = await rawClient(port, host);
   client.socket.write(request, 'latin1');

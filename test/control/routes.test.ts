@@ -36,14 +36,14 @@ test('a parameter takes one segment that is not empty', () => {
   }
 });
 
-test('its value is percent-decoded, and what cannot be is malformed', () => {
+test('its value is percent-decoded; one that cannot be decoded is malformed', () => {
   const all = routes('/a/:x');
   expect(all.find('/a/caf%C3%A9%20%2F+%2e%2e')).toEqual({ route: '/a/:x', parameters: { x: 'café /+..' } });
   for (const path of ['/a/%', '/a/%E0%A4', '/a/%C3%28', '/a/%zz'])
     expect(all.find(path), path).toBe('malformed');
 });
 
-test('names and values that objects have anyway are like any other', () => {
+test('names and values that every object has are like any other', () => {
   const all = routes('/a/:__proto__/:constructor', '/b/:x');
   const found = all.find('/a/1/2');
   expect(found).not.toBe('malformed');

@@ -26,7 +26,7 @@ test('numbers and ranges that are done in any order, once or twice, are as a set
   );
 });
 
-test('its value is that of the last number before the first gap that came with one', () => {
+test('its value is that of the last number before the first gap that has one', () => {
   const part = fc.record({ size: fc.integer({ min: 1, max: 4 }), valued: fc.boolean(), turn: fc.nat() });
   fc.assert(
     fc.property(fc.array(part, { maxLength: 30 }), (parts) => {
@@ -51,7 +51,7 @@ test('its value is that of the last number before the first gap that came with o
   );
 });
 
-test('neighbours take no room while the first waits, however many there are', () => {
+test('neighbors take no room while the first waits, however many there are', () => {
   const done = new Contiguous(1);
   const last = 2 ** 24 + 100;
   for (let number = 2; number <= last; number++) done.add(number);
@@ -60,7 +60,7 @@ test('neighbours take no room while the first waits, however many there are', ()
   expect([done.ranges, done.first]).toEqual([0, last + 1]);
 });
 
-test('of more ranges than it may have the lowest are forgotten', () => {
+test('if there are too many ranges, the lowest are forgotten', () => {
   const done = new Contiguous(0, 1_000);
   for (let number = 1; number <= 100_000; number++) done.add(number);
   expect(done.ranges).toBe(1);

@@ -13,7 +13,7 @@ let folders = 0;
 
 const batchOf = (texts: readonly string[]): Batch => new Batch(texts.map((text) => Buffer.from(text)));
 
-test('whatever fits where, everything is given in order, and counts until it has been seen to', async () => {
+test('in memory or on disk, everything comes out in order, and counts until it is settled', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(fc.array(fc.string({ maxLength: 300 }), { minLength: 1, maxLength: 20 }), {
@@ -70,7 +70,7 @@ test('a disk that takes nothing leaves the messages in flight, and says why', as
   expect(delivery!.batch.payloads.map(String)).toEqual(['a', 'b']);
 });
 
-test('messages that a filter left of many keep no more memory than they cost, and all of it counts', async () => {
+test('the few messages that a filter leaves keep no more memory than they cost, and all of it counts', async () => {
   const state = new StateBudget({ memory: 100_000_000, disk: 0 }, undefined);
   const kept = new KeptDeliveries(state);
   const received = batchOf(['a', 'b', 'x'.repeat(1_000_000)]);
@@ -87,7 +87,7 @@ test('messages that a filter left of many keep no more memory than they cost, an
   expect(Buffer.compare(delivery!.batch.sent[1]!, received.payloads[2]!)).toBe(0);
 });
 
-test('what the disk does not give back fails the stream, and confirms nothing', async () => {
+test('state that the disk does not return fails the stream, and nothing is confirmed', async () => {
   const files: FileHandle[] = [];
   class Watched extends StateBudget {
     override async file(): Promise<FileHandle> {

@@ -35,7 +35,7 @@ test('the code in the pages compiles', () => {
   expect(result).toMatchObject({ status: 0, stdout: '' });
 });
 
-test('the program that runs a component of one’s own does what its page says', () => {
+test('the program that runs a component of one’s own works as its page says', () => {
   expect(node('main.ts')).toMatchObject({ status: 0, stdout: 'one\nthree\nfive\n' });
 });
 

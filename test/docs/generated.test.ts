@@ -6,7 +6,7 @@ import { components } from '../../src/components/index.ts';
 import { errorCodes } from '../../src/cli/error-codes.ts';
 import { readPage, root } from './pages.ts';
 
-test('what is generated is what the source says; `npm run docs` writes it', async () => {
+test('generated pages match the source; `npm run docs` writes them', async () => {
   const generated = await generatePages();
   for (const [page, text] of generated) expect(readPage(page), page).toBe(text);
   expect(stalePages(generated)).toEqual([]);
@@ -34,7 +34,7 @@ test('every error code that the source uses is described, and every one describe
   for (const [, code] of readFileSync(join(root, 'src/errors.ts'), 'utf8').matchAll(/super\('(\w+)'/g))
     used.add(code!);
   const described = new Set<string>(Object.keys(errorCodes));
-  // What no code foresaw; the page on errors says so in its introduction.
+  // For errors that have no code of their own; the introduction of the page on errors says so.
   described.add('MILLRACE_UNEXPECTED');
   expect([...used].toSorted()).toEqual([...described].toSorted());
   expect([...declared].toSorted()).toEqual(Object.keys(errorCodes).toSorted());

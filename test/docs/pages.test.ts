@@ -35,7 +35,7 @@ test('every block of YAML that is not marked as a fragment or as invalid is a fi
   ).toEqual([]);
 });
 
-test('a block of YAML with mistakes is followed by exactly what Millrace says of them', () => {
+test('a block of YAML with mistakes is followed by exactly Millrace’s messages', () => {
   const wrong = all.filter(({ info }) => info === 'yaml invalid');
   expect(wrong.length).toBeGreaterThan(0);
   for (const block of wrong) {

@@ -22,18 +22,23 @@ test('no sentence begins with a bare “what” or “who”, as CONTRIBUTING sa
   expect(found).toEqual([]);
 });
 
-test.each(['src', 'scripts', 'faults', 'bench'])(
-  'nor does one in a comment or a description of a field in %s',
+/** A sentence of a comment, or of a text that users read. */
+const SENTENCE =
+  /(?:\/\*\*? ?|\* |\/\/ |[.:;] |@returns |@throws |(?:describe\(|summary: |description: |help: |told: )\s*['"`])((?:What|Who|Whoever) [^.?\n]{3,}(?:[.\n]|$))/g;
+
+/** The name of a test, or of a group of tests. */
+const TEST_NAME =
+  /\b(?:test|describe)(?:\.\w+(?:\([^)]*\))?)*\(\s*['"`]((?:what|who|whoever) [^'"`\n]{3,})/gi;
+
+test.each(['src', 'scripts', 'faults', 'bench', 'test'])(
+  'nor does one in a comment, the description of a field or the name of a test in %s',
   (folder) => {
-    const files = globSync(`${folder}/**/*.ts`, { cwd: root });
-    const found = files.flatMap((file) =>
-      Array.from(
-        readFileSync(join(root, file), 'utf8').matchAll(
-          /(?:\/\*\*? ?|\* |\/\/ |[.:;] |@returns |@throws |(?:describe\(|summary: |description: |help: |told: )\s*['"`])((?:What|Who|Whoever) [^.?\n]{3,}(?:[.\n]|$))/g,
-        ),
-        ([, sentence]) => `${file}: ${sentence!.trim()}`,
-      ),
-    );
+    const files = globSync(`${folder}/**/*.ts`, { cwd: root, exclude: ['test/sql/**'] });
+    const found = files.flatMap((file) => {
+      const text = readFileSync(join(root, file), 'utf8');
+      const matches = [...text.matchAll(SENTENCE), ...text.matchAll(TEST_NAME)];
+      return matches.map(([, sentence]) => `${file}: ${sentence!.trim()}`);
+    });
     expect(files).not.toEqual([]);
     expect(found).toEqual([]);
   },

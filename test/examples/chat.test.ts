@@ -14,7 +14,7 @@ import { until } from '../support/until.ts';
 
 const examples = new URL('../../examples', import.meta.url).pathname;
 const html = pathToFileURL(join(examples, 'chat.html')).href;
-/** For a look at it: where pictures go. */
+/** The folder for screenshots, to look at the page. */
 const pictures = process.env['MILLRACE_TEST_PICTURES'];
 
 const test = testWith('chromium');
@@ -56,7 +56,7 @@ async function say(page: Page, text: string): Promise<void> {
   await page.keyboard.press('Enter');
 }
 
-/** What the log shows, a line for each entry: `name: text`, or what happened. */
+/** The log that the page shows, a line for each entry: `name: text`, or an event. */
 async function log(page: Page): Promise<string[]> {
   return await page.locator('#log li').evaluateAll((items) =>
     items.map((item) => {
@@ -80,7 +80,7 @@ async function picture(page: Page, name: string): Promise<void> {
   if (pictures !== undefined) await page.screenshot({ path: join(pictures, `${name}.png`) });
 }
 
-test('three pages in two rooms see their own room, in order, with who comes and goes', async () => {
+test('three pages in two rooms see their own room, in order, with arrivals and departures', async () => {
   const run = await chat();
   const port = await run.port('chat');
   const ada = await enter(port, 'Ada', 'lobby');
@@ -114,12 +114,12 @@ test('three pages in two rooms see their own room, in order, with who comes and 
     ...[1, 2, 3, 4, 5].map((number) => `You: line ${number}`),
     'Grace left',
   ]);
-  // Nothing of what was written was taken for markup.
+  // No text was taken for markup.
   expect(await ada.title()).toBe('lobby – Chat');
   expect(await ada.locator('#log :is(img, .text b)').count()).toBe(0);
 }, 90_000);
 
-test('a page connects again when the server has been away, and says so meanwhile', async () => {
+test('a page reconnects after the server was away, and says so meanwhile', async () => {
   const port = await freePort();
   const first = await chat(port);
   const ada = await enter(port, 'Ada', 'lobby');

@@ -80,7 +80,7 @@ test('two outputs: everything is archived, errors are printed as well', async ()
   expect(run.output().texts.length).toBe(1);
 });
 
-test('compressed feed: each element of a compressed array is a message; a frame that is none is kept', async () => {
+test('compressed feed: each element of a compressed array is a message; a bad frame is kept', async () => {
   const feed = await wsServer();
   const [text, data] = recipe('compressed-feed.yaml');
   const run = await startEngine(text, { FEED_URL: feed.url });
@@ -149,7 +149,7 @@ test('resume: after a lost connection and after a restart, every event is in the
   expect(feed.texts.at(-1)).toBe('{"op":"subscribe","after":"5"}');
 });
 
-test('dead letters: a reading that does not fit is kept, and is written once the stream is mended', async () => {
+test('dead letters: a wrong reading is kept, and is written once the stream is mended', async () => {
   const [text, data] = recipe('dead-letters.yaml');
   const run = await startEngine(text);
   const client = await connectClient(await run.url('readings'));

@@ -11,7 +11,7 @@ import { until } from '../support/until.ts';
 
 const dir = tempDir();
 const html = pathToFileURL(join(cookbook, 'dashboard.html')).href;
-/** For a look at it: where pictures go. */
+/** The folder for screenshots, to look at the page. */
 const pictures = process.env['MILLRACE_TEST_PICTURES'];
 
 const test = testWith('chromium');
@@ -34,7 +34,7 @@ async function open(port: number, width: number, colorScheme: 'light' | 'dark'):
   return page;
 }
 
-/** What a card says, once the rows of all readings are there. */
+/** The text of a card, once the rows of all readings are there. */
 async function sees(page: Page, sensor: string, ...facts: string[]): Promise<void> {
   let text = '';
   await until(
@@ -50,7 +50,7 @@ async function sees(page: Page, sensor: string, ...facts: string[]): Promise<voi
   );
 }
 
-test('every page shows what the readings of the last second come to, and connects again by itself', async () => {
+test('every page shows the averages of the last second, and reconnects by itself', async () => {
   const port = await freePort();
   const run = await startEngine(recipe('dashboard.yaml', port));
   const pages = [await open(port, 900, 'light'), await open(port, 360, 'dark')];

@@ -25,7 +25,7 @@ const parse = (text: string): Json[] =>
     .filter((line) => line !== '')
     .map((line) => JSON.parse(line) as Json);
 
-/** Runs an example in a folder of the test's own; ends it and gives its output. */
+/** Runs an example in a folder of the test's own, ends it, and returns its output. */
 function run(name: string, options: { env?: Record<string, string>; nodeOptions?: string[] } = {}) {
   const process = startCli(['run', example(name)], { cwd: dir.path, ...options });
   let stdout = '';
@@ -106,7 +106,7 @@ test('every example is run by a test of this folder, and says how to run it', ()
   }
 });
 
-test('quickstart: averages per sensor, computed by SQL over windows of what came over a WebSocket', async () => {
+test('quickstart: averages per sensor, computed by SQL over windows of WebSocket messages', async () => {
   const process = run('quickstart.yaml');
   await process.seen(/listening on ws:\/\/127\.0\.0\.1:8080\/readings/);
   await until('two windows', () => new Set(parse(process.stdout()).map((row) => row['sensor'])).size === 3);
@@ -146,7 +146,7 @@ test.each([
     port: 9000,
     path: '/stream',
   },
-])('$file: what clients send comes out on stdout', async ({ start, port, path }) => {
+])('$file: messages of clients come out on stdout', async ({ start, port, path }) => {
   const process = start();
   await process.seen(new RegExp(`listening on ws://\\S+:${port}${path}`));
   const clients = await Promise.all([1, 2, 3].map(() => connectClient(`ws://127.0.0.1:${port}${path}`)));
@@ -163,7 +163,7 @@ test.each([
   ]);
 });
 
-test('spec/websocket-client.yaml: what the server sends comes out on stdout', async () => {
+test('spec/websocket-client.yaml: messages of the server come out on stdout', async () => {
   const server = await serve(8080);
   const process = run('spec/websocket-client.yaml');
   await until('the connection', () => server.sockets[0]);
@@ -222,7 +222,7 @@ test('spec/secure-websocket.yaml: without TOKEN it does not start, and says wher
   expect(stderr).toMatch(/secure-websocket\.yaml:6:22: .*Authorization.*TOKEN/);
 });
 
-test('real-time-analytics: counts per page over a window, and what is no view is kept', async () => {
+test('real-time-analytics: counts per page over a window; a message that is not a view is kept', async () => {
   const process = run('real-time-analytics.yaml');
   await process.seen(/listening on ws:\/\/127\.0\.0\.1:8080\/views/);
   const client = await connectClient('ws://127.0.0.1:8080/views');
@@ -247,7 +247,7 @@ test('real-time-analytics: counts per page over a window, and what is no view is
   ]);
 });
 
-test('iot-data: readings with their device and time; what is none is a dead letter', async () => {
+test('iot-data: readings with their device and time; anything else is a dead letter', async () => {
   const process = run('iot-data.yaml');
   await process.seen(/listening on ws:\/\/127\.0\.0\.1:8080\/devices/);
   const client = await connectClient('ws://127.0.0.1:8080/devices?device=d1');
@@ -324,7 +324,7 @@ test('event-streaming: passed on byte for byte, over connections that come and g
   await process.stop();
 });
 
-test('chat: who is in a room hears it, with names and who comes and goes (chat.test.ts opens the page)', async () => {
+test('chat: everybody in a room hears it, with names, arrivals and departures (chat.test.ts opens the page)', async () => {
   const process = run('chat.yaml');
   await process.seen(/listening on ws:\/\/127\.0\.0\.1:8080\/chat\/:room/);
   const ada = await rawUpgrade('ws://127.0.0.1:8080/chat/lobby?name=Ada');
@@ -345,7 +345,7 @@ test('chat: who is in a room hears it, with names and who comes and goes (chat.t
   await process.stop();
 });
 
-test('durable: what is acknowledged outlives kill -9, and what is sent again is written once', async () => {
+test('durable: acknowledged messages outlive kill -9, and repeated ones are written once', async () => {
   const orders = Array.from({ length: 5_000 }, (_, n) => `{"id":"a-${n}","amount":${n}}`);
   const file = dir.file('orders.jsonl', `${orders.join('\n')}\n`);
   const feed = 'ws://127.0.0.1:8080/orders';
@@ -375,7 +375,7 @@ test('durable: what is acknowledged outlives kill -9, and what is sent again is 
   engine = run('durable.yaml');
   const { code, stderr } = await sender.result;
   expect({ code, stderr }).toMatchObject({ code: 0, stderr: expect.stringContaining('5000 acknowledged') });
-  // The same order again is acknowledged and not written; what is none is in error_output.
+  // The same order again is acknowledged and not written; anything else is in error_output.
   const before = written().filter((row) => row['id'] === 'a-1').length;
   const client = await connectClient(feed);
   const replies: string[] = [];

@@ -6,7 +6,7 @@ import { faultGroups } from '../../faults/faults/index.ts';
 import { underLoad } from '../../faults/load.ts';
 import { effort, seed, test } from '../support/campaign.ts';
 
-/** Changes what the sink has behind everyone's back: a message gone, one there twice, and two in the wrong order. */
+/** Changes the sink's messages behind everyone's back: one gone, one there twice, and two in the wrong order. */
 const tampered = underLoad({
   name: 'tampered with',
   what: 'no fault of the engine',

@@ -9,7 +9,7 @@ function ledger(): Ledger {
 
 const line = (session: string, number: number): string => messageOf({ session, number });
 
-/** What a sink should have, one session after the other. */
+/** The messages that a sink should have, one session after the other. */
 const whole = ['s0', 's1'].flatMap((session) => [1, 2, 3, 4].map((number) => line(session, number)));
 
 test('nothing is found where all is there once and in order, whatever else was not acknowledged', () => {

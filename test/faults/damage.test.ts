@@ -5,7 +5,7 @@ const entries = [['a1', 'a2'], ['b1'], ['c1', 'c2']];
 const bytes = Buffer.from('HEAD a1 a2 . b1 . c1 c2 .');
 const whole: Reading = { entries, cutBytes: 0 };
 
-/** Of the last commit nobody was told, unless a test says otherwise. */
+/** Nobody was told of the last commit, unless a test says otherwise. */
 const judge = (damage: Damage, log: Reading, content: Buffer, found: Reading, told = /^[ab]/) =>
   judgeDamage(damage, log, content, found, (line) => told.test(line));
 
@@ -20,7 +20,7 @@ test('a log may refuse, with an error of its own', () => {
   expect(judge(flip('a1'), whole, bytes, { ...refused, refused: 'ERR_OUT_OF_RANGE' })).toMatch(/fails with/);
 });
 
-test('what was committed before the damage must be there, unchanged and in order', () => {
+test('entries committed before the damage must be there, unchanged and in order', () => {
   expect(judge(cut('c1'), whole, bytes, gives(2))).toBeUndefined();
   expect(judge(cut('c1'), whole, bytes, gives(1))).toMatch(/returns 1 entries, but 2 end before/);
   const changed = { entries: [['a1', 'XX'], ['b1']], cutBytes: 9 };
@@ -29,13 +29,13 @@ test('what was committed before the damage must be there, unchanged and in order
   expect(judge(flip('b1'), whole, bytes, skipped)).toMatch(/something other/);
 });
 
-test('nothing that was acknowledged may be left out, whatever is said of it', () => {
+test('no acknowledged entry may be left out, whatever the log reports', () => {
   expect(judge(flip('b1'), whole, bytes, gives(1, 9))).toMatch(/the others contain acknowledged messages/);
   expect(judge(flip('c1'), whole, bytes, gives(2, 9), /c2/)).toMatch(/acknowledged messages/);
   expect(judge(cut('c1'), whole, bytes, gives(2), /c2/)).toMatch(/acknowledged messages/);
 });
 
-test('what nobody was told of may be cut off, and that is told', () => {
+test('entries that nobody was told of may be cut off, and the log reports it', () => {
   expect(judge(flip('c1'), whole, bytes, gives(2, 9))).toBeUndefined();
   expect(judge(flip('c1'), whole, bytes, gives(2))).toMatch(/without saying so/);
 });

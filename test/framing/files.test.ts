@@ -14,7 +14,7 @@ afterEach(() => {
 });
 const at = (name: string): string => join(folder, name);
 
-/** What a file input with this framing gives, and the error with which its stream fails. */
+/** The messages of a file input with this framing, and the error with which its stream fails. */
 async function read(content: Uint8Array, framing: string): Promise<{ messages: string[]; failure?: string }> {
   writeFileSync(at('in'), content);
   const run = await startEngine(
@@ -72,13 +72,13 @@ test.each([
     '{ type: length_delimited, prefix: 1 }',
     /after message 1: the length is 9/,
   ],
-])('%s fails the stream, and what comes before goes on', async (_, content, framing, reason) => {
+])('%s fails the stream; earlier messages go on', async (_, content, framing, reason) => {
   const { messages, failure } = await read(content, framing);
   expect(messages).toEqual(['one', ...(framing.includes('gzip') ? ['two'] : [])]);
   expect(failure).toMatch(reason);
 });
 
-test('a file output ends messages with a delimiter, also what a crash has torn, and is rotated between them', async () => {
+test('a file output ends each message with a delimiter, also one that a crash has torn, and rotates between messages', async () => {
   writeFileSync(at('out.txt'), 'torn|');
   const messages = Array.from({ length: 60 }, (_, index) => `${index}\n${'x'.repeat(40)}`);
   const run = await startEngine(`
@@ -101,7 +101,7 @@ streams:
   expect(run.output().texts).toHaveLength(1);
 });
 
-test('a file or standard output refuses what cannot be appended to, at its place', async () => {
+test('a file or standard output refuses a framing that cannot be appended to, at its place', async () => {
   const problem = async (output: string): Promise<string> => {
     const yaml = `streams: [{ input: { type: memory, messages: [a] }, output: ${output} }]`;
     return await startEngine(yaml).then(

@@ -19,7 +19,7 @@ function cut(bytes: Uint8Array, places: readonly number[]): Uint8Array[] {
 }
 
 describe.each(ways)('$config', ({ config, carries }) => {
-  test.each(allCompressions)('what is framed and compressed with %s is what comes out', (compression) => {
+  test.each(allCompressions)('messages framed and compressed with %s come out unchanged', (compression) => {
     const { framer, unframer } = framingOf({ ...config, ...(compression && { compression }) });
     fc.assert(
       fc.property(fc.array(messagesOf[carries], { maxLength: 12 }), (messages) => {
@@ -57,7 +57,7 @@ describe.each(ways)('$config', ({ config, carries }) => {
     );
   });
 
-  test('bytes of any kind never throw, and nothing of them is lost without a word', () => {
+  test('bytes of any kind never throw, and none are lost without an error', () => {
     const { unframer } = framingOf({ ...config, max_message_size: 8, max_messages: 5 });
     fc.assert(
       fc.property(anyBytes, fc.array(fc.nat({ max: 30 }), { maxLength: 5 }), (bytes, places) => {

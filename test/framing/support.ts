@@ -20,7 +20,7 @@ export function framingOf(config: { type: string; [field: string]: unknown }): {
   return { framing, unframer: new Unframer(framing, bounds), framer: new Framer(framing, bounds) };
 }
 
-/** Every way to frame messages, by how a file says it, and the messages that it can carry. */
+/** Every way to frame messages, as a file writes it, and the messages that it can carry. */
 export const ways = [
   { config: { type: 'none' }, carries: 'bytes' },
   { config: { type: 'lines' }, carries: 'lines' },
@@ -43,7 +43,7 @@ export function batchOf(messages: readonly Uint8Array[], format: Format = 'bytes
 export const texts = (messages: readonly Uint8Array[]): string[] =>
   messages.map((each) => Buffer.from(each).toString('latin1'));
 
-/** What a decoder makes of bytes that come in these pieces. */
+/** The messages and errors that a decoder gives for bytes in these pieces. */
 export function decode(unframer: Unframer, pieces: readonly Uint8Array[]): Unframed {
   const out = new Unframed();
   const decoder = unframer.stream();

@@ -9,7 +9,7 @@ import { wsServer } from '../support/ws-server.ts';
 
 const dir = tempDir();
 
-/** A client of the run’s server that keeps what it is told. */
+/** A client of the run’s server that keeps the replies. */
 async function connectTo(run: Run, path?: string): Promise<Sender> {
   const url = new URL(await run.url());
   if (path !== undefined) url.pathname = path;
@@ -24,7 +24,7 @@ streams:
     ${more}
 `;
 
-test('a message is what the framing says: numbers, metadata and order are those of messages', async () => {
+test('the framing decides what a message is: numbers, metadata and order are those of messages', async () => {
   const run = await startEngine(server('framing: lines'));
   const client = await connectTo(run);
   client.client.socket.send('{"a":1}\n{"a":2}\n\n{"a":3}');
@@ -39,7 +39,7 @@ test('a message is what the framing says: numbers, metadata and order are those 
   ]);
 });
 
-test('acknowledgements are for messages; a part that is none is refused to its sender and goes to error_output as it came', async () => {
+test('acknowledgements are for messages; a part that is not a message is refused to its sender and goes to error_output unchanged', async () => {
   const run = await startEngine(
     server(
       `framing: { type: delimiter, delimiter: "\\x1e" }, codec: { type: json },
@@ -74,7 +74,7 @@ test('`dedupe` drops messages and not frames', async () => {
   expect(await run.output().count(4)).toEqual(['{"id":1}', '{"id":2}', '{"id":3}', '{"id":4}']);
 });
 
-test('`dedupe` with a log: a frame that is none is in error_output also where all else is known already', async () => {
+test('`dedupe` with a log: a bad frame is in error_output even if everything else is a repeat', async () => {
   const run = await startEngine(
     server(
       'framing: json_array, dedupe: { key: id, per: all }',
@@ -92,7 +92,7 @@ test('`dedupe` with a log: a frame that is none is in error_output also where al
   expect(await run.output().count(2)).toEqual(['{"id":1}', '{"id":2}']);
 });
 
-test('frames of gzip are inflated; what is none, and a bomb, go to error_output as they came, and the session goes on', async () => {
+test('gzip frames are inflated; other bytes, and a bomb, go to error_output unchanged, and the session goes on', async () => {
   const run = await startEngine(server('framing: { type: lines, compression: gzip }, codec: { type: json }'));
   const client = await connectTo(run);
   const bomb = gzipSync(Buffer.alloc(4 * 1024 * 1024));
@@ -167,7 +167,7 @@ test('replies to several sessions are never in one frame', async () => {
   expect([await one.count(1), await two.count(1)]).toEqual([['a1;a2'], ['b1;b2']]);
 });
 
-test('a broadcast with `match` joins only what is for the same sessions', async () => {
+test('a broadcast with `match` joins only messages for the same sessions', async () => {
   const run = await startEngine(
     server(
       'path: "/rooms/:room", framing: lines',
@@ -180,7 +180,7 @@ test('a broadcast with `match` joins only what is for the same sessions', async 
   expect(await b.count(1)).toEqual(['[{"room":"b","n":3}]']);
 });
 
-test('any input and output takes a framing, also one that knows nothing of it', async () => {
+test('any input and output takes a framing, even one that does not know of framing', async () => {
   const run = await startEngine(`
 streams:
   - input: { type: memory, framing: json_array, codec: { type: json }, messages: ['[{"a":1},{"a":2}]', '[3', '[]', '[{"a":4}]'] }
@@ -193,7 +193,7 @@ streams:
   ).toEqual(['[3']);
 });
 
-test('a rate counts messages, and an empty frame as one', async () => {
+test('a rate counts messages, and counts an empty frame as one', async () => {
   const run = await startEngine(
     server('framing: lines, limits: { messages_per_second: 5, over_rate: close }'),
   );

@@ -31,7 +31,7 @@ test('a message that is too long is rejected with its bytes, and the others go o
   }
 });
 
-test('what has more messages than are allowed is rejected from the first of them that is one too many', () => {
+test('a frame with too many messages is rejected from the first message beyond the limit', () => {
   const lines = split({ type: 'lines', max_messages: 2 }, '1\n2\n3\n4\n');
   expect(texts(lines.messages)).toEqual(['1', '2', '3\n4\n']);
   expect(codes(lines)).toEqual({ 2: invalid });
@@ -86,7 +86,7 @@ describe('json_array', () => {
     expect(split({ type: 'json_array' }, '[ ]').messages).toEqual([]);
   });
 
-  test('of a stream, what comes before the first wrong byte goes on', () => {
+  test('in a stream, messages before the first wrong byte go on', () => {
     const { unframer } = framingOf({ type: 'json_array' });
     const found = decode(unframer, [bytes('[1,2]\n[3,[4'), bytes('}],5] [6]')]);
     expect(texts(found.messages).slice(0, 3)).toEqual(['1', '2', '3']);
@@ -138,7 +138,7 @@ describe('length_delimited', () => {
       ['a', '\xff'.repeat(20)],
       '49 bits',
     ],
-  ])('%s is rejected with all behind it', (_, fields, frame, parts, reason) => {
+  ])('%s is rejected with everything behind it', (_, fields, frame, parts, reason) => {
     const found = split({ type: 'length_delimited', ...fields }, frame);
     expect(texts(found.messages)).toEqual(parts);
     expect(codes(found)).toEqual({ [parts.length - 1]: invalid });
@@ -155,7 +155,7 @@ describe('compression', () => {
     ['a frame that was cut', frame.subarray(0, -3)],
     ['bytes behind its end', Buffer.concat([frame, bytes('rest')])],
     ['nothing', Buffer.alloc(0)],
-  ])('%s: the frame is rejected as it came', (_, bad) => {
+  ])('%s: the frame is rejected unchanged', (_, bad) => {
     const found = split(config, bad);
     expect(found.messages).toEqual([bad]);
     expect(codes(found)).toEqual({ 0: invalid });

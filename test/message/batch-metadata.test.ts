@@ -44,7 +44,7 @@ const anyMessage = fc.record({
   level: optional(fc.double({ noNaN: true, noDefaultInfinity: true })),
 });
 
-/** Some batches have columns, and some have none of a name: that is what is joined. */
+/** Some batches have a column of a name, and some have none: these are joined. */
 const anyBatch = fc
   .record({
     messages: fc.array(anyMessage, { minLength: 1, maxLength: 6 }),
@@ -174,14 +174,14 @@ test('a message keeps its position in the delivery, whatever is made of it', () 
   expect(positions(concatBatches([some, some]))).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
 });
 
-test('no position is told of messages of which nobody knows what they were made of', () => {
+test('a message of unknown origin has no position', () => {
   const made = new Batch([Buffer.from('sum')]);
   expect(positions(made)).toEqual([undefined]);
   expect(positions(made.select([0]))).toEqual([undefined]);
   expect(positions(made.withPositions())).toEqual([0]);
 });
 
-test('what is split has one run for each run there was, numbered or not', () => {
+test('a split batch has one run for each run of the original, numbered or not', () => {
   const many = letters('abcdef').expand([3, 1, 0, 2, 2, 1]);
   expect(many.runs).toHaveLength(1);
   expect(Array.from({ length: 9 }, (_, index) => many.sequenceAt(index))).toEqual([

@@ -20,7 +20,7 @@ const origins = [
   { source: 'ws://b', ext: {} },
 ];
 
-/** A batch as an input makes it, and what each of its messages is. */
+/** A batch as an input makes it, and each of its messages. */
 const anyParts = fc.array(
   fc.record({
     origin: fc.constantFrom(...origins),

@@ -85,7 +85,7 @@ test('a part of JSON is found exactly where it is in the parsed value', () => {
   );
 });
 
-test('what is no JSON has no part', () => {
+test('text that is not JSON has no part', () => {
   const matches = compileContains({ a: 1 });
   for (const text of ['', '{"a":1', '{"a":1}}', '{"a" 1}', '{"a":01}', 'a']) {
     expect(matches(Buffer.from(text))).toBe(false);

@@ -50,7 +50,7 @@ describe('deliveries that were joined', () => {
     for (const { settled } of parts) expect(settled).toHaveBeenCalledOnce();
   });
 
-  test('tell each which of its messages were rejected, by their places in it, whatever was left out and joined since', () => {
+  test('tell each part which of its messages were rejected, by position, whatever was left out and joined since', () => {
     const [one, two, three] = [
       delivery(['a0', 'a1', 'a2', 'a3']),
       delivery(['b0', 'b1', 'b2']),
@@ -82,7 +82,7 @@ describe('deliveries that were joined', () => {
     expect(one.settled).toHaveBeenCalledOnce();
   });
 
-  test('blame nobody for a message that is none of theirs', () => {
+  test('blame nobody for a message that is not theirs', () => {
     const parts = [delivery(['a']), delivery([])];
     joinDeliveries(parts).receipt.done([
       { index: 1, error },

@@ -2,7 +2,7 @@ import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { Fifo } from '../../src/message/fifo.ts';
 
-test('it does what an array does', () => {
+test('it acts like an array', () => {
   const steps = fc.array(
     fc.oneof(
       { weight: 3, arbitrary: fc.constant('push') },

@@ -11,7 +11,7 @@ const bytes = (text: string): Buffer => Buffer.from(text);
 const unicode = (text: string): string =>
   `"${Array.from({ length: text.length }, (_, at) => `\\u${text.charCodeAt(at).toString(16).padStart(4, '0')}`).join('')}"`;
 
-/** Allows all that a message has. */
+/** Allows every field. */
 function learn(scanner: FieldScanner, text: string): void {
   scanner.scan(bytes(text));
   for (const [name, kinds] of scanner.news) scanner.allow(name, kinds);
@@ -79,7 +79,7 @@ describe('FieldScanner', () => {
   });
   const message = fc.array(member, { maxLength: 6 });
 
-  test('finds what a parser finds, over a whole stream', () => {
+  test('finds the fields that a parser finds, over a whole stream', () => {
     const stream = fc.array(fc.record({ members: message, learn: fc.boolean() }), { maxLength: 20 });
     fc.assert(
       fc.property(stream, fc.boolean(), (messages, filtered) => {
@@ -125,7 +125,7 @@ describe('FieldScanner', () => {
     expect(new FieldScanner().scan(bytes(text))).toBe(NOT_OBJECT);
   });
 
-  test('learns nothing but what it is told to allow', () => {
+  test('learns only the fields that it may', () => {
     const scanner = new FieldScanner();
     for (let round = 0; round < 3; round++) expect(scanner.scan(bytes('{"a":1}'))).toBe(NEW_FIELD);
     expect(scanner.knows('a')).toBe(0);
@@ -192,7 +192,7 @@ describe('FieldScanner', () => {
   });
 });
 
-describe('what a scanner counts and forgets', () => {
+describe('a scanner counts and forgets', () => {
   test('messages that had a field with an allowed value, and the last of them', () => {
     const scanner = new FieldScanner();
     scanner.allow('a', INT | NULL);

@@ -41,13 +41,13 @@ test.each([
   ['{"a":1}', 'a.b'],
   ['"text"', 'length'],
   ['{"a":1}', 'toString'],
-  // Not one JSON value: what a codec will refuse must not stand for a message that it would take.
+  // Not one JSON value: a message that a codec refuses must not stand for one that it takes.
   ['{"id":1', 'id'],
   ['{"id":1}}', 'id'],
   ['{"id":1} {"id":2}', 'id'],
   ['{"id":1,}', 'id'],
   ['', 'id'],
-])('there is nothing in %s at %s', (json, path) => {
+])('%s has no value at %s', (json, path) => {
   expect(at(json, path)).toBeUndefined();
 });
 
@@ -55,7 +55,7 @@ test('a message that is not UTF-8 has nothing', () => {
   expect(at(Buffer.from([...Buffer.from('{"id":"'), 0xff, ...Buffer.from('"}')]), 'id')).toBeUndefined();
 });
 
-test('it finds what JSON.parse finds, in whatever shape of whitespace and nesting', () => {
+test('it finds the value that JSON.parse finds, whatever the whitespace and nesting', () => {
   const values = ['x', 'a"b\\c', '', 'ü😀', 'true'];
   for (const value of values) {
     const object = { pad: [{ id: 'no', deep: [[['}{][', 1e-3]]] }], rest: null, id: value, last: { id: 1 } };
@@ -67,7 +67,7 @@ test('it finds what JSON.parse finds, in whatever shape of whitespace and nestin
 });
 
 test.each(['', '$', '.', 'a.', 'a..b', 'a[', 'a[x]', 'a[0', 'a]', 'a[0]b', '["x', '["\\x"]', 'a"b'])(
-  '%j is no path, and the mistake shows what is',
+  '%j is not a path, and the mistake shows a correct one',
   (text) => {
     expect(parseJsonPath(text)).toBeUndefined();
     expect(jsonPath.safeParse(text).error?.issues[0]?.message).toBe(
@@ -76,7 +76,7 @@ test.each(['', '$', '.', 'a.', 'a..b', 'a[', 'a[x]', 'a[0', 'a]', 'a[0]b', '["x'
   },
 );
 
-test('a token is what stands in the message, a string with its quotes and escapes', () => {
+test('a token is the text of the message, a string with its quotes and escapes', () => {
   const token = (text: string): string | undefined => tokenAt(Buffer.from(text), parseJsonPath('a')!);
   expect(token(String.raw`{"a": "x\"\u00fc" }`)).toBe(String.raw`"x\"\u00fc"`);
   expect(token('{"a":1.50e3}')).toBe('1.50e3');

@@ -211,7 +211,7 @@ describe('findJsonError', () => {
         payload[place % payload.length] = byte;
         const offset = findJsonError(payload);
         if (offset === -1) return;
-        // What is before it begins some JSON text: only its end is missed.
+        // The bytes before it begin some JSON text: only its end is missing.
         const before = findJsonError(payload.subarray(0, offset));
         expect([-1, offset]).toContain(before);
       }),
@@ -310,7 +310,7 @@ describe('keepJsonMembers', () => {
   });
 });
 
-test('wrapAsJson keeps what the payload is', () => {
+test('wrapAsJson keeps the kind of the payload', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary' }), (text) => {
       expect(JSON.parse(wrapAsJson(bytes(text)).toString())).toEqual({ __value__: text.toWellFormed() });

@@ -86,7 +86,7 @@ describe('createReceipt', () => {
             if (end === 'rejected') expected.push(rejection(index));
           }
           const isOpen = states.some((state) => state !== 'ended');
-          // It hears at once of what is rejected, and of the moment when all that is open is parked.
+          // It hears at once of rejections, and of the moment when every open fork is parked.
           wasParked ||= isOpen && !states.includes('active');
           expect(parked).toHaveBeenCalledTimes(wasParked ? 1 : 0);
           expect(rejected.mock.calls.flat(2)).toEqual(expected);
@@ -99,7 +99,7 @@ describe('createReceipt', () => {
 });
 
 describe('relayReceipt', () => {
-  test('tells of its end before the receipt that it is for, and hands on what is rejected at once', () => {
+  test('reports its end before its own receipt does, and passes on rejections at once', () => {
     const told: string[] = [];
     const receipt = createReceipt({
       settled: (error, rejected) => told.push(`settled ${String(error)} ${rejected.length}`),

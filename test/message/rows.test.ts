@@ -107,7 +107,7 @@ describe('rows', () => {
     );
   });
 
-  test('that are selected and joined have the values of those that they were', () => {
+  test('keep their values when they are selected and joined', () => {
     fc.assert(
       fc.property(anyRows, fc.array(fc.nat(4), { maxLength: 8 }), (rows, places) => {
         const indices = rows.length === 0 ? [] : places.map((place) => place % rows.length);

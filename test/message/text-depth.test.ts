@@ -51,7 +51,7 @@ describe('brackets behind escapes', () => {
   });
 });
 
-describe('what is wide and not deep', () => {
+describe('wide text that is not deep', () => {
   const rows = Array.from({ length: 5000 }, (_, n) => ({ n, s: 'he said "[" :[ {', list: [n, [n]] }));
   test.each([
     ['a list', JSON.stringify(rows)],
@@ -66,7 +66,7 @@ describe('what is wide and not deep', () => {
   });
 });
 
-test('what has a piece that is JSON, and nested too deeply, is never missed', () => {
+test('a piece that is JSON and nested too deeply is never missed', () => {
   const noise = fc.string({
     unit: fc.constantFrom('"', '[', ']', '{', '}', '\\', 'a', ':', ',', '\n'),
     maxLength: 40,

@@ -9,7 +9,7 @@ import type { Rows } from '../../src/message/rows.ts';
 import { fromWire, toWire } from '../../src/message/wire-format.ts';
 import { until } from '../support/until.ts';
 
-/** All that can be seen of a batch. */
+/** Everything visible of a batch. */
 function seen(batch: Batch) {
   const { format, length, runs, lines } = batch;
   const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64');
@@ -107,7 +107,7 @@ const anyBatch = fc
       : batch;
   });
 
-test('a batch comes out as it went in: content, metadata, positions, and what was sent', () => {
+test('a batch comes out as it went in: content, metadata, positions, and original payloads', () => {
   fc.assert(
     fc.property(anyBatch, (batch) => {
       expect(seen(fromWire(toWire(batch)))).toEqual(seen(batch));
@@ -122,7 +122,7 @@ const echo = `
   const again = (bytes) => toWire(fromWire(bytes));
 `;
 
-test('rows with types stay rows, with what was sent and their metadata', () => {
+test('rows with types stay rows, with their original payloads and metadata', () => {
   const sent = [Buffer.from('{"a":1}'), Buffer.from('{"a":2}')];
   const rows: Rows = {
     length: 2,
@@ -203,7 +203,7 @@ test.each([
   ['the version', 0],
   ['the content', 1],
   ['the format', 2],
-  ['what is there', 3],
+  ['the parts that it has', 3],
 ])('an unknown tag of %s is refused, whichever it is', (_, at) => {
   const bytes = toWire(tagged);
   const known = [
@@ -237,7 +237,7 @@ test('so is one of a run, of a column’s kind, name, or value', () => {
   }
 });
 
-test('what is cut off, or has more, is no batch', () => {
+test('a batch that is cut off, or has extra bytes, is refused', () => {
   fc.assert(
     fc.property(anyBatch, fc.nat(), (batch, at) => {
       const bytes = toWire(batch);
@@ -248,7 +248,7 @@ test('what is cut off, or has more, is no batch', () => {
   );
 });
 
-test('one that was split is written once, however many messages came of it', () => {
+test('an original payload is written once, however many messages were made of it', () => {
   const large = new Batch([Buffer.alloc(100_000, 'x')], {
     runs: [{ start: 0, origin: { source: 's', ext: {} }, time: 1 }],
   });

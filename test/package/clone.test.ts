@@ -31,7 +31,7 @@ beforeAll(() => {
   symlinkSync(join(root, 'node_modules'), join(clone, 'node_modules'));
 });
 
-/** A build that tells what it ran on, and shows whether somebody has built again. */
+/** A build that prints its Node.js, and shows whether somebody has built again. */
 function pretendToBuild(): void {
   rmSync(join(clone, 'dist'), { recursive: true, force: true });
   mkdirSync(join(clone, 'dist'));
@@ -41,7 +41,7 @@ function pretendToBuild(): void {
   );
 }
 
-test('./millrace runs what was built on the Node.js of the clone, wherever it is called from', async () => {
+test('./millrace runs the build on the Node.js of the clone, from any folder', async () => {
   pretendToBuild();
   const node = join(root, 'node_modules/node/bin/node');
   const { stdout } = await run(join(clone, 'millrace'), ['run', 'a b'], {
@@ -59,13 +59,13 @@ test('./millrace says what to do before npm ci', async () => {
   });
 });
 
-test('npx millrace leaves dist/ to those who run from it', async () => {
+test('npx millrace leaves dist/ to the processes that run from it', async () => {
   pretendToBuild();
   expect(await inClone('npx', 'millrace', 'list')).toContain(' list\n');
   expect(readdirSync(join(clone, 'dist'))).toEqual(['main.js']);
 });
 
-test('a build that fails leaves dist/ as it was, and nothing beside it', async () => {
+test('a build that fails leaves dist/ unchanged, and nothing beside it', async () => {
   pretendToBuild();
   const before = readdirSync(clone);
   writeFileSync(join(clone, 'src/broken.ts'), 'export const broken: number = "";\n');

@@ -51,7 +51,7 @@ beforeAll(async () => {
   });
 }, 180_000);
 
-test('the package has what it needs to run and to be read, and nothing of how it is made', () => {
+test('the package has everything that users run and read, and nothing of its development', () => {
   expect(readdirSync(installed).toSorted()).toEqual([
     'CHANGELOG.md',
     'LICENSE',
@@ -68,7 +68,7 @@ test('the package has what it needs to run and to be read, and nothing of how it
   expect(readdirSync(join(installed, 'bench'))).toEqual(['README.md']);
 });
 
-test('what its pages and source maps name is in it', () => {
+test('every file that its pages and source maps name is in it', () => {
   const dangling: string[] = [];
   const see = (file: string, target: string): void => {
     if (!existsSync(join(installed, dirname(file), target))) dangling.push(`${file}: ${target}`);
@@ -87,7 +87,7 @@ test('what its pages and source maps name is in it', () => {
   expect(dangling).toEqual([]);
 });
 
-test('an install resolves to what was tested', () => {
+test('an install resolves to the tested versions', () => {
   const manifest = (path: string) =>
     JSON.parse(readFileSync(join(path, 'package.json'), 'utf8')) as {
       version: string;

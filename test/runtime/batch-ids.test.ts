@@ -28,7 +28,7 @@ interface Write {
 }
 
 describe('a batch of an output that needs to know repeats', () => {
-  test('has the same id and the same messages after kill -9 and a restart, whatever was joined before', async () => {
+  test('has the same id and the same messages after kill -9 and a restart, whatever batches were joined before', async () => {
     const path = logPath();
     const file = (name: string, hold: boolean): string =>
       dir.file(
@@ -169,7 +169,7 @@ test('several batches made of one entry have ids of their own, the same after a 
   ]);
 });
 
-test('what is left of a batch keeps its id, and each message its own, also after a restart', async () => {
+test('the rest of a batch keeps its id, and each message its own, also after a restart', async () => {
   const path = logPath();
   const act = ({ attempt }: Write): WriteResult | undefined =>
     attempt === 1 ? { retry: [1, 3] } : undefined;
@@ -186,7 +186,7 @@ test('what is left of a batch keeps its id, and each message its own, also after
   expect(after.map(({ ids }) => ids)).toEqual([whole!.ids, rest!.ids]);
 });
 
-test('an entry of which something else is made after a restart has another id: it is not a repeat', async () => {
+test('an entry that gives another result after a restart has another id: it is not a repeat', async () => {
   const path = logPath();
   const filter = (where: string): string =>
     `{ type: sql, query: "SELECT __value__ FROM flow WHERE __value__::VARCHAR <> '${where}'" }`;
@@ -197,7 +197,7 @@ test('an entry of which something else is made after a restart has another id: i
   expect(after!.id).not.toBe(before!.id);
 });
 
-test('behind a processor that groups by count, an id is the same at each attempt and none comes again after a restart', async () => {
+test('behind a processor that groups by count, an id is the same at each attempt, and no id is used again after a restart', async () => {
   const path = logPath();
   const processors = '{ type: batch, count: 2 }';
   const before = await runOnce(path, [['x'], ['x'], ['x', 'x', 'x', 'x']], { processors, crash: 2 });

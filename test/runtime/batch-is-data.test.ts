@@ -5,7 +5,7 @@ import { RELIABLE, rawClient } from '../support/pubsub.ts';
 import { until } from '../support/until.ts';
 import { engineFor, testOutput } from './harness.ts';
 
-test('what an output gets can be cloned whole, whoever sent it and whatever is to be told of it', async () => {
+test('a batch that an output gets can be cloned whole, whoever sent it and whoever waits for its acknowledgement', async () => {
   const port = await freePort();
   const batches: Batch[] = [];
   const output = testOutput('collect', {

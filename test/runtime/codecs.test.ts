@@ -19,7 +19,7 @@ const codec = (type: string, own: Partial<Codec>) =>
     create: () => ({ decode: (batch) => batch, encode: (batch) => batch, ...own }),
   });
 
-/** Gives the texts once, and keeps which were rejected when they are settled. */
+/** Gives the texts once, and keeps the positions that were rejected. */
 function giving(texts: readonly string[]) {
   const settled: (readonly number[])[] = [];
   let given = false;
@@ -55,7 +55,7 @@ function keeping() {
 const streams = (input: string, output = ''): string =>
   `streams: [{ input: { type: given${input} }, output: { type: kept${output} }, error_output: { type: dead } }]`;
 
-test('a codec takes its time, makes several messages of one or none, and rejects by what it was given', async () => {
+test('a codec takes its time, makes several messages of one or none, and rejects messages by their place in its input', async () => {
   const { input, settled } = giving(['a b', '', 'bad', 'c']);
   const { written, letters, outputs } = keeping();
   const words = codec('words', {
@@ -85,7 +85,7 @@ test('a codec takes its time, makes several messages of one or none, and rejects
   expect(settled).toEqual([[2]]);
 });
 
-test('one of an output may join messages; an error that it throws rejects the batch', async () => {
+test('the codec of an output may join messages; an error that it throws rejects the batch', async () => {
   const { input, settled } = giving(['a', 'b']);
   const { written, letters, outputs } = keeping();
   const joins = codec('joins', {
@@ -106,7 +106,7 @@ test('one of an output may join messages; an error that it throws rejects the ba
   expect([...settled, ...again.settled]).toEqual([[], [0, 1]]);
 });
 
-test('one that talks to something is called again when that is back; it is prepared, and closed', async () => {
+test('a codec that talks to a server is called again when the server is back; it is prepared, and closed', async () => {
   const { input } = giving(['a']);
   const { written, outputs } = keeping();
   const calls: string[] = [];

@@ -72,7 +72,7 @@ test('a component has counters, gauges and histograms of its own, which name its
   ]);
 });
 
-test('label values that a peer chooses cannot fill the memory: what is over a hundred counts as other', async () => {
+test('label values that a peer chooses cannot fill the memory: beyond a hundred they count as other', async () => {
   const own = using(({ metrics }) => {
     const counter = metrics.counter({ name: 'rooms_total', help: 'Rooms.', labels: ['room'] });
     for (let room = 0; room < 1_000; room++) counter.add(1, { room: String(room) });
@@ -124,7 +124,7 @@ test.each([
   expect(String(thrown)).toContain(message);
 });
 
-test('a secret that a component learns is masked from then on; of one component the newest sixteen are', async () => {
+test('a secret that a component learns is masked from then on; for each component, the newest sixteen are', async () => {
   const logged: string[] = [];
   const own = using(({ secrets, logger }) => {
     for (let token = 0; token < 20; token++) secrets.add(`token-number-${token}-of-many`);
@@ -258,7 +258,7 @@ test('a line that a component logs names its stream and stage', async () => {
   });
 });
 
-test('what a component keeps beside the log is there at the next start, each component’s own; without a log it keeps nothing', async () => {
+test('values that a component keeps beside the log are there at the next start, each component’s own; without a log it keeps none', async () => {
   const states = new Map<string, State | undefined>();
   const seen: string[] = [];
   const own = defineProcessor({
@@ -298,7 +298,7 @@ test('what a component keeps beside the log is there at the next start, each com
   expect([...states.values()]).toEqual([undefined, undefined]);
 });
 
-/** A processor around another, which it gives everything. */
+/** A processor around another, to which it passes everything. */
 const around = defineProcessor({
   ...meta,
   type: 'around',
@@ -322,7 +322,7 @@ const around = defineProcessor({
   },
 });
 
-test('a processor opens another: what that rejects, throws and waits for is seen to as if it stood alone', async () => {
+test('a processor opens another: rejections, errors and waits of the inner one are handled as if it stood alone', async () => {
   let away = true;
   const inner = defineProcessor({
     ...meta,

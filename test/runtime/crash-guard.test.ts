@@ -60,7 +60,7 @@ ${fields.more ?? ''}
     return new DurableProcess(this.file, { entry });
   }
 
-  /** What the output has. */
+  /** The messages that the output has. */
   get ids(): string[] {
     return this.#lines('out').map((line) => (JSON.parse(line) as { id: string }).id);
   }
@@ -73,7 +73,7 @@ ${fields.more ?? ''}
     });
   }
 
-  /** Starts it until it does not die any more. @returns the process, and how often it died */
+  /** Starts it until it stays up. @returns the process, and the number of times that it died */
   async restart(): Promise<{ run: DurableProcess; crashes: number }> {
     for (let crashes = 0; crashes < 10; crashes++) {
       const run = this.start();
@@ -127,12 +127,12 @@ test(
     const { run, crashes } = await guarded.restart();
     expect(crashes).toBe(3);
     expect(guarded.dead).toEqual([['poison', 'MILLRACE_PROCESSOR_CRASHED']]);
-    // Those beside it are not to blame; what had not been in the log before the process died was not acknowledged.
+    // Its neighbors are not to blame; messages that were not in the log when the process died were not acknowledged.
     await until('its neighbours', () => guarded.ids.includes('40'));
     // The order stays.
     const ids = [...new Set(guarded.ids)];
     expect(ids).toEqual(numbers(1, ids.length));
-    // When it comes again it is known, and its sender is told.
+    // When it comes again it is recognized, and its sender is told.
     const sender = await run.client();
     await send(sender, message('81'), message('poison'), message('82'));
     await until('three replies', () => sender.replies.length === 3);
@@ -154,7 +154,7 @@ test(
 );
 
 test(
-  'it is found among thousands that wait, and so is a second one',
+  'it is found among thousands of waiting messages, and so is a second one',
   async () => {
     const guarded = new Guarded({ killer: ', slow: 1' });
     const others = numbers(1, 3000);
@@ -172,7 +172,7 @@ test(
 );
 
 test(
-  'its sender is told when it sends it again, also where the repeat is known by its key',
+  'its sender is told when it sends it again, also if `dedupe` knows the repeat',
   async () => {
     const guarded = new Guarded({ input: 'dedupe: { key: id, per: all, window: 1h }' });
     await sendUntilDeath(guarded, ['1', 'poison', '2']);
@@ -185,7 +185,7 @@ test(
       '{"ack":"2"}',
       '{"nack":"poison","code":"MILLRACE_PROCESSOR_CRASHED"}',
     ]);
-    // What was written right before the process died may be there twice; what is sent again is not.
+    // Messages written right before the process died may be there twice; repeated ones may not.
     expect(['1,2', '1,1,2']).toContain(String(guarded.ids));
   },
   LONG,
@@ -214,7 +214,7 @@ test(
 );
 
 test(
-  'in a window: the message that ends it is found, and the others are in the next one',
+  'in a window: the message that ends the process is found, and the others are in the next window',
   async () => {
     const guarded = new Guarded({ buffer: 'buffer: { type: tumbling_window, interval: 1s }' });
     await sendUntilDeath(guarded, [...numbers(1, 20), 'poison', ...numbers(21, 40)]);
@@ -228,7 +228,7 @@ test(
 );
 
 test(
-  'in a window: where only two together end it, the second goes, and nothing else',
+  'in a window: if only two messages together end the process, the second is rejected, and nothing else',
   async () => {
     const guarded = new Guarded({
       buffer: 'buffer: { type: tumbling_window, interval: 1s }',
@@ -250,9 +250,9 @@ test(
 );
 
 test(
-  'kill -9 again and again, whenever: no message of a healthy stream is blamed',
+  'kill -9 at any moment, again and again: no message of a healthy stream is blamed',
   async () => {
-    // Nothing is delivered, so nothing is ever done with; each kill is in the middle of what is tried, or of what follows.
+    // Nothing is delivered, so nothing is ever settled; each kill is during the trials, or after them.
     const guarded = new Guarded({
       killer: ', slow: 5',
       output: '{ type: websocket, url: "ws://127.0.0.1:9/nobody" }',
@@ -285,7 +285,7 @@ test(
 );
 
 test(
-  'a process with two streams: what ends it is of the one, and nothing of the other is blamed',
+  'a process with two streams: a message of one ends it, and no message of the other is blamed',
   async () => {
     const name = `other-${files}`;
     const more = `  - id: other

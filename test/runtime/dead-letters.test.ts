@@ -26,7 +26,7 @@ const codec = ', codec: { type: json }';
 const project = '{ type: sql, query: "SELECT *, upper(a) AS b FROM flow WHERE id > 1" }';
 const convert = '{ type: sql, query: "SELECT id, b::INT AS a FROM flow" }';
 
-test('a dead letter of a second processor holds what was sent, and beside it what the first had made of it', async () => {
+test('a dead letter of a second processor has the message as it was sent, and beside it the result of the first', async () => {
   const sent = ['{"id":1,"a":"7"}', '{"id":2,"a":"x", "more":[1]}', '{"id":3,"a":"8"}', '{"id":4,"a":"y"}'];
   const letters = await lettersOf(`${project}, ${convert}`, sent, 2, codec);
   expect(letters).toMatchObject([
@@ -43,7 +43,7 @@ test('a dead letter of a second processor holds what was sent, and beside it wha
   ]);
 });
 
-test('also where the first had left the message’s other fields out', async () => {
+test('also if the first left out the message’s other fields', async () => {
   const narrow = '{ type: sql, query: "SELECT upper(a) AS b, unnest([1, 2]) AS n FROM flow WHERE id > 1" }';
   const pick = '{ type: sql, query: "SELECT b::INT AS b FROM flow WHERE n = 2" }';
   const sent = ['{"id":1,"a":"7"}', '{"id":2,"a":"x", "more":[1]}', '{"id":3,"a":"8"}'];
@@ -51,7 +51,7 @@ test('also where the first had left the message’s other fields out', async () 
   expect(letters).toMatchObject([{ payload: sent[1], processed: { payload: '{"b":"X","n":2}' } }]);
 });
 
-test('also where the first has the metadata in its rows', async () => {
+test('also if the first has the metadata in its rows', async () => {
   const first =
     '{ type: sql, query: "SELECT upper(a) AS b, __meta_ext, __meta_ingest_time AS at FROM flow WHERE id > 1" }';
   const convert = '{ type: sql, query: "SELECT b::INT AS b FROM flow" }';
@@ -67,14 +67,14 @@ test('also where the first has the metadata in its rows', async () => {
   ]);
 });
 
-test('so does one of a third, behind processors that put batches together and leave fields out', async () => {
+test('so does a dead letter of a third, behind processors that join batches and leave out fields', async () => {
   const processors = `${project}, { type: batch, count: 2, timeout_ms: 50 }, { type: arrow_to_json, fields_to_include: [b] }, ${convert}`;
   const sent = ['{"id":2,"a":"x"}', '{"id":3,"a":"8"}'];
   const [letter] = await lettersOf(processors, sent, 1, codec);
   expect(letter).toMatchObject({ payload: sent[0], processed: { payload: '{"b":"X"}' } });
 });
 
-test('one of the first processor, or of a codec, has nothing beside it', async () => {
+test('a dead letter of the first processor, or of a codec, has nothing beside it', async () => {
   const [letter] = await lettersOf(convert, ['{"id":1,"b":"x"}'], 1, codec);
   expect(letter).toMatchObject({ payload: '{"id":1,"b":"x"}', error: { stage: 'processor' } });
   expect(letter).not.toHaveProperty('processed');

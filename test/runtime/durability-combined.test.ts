@@ -31,7 +31,7 @@ async function emptied(run: Run): Promise<void> {
   });
 }
 
-/** Connects, and collects what is answered. */
+/** Connects, and collects the answers. */
 async function peer(
   url: string,
 ): Promise<Awaited<ReturnType<typeof connectClient>> & { messages: string[] }> {
@@ -44,7 +44,7 @@ async function peer(
 const server = (name: string, when: string): string =>
   `{ type: websocket, name: ${name}, mode: server, host: 127.0.0.1, port: 0, path: /${name}, codec: { type: json }, ack: { when: ${when}, id: id, reply: '{"ack":"{{id}}"}' } }`;
 
-test('one input that acknowledges what is stored and one what is delivered, with an output that stands still', async () => {
+test('one input acknowledges stored messages and one delivered messages, while the output stands still', async () => {
   const run = await startEngine(`
 streams:
   - input: { type: multiple_inputs, inputs: [${server('s', 'stored')}, ${server('d', 'delivered')}] }
@@ -60,7 +60,7 @@ streams:
     await send(s, ...orders('s', round * 500, round * 500 + 499));
     await send(d, ...orders('d', round * 10, round * 10 + 9));
   }
-  // The output stands still, and who needs the log only does not wait for it.
+  // The output stands still, and a sender that needs only the log does not wait for it.
   await until('replies', () => s.messages.length === 5000, { state: () => String(s.messages.length) });
   expect(d.messages).toEqual([]);
   run.output().release();
@@ -73,7 +73,7 @@ streams:
   await emptied(run);
 });
 
-test('`delivered` after a restart: what the log has and what is sent meanwhile come out, each once, and only the new is acknowledged', async () => {
+test('`delivered` after a restart: messages of the log and new ones come out, each once, and only the new ones are acknowledged', async () => {
   const path = logPath();
   // One session may fill a quarter of it, and is not read beyond that.
   const yaml = `
@@ -118,7 +118,7 @@ streams:
   await emptied(second);
 });
 
-test('a codec that rejects everything, with an error_output that stands still: told once, and written once', async () => {
+test('a codec that rejects everything while error_output stands still: each sender is told once, and each message is written once', async () => {
   const path = logPath();
   const yaml = `
 streams:
@@ -149,7 +149,7 @@ streams:
   await second.stop();
 });
 
-test('a memory buffer larger than the state may be gives on what it has, without its timeout', async () => {
+test('a memory buffer whose capacity exceeds the state passes on its messages before its timeout', async () => {
   const path = logPath();
   const yaml = `
 streams:
@@ -170,7 +170,7 @@ streams:
   await second.output().count(9000);
 });
 
-test('a log whose disk was slow at first takes what comes in all the same, when the output stands still', async () => {
+test('a log whose disk was slow at first still takes new messages when the output stands still', async () => {
   const { log } = await openLog(logPath());
   const budget = new Budget({ messages: 10, bytes: 1000 });
   let spilled = 0;
@@ -184,7 +184,7 @@ test('a log whose disk was slow at first takes what comes in all the same, when 
     changed: () => {},
   });
   budget.add(10, 10);
-  // On its way to the disk for longer than an output may stand still.
+  // The commit takes longer than an output may stand still.
   await new Promise((resolve) => setTimeout(resolve, 700));
   const batch = batchOf(...Array.from({ length: 10 }, () => 'x'));
   const receipt = createReceipt({ settled: () => budget.release(10, 10) });
@@ -206,7 +206,7 @@ streams:
     durability: { path: "${path}" }
 `;
 
-test('inputs in one stream keep their keys apart, in the log as well, also with a name that they have in common', async () => {
+test('inputs of one stream keep their keys apart, in the log as well, even if they share a name', async () => {
   const yaml = parts(
     logPath(),
     'name: both',

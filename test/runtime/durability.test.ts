@@ -27,7 +27,7 @@ async function client(run: Run, room = 'a'): Promise<Awaited<ReturnType<typeof c
   return await connectClient((await run.url()).replace(':room', room));
 }
 
-/** Resolves when the log has so many batches that are not delivered. */
+/** Resolves when the log has so many undelivered batches. */
 async function logged(run: Run, messages: number): Promise<void> {
   await until(`${messages} messages to be received`, async () => {
     await run.http('/health');
@@ -39,12 +39,12 @@ async function logged(run: Run, messages: number): Promise<void> {
   });
 }
 
-/** Ends it as a crash does: what is with the output is not delivered. */
+/** Ends it as a crash does: batches with the output are not delivered. */
 async function crash(run: Run): Promise<void> {
   await run.abort({ release: false });
 }
 
-test('what was not delivered comes first after a restart, in order, with its metadata; then what is new', async () => {
+test('after a restart, undelivered messages come first, in order, with their metadata; then new ones', async () => {
   const path = logPath();
   const first = await startEngine(durable(path));
   first.output().hold();
@@ -103,7 +103,7 @@ streams:
     }
     child.kill('SIGKILL');
     await result;
-    // What was lost with the socket is sent again, as a sender with acknowledgements would.
+    // Messages lost with the socket are sent again, as a sender with acknowledgements would.
     const seen = sink.texts.map((text) => (JSON.parse(text) as { n: number }).n);
     sent = Math.max(...seen);
   }
@@ -171,7 +171,7 @@ test('a full log holds the senders back, and says so; then it goes on', async ()
   await until('to be ready', async () => (await run.http('/readiness')).status === 200);
 });
 
-test('what the codec rejects is in the log as well, until error_output has it', async () => {
+test('messages that the codec rejects are in the log as well, until error_output has them', async () => {
   const path = logPath();
   const yaml = durable(path, 'error_output: { type: collect, name: errors }', ', codec: { type: json }');
   const first = await startEngine(yaml);
@@ -267,7 +267,7 @@ streams:
   expect(sources.filter((source) => source === 'two').length).toBeGreaterThanOrEqual(3);
 });
 
-test('the second process on one log refuses, and says why', async () => {
+test('a second process on one log refuses, and says why', async () => {
   const path = logPath();
   const first = await startEngine(durable(path));
   await client(first);

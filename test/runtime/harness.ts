@@ -47,7 +47,7 @@ export function engineFor(yaml: string, own: readonly AnyDefinition[] = []): Eng
   return new Engine(plan, { registry, logger: createLogger(plan.logging) });
 }
 
-/** Text messages, and what tells when they are settled. */
+/** Text messages with a receipt. */
 export function settling(texts: readonly string[], settled: (error?: unknown) => void): Delivery {
   const batch = new Batch(texts.map((text) => Buffer.from(text)));
   return { batch, receipt: createReceipt({ settled: (error) => settled(error) }) };

@@ -85,7 +85,7 @@ test('without a file descriptor the log waits, says so in readiness, and goes on
     /Max open files +(\d+)/.exec(readFileSync(`/proc/${run.cli.child.pid}/limits`, 'utf8'))![1],
   );
   run.descriptors('none');
-  // A file of the log is 1 MiB: the third needs a descriptor, whatever is held for it.
+  // A file of the log is 1 MiB: the third needs a descriptor, although one is held back for it.
   const fill = 'x'.repeat(100_000);
   for (let id = 2; id <= 60; id++) await send(sender, message(id, fill));
   const said = await until('readiness to say so', async () => {
@@ -136,7 +136,7 @@ test.each(['/proc/nope', '/proc/nope/log'])(
   },
 );
 
-test('an output whose file can be nowhere is told at once as well, and tried again', async () => {
+test('an output whose file cannot exist is reported at once, and tried again', async () => {
   const file = dir.file(
     'nowhere.yaml',
     'health_check: { enabled: false }\nstreams: [{ input: { type: memory, messages: [x] }, output: { type: file, path: /proc/nope/x } }]\n',
@@ -168,7 +168,7 @@ test('check --dial says whether the log can be opened, and leaves nothing behind
   const before = readdirSync(used).filter((name) => name !== 'lock-journal');
   const other = await cli(['check', '--dial', durableFile(used)]);
   expect(other.stderr).toContain(`s: durability ${used}: the log in ${used} is open in another process`);
-  // The one that has it open does not mind.
+  // The process that has it open goes on.
   await send(sender, message(2));
   await until('an acknowledgement', () => sender.replies.length === 2);
   run.cli.child.kill('SIGKILL');

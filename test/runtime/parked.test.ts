@@ -9,7 +9,7 @@ import { engineFor, testOutput, testProcessor, textsOf } from './harness.ts';
 
 const dir = tempDir();
 
-/** Keeps everything as state until a message says `enough`. */
+/** Keeps everything as state until the message `enough`. */
 function hoarding() {
   const held: Delivery[] = [];
   let flushAt: number | undefined;
@@ -36,7 +36,7 @@ function hoarding() {
 test.each([
   ['without a log', ''],
   ['with a log', 'durability: { enabled: true, path: "LOG" }'],
-])('what is kept as state is not in flight, whoever counts it: %s', async (name, durability) => {
+])('messages kept as state are not in flight, whoever counts them: %s', async (name, durability) => {
   const port = await freePort();
   const hoard = hoarding();
   const written: string[] = [];
@@ -66,7 +66,7 @@ test.each([
   for (const { client } of senders) await send(client, ...texts);
   await until('all to be kept', () => hoard.count() === 400, { state: () => `${hoard.count()} are` });
   expect(engine.health()[0]!.ready).toBe(true);
-  // It is safe nowhere yet.
+  // It is not safe anywhere yet.
   for (const sender of senders) expect(sender.replies).toEqual([]);
   for (const { client } of senders) await send(client, 'enough');
   for (const sender of senders) {

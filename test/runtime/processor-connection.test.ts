@@ -95,7 +95,7 @@ function asking(server: Upper): Processor {
   };
 }
 
-/** An input of one-message batches that are numbered, and what became of each. */
+/** An input of numbered one-message batches, and the end of each. */
 function numbers(count: number, texts = (number: number): string => `n${number}`) {
   const settled = new Map<number, unknown>();
   let next = 0;
@@ -124,7 +124,7 @@ const file = (threads: number, processors: string): string =>
 const reasons = (engine: ReturnType<typeof engineFor>): readonly string[] => engine.health()[0]!.reasons;
 
 describe('a processor that talks to something', () => {
-  test('waits until that is there, says so in readiness, and loses, repeats and rejects nothing', async () => {
+  test('waits for its server, says so in readiness, and loses, repeats and rejects nothing', async () => {
     const server = new Upper();
     await server.start();
     server.kill();
@@ -163,7 +163,7 @@ describe('a processor that talks to something', () => {
     expect(await metric(engine, 'millrace_reconnects_total', labels)).toBeGreaterThanOrEqual(2);
   });
 
-  test('is tried again after a pause, where it has nothing to connect', async () => {
+  test('is tried again after a pause if it has no connection of its own', async () => {
     const input = numbers(3);
     const [output, letters] = [collecting('collect'), collecting('letters')];
     let calls = 0;
@@ -202,7 +202,7 @@ describe('a processor that talks to something', () => {
     expect([...input.settled.values()].filter((error) => error === undefined)).toEqual([]);
   });
 
-  test('is not waited for at the end of a stream that has nothing for it', async () => {
+  test('does not hold up the end of a stream that has no message for it', async () => {
     const engine = engineFor(file(1, '{ type: gone }'), [
       numbers(0).definition,
       collecting('collect').definition,
@@ -318,7 +318,7 @@ describe('a flush that is due', () => {
       testProcessor('keeper', keeper),
     ]);
     const ended = engine.run();
-    // The keeper has n0, and n1 has its turn before the flush. Its time has come, and has long passed.
+    // The keeper has n0, and n1 has its turn before the flush, whose time has long passed.
     await until('it is due', () => due !== undefined);
     const since = performance.now();
     await until('it is late', () => performance.now() > since + 300);

@@ -36,7 +36,7 @@ const ready = (engine: Engine): Promise<true> =>
   until('the stream to be ready', () => engine.health()[0]!.ready);
 const endless = 'input: { type: generate, context: tick, interval: 5ms }';
 
-test('a file output that cannot write is a reason, with since when', async () => {
+test('a file output that cannot write is a reason, with the time since when', async () => {
   const engine = start(`${endless}, output: { type: file, path: /dev/full }`);
   const [reason] = await told(engine);
   expect(reason).toMatch(
@@ -78,7 +78,7 @@ test('the reason of a write goes when one succeeds, and not with a mere connecti
   expect(connects).toBe(1);
 });
 
-test('an input whose reads fail though it is connected is a reason until it reads again', async () => {
+test('a connected input whose reads fail is a reason until it reads again', async () => {
   let down = true;
   const input = testInput('flaky', {
     read: async (signal) => {
@@ -96,7 +96,7 @@ test('an input whose reads fail though it is connected is a reason until it read
   await ready(engine);
 });
 
-test('a batch that a processor or an output does not come to an end with is a reason', async () => {
+test('a batch that a processor or an output does not finish is a reason', async () => {
   const held = Promise.withResolvers<void>();
   release = held.resolve;
   const forever = async (): Promise<never> => {
@@ -120,7 +120,7 @@ test('a batch that a processor or an output does not come to an end with is a re
   await end;
 });
 
-test('what a component says of itself is a reason', async () => {
+test('a reason that a component gives is one of the stream', async () => {
   const engine = start(`${endless}, pipeline: { processors: [{ type: busy }] }, output: { type: full }`, [
     testProcessor('busy', { process: (batch) => [batch], notReady: () => 'it is busy' }),
     testOutput('full', { write: () => Promise.resolve(), notReady: () => 'it is full' }),

@@ -24,7 +24,7 @@ async function readiness(run: Run): Promise<string[]> {
 }
 
 describe('a window', () => {
-  test('that holds more than may be in flight goes on, and the stream is ready', async () => {
+  test('that holds more than may be in flight continues, and the stream is ready', async () => {
     const run = await startEngine(file('in_flight: { messages: 10 }'));
     const client = await connectClient(await run.url());
     for (const text of texts(400)) await send(client, text);
@@ -37,12 +37,12 @@ describe('a window', () => {
     expect(run.output().writes).toBe(1);
   });
 
-  test('that does not fit into the state holds the senders back, says so, and loses nothing', async () => {
+  test('that does not fit into the state holds back the senders, says so, and loses nothing', async () => {
     const run = await startEngine(file('in_flight: { messages: 50 }\n    state: { memory: 10KB }'));
     const client = await connectClient(await run.url());
     for (const text of texts(20, 100)) await send(client, text);
     await run.metricIs(20, 'millrace_state_messages');
-    // It is not taken in before the window has ended.
+    // The message has no room before the window ends.
     void send(client, ...texts(5000, 100).slice(20)).catch(() => {});
     await until('the senders to be held', async () => (await run.inFlight()).messages >= 50);
     const [reason] = await readiness(run);
@@ -58,7 +58,7 @@ describe('a window', () => {
     expect(run.output().texts.length).toBeGreaterThanOrEqual(kept + messages);
   });
 
-  test('gives room when it ends', async () => {
+  test('frees its state when it ends', async () => {
     const run = await startEngine(file('in_flight: { messages: 50 }\n    state: { memory: 10KB }', '200ms'));
     const client = await connectClient(await run.url());
     await send(client, ...texts(1000, 100));

@@ -5,7 +5,7 @@ import type { Batch } from '../../src/message/batch.ts';
 import type { Delivery } from '../../src/message/delivery.ts';
 import { engineFor, metric, settling, testInput, testOutput, testProcessor, textsOf } from './harness.ts';
 
-/** An input of numbered one-message batches, and what became of each. */
+/** An input of numbered one-message batches, and the end of each. */
 function numbers(count: number) {
   const settled = new Map<number, unknown>();
   let next = 0;
@@ -19,7 +19,7 @@ function numbers(count: number) {
   return { definition, settled, read: () => next };
 }
 
-/** An output that keeps what it is given. */
+/** An output that keeps its batches. */
 function collecting() {
   const texts: string[] = [];
   const definition = testOutput('collect', {
@@ -83,7 +83,7 @@ describe('order', () => {
 });
 
 describe('acks', () => {
-  test('an input batch is acknowledged once everything that came of it is written, and not before', async () => {
+  test('an input batch is acknowledged once everything made of it is written, and not before', async () => {
     const settled = vi.fn();
     let given = false;
     const input = testInput('one', {
@@ -164,7 +164,7 @@ describe('acks', () => {
 });
 
 describe('rejected messages', () => {
-  /** The dead letters of a stream that reads 0..5, where an error output takes them. */
+  /** The dead letters of a stream that reads 0..5 and has an error output. */
   async function deadLetters(processors: string, own: Parameters<typeof engineFor>[1]) {
     const input = numbers(6);
     const output = collecting();
@@ -227,7 +227,7 @@ describe('rejected messages', () => {
     expect(input.settled.size).toBe(6);
   });
 
-  test('are those that the output refuses for good, and the rest of their batch is not sent again', async () => {
+  test('include those that the output refuses for good; the rest of their batch is not sent again', async () => {
     const letters: string[] = [];
     const writes: string[][] = [];
     let given = false;
@@ -333,7 +333,7 @@ describe('stop', () => {
     });
   };
 
-  test('flushes what a window and a batch processor hold, and acknowledges it', async () => {
+  test('flushes the messages of a window and of a batch processor, and acknowledges them', async () => {
     const settled = vi.fn();
     const output = collecting();
     const engine = engineFor(
@@ -351,7 +351,7 @@ describe('stop', () => {
     expect(settled.mock.calls).toEqual([[undefined]]);
   });
 
-  test('waits for an output that is failing; abort ends that and says what was left', async () => {
+  test('waits for a failing output; abort ends the wait and reports the rest', async () => {
     const settled = vi.fn();
     let writes = 0;
     const stuck = testOutput('stuck', {

@@ -17,7 +17,7 @@ streams:
 const select = (value: string): string =>
   `pipeline: { processors: [{ type: sql, query: "SELECT *, '${value}' AS by FROM flow" }] }`;
 
-/** The ids of the streams that health knows, each with its state. */
+/** The ids of the streams that health lists, each with its state. */
 async function states(run: Run): Promise<string[]> {
   const { text } = await run.http('/health');
   const { streams } = JSON.parse(text) as { streams: { id: string; state: string }[] };
@@ -63,7 +63,7 @@ test('a stream with a mistake is not added, and leaves nothing behind', async ()
   expect(await states(run)).toEqual(['one running', 'two running']);
 });
 
-test('a stream that is removed drains, and what it had is free: its path, its metrics, the lock of its log', async () => {
+test('a stream that is removed drains, and frees its path, its metrics and the lock of its log', async () => {
   const port = await freePort();
   const log = `durability: { enabled: true, path: "${dir.path}/removed" }`;
   const run = await startEngine(server('one', port, '/one'));
@@ -160,7 +160,7 @@ test('a message that the old stream could not deliver is delivered by the new on
   expect(run.output('one').values).toEqual([{ a: 1, by: 'new' }]);
 });
 
-test('`run` ends with the last stream, or where it is kept running with `stop`', async () => {
+test('`run` ends with the last stream, or with `stop` if it is kept running', async () => {
   const ending = await startEngine(server('one', 0, '/one'));
   await ending.url('one');
   expect(await ending.remove('one')).toBeUndefined();

@@ -24,7 +24,7 @@ async function texts(tap: Tap, count: number): Promise<string[]> {
   return samples;
 }
 
-test('a tap shows what passes each stage of a stream, with its metadata, and can be taken off', async () => {
+test('a tap shows the messages that pass each stage of a stream, with their metadata, and can be taken off', async () => {
   const run = await startEngine(file);
   const client = await connectClient(await run.url());
   const stages = ['input', 'buffer', 'processors.0', 'processors.1', 'output', 'error_output'] as const;
@@ -45,7 +45,7 @@ test('a tap shows what passes each stage of a stream, with its metadata, and can
   expect(input!.passed).toBe(3);
 });
 
-test('a tap that nobody reads holds nothing back: it is bounded, and counts what it did not see', async () => {
+test('a tap that nobody reads holds nothing back: it is bounded, and counts the messages that it dropped', async () => {
   const run = await startEngine(file);
   const client = await connectClient(await run.url());
   const tap = run.tap('stream-0', 'output', { rate: 1_000_000, messages: 10 });
@@ -60,7 +60,7 @@ test('a tap that nobody reads holds nothing back: it is bounded, and counts what
   expect(slow.missed).toBeGreaterThan(400);
 });
 
-test('a tap ends with its stream, and there is none on a stage that is not there', async () => {
+test('a tap ends with its stream, and a stage that does not exist has none', async () => {
   const run = await startEngine(file);
   const client = await connectClient(await run.url());
   expect(() => run.tap('other', 'input')).toThrow('no stream is called other');

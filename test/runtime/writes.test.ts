@@ -13,7 +13,7 @@ import { engineFor, metric, testInput, testOutput, textsOf } from './harness.ts'
 const refusal = new MillraceError('MILLRACE_OUTPUT_REFUSED', 'never');
 const backoff = { initial: 1, max: 2, attempts: Infinity };
 
-/** An input of these batches, and which of them are settled, with what was rejected. A text `k:1` has the key `k`. */
+/** An input of these batches, with the settled ones and their rejections. A text `k:1` has the key `k`. */
 function batches(all: readonly (readonly string[])[]) {
   const settled = new Map<number, { readonly error: unknown; readonly rejected: readonly number[] }>();
   let next = 0;
@@ -38,7 +38,7 @@ function batches(all: readonly (readonly string[])[]) {
   return { definition, settled };
 }
 
-/** An output of the test's own, and each write that it was given. */
+/** An output of the test's own, and each of its writes. */
 function output(
   act: (texts: string[], call: WriteCall) => Promise<WriteResult | void>,
   more: Partial<Output> = {},
@@ -74,7 +74,7 @@ function run(own: readonly AnyDefinition[], more = ''): Engine {
 const WITH_LETTERS = ', error_output: { type: letters }';
 
 describe('a part of a batch', () => {
-  test('only messages that failed for now are written again; those refused for good are dead letters, and the rest is written once', async () => {
+  test('only messages that failed for now are written again; refused ones are dead letters, and the rest is written once', async () => {
     const input = batches([['a', 'b', 'c', 'd', 'e'], ['f']]);
     const dead = letters();
     const out = output(
@@ -102,7 +102,7 @@ describe('a part of a batch', () => {
     expect(input.settled.get(1)).toEqual({ error: undefined, rejected: [] });
   });
 
-  test('in the order of the stream, what came after a message is written again with it, and the next batch waits', async () => {
+  test('in the order of the stream, later messages are written again with a failed one, and the next batch waits', async () => {
     const input = batches([['a', 'b', 'c', 'd'], ['e']]);
     const out = output((texts, { attempt }) =>
       Promise.resolve(texts.includes('b') && attempt < 3 ? { retry: [texts.indexOf('b')] } : undefined),
@@ -116,7 +116,7 @@ describe('a part of a batch', () => {
     ]);
   });
 
-  test('in order by key, only what came after it of its key is', async () => {
+  test('in order by key, only later messages of its key are', async () => {
     const input = batches([['x:1', 'y:1', 'x:2', 'y:2', 'no key', 'x:3']]);
     const out = output(
       (_, { attempt }) =>
@@ -136,7 +136,7 @@ describe('a part of a batch', () => {
     expect(other.writes[1]!.texts).toEqual(['x:1', 'x:2', 'x:3']);
   });
 
-  test('its reason is in readiness and counted until the rest is written; one that is not connected connects first', async () => {
+  test('its reason is in readiness and counted until the rest is written; an output without a connection connects first', async () => {
     const input = batches([['a', 'b']]);
     let busy = true;
     let connects = 0;
@@ -173,7 +173,7 @@ describe('a part of a batch', () => {
     expect(new Set(out.writes.slice(1).map(({ texts }) => texts.join()))).toEqual(new Set(['b']));
   });
 
-  test('of frames, it is all messages of a frame', async () => {
+  test('if messages are framed, all messages of a frame are written again', async () => {
     const input = batches([['1', '2', '3', '4', '5', '6', '7']]);
     const dead = letters();
     const out = output(
@@ -193,7 +193,7 @@ describe('a part of a batch', () => {
     expect(dead.payloads).toEqual(['7']);
   });
 
-  test('with attempts that are counted, progress counts from the beginning', async () => {
+  test('with limited attempts, progress starts the count again', async () => {
     const input = batches([['a', 'b', 'c', 'd', 'e', 'f']]);
     const out = output(
       (texts) => Promise.resolve(texts.length > 1 ? { retry: texts.slice(1).map((_, at) => at + 1) } : {}),
@@ -209,7 +209,7 @@ describe('a part of a batch', () => {
   });
 });
 
-/** Resolves each write that is under way when the test says so. */
+/** Resolves each write under way when the test says so. */
 function gates() {
   const open = new Map<string, PromiseWithResolvers<WriteResult | void>>();
   const hold = async (texts: readonly string[], { signal }: WriteCall): Promise<WriteResult | void> => {
@@ -240,7 +240,7 @@ function gates() {
 }
 
 describe('several writes at a time', () => {
-  test('as many as the output takes; each batch is confirmed when its own write is done, in any order', async () => {
+  test('are as many as the output takes; each batch is confirmed when its own write is done, in any order', async () => {
     const input = batches([['a'], ['b'], ['c'], ['d'], ['e']]);
     const gate = gates();
     const out = output(gate.hold, { maxInFlight: 3, order: 'none' });
@@ -264,7 +264,7 @@ describe('several writes at a time', () => {
     expect(await metric(engine, 'millrace_output_batches_total', 'stream="s"')).toBe(5);
   });
 
-  test('one that fails is written again while others go on; the stream is not ready before it is written', async () => {
+  test('a failed one is repeated while others go on; the stream is not ready until it succeeds', async () => {
     const input = batches([['a'], ['b'], ['c']]);
     const gate = gates();
     const out = output(gate.hold, { maxInFlight: 2, order: 'none' });
@@ -283,7 +283,7 @@ describe('several writes at a time', () => {
     expect([...input.settled.keys()]).toEqual([1, 2, 0]);
   });
 
-  test('in the order of the stream, all that are under way end before one that failed is written again, alone', async () => {
+  test('in the order of the stream, all writes under way end before a failed one is repeated, alone', async () => {
     const input = batches([['a'], ['b'], ['c'], ['d']]);
     const gate = gates();
     const out = output(gate.hold, { maxInFlight: 3 });
@@ -308,7 +308,7 @@ describe('several writes at a time', () => {
     expect([...input.settled.keys()]).toEqual([0, 1, 2, 3]);
   });
 
-  test('several that lose one connection connect once, and several failures at once are one', async () => {
+  test('several that lose one connection connect once, and several failures at once count as one', async () => {
     const names = ['a', 'b', 'c', 'd'];
     const input = batches(names.map((name) => [name]));
     let connects = 0;
@@ -386,7 +386,7 @@ describe('several writes at a time', () => {
     ]);
   });
 
-  test('one that has taken more than ten seconds is told by readiness, whatever younger ones do', async () => {
+  test('one that has taken more than ten seconds is in readiness, whatever younger ones do', async () => {
     vi.useFakeTimers({ toFake: ['performance'] });
     try {
       const input = batches([['a'], ['b'], ['c']]);
@@ -456,7 +456,7 @@ describe('order by key', () => {
         );
         const input = batches(all);
         expect(await run([input.definition, out.definition]).run()).toEqual({ failed: [], left: [] });
-        // What came twice counts where it came last: before that, it was there once, and came again.
+        // A message that came twice counts where it came last: before that, it was there once, and came again.
         const last = [...new Set(written.toReversed())].toReversed();
         for (const key of ['a', 'b', 'c', 'd', '']) {
           const of = (texts: readonly string[]): string[] => texts.filter((each) => keyOf(each) === key);

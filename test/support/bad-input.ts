@@ -55,7 +55,7 @@ export class Feed {
     this.#sent += payloads.length;
   }
 
-  /** Resolves when everything sent has come out, here or there; what came out, and the dead letters. */
+  /** Resolves when everything sent has come out, here or there, with the messages and the dead letters. */
   async results(timeout?: number): Promise<{ texts: string[]; letters: DeadLetter[] }> {
     const { run } = this;
     const dead = run.output('errors');
@@ -71,7 +71,7 @@ export class Feed {
   }
 }
 
-/** That a dead letter is the payload that was sent as number `sequence`, with everything that its user needs. */
+/** Checks that a dead letter is the payload sent as number `sequence`, with everything that its user needs. */
 export function expectLetter(
   run: Run,
   letter: DeadLetter | undefined,

@@ -14,7 +14,7 @@ export interface CliOptions {
   /** A module that runs the command line; from source, unless given. */
   readonly entry?: string;
   readonly nodeOptions?: readonly string[];
-  /** What the process reads from stdin; nothing, unless given. */
+  /** The stdin of the process; empty, unless given. */
   readonly stdin?: string | Uint8Array;
   /** Its hard limit of open files. */
   readonly openFiles?: number;
@@ -29,7 +29,7 @@ export interface CliResult {
   readonly stderr: string;
 }
 
-/** What a process needs of the environment, and nothing that could change what it does. */
+/** The environment that a process needs, without anything that could change its behavior. */
 function inherited(): NodeJS.ProcessEnv {
   const { PATH, NODE_COMPILE_CACHE } = process.env;
   return { PATH, NODE_COMPILE_CACHE };
@@ -72,7 +72,7 @@ export function startCli(args: readonly string[], options: CliOptions = {}) {
   return {
     child,
     result,
-    /** What it has written so far. */
+    /** Its output so far. */
     stdout: () => stdout,
     stderr: () => stderr,
     /** Resolves when `pattern` is in what the process has written to stdout and stderr; rejects if it ends without. */

@@ -15,7 +15,7 @@ export interface Collected {
   readonly ext: Ext;
 }
 
-/** What the outputs of one name were given. It can be held: then a write does not end until it is released. */
+/** The messages of the outputs of one name. It can be held: then a write does not end until it is released. */
 export class Collector {
   readonly messages: Collected[] = [];
   /** Writes that have begun; one that is held counts. */

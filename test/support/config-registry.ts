@@ -54,7 +54,7 @@ const socket = defineInput(
       settings(
         {
           url,
-          mode: z.literal('client').default('client').describe('Who connects to whom.'),
+          mode: z.literal('client').default('client').describe('Which side connects.'),
           ...socketFields,
         },
         (value, fail) => {
@@ -65,7 +65,7 @@ const socket = defineInput(
       settings(
         {
           url,
-          mode: z.literal('server').describe('Who connects to whom.'),
+          mode: z.literal('server').describe('Which side connects.'),
           port: z.int().min(0).max(65_535).optional().describe('The port to listen on.'),
           ...socketFields,
         },

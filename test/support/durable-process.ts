@@ -6,10 +6,10 @@ import { connectClient, type Client } from './peers.ts';
 import { requireTool } from './tools.ts';
 import { until } from './until.ts';
 
-/** `millrace run` on a file with one server stream, as a process, and what a sender sees of it. */
+/** `millrace run` on a file with one server stream, as a process, seen from a sender. */
 export class DurableProcess {
   readonly cli: ReturnType<typeof startCli>;
-  /** What it has logged, a JSON object a line. */
+  /** Its log, a JSON object a line. */
   log = '';
   /** Kept open, for when the process cannot take another connection. */
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });

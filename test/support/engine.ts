@@ -51,7 +51,7 @@ async function abortRunning(): Promise<void> {
   await Promise.all([...running].map((run) => run.abort()));
 }
 
-/** An engine at work, and what can be seen of it from outside. */
+/** A running engine, seen from outside. */
 export class Run {
   readonly log: LogLine[] = [];
   /** Resolves when every stream has ended. */
@@ -77,7 +77,7 @@ export class Run {
     this.ended.catch(() => {});
   }
 
-  /** What the output `{ type: collect, name }` was given. */
+  /** The messages of the output `{ type: collect, name }`. */
   output(name = 'out'): Collector {
     let collector = this.#collectors.get(name);
     if (collector === undefined) {
@@ -111,7 +111,7 @@ export class Run {
     await this.logged(/^input \S+ connected$/, (line) => line.stream === stream);
   }
 
-  /** What `GET path` answers on the health address. */
+  /** The answer to `GET path` on the health address. */
   async http(path: string): Promise<{ status: number; text: string }> {
     const { msg } = await this.logged(/^health on /);
     // A connection of its own: one that is kept may be closed by the server just when it is used again.
@@ -145,7 +145,7 @@ export class Run {
     });
   }
 
-  /** What the stream holds, from received to confirmed. */
+  /** The messages and bytes that the stream holds, from received to confirmed. */
   async inFlight(stream = 'stream-0'): Promise<{ messages: number; bytes: number }> {
     // The gauges are set when health is asked for.
     await this.http('/health');
@@ -175,7 +175,7 @@ export class Run {
     return this.#engine.tap(id, stage, options);
   }
 
-  /** @returns what was left */
+  /** @returns the unfinished streams */
   async remove(id: string, signal?: AbortSignal): Promise<string | undefined> {
     return await this.#engine.remove(id, { ...(signal && { signal }) });
   }

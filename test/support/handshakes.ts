@@ -12,7 +12,7 @@ streams:
 `);
 }
 
-/** The answer to a handshake that was written by hand. */
+/** The answer to a handshake written by hand. */
 export interface Answer {
   readonly status: number;
   readonly peer: RawPeer;

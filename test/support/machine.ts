@@ -19,7 +19,7 @@ export const toolNames = [
 
 export type ToolName = (typeof toolNames)[number];
 
-/** What else some tests need of the machine, by what it is called in a message. */
+/** Other things that some tests need of the machine, by their names in messages. */
 const abilities = {
   'Python’s websockets': () => findPython() !== undefined,
   'the right to mount a disk (root)': () =>
@@ -52,7 +52,7 @@ export function isAble(ability: Ability): boolean {
 }
 const able: Partial<Record<Ability, boolean>> = {};
 
-/** What tests would use and this machine lacks. */
+/** Everything that tests would use and this machine lacks. */
 export function missing(): string[] {
   const programs = toolNames.filter((name) => findTool(name) === undefined);
   return [...programs, ...(Object.keys(abilities) as Ability[]).filter((ability) => !isAble(ability))];

@@ -41,7 +41,7 @@ export const textsOf = (batch: Batch): string[] =>
 export const numbersOf = (batch: Batch): number[] =>
   batch.payloads.map((_, index) => Number(batch.metadata(index).ext['sequence']));
 
-/** A `reject` that keeps what it was told. */
+/** A `reject` that keeps its calls. */
 export function rejections() {
   const all: Rejection[] = [];
   return {
@@ -56,14 +56,14 @@ export function rejections() {
   };
 }
 
-/** What a processor is called with, where nobody waits for its messages. */
+/** The arguments of a processor whose messages nobody waits for. */
 export const callWith = ({ reject }: { readonly reject: Reject }): ProcessCall => ({
   reject,
   signal: AbortSignal.timeout(5_000),
   keep: () => noReceipt,
 });
 
-/** Messages that are wrong, and that joined with others would swallow, forge or break their neighbours. */
+/** Wrong messages that, joined with others, would swallow, forge or break their neighbors. */
 export const hostile: readonly (readonly [title: string, payloads: readonly (string | Uint8Array)[]])[] = [
   ['an array in two halves', ['[1', '2]']],
   ['a string in two halves', ['"a', 'b"']],

@@ -150,14 +150,14 @@ export async function upgradeOn(
   return await readHead(socket);
 }
 
-/** What a server does with a connection once it has the request. */
+/** The treatment of a connection once a server has the request. */
 export type Behaviour = (peer: RawPeer) => void;
 
 /** A server that speaks TCP and lets the test decide the rest. It can go down and come up again on its port. */
 export class FaultServer {
   /** Every connection whose request came, in order. */
   readonly peers: RawPeer[] = [];
-  /** What is done with the next connection; by default it is accepted. */
+  /** The treatment of the next connection; by default it is accepted. */
   behaviour: Behaviour;
   port = 0;
   #server: Server | undefined;

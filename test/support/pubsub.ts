@@ -15,7 +15,7 @@ import { until } from './until.ts';
 export const PLAIN = 'json.webpubsub.azure.v1';
 export const RELIABLE = 'json.reliable.webpubsub.azure.v1';
 
-/** What the published client has seen. */
+/** Everything that the published client has seen. */
 export interface AzureClient {
   readonly client: WebPubSubClient;
   /** Of each `connected` event. */
@@ -146,7 +146,7 @@ export class Proxy {
     return this;
   }
 
-  /** Cuts every connection, with what is on its way. */
+  /** Cuts every connection, with everything on its way. */
   cut(): void {
     for (const socket of this.#sockets) socket.resetAndDestroy();
   }

@@ -2,7 +2,7 @@ import { connectClient, type Client } from './peers.ts';
 import type { Run } from './engine.ts';
 import { until } from './until.ts';
 
-/** A client that keeps what it is told. */
+/** A client that keeps its replies. */
 export class Sender {
   readonly replies: string[] = [];
   readonly client: Client;

@@ -108,7 +108,7 @@ else:
 
 /** Runs the file of a Java program, whose own client speaks WebSocket (`java.net.http`). */
 export function java(file: string, ...args: string[]): Tool {
-  // It compiles the file itself, with what the JDK has and a JRE has not.
+  // It compiles the file itself, which needs a JDK.
   const compiler = requireTool('javac');
   const utf8 = ['-Dfile.encoding=UTF-8', '-Dstdout.encoding=UTF-8'];
   return new Tool(compiler.replace(/javac$/, 'java'), [...utf8, file, ...args]);

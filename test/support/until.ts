@@ -1,12 +1,12 @@
 import { afterTest } from './cleanup.ts';
 
 const POLL_MS = 5;
-/** How long what must happen may take on a machine that is busy with something else. Milliseconds. */
+/** How long an expected event may take on a busy machine. Milliseconds. */
 export const PATIENCE = 60_000;
 
 let failure: Error | undefined;
 
-/** Fails whatever `until` waits for in the test that runs: what it needs is gone. */
+/** Fails whatever `until` waits for in the running test: something that it needs is gone. */
 export function failAtOnce(error: Error): void {
   failure ??= error;
   // The next test has none.
@@ -38,7 +38,7 @@ export async function until<T>(
   }
 }
 
-/** Resolves with the value of `look` when it has stopped changing; `what` says what that means. */
+/** Resolves with the value of `look` when it has stopped changing; `what` describes the value. */
 export async function standstill<T>(
   what: string,
   look: () => T | undefined | Promise<T | undefined>,

@@ -42,7 +42,7 @@ export function victims() {
 /** An engine in a process of its own, so that what an attack does to the process can be seen. */
 export class Victim {
   readonly child;
-  /** What the output wrote. */
+  /** The text that the output wrote. */
   readonly lines: string[] = [];
   readonly log: LogLine[] = [];
   #other = '';
@@ -149,7 +149,7 @@ export class Victim {
   }
 }
 
-/** What an attack can measure its length by: how much the client that behaves has done meanwhile. */
+/** A measure for the length of an attack: the progress of a client that behaves. */
 export interface Others {
   /** How many of its messages have come out. */
   readonly done: number;
@@ -183,7 +183,7 @@ export async function whileOthersWork(
     );
     done++;
   };
-  // What the first messages compile and allocate is not the attack's.
+  // Code and memory of the first messages are not the attack's.
   for (let round = 0; round < 20; round++) await roundTrip();
   const before = victim.memory;
   let highest = before;

@@ -15,7 +15,7 @@ export interface Accepted {
   closed: Closed | undefined;
 }
 
-/** A server of the library `ws` that keeps what it is sent. It ends after the test. */
+/** A server of the library `ws` that keeps its messages. It ends after the test. */
 export class WsServer {
   readonly connections: Accepted[] = [];
   readonly #server: WebSocketServer;

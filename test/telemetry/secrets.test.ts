@@ -25,11 +25,11 @@ test.each([
     JSON.stringify(secret).replace('ü', '\\u00fc').replace('/', '\\/'),
     '"***"',
   ],
-])('%s it is taken out', (_, text, masked) => {
+])('%s it is masked', (_, text, masked) => {
   expect(mask(text)).toEqual(masked);
 });
 
-test('in base64 it is taken out wherever it begins, with what is around it', () => {
+test('in base64 it is masked wherever it begins, with the base64 around it', () => {
   fc.assert(
     fc.property(fc.string({ maxLength: 8 }), fc.string({ maxLength: 8 }), (before, after) => {
       const text = Buffer.from(`${before}${secret}${after}`);
@@ -42,7 +42,7 @@ test('in base64 it is taken out wherever it begins, with what is around it', () 
   );
 });
 
-test('whatever part of it is percent-encoded, it is taken out', () => {
+test('it is masked whichever part of it is percent-encoded', () => {
   fc.assert(
     fc.property(
       fc.array(fc.integer({ min: 0, max: 2 }), { minLength: secret.length, maxLength: secret.length }),
@@ -60,19 +60,19 @@ test('whatever part of it is percent-encoded, it is taken out', () => {
   );
 });
 
-test('a short one is taken out as a word, and not of other words', () => {
+test('a short one is masked as a word, and not inside other words', () => {
   expect(mask('prod, PROD: "prod" (prod) /prod/ product reprod prod1')).toBe(
     '***, ***: "***" (***) /***/ product reprod prod1',
   );
 });
 
-test('what tells nothing is left alone', () => {
+test('values that reveal nothing are shown', () => {
   const idle = createMasker(['', 'abc', '8080', 'true', 'localhost', '127.0.0.1', '0.0.0.0', ' on ']);
   const text = 'listening on 127.0.0.1:8080 abc true localhost 0.0.0.0';
   expect(idle(text)).toBe(text);
 });
 
-test('a longer one goes before one that is in it, and each line of a key goes as well', () => {
+test('a longer one is masked before one that it contains, and so is each line of a key', () => {
   expect(createMasker(['secret', 'secret-of-ours'])('a secret-of-ours secret')).toBe('a *** ***');
   const pem = '-----BEGIN KEY-----\nMIIBVgIBADANBgkqhk\niG9w0BAQEFAASCAUAw\n-----END KEY-----\n';
   expect(createMasker([pem])('line MIIBVgIBADANBgkqhk')).toBe('line ***');

@@ -56,13 +56,13 @@ test('after a reconnect the reply goes to the connection on which the message ca
   await run.idle();
   expect(run.output().texts).toEqual([event('e-1'), event('e-2')]);
   expect(first.texts).toEqual([]);
-  // What was delivered before is acknowledged at once.
+  // Messages delivered before are acknowledged at once.
   text(second, event('e-1'));
   expect((await second.count(3))[2]).toBe(ackOf('e-1'));
   expect(run.output().texts).toHaveLength(2);
 });
 
-test('what comes during `on_open` and beside heartbeats is acknowledged; they are not', async () => {
+test('messages during `on_open` and beside heartbeats are acknowledged; heartbeats are not', async () => {
   const server = await new FaultServer().up();
   const run = await startEngine(
     client(
@@ -80,7 +80,7 @@ test('what comes during `on_open` and beside heartbeats is acknowledged; they ar
   expect(run.output().texts).toEqual(['early', 'late']);
 });
 
-test('a server that is silent because it waits for our acknowledgement is not cut for it', async () => {
+test('a server that is silent because it waits for our acknowledgement is not cut', async () => {
   const server = await new FaultServer().up();
   const run = await startEngine(
     client(server.url, `{ reply: 'ack {{id}}' }`, 'heartbeat: { silence_timeout: 100ms }'),
@@ -128,7 +128,7 @@ test('a server with `max_unacknowledged` messages is not read until half of them
   await until('the limit', async () => (await run.inFlight()).messages >= 10);
   // The rest waits on the server's side.
   await standstill('the server to be held back', () => peer.socket.writableLength);
-  // What one read of the socket brings comes on top.
+  // One read of the socket comes on top.
   expect((await run.inFlight()).messages).toBeLessThan(20);
   expect(peer.socket.writableLength).toBeGreaterThan(0);
   run.output().release();
@@ -189,7 +189,7 @@ test('with `resume` the cursor is saved and the message acknowledged', async () 
   await run.idle();
 });
 
-test('a connection that is renewed is closed when what came on it has been acknowledged', async () => {
+test('a renewed connection is closed when its messages have been acknowledged', async () => {
   const server = await new FaultServer().up();
   const run = await startEngine(client(server.url, `{ reply: 'ack {{id}}' }`, 'renew: { on: [again] }'));
   const old = await server.peer(0);
@@ -208,7 +208,7 @@ test('a connection that is renewed is closed when what came on it has been ackno
   expect(await next.count(1)).toEqual(['ack 1']);
 });
 
-test('at shutdown what was taken in is acknowledged before the close with 1000', async () => {
+test('at shutdown, messages taken in are acknowledged before the close with 1000', async () => {
   const server = await new FaultServer().up();
   const run = await startEngine(client(server.url, envelope));
   const peer = await server.peer(0);

@@ -67,7 +67,7 @@ test.each(Object.entries(inputs))(
   },
 );
 
-test('and `check` says where', async () => {
+test('`check` says where', async () => {
   const path = dir.file('stored.yaml', file('{ reply: ok, when: stored }').replace('collect', 'drop'));
   const { code, stderr } = await cli(['check', path]);
   expect(code).toBe(1);
@@ -84,7 +84,7 @@ test('`reject_reply` with `stored` and no codec is a mistake, since it would nev
   }
 });
 
-test('of an input among several the place is its own', async () => {
+test('an input among several has its own place', async () => {
   const path = dir.file(
     'part.yaml',
     `streams:

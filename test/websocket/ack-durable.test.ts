@@ -37,13 +37,13 @@ async function stalled(yaml: string): Promise<Run> {
   return run;
 }
 
-/** Ends it as a crash does: what is with the output is not delivered. */
+/** Ends it as a crash does: batches with the output are not delivered. */
 async function crash(run: Run): Promise<void> {
   await run.abort({ release: false });
 }
 
 describe('`stored`', () => {
-  test('is as soon as the log has the message, whatever the output does; after a crash it comes out', async () => {
+  test('comes as soon as the log has the message, whatever the output does; after a crash the message comes out', async () => {
     const path = logPath();
     const first = await stalled(durable(path, 'stored'));
     const one = await sender(first);
@@ -55,7 +55,7 @@ describe('`stored`', () => {
     expect(await second.output().count(300)).toEqual(range(1, 300).map(message));
   });
 
-  test('what comes again after a crash is acknowledged at once, and not passed on again', async () => {
+  test('a repeat after a crash is acknowledged at once, and not passed on again', async () => {
     const path = logPath();
     const first = await stalled(durable(path, 'stored', dedupe));
     const one = await sender(first);
@@ -80,7 +80,7 @@ describe('`stored`', () => {
     await third.metricIs(2, 'millrace_messages_dropped_total', 'reason="duplicate"');
   });
 
-  test('what the codec rejects is told so when it is stored, and what is rejected later has had its reply', async () => {
+  test('a message that the codec rejects gets that reply when it is stored; one that is rejected later has had its reply', async () => {
     const sql = `pipeline: { processors: [{ type: sql, query: "SELECT CASE WHEN id = 3 THEN error('no') ELSE id END AS id FROM flow" }] }`;
     const run = await stalled(
       durable(
@@ -101,14 +101,14 @@ describe('`stored`', () => {
     expect((await one.count(5)).slice(4)).toEqual(['ack 5']);
   });
 
-  test('at shutdown what was taken in is stored and acknowledged before the close', async () => {
+  test('at shutdown, messages taken in are stored and acknowledged before the close', async () => {
     const run = await startEngine(durable(logPath(), 'stored'));
     const one = await sender(run);
     for (const id of range(1, 2000)) one.client.socket.send(message(id));
     await one.count(1);
     await run.stop();
     expect((await one.client.closed).code).toBe(1001);
-    // What was behind the close came out without a reply: the sender sends it again.
+    // Messages behind the close came out without a reply: the sender repeats them.
     const { texts } = run.output();
     expect(texts).toEqual(range(1, texts.length).map(message));
     expect(one.replies).toEqual(range(1, one.replies.length).map((id) => `ack ${id}`));
@@ -117,7 +117,7 @@ describe('`stored`', () => {
 });
 
 describe('`delivered` with a log', () => {
-  test('is when the output has the message', async () => {
+  test('comes when the output has the message', async () => {
     const run = await stalled(durable(logPath(), 'delivered'));
     const one = await sender(run);
     await send(one.client, message(1), message(2));
@@ -128,7 +128,7 @@ describe('`delivered` with a log', () => {
     expect(await one.count(2)).toEqual(['ack 1', 'ack 2']);
   });
 
-  test('what comes again after a crash waits for what the log has, and is not passed on again', async () => {
+  test('a repeat after a crash waits for the entry of the log, and is not passed on again', async () => {
     const path = logPath();
     const first = await stalled(durable(path, 'delivered', dedupe));
     const one = await sender(first);
@@ -155,7 +155,7 @@ describe('`delivered` with a log', () => {
     await second.idle();
   });
 
-  test('what is rejected is told when error_output has it', async () => {
+  test('a rejected message gets its reply when error_output has it', async () => {
     const run = await startEngine(
       durable(
         logPath(),

@@ -65,7 +65,7 @@ test.each([
   await run.idle();
 });
 
-test('a row that was made of several messages is nobody’s: when it is rejected, they are confirmed', async () => {
+test('if a row that was made of several messages is rejected, they are confirmed', async () => {
   const query = 'SELECT count(*) AS n, chr(123) AS data FROM flow';
   const stages = `pipeline: { processors: [${batch(2)}, ${sql(query)}, ${check}] }`;
   const run = await startEngine(file(stages));

@@ -21,7 +21,7 @@ test('clients that flood and never read their acknowledgements are held, and mem
     const over = others.messages(150);
     await Promise.all(peers.map(({ socket }) => pour(socket, flood, over)));
   });
-  // What is in flight when a client is held may have its replies yet: a quarter of `in_flight` for each of them.
+  // Messages in flight when a client is held may still get replies: a quarter of `in_flight` for each client.
   expect(growth).toBeLessThan(128 * MIB);
   expect(peers.map(({ socket }) => socket.destroyed)).toEqual(peers.map(() => false));
   for (const { socket } of peers) socket.destroy();

@@ -50,7 +50,7 @@ test('each sender gets its own, in the order in which it sent', async () => {
   }
 });
 
-test('when the output has never had it there is no acknowledgement, and the peer knows', async () => {
+test('if the output never got it, there is no acknowledgement, and the peer knows', async () => {
   const run = await startEngine(server(byId));
   const one = await sender(run);
   run.output().hold();
@@ -61,7 +61,7 @@ test('when the output has never had it there is no acknowledgement, and the peer
   expect(one.replies).toEqual([]);
 });
 
-describe('what is filled in', () => {
+describe('fields of a reply', () => {
   const cases: [string, string, string, string[], string[]][] = [
     [
       'a number keeps its type outside of quotes, and is text inside',
@@ -173,7 +173,7 @@ test('a message without the id is delivered and gets no reply; that is logged on
 describe('a message that is rejected', () => {
   const json = 'codec: { type: json }';
 
-  test('is told with the reason, in its place among the others, once error_output has it', async () => {
+  test('gets the reason, in its place among the others, once error_output has it', async () => {
     const run = await startEngine(server(withReject, errors, json));
     const one = await sender(run);
     run.output('errors').hold();
@@ -181,11 +181,11 @@ describe('a message that is rejected', () => {
     await run.output().count(2);
     await until('error_output to be asked', () => run.output('errors').writes > 0);
     await one.roundTrip();
-    // What came with it waits as well: a reply says that all that was read with it is safe.
+    // Messages that came with it wait as well: a reply says that everything read with it is safe.
     expect(one.replies.filter((reply) => reply.includes('nack'))).toEqual([]);
     run.output('errors').release();
     await run.output('errors').count(1);
-    // What is no JSON has no id either.
+    // A text that is not JSON has no id either.
     await one.count(2);
     await one.roundTrip();
     expect(one.replies).toEqual(['{"ack":"a"}', '{"ack":"c"}']);
@@ -234,7 +234,7 @@ describe('a message that is rejected', () => {
     expect(run.output('errors').messages).toHaveLength(1);
   });
 
-  test('without error_output it is logged, and told then', async () => {
+  test('without error_output it is logged, and then its sender gets the reason', async () => {
     const run = await startEngine(
       server(`{ reply: 'ack {{id}}', reject_reply: 'nack {{id}} {{code}}' }`, '', json),
     );
@@ -261,7 +261,7 @@ describe('a message that is rejected', () => {
     expect(run.output('errors').messages).toHaveLength(1);
   });
 
-  test('is not told while error_output fails', async () => {
+  test('gets no reply while error_output fails', async () => {
     const run = await startEngine(
       server(
         `{ reply: 'ack {{id}}', reject_reply: 'nack {{id}}' }`,
@@ -278,7 +278,7 @@ describe('a message that is rejected', () => {
 });
 
 describe('batch', () => {
-  test('one reply for what is confirmed together, with all ids', async () => {
+  test('one reply for messages confirmed together, with all ids', async () => {
     const run = await startEngine(
       server(`{ id: id, batch: true, reply: '{"acks":[{{ids}}],"upto":{{sequence}}}' }`),
     );
@@ -304,7 +304,7 @@ describe('batch', () => {
     expect(values.at(-1)!.upto).toBe(2501);
   });
 
-  test('the number is that up to which everything is settled, also where batches are confirmed out of order', async () => {
+  test('the number is the last one before which everything is settled, even if batches are confirmed out of order', async () => {
     // Rejected messages hold their batch until error_output has them, while the next go on.
     const run = await startEngine(
       server(
@@ -402,7 +402,7 @@ describe('holding', () => {
 });
 
 describe('at shutdown', () => {
-  test('what was taken in is acknowledged before the close with 1001', async () => {
+  test('messages taken in are acknowledged before the close with 1001', async () => {
     const run = await startEngine(server(byId));
     const one = await sender(run);
     run.output().hold();
@@ -431,7 +431,7 @@ describe('at shutdown', () => {
     expect(run.output().texts).toEqual(['{"id":"a"}']);
   });
 
-  test('what is in the buffer is acknowledged, too', async () => {
+  test('messages in the buffer are acknowledged, too', async () => {
     const run = await startEngine(server(byId, 'buffer: { type: memory, capacity: 1000, timeout: 1h }'));
     const one = await sender(run);
     await send(one.client, '{"id":"a"}');
@@ -483,7 +483,7 @@ test('a session that has gone gets nothing, and nobody is harmed', async () => {
   await run.metricIs(1, 'millrace_acks_sent_total');
 });
 
-test('what tells of sessions is not acknowledged, and does not count in the number', async () => {
+test('lifecycle events are not acknowledged, and do not count in the number', async () => {
   const run = await startEngine(server(`{ reply: 'ack {{id}}' }`, '', 'lifecycle_events: true'));
   const one = await sender(run);
   await send(one.client, 'a', 'b');
@@ -509,7 +509,7 @@ test('a client that waits for its acknowledgement is not idle', async () => {
   expect(await one.client.closed).toEqual({ code: 1008, reason: 'idle' });
 });
 
-test('what a rate holds back is acknowledged when it has come in', async () => {
+test('a message that a rate holds back is acknowledged when it has come in', async () => {
   const run = await startEngine(
     server(`{ reply: 'ack {{id}}' }`, '', 'limits: { messages_per_second: 100, bytes_per_second: 100KiB }'),
   );
@@ -533,7 +533,7 @@ streams:
   expect(one.replies.filter((reply) => reply.startsWith('m'))).toEqual(range(1, 100).map((id) => `m${id}`));
 });
 
-test('a Python client that sends the next message when the last is acknowledged, and again what never was', async () => {
+test('a Python client that sends the next message when the last is acknowledged, and repeats unacknowledged ones', async () => {
   const run = await startEngine(server(byId));
   const script = `
 import asyncio, json, sys

@@ -7,7 +7,7 @@ import { frame } from '../support/frames.ts';
 import { until } from '../support/until.ts';
 
 const MIB = 1024 * 1024;
-/** What one read of a socket can bring at most, after which it is not read again. */
+/** The most that one read of a socket can bring, after which it is not read again. */
 const CHUNK = 64 * 1024;
 
 const server = (limits: string, fields = ''): string => `
@@ -17,7 +17,7 @@ streams:
     in_flight: { ${limits} }
 `;
 
-/** That each sender's messages came once each and in order; `sent` says how many they were. */
+/** Checks that each sender's messages came once and in order; `sent` is their number. */
 function expectEach(texts: readonly string[], sent: readonly number[]): void {
   const next = sent.map(() => 0);
   for (const text of texts) {
@@ -106,7 +106,7 @@ test('over TLS the same holds', async () => {
   );
 });
 
-test('who connects while the budget is full is accepted, and waits once it has sent a message', async () => {
+test('a client that connects while the budget is full is accepted, and waits once it has sent a message', async () => {
   const run = await startEngine(server('messages: 1'));
   const url = await run.url();
   run.output().hold();

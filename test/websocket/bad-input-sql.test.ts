@@ -119,7 +119,7 @@ test('ten thousand different field names through SELECT *: each message comes ou
   expect(texts).toEqual(manyFields());
 }, 60_000);
 
-test('where all fields must be columns, the first 500 are, and messages that bring more are dead letters', async () => {
+test('if all fields must be columns, the first 500 are, and messages that bring more are dead letters', async () => {
   const feed = await openFeed('SELECT DISTINCT * FROM flow ORDER BY n');
   feed.send(...manyFields());
   const { letters } = await feed.results(50_000);
@@ -176,7 +176,7 @@ test('a message that makes the query fail is a dead letter; its neighbours give 
 test.each([
   ['half of a surrogate pair', '{"n":1,"s":"\\ud800"}', conflict()],
   ['a field that is there twice', '{"n":1,"n":2}', conflict('n')],
-])('%s is JSON, but no row: a dead letter', async (_, payload, error) => {
+])('%s is JSON, but not a row: a dead letter', async (_, payload, error) => {
   const feed = await openFeed('SELECT n, s FROM flow');
   feed.send('{"n":0}', payload, '{"n":3}');
   const { letters } = await feed.results();
@@ -212,7 +212,7 @@ test.each([
   ['SELECT x.sensor FROM flow x JOIN flow y USING (sensor)', '{"sensor":1}', 0],
   // Of one message against one, the earlier one holds.
   ['SELECT sensor FROM flow ORDER BY sensor', '{"sensor":1}', 1],
-])('%s: who sends %s first does not decide for the others', async (sql, first, mostLost) => {
+])('%s: the sender of %s first does not decide for the others', async (sql, first, mostLost) => {
   const feed = await openFeed(sql);
   feed.send(first);
   expect((await feed.results()).texts).toHaveLength(1);

@@ -45,7 +45,7 @@ test.each(wrong)(
   },
 );
 
-test('what is right comes through byte for byte, however odd', async () => {
+test('correct messages come through byte for byte, however odd', async () => {
   const feed = await openFeed();
   const numbers = [
     '{"id":9007199254740993}',
@@ -84,7 +84,7 @@ streams:
 test.each([
   [1007, 'invalid UTF-8 in a text frame', frame('text', Buffer.from('"\xff"', 'latin1'), { mask: true })],
   [1009, 'an oversized frame', frame('text', '', { mask: true, declared: 2 ** 31 })],
-])('%i: %s ends its connection and no other; what it sent before comes through', async (code, _, bytes) => {
+])('%i: %s ends its connection and no other; earlier messages come through', async (code, _, bytes) => {
   const feed = await openFeed();
   const bad = await rawUpgrade(await feed.run.url());
   bad.socket.write(Buffer.concat([frame('text', '{"from":"bad"}', { mask: true }), bytes]));

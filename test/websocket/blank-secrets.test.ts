@@ -30,7 +30,7 @@ const client = (fields: string, env?: Record<string, string>): string[] =>
 const blank = (name: string): string =>
   `a secret is expected here, and the environment variable ${name} is blank; set it, or write \${${name}:-} where it may be empty`;
 
-describe('a variable that is set and blank is no secret', () => {
+describe('a variable that is set and blank is not a secret', () => {
   test.each(['', ' ', '\t', '\n'])('of a server: %j', (KEY) => {
     const refused = (path: string): unknown => expect.arrayContaining([`${path}: ${blank('KEY')}`]);
     expect(server("type: api_key, keys: ['${KEY} dashboard']", { KEY })).toEqual(refused('auth.keys[0]'));
@@ -74,13 +74,13 @@ describe('a variable that is set and blank is no secret', () => {
     expect(mistakes("url: 'wss://127.0.0.1/feed?token=${KEY}'", env)).toEqual([`url: ${blank('KEY')}`]);
   });
 
-  test('elsewhere it is what it says', () => {
+  test('elsewhere it is taken as it is', () => {
     expect(client("on_open: [{ send: { op: hello, note: '${NOTE}' } }]", { NOTE: '' })).toEqual([]);
     expect(mistakes("url: 'ws://127.0.0.1:1/feed${KEY:-}'", { KEY: '' })).toEqual([]);
   });
 });
 
-describe('a secret that cannot be meant is refused at load', () => {
+describe('a secret that nobody can mean is refused at load', () => {
   test.each([
     [
       'type: api_key, keys: [" dashboard"]',
@@ -127,7 +127,7 @@ describe('a secret that cannot be meant is refused at load', () => {
     expect(client(fields)).toEqual([message]);
   });
 
-  test('as is a file of several secrets where one is meant', () => {
+  test('so is a file of several secrets for a field of one', () => {
     const two = dir.file('two', 'first-token\nsecond-token\n');
     expect(server(`type: bearer, tokens: ['\${file:${two}}']`)).toEqual([
       'auth.tokens[0]: has a line break in it; expected one secret, on one line; name a file of several in `tokens_file`',
@@ -143,7 +143,7 @@ describe('a secret that cannot be meant is refused at load', () => {
     );
   });
 
-  test('what is right has no mistake', () => {
+  test('correct secrets have no mistake', () => {
     expect(server("type: api_key, keys: ['${KEY} dashboard']", { KEY: 'k3y-5' })).toEqual([]);
     expect(server("type: bearer, tokens: ['t0ken\tgateway 1']")).toEqual([]);
     expect(client('headers: { Authorization: a-raw-token }')).toEqual([]);
@@ -151,7 +151,7 @@ describe('a secret that cannot be meant is refused at load', () => {
   });
 });
 
-test('the subject is never the key: who shows it is not let in', async () => {
+test('the subject is never the key: a client that shows it is not let in', async () => {
   const file = dir.file('keys', '# keys\nk3y-5 dashboard\n');
   const run = await startServer(`auth: { type: api_key, keys_file: "${file}", query: api_key }`);
   const url = await run.url();
@@ -188,7 +188,7 @@ describe('files of secrets', () => {
     ['token_file', ' t0ken\n', 'bearer', 'has white space around it; expected the token alone'],
     ['password_file', '\n\n', 'basic, username: ann', 'is blank; expected a secret'],
     ['password_file', Buffer.from([0xff, 0xfe]), 'basic, username: ann', 'it is not UTF-8 text'],
-  ])('of a client are told of, and nothing is sent: %s, %j', async (field, content, type, message) => {
+  ])('of a client are reported, and nothing is sent: %s, %j', async (field, content, type, message) => {
     const target = await new FaultServer().up();
     const path = dir.file('client-secret', content);
     const run = await startEngine(`

@@ -89,7 +89,7 @@ streams:
     expect(peer.header('authorization')).toBe('Bearer t0ken-of-ours');
   });
 
-  test('a token’s file that is not there, then empty, then with a line break inside, is told of and tried again', async () => {
+  test('a token file that is missing, then empty, then with a line break inside, is reported and tried again', async () => {
     const dir = tempDir();
     const file = dir.file('token', 'x');
     rmSync(file);
@@ -184,7 +184,7 @@ describe('oauth2', () => {
     expect(tokens().slice(0, 3)).toEqual(['Bearer token-2', 'Bearer token-3', 'Bearer token-4']);
   });
 
-  test('the connections of one input share it, also while it is being fetched', async () => {
+  test('the connections of one input share a token, also while it is fetched', async () => {
     const endpoint = await new TokenEndpoint().up();
     const server = await new FaultServer().up();
     await startEngine(
@@ -200,7 +200,7 @@ describe('oauth2', () => {
   });
 
   test.each(['401 Unauthorized', '403 Forbidden'])(
-    'after %s it is thrown away and fetched again',
+    'after %s it is discarded and fetched again',
     async (status) => {
       const endpoint = await new TokenEndpoint().up();
       const server = await new FaultServer((peer) => {
@@ -342,7 +342,7 @@ describe('oauth2', () => {
       const good = endpoint.answer;
       endpoint.answer = answer;
       const server = await new FaultServer((peer) => void peer.accept({ then: frame('text', 'in') })).up();
-      // Who answers has the time for it on a busy machine too.
+      // A server that answers has time for it on a busy machine, too.
       const timeout = said.source.startsWith('no answer') ? '300ms' : '30s';
       const run = await startEngine(input(`url: "${server.url}", timeout: ${timeout}, ${oauth2(endpoint)}`));
       const line = await run.logged(/^input failed to connect/);
@@ -363,7 +363,7 @@ describe('oauth2', () => {
     expect(line['retry_in_ms']).toBe(600_000);
   });
 
-  test('a token endpoint that is not there is told of; a stop does not wait for one that hangs', async () => {
+  test('a token endpoint that is down is logged; a stop does not wait for one that hangs', async () => {
     const port = await freePort();
     const down = await startEngine(
       input(
@@ -380,7 +380,7 @@ describe('oauth2', () => {
     await until('the end of the request', () => gone);
   });
 
-  test('what expires before it could be used is used once, and fetched again', async () => {
+  test('a token that expires before its use is used once, and fetched again', async () => {
     const endpoint = await new TokenEndpoint().up();
     endpoint.answer = (response, _, number) => giveToken(response, `short-${number}`, 1);
     const server = await new FaultServer((peer) => peer.accept().socket.end()).up();
@@ -464,25 +464,28 @@ describe('a server that repeats the credentials it got', () => {
     ['the URL’s query', '/?token=s3cret', '', ['s3cret']],
     ['an environment variable', '/?k={{env:KEY}}', '', ['env-s3cret']],
     ['a subprotocol', '/', 'protocols: [ key.psecret1234 ]', ['psecret1234', 'key.psecret1234']],
-  ])('%s: nobody reads them, in its HTTP answer or its close frame', async (what, path, fields, secrets) => {
-    const says = `not ${secrets.join(' or ')}!`;
-    const server = new FaultServer((peer) => {
-      if (server.peers.length === 1) peer.socket.end(refuse(`401 ${says}`, `for ${secrets[0]}`));
-      else {
-        const offered = peer.header('sec-websocket-protocol');
-        const then = closeFrame(4001, says);
-        peer.accept(offered === undefined ? { then } : { protocol: offered, then });
-      }
-    });
-    await server.up();
-    const user = what === 'the user of the URL' ? 'ann:hunter2@' : '';
-    const url = server.url.replace('127', `${user}127`).replace('/feed', path);
-    const run = await startEngine(input(`url: "${url}", ${fields}`.replace(/, $/, '')), {
-      KEY: 'env-s3cret',
-    });
-    await run.logged(/the server answered 401 not \*\*\*.*!: for \*\*\*/);
-    await run.logged(/closed the connection with 4001: not \*\*\*/);
-    const shown = await everything(run);
-    for (const secret of secrets) expect(shown).not.toContain(secret);
-  });
+  ])(
+    '%s: they are masked in the log, from its HTTP answer or its close frame',
+    async (what, path, fields, secrets) => {
+      const says = `not ${secrets.join(' or ')}!`;
+      const server = new FaultServer((peer) => {
+        if (server.peers.length === 1) peer.socket.end(refuse(`401 ${says}`, `for ${secrets[0]}`));
+        else {
+          const offered = peer.header('sec-websocket-protocol');
+          const then = closeFrame(4001, says);
+          peer.accept(offered === undefined ? { then } : { protocol: offered, then });
+        }
+      });
+      await server.up();
+      const user = what === 'the user of the URL' ? 'ann:hunter2@' : '';
+      const url = server.url.replace('127', `${user}127`).replace('/feed', path);
+      const run = await startEngine(input(`url: "${url}", ${fields}`.replace(/, $/, '')), {
+        KEY: 'env-s3cret',
+      });
+      await run.logged(/the server answered 401 not \*\*\*.*!: for \*\*\*/);
+      await run.logged(/closed the connection with 4001: not \*\*\*/);
+      const shown = await everything(run);
+      for (const secret of secrets) expect(shown).not.toContain(secret);
+    },
+  );
 });

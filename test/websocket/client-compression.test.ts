@@ -55,7 +55,7 @@ test.each([
   else expect(offered).toMatch(offer);
 });
 
-test('a server that wants no context has none, though it is asked for', async () => {
+test('a server that wants no context has none, even if a client asks for it', async () => {
   const server = await compressing((socket) => socket.send('x'.repeat(5000)), {
     serverNoContextTakeover: true,
     clientNoContextTakeover: true,
@@ -108,7 +108,7 @@ streams:
 test('messages shorter than `threshold` go out as they are', async () => {
   const frames: { size: number; compressed: boolean }[] = [];
   const server = await compressing((socket) => {
-    // What is on the wire, before it is inflated.
+    // The bytes on the wire, before they are inflated.
     const { _socket: wire } = socket as unknown as { _socket: NodeJS.EventEmitter };
     wire.prependListener('data', (chunk: Buffer) => {
       if ((chunk[0]! & 0x0f) === 1) frames.push({ size: chunk.length, compressed: (chunk[0]! & 0x40) !== 0 });
@@ -152,7 +152,7 @@ streams:
   expect(asFirst).toBe(field === 'context_takeover: false');
 });
 
-test('what inflates to more than `max_message_size` closes with 1009; the next connection goes on', async () => {
+test('a message that inflates to more than `max_message_size` closes with 1009; the next connection goes on', async () => {
   const codes: number[] = [];
   const server = await compressing((socket) => {
     socket.on('close', (code) => codes.push(code));

@@ -28,16 +28,19 @@ streams:
     output: { type: collect }
 `;
 
-test.each([1000, 4005])('a server that closes with %d has sent all: the stream ends well', async (code) => {
-  const server = await new FaultServer(finite(code)).up();
-  const run = await startEngine(input(`"${server.url}"`));
-  expect(await run.ended).toEqual({ failed: [], left: [] });
-  expect(run.output().texts).toEqual(['a', 'b']);
-  expect(server.peers).toHaveLength(1);
-  expect(run.log.filter(({ level }) => level >= 40)).toEqual([]);
-});
+test.each([1000, 4005])(
+  'a server that closes with %d has sent everything: the stream ends without an error',
+  async (code) => {
+    const server = await new FaultServer(finite(code)).up();
+    const run = await startEngine(input(`"${server.url}"`));
+    expect(await run.ended).toEqual({ failed: [], left: [] });
+    expect(run.output().texts).toEqual(['a', 'b']);
+    expect(server.peers).toHaveLength(1);
+    expect(run.log.filter(({ level }) => level >= 40)).toEqual([]);
+  },
+);
 
-test('what is in the pipeline then is written first', async () => {
+test('messages in the pipeline are written first', async () => {
   const server = await wsServer((socket) => {
     socket.send('last');
     socket.close(1000, 'done');

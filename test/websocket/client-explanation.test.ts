@@ -9,7 +9,7 @@ streams:
     output: { type: collect }
 `;
 
-/** What the log says of a server that answers the handshake with `answer` and leaves the connection open. */
+/** The log about a server that answers the handshake with `answer` and leaves the connection open. */
 async function said(answer: string, fields = ''): Promise<string> {
   const server = await new FaultServer((peer) => void peer.socket.write(answer)).up();
   const run = await startEngine(reader(server.url, fields));
@@ -20,7 +20,7 @@ const answer = (headers: string, body: string): string =>
   `HTTP/1.1 400 Bad Request\r\n${headers}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
 const PLAIN = 'Content-Type: text/plain; charset=utf-8\r\n';
 
-test('the log says what a server of ours says', async () => {
+test('the log shows the explanation of a Millrace server', async () => {
   const hub = await startEngine(`
 streams:
   - input: { type: websocket, mode: server, host: 127.0.0.1, port: 0, protocols: [v2], protocol_required: true }
@@ -33,7 +33,7 @@ streams:
   );
 });
 
-test('a reason on several lines is one line of the log, without what steers a terminal', async () => {
+test('a reason on several lines is one line of the log, without terminal controls', async () => {
   expect(await said(answer(PLAIN, 'first\r\n\u001b[31msecond\n'))).toMatch(
     /400 Bad Request: first \[31msecond$/,
   );

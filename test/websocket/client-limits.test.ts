@@ -53,7 +53,7 @@ streams:
   expect(await run.output().count(1)).toEqual(['x'.repeat(16_384)]);
 });
 
-test('the other limits are a server’s', () => {
+test('the other limits are for servers', () => {
   const mistakes = (fields: string): string[] =>
     configMistakes(`[{ input: { type: websocket, url: "ws://h/", ${fields} } }]`);
   expect(mistakes('limits: { fragments: 10 }')).toEqual([]);

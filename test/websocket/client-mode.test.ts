@@ -11,7 +11,7 @@ streams:
 const quick = 'reconnect: { initial: 1ms, max: 5ms }';
 
 describe('“Act as WebSocket client, connect to a WebSocket server”', () => {
-  test('is what it does by default, at the path and query of its url', async () => {
+  test('is the default, at the path and query of its url', async () => {
     const server = await new FaultServer().up();
     const run = await startEngine(client(`url: "ws://127.0.0.1:${server.port}/a/b?c=d&e"`));
     const peer = await server.peer(0);
@@ -20,7 +20,7 @@ describe('“Act as WebSocket client, connect to a WebSocket server”', () => {
     expect(await run.output().count(1)).toEqual(['hello']);
   });
 
-  test('is what `mode: client` says too, and a url without a path asks for /', async () => {
+  test('is also `mode: client`, and a url without a path asks for /', async () => {
     const server = await new FaultServer().up();
     await startEngine(client(`mode: client, url: "ws://127.0.0.1:${server.port}"`));
     expect((await server.peer(0)).target).toBe('/');

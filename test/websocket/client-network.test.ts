@@ -81,7 +81,7 @@ streams:
   expect(await run.output().count(1)).toEqual([`127.0.0.1 asked as localhost:${port}`]);
 });
 
-test('a name that nobody knows is told of', async () => {
+test('an unknown name is logged', async () => {
   const run = await startEngine(`
 streams:
   - input: { type: websocket, url: "ws://no-such-host.invalid/", ${quick} }
@@ -92,7 +92,7 @@ streams:
   );
 });
 
-test('a name whose address changes: each attempt asks for it anew', async () => {
+test('a name whose address changes is looked up at each attempt', async () => {
   const port = await freePort();
   const first = await serverAt('127.0.0.2', port);
   await serverAt('127.0.0.3', port);
@@ -112,7 +112,7 @@ streams:
   await seen(`127.0.0.3 asked as feed.test:${port}`);
 });
 
-test('a server that is far away is waited for, though its name has another address that is no good', async () => {
+test('a distant server is waited for, though its name has another address that does not work', async () => {
   // Its queue is full, so that the first packet of a connection is lost, and the next comes a second later.
   const server = python(`
 import asyncio, select, socket, sys
@@ -141,7 +141,7 @@ async def main():
 asyncio.run(main())
 `);
   const port = (await server.line(/^port /)).slice('port '.length);
-  // What comes right before the connection tells when that begins.
+  // The message right before the connection marks its beginning.
   const tokens = await new TokenEndpoint().up();
   tokens.answer = (response) => {
     giveToken(response, 'token');

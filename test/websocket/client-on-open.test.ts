@@ -67,7 +67,7 @@ streams:
     `got {"op": "subscribe", "channels": ["trades", "book"], "depth": 10, "raw": null, "all": true} b'\\x00\\xff'`,
   );
   expect(await run.output().count(3)).toEqual(['{"n": 0}', '{"n": 1}', '{"n": 2}']);
-  // What `expect` took is not counted either.
+  // A message that `expect` took is not counted either.
   expect(run.output().messages.map(({ ext }) => ext['sequence'])).toEqual(['1', '2', '3']);
   await run.connected();
 });
@@ -103,7 +103,7 @@ test('it counts as connected only after the last step', async () => {
   expect((await run.http('/readiness')).status).toBe(200);
 });
 
-test('a regular expression and several refusals; binary messages are never what is expected', async () => {
+test('a regular expression and several refusals; a binary message never matches', async () => {
   const feed = await server(async (peer, number) => {
     peer.accept();
     await peer.count(1);
@@ -129,7 +129,7 @@ test('a regular expression and several refusals; binary messages are never what 
 });
 
 describe('an attempt fails', () => {
-  test('when the answer does not come in time; a server that does not even answer the close is cut', async () => {
+  test('if the answer does not come in time; a server that does not even answer the close is cut', async () => {
     const feed = await server((peer, number) => {
       peer.accept(number === 1 ? {} : { then: text('ready', 'data') });
       return Promise.resolve();
@@ -142,7 +142,7 @@ describe('an attempt fails', () => {
     expect(run.log.filter(({ msg }) => msg.startsWith('input lost'))).toEqual([]);
   });
 
-  test('when the server closes in the middle, with its code; or just goes', async () => {
+  test('if the server closes in the middle, with its code; or disappears', async () => {
     const feed = await server(async (peer, number) => {
       peer.accept();
       await peer.count(1);
@@ -161,7 +161,7 @@ describe('an attempt fails', () => {
     expect(feed.peers).toHaveLength(3);
   });
 
-  test('when a step’s template has no value, and is made again', async () => {
+  test('if a step’s template has no value, and is made again', async () => {
     const feed = await server((peer) => {
       peer.accept();
       return Promise.resolve();
@@ -177,7 +177,7 @@ describe('an attempt fails', () => {
   });
 });
 
-test('what arrived in an attempt that failed is not lost: it comes before what the next one brings', async () => {
+test('messages of a failed attempt are not lost: they come before those of the next one', async () => {
   const feed = await server((peer, number) => {
     if (number === 1) peer.accept({ then: Buffer.concat([text('first'), closeFrame(1011)]) });
     else peer.accept({ then: text('second', 'ready', 'third') });
@@ -187,7 +187,7 @@ test('what arrived in an attempt that failed is not lost: it comes before what t
   expect(await run.output().count(3)).toEqual(['first', 'second', 'third']);
 });
 
-test('more than the stream may hold arrives before what is expected: it is read, and the next attempt has room', async () => {
+test('more than the stream may hold arrives before the expected message: it is read, and the next attempt has room', async () => {
   const feed = await server((peer, number) => {
     const flood = Array.from({ length: 50 }, (_, n) => `${number}.${n}`);
     peer.accept({ then: number === 1 ? text(...flood) : text('ready', 'data') });
@@ -208,7 +208,7 @@ streams:
   await run.logged(/did not arrive within 0\.1 s; nothing was read, because the stream is full/);
 });
 
-test('what comes before a step that fails is passed on, though no attempt ever gets through its steps', async () => {
+test('messages before a failed step are passed on, though no attempt ever gets through its steps', async () => {
   const feed = await server((peer, number) => {
     peer.accept({ then: text(`data ${number}`, 'refused') });
     return Promise.resolve();
@@ -222,7 +222,7 @@ test('what comes before a step that fails is passed on, though no attempt ever g
   expect((await run.http('/readiness')).text).toContain('input websocket is not connected');
 });
 
-test('a stop in the middle of the steps passes on what had come', async () => {
+test('a stop in the middle of the steps passes on the messages that came', async () => {
   const feed = await server((peer) => {
     peer.accept({ then: text('one', 'two', 'hello') });
     return Promise.resolve();

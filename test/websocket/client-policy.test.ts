@@ -28,7 +28,7 @@ describe('Retry-After', () => {
     const line = await run.logged(/^input failed to connect/);
     expect(line['retry_in_ms']).toBe(wait);
     expect(server.peers).toHaveLength(1);
-    // It waits for what it was asked to, and still stops at once.
+    // It waits as long as it was asked to, and still stops at once.
     expect(await run.stop()).toEqual({ failed: [], left: [] });
   });
 
@@ -85,7 +85,7 @@ describe('stop_on', () => {
     expect(server.peers).toHaveLength(1);
   });
 
-  test('a close code that it names fails the stream, after what had arrived; others do not', async () => {
+  test('a close code that it names fails the stream, after the messages that had arrived; others do not', async () => {
     const codes = [1008, 4100, 4042];
     const server = await new FaultServer((peer) => {
       const code = codes[server.peers.length - 1]!;
@@ -113,7 +113,7 @@ describe('stop_on', () => {
     expect(server.peers).toHaveLength(1);
   });
 
-  test('a close code that we send is none of the server’s', async () => {
+  test('a close code that we send is not the server’s', async () => {
     const server = await new FaultServer((peer) => {
       peer.accept({ then: frame('text', 'x', { declared: 2 ** 31 }) });
       void peer.closeCode().then(
@@ -181,7 +181,7 @@ describe('stable_after', () => {
     expect(server.peers).toHaveLength(4);
   });
 
-  test('one that held so long was a good one: the count begins anew', async () => {
+  test('a connection that held so long resets the count', async () => {
     const server = await cutting();
     const run = await startEngine(input(server.url, ', stable_after: 0s, attempts: 2'));
     await server.peer(9);

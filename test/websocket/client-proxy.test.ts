@@ -116,7 +116,7 @@ streams:
     await until('what the output sends', () => server.peers.some((peer) => peer.texts.includes('out')));
   });
 
-  test('credentials are sent; wrong ones are told of, and shown nowhere', async () => {
+  test('credentials are sent; wrong ones are logged, and shown nowhere', async () => {
     const server = await feed();
     const { port } = await tinyproxy('BasicAuth ann s3cret');
     const wrong = await startEngine(
@@ -155,7 +155,7 @@ describe('microsocks', () => {
     }
   });
 
-  test('credentials are sent; wrong ones are told of, and shown nowhere', async () => {
+  test('credentials are sent; wrong ones are logged, and shown nowhere', async () => {
     const server = await feed();
     const port = await microsocks('-u', 'ann', '-P', 's3c@ret');
     const wrong = await startEngine(
@@ -173,7 +173,7 @@ describe('microsocks', () => {
     expect(await run.output().count(1)).toEqual(['through']);
   });
 
-  test('a target that it cannot reach, and a name that nobody knows', async () => {
+  test('a target that it cannot reach, and an unknown name', async () => {
     const port = await microsocks();
     const target = await freePort();
     const run = await startEngine(
@@ -285,7 +285,7 @@ describe('the environment', () => {
   test.each([
     ['NO_PROXY', { NO_PROXY: 'other.example, .example' }, ''],
     ['`proxy: none`', {}, ', proxy: none'],
-  ])('%s goes past it', async (_, more, fields) => {
+  ])('%s does not go through it', async (_, more, fields) => {
     const proxy = await new ConnectProxy().up();
     const env = { ALL_PROXY: `http://127.0.0.1:${proxy.port}`, ...more };
     const run = await startEngine(input(`url: "ws://no-such.sub.example:1/"${fields}`), env);
@@ -293,13 +293,13 @@ describe('the environment', () => {
     expect(proxy.requests).toHaveLength(0);
   });
 
-  test('this machine’s own addresses are not asked of it', async () => {
+  test('addresses of this machine do not go through it', async () => {
     const server = await feed();
     const run = await startEngine(input(`url: "${server.url}"`), { ALL_PROXY: 'http://no-such.invalid:1' });
     expect(await run.output().count(1)).toEqual(['through']);
   });
 
-  test('a value that is no proxy is told of without itself', async () => {
+  test('a value that is not a proxy is reported without the value', async () => {
     const server = await feed();
     const run = await startEngine(input(url(server)), { HTTP_PROXY: 'ftp://ann:s3cret@h' });
     await run.logged(/the environment variable HTTP_PROXY does not hold a proxy; expected a URL like/);
@@ -372,7 +372,7 @@ describe('a proxy that', () => {
   });
 
   test.each(['http', 'socks5h', 'socks4a'])(
-    'hangs is given up after `timeout`, and cut (%s)',
+    'hangs is abandoned after `timeout`, and cut (%s)',
     async (scheme) => {
       const sockets: Socket[] = [];
       const port = await listen(
@@ -402,7 +402,7 @@ describe('a proxy that', () => {
     await until('its end', () => sockets[0]!.readableEnded || sockets[0]!.destroyed);
   });
 
-  test.each(['http', 'socks5'])('is not there, or has a name that nobody knows (%s)', async (scheme) => {
+  test.each(['http', 'socks5'])('is down, or has an unknown name (%s)', async (scheme) => {
     const port = await freePort();
     const down = await startEngine(input(`url: "ws://h.example/", proxy: "${scheme}://127.0.0.1:${port}"`));
     await down.logged(/through the proxy \w+:\/\/127\.0\.0\.1:\d+: connect ECONNREFUSED/);

@@ -19,7 +19,7 @@ streams:
 const redirect = (peer: RawPeer, location: string, status = '302 Found'): void =>
   void peer.socket.end(`HTTP/1.1 ${status}\r\nLocation: ${location}\r\nContent-Length: 0\r\n\r\n`);
 
-/** Answers by the path that is asked for; what has no answer is accepted and gets a message. */
+/** Answers by the requested path; a path without an answer is accepted and gets a message. */
 async function site(answers: Record<string, (peer: RawPeer) => void>): Promise<FaultServer> {
   return await new FaultServer((peer) => {
     const answer = answers[peer.target];
@@ -57,7 +57,7 @@ describe('a redirect on the same host', () => {
     expect(await run.output().count(1)).toEqual([`at ${target}`]);
   });
 
-  test('five are followed, and not a sixth', async () => {
+  test('five are followed, but not a sixth', async () => {
     const answers = Object.fromEntries(
       Array.from({ length: 6 }, (_, n) => [`/${n}`, (peer: RawPeer) => redirect(peer, `/${n + 1}`)]),
     );
@@ -70,7 +70,7 @@ describe('a redirect on the same host', () => {
     );
   });
 
-  test('a loop is told of', async () => {
+  test('a loop is an error', async () => {
     const server = await site({
       '/a': (peer) => redirect(peer, '/b'),
       '/b': (peer) => redirect(peer, '/a'),
@@ -133,7 +133,7 @@ describe('a redirect elsewhere', () => {
       /a redirect to ftp:\/\/127\.0\.0\.1\/x, which is not a WebSocket URL$/,
     ],
     ['nothing to follow', undefined, /the server answered 304 Not Modified$/],
-  ])('to %s is told of', async (name, location, said) => {
+  ])('to %s is logged', async (name, location, said) => {
     const server = await site({
       '/feed': (peer) => {
         if (name === 'nothing to follow')

@@ -60,7 +60,7 @@ test('url, query, headers and subprotocols are filled in afresh at every attempt
   expect(run.output().messages[0]!.ext['protocol']).toBe('p.v3');
 });
 
-test('what is filled in behind the host is shown nowhere; the host is', async () => {
+test('values behind the host are shown nowhere; the host is shown', async () => {
   const dir = tempDir();
   const file = dir.file('key', 'k3y/of ours\n');
   const server = await acceptsAfter(2);

@@ -33,7 +33,7 @@ test.each([
   ['/?', '/?'],
   ['/a b?c d', '/a%20b?c%20d'],
   ['/ü?ö=😀', '/%C3%BC?%C3%B6=%F0%9F%98%80'],
-])('of a URL that ends in %s the server is asked for %s', async (written, target) => {
+])('for a URL that ends in %s, the request is for %s', async (written, target) => {
   const server = await feed();
   const run = await startEngine(input(`url: ${quoted(`ws://127.0.0.1:${server.port}${written}`)}`));
   await run.output().count(1);
@@ -71,7 +71,7 @@ test.each([
   ['up?{}', '/a/up?{}'],
   ['//HOST/x\'y?"#part', '/x\'y?"'],
   ['ws://HOST/x\'y?"', '/x\'y?"'],
-])('a redirect to %s asks for %s', async (location, target) => {
+])('a redirect to %s requests %s', async (location, target) => {
   const server = await new FaultServer((peer) => {
     if (server.peers.length > 1) return void peer.accept({ then: frame('text', 'in') });
     const to = location.replace('HOST', `127.0.0.1:${server.port}`);
@@ -82,7 +82,7 @@ test.each([
   expect(server.peers[1]!.target).toBe(target);
 });
 
-test('a redirect that differs in how it is encoded is no loop', async () => {
+test('a redirect that differs in its encoding is not a loop', async () => {
   const server = await new FaultServer((peer) => {
     if (peer.target === '/feed?q=it%27s') return void peer.accept({ then: frame('text', 'in') });
     return void peer.socket.end(
@@ -115,7 +115,7 @@ test('through a proxy the server is asked for the same', async () => {
   expect(server.peers[0]!.target).toBe(`/f?q=it's"<`);
 });
 
-test('a token endpoint is asked for what `token_url` says', async () => {
+test('a token endpoint gets the path and query of `token_url`', async () => {
   const endpoint = await new TokenEndpoint().up();
   const server = await feed();
   const run = await startEngine(

@@ -44,7 +44,7 @@ test('“With JSON codec”: the specification’s message is a row with its thr
   ]);
 });
 
-test('json: values of any kind, in text and binary frames, byte for byte; what is no JSON is a dead letter', async () => {
+test('json: values of any kind, in text and binary frames, byte for byte; anything else is a dead letter', async () => {
   const run = await startEngine(server('codec: { type: json }'));
   const right = ['{"a":1}', '[1, {"b": null}]', '"text"', '12e3', 'true', 'null', ' {} '];
   const client = await connectClient(await run.url());
@@ -56,7 +56,7 @@ test('json: values of any kind, in text and binary frames, byte for byte; what i
   ]);
 });
 
-test('text: UTF-8 passes, a binary frame that is none is a dead letter', async () => {
+test('text: UTF-8 passes, a binary frame that is not UTF-8 is a dead letter', async () => {
   const run = await startEngine(
     server('codec: { type: text }', '{ type: sql, query: "SELECT upper(__value__) AS up FROM flow" }'),
   );

@@ -9,7 +9,7 @@ import { frame } from '../support/frames.ts';
 import { rawUpgrade } from '../support/peers.ts';
 import { until } from '../support/until.ts';
 
-test('a pong that waits keeps nothing of what its ping was read with', async () => {
+test('a waiting pong does not keep the buffer that its ping was read into', async () => {
   const server = new WebSocketServer({ port: 0, host: '127.0.0.1', autoPong: false });
   afterTest(() => server.close());
   await once(server, 'listening');

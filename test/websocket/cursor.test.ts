@@ -34,7 +34,7 @@ const delivery = (seq: number): Delivery => ({
   receipt: noReceipt,
 });
 
-test('in whichever order batches of several connections are read and confirmed, it never passes one that is not', async () => {
+test('in whichever order batches of several connections are read and confirmed, it never moves past an open one', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.integer({ min: 1, max: 3 }),
@@ -72,7 +72,7 @@ test('in whichever order batches of several connections are read and confirmed, 
           else confirm(pick);
           check();
         }
-        // It never stays behind: with everything confirmed, the next message is where it is.
+        // It never stays behind: once everything is confirmed, it is at the next message.
         for (const [index, waiting] of unread.entries()) while (waiting.length > 0) read(index);
         while (inFlight.length > 0) confirm(0);
         slots[0]!.arrived();
@@ -104,7 +104,7 @@ test('in whichever order batches of several connections are read and confirmed, 
   );
 });
 
-test('what is refused holds it back for good', async () => {
+test('a refused batch holds it back for good', async () => {
   const cursor = await opened();
   const slot = cursor.slot();
   const [one, two, three] = [1, 2, 3].map((seq) => slot.track(delivery(seq)).receipt);

@@ -71,7 +71,7 @@ test('of `max_keys` each subject has its share: one that sends many forgets its 
   expect(run.output().values).toEqual([...range('a', 40), ...range('b', 1000), 'b0'].map((id) => ({ id })));
 });
 
-test('also after a restart, in what the log remembers', async () => {
+test('also after a restart, for keys of the log', async () => {
   const path = logPath();
   const yaml = server('{ key: id, max_keys: 100 }', withLog(path));
   const first = await startEngine(yaml);
@@ -85,7 +85,7 @@ test('also after a restart, in what the log remembers', async () => {
   expect(second.output().values).toEqual([{ id: 'new' }, { id: 'b0-0' }]);
 });
 
-test('what a log has of an earlier version, which did not tell types, is still known', async () => {
+test('keys in a log of an earlier version, which did not tell types apart, are still known', async () => {
   const path = logPath();
   const { log } = await openLog(path);
   const space = JSON.stringify(['in', 'id', 'subject']);
@@ -114,7 +114,7 @@ test('a key that is longer than any other is known again, and not by its beginni
   expect(second.output().values).toEqual([{ id: `${long}2` }]);
 });
 
-test('whatever comes, memory is bounded, and none who keeps to its share loses a key', () => {
+test('memory is bounded whatever comes, and a subject that keeps to its share loses no key', () => {
   const maxKeys = 60;
   let random = 7;
   const next = (below: number): number => (random = (random * 48_271) % 2_147_483_647) % below;

@@ -26,7 +26,7 @@ streams:
 const users = 'auth: { type: basic, users: { ann: pass, bob: pass } }';
 const acks = `ack: { id: id, reply: 'ack {{id}}', reject_reply: 'nack {{id}}' }`;
 
-describe('whose keys they are', () => {
+describe('the owner of keys', () => {
   test('a server’s senders that count from 1 lose nothing to each other', async () => {
     const run = await startEngine(server('{ key: id }'));
     const [one, two] = [await sender(run), await sender(run)];
@@ -41,7 +41,7 @@ describe('whose keys they are', () => {
     ]);
   });
 
-  test('of a subject they are the same on its next connection', async () => {
+  test('a subject has the same keys on its next connection', async () => {
     const run = await startEngine(server('{ key: id }', `${users}\n      ${acks}`));
     const one = await sender(run, basic('ann', 'pass'));
     await send(one.client, '{"id":"x"}');
@@ -58,7 +58,7 @@ describe('whose keys they are', () => {
     expect(run.output().messages.map(({ ext }) => ext['subject'])).toHaveLength(3);
   });
 
-  test('of a session they are new on the next one', async () => {
+  test('a session has its own keys', async () => {
     const run = await startEngine(server('{ key: id, per: session }', users));
     const [one, two] = [await sender(run, basic('ann', 'pass')), await sender(run, basic('ann', 'pass'))];
     await send(one.client, '{"id":"x"}', '{"id":"x"}', '{"id":"y"}');
@@ -67,7 +67,7 @@ describe('whose keys they are', () => {
     expect(await run.output().count(3)).toEqual(['{"id":"x"}', '{"id":"y"}', '{"id":"x"}']);
   });
 
-  test('what does not fit is told at load', () => {
+  test('combinations that make no sense are mistakes at load', () => {
     expect(configMistakes(server('{ key: id, per: subject }'))).toEqual([
       expect.stringMatching(/dedupe\.per: needs `auth`; without it, no session has a subject/),
     ]);
@@ -104,7 +104,7 @@ describe('a message that comes again', () => {
     expect(run.output().texts).toEqual(['{"id":"x"}']);
   });
 
-  test('is told that it is rejected where the first was, and is not in error_output again', async () => {
+  test('is rejected to its sender if the first was, and is not in error_output again', async () => {
     const sql = `pipeline: { processors: [{ type: sql, query: "SELECT id, CASE WHEN id = 'bad' THEN error('no') ELSE 1 END AS v FROM flow" }] }`;
     const run = await startEngine(
       server(

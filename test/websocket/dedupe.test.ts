@@ -30,7 +30,7 @@ const range = (from: number, to: number): number[] =>
 const write = (peer: RawPeer, numbers: readonly number[]): void =>
   void peer.socket.write(Buffer.concat(numbers.map((id) => frame('text', message(id)))));
 
-test('two connections to one URL, and each message once, in order, whichever is ahead', async () => {
+test('two connections to one URL give each message once, in order, whichever is ahead', async () => {
   const feed = await new FaultServer().up();
   const run = await startEngine(client(feed.url));
   const [a, b] = [await feed.peer(0), await feed.peer(1)];
@@ -57,7 +57,7 @@ test('two connections to one URL, and each message once, in order, whichever is 
   expect(feed.peers).toHaveLength(2);
 });
 
-test('with one connection down nothing is missed and it is still ready; it comes back', async () => {
+test('with one connection down nothing is missed and the input is still ready; the connection comes back', async () => {
   const feed = await new FaultServer().up();
   const run = await startEngine(client(feed.url));
   let next = 1;
@@ -107,7 +107,7 @@ test('a server’s clients that send the same message are one source of it', asy
   ]);
 });
 
-test('a message without a key is passed on, and what is no JSON does not stand for what is', async () => {
+test('a message without a key is passed on, and one that is not JSON does not stand for one that is', async () => {
   const run = await startEngine(server('{ key: id }'));
   const client = await connectClient(await run.url());
   const sent = ['text', 'text', '{"id":null}', '{"id":null}', '{"id":7', '{"id":7}} ', '{"id":7}', '{"x":1}'];
@@ -115,7 +115,7 @@ test('a message without a key is passed on, and what is no JSON does not stand f
   expect(await run.output().count(9)).toEqual([...sent, 'end']);
 });
 
-test('numbers are told apart by all their digits, and long keys by all their characters', async () => {
+test('numbers differ by any digit, and long keys by any character', async () => {
   const run = await startEngine(server('{ key: id }'));
   const client = await connectClient(await run.url());
   const long = 'k'.repeat(100_000);
@@ -129,7 +129,7 @@ test('numbers are told apart by all their digits, and long keys by all their cha
   expect(await run.output().count(5)).toEqual([...sent, '{"id":"end"}']);
 });
 
-test('`max_keys` bounds what is remembered: the oldest go first', async () => {
+test('`max_keys` bounds the memory: the oldest keys are forgotten first', async () => {
   const run = await startEngine(server('{ key: id, max_keys: 3 }'));
   const client = await connectClient(await run.url());
   await send(client, ...[1, 2, 3, 1, 2, 3, 4, 2, 3, 4, 1, 1, 2].map(message));
@@ -171,7 +171,7 @@ test('the window begins when the message is confirmed: a stalled output makes no
   await run.idle();
 });
 
-test('what is dropped is confirmed with what was passed on: a stalled output still holds all of it back', async () => {
+test('a dropped repeat is confirmed with the first message: a stalled output holds both back', async () => {
   const feed = await new FaultServer().up();
   const run = await startEngine(client(feed.url, '{ key: id }', 'in_flight: { messages: 10 }'));
   run.output().hold();

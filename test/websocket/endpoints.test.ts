@@ -86,7 +86,7 @@ test('it is ready when all are connected, and names the one that is down', async
   await until('readiness', async () => (await readiness(run)).status === 200);
 });
 
-test('of several that are down, each is named', async () => {
+test('if several are down, each is named', async () => {
   const urls = [`ws://127.0.0.1:${await freePort()}/a`, `ws://127.0.0.1:${await freePort()}/b`];
   const run = await startEngine(client(urls));
   await until('both to be said', async () => {
@@ -95,7 +95,7 @@ test('of several that are down, each is named', async () => {
   });
 });
 
-test('one that never answers is named while nothing is known of it yet', async () => {
+test('a server that never answers is named while nothing is known of it yet', async () => {
   const up = await feed();
   const mute = await new FaultServer(() => {}).up();
   const run = await startEngine(client([up.url, mute.url], 'timeout: 1h'));
@@ -107,7 +107,7 @@ test('one that never answers is named while nothing is known of it yet', async (
   });
 });
 
-test('a stop closes every connection and waits for what they still send', async () => {
+test('a stop closes every connection and waits for their last messages', async () => {
   const [north, south] = [await feed(), await feed()];
   const run = await startEngine(client([north.url, south.url]));
   const peers = [await north.peer(0), await south.peer(0)];
@@ -199,7 +199,7 @@ test('failover goes on to the next URL when an attempt fails', async () => {
   expect(await readiness(run)).toEqual({ status: 200, reasons: [] });
 });
 
-test('failover: a server that asks for patience holds up no other', async () => {
+test('failover: a server that asks for a pause holds up no other', async () => {
   const busy = await new FaultServer((peer) => {
     peer.socket.end('HTTP/1.1 503 Busy\r\nRetry-After: 3000\r\nContent-Length: 0\r\n\r\n');
   }).up();
@@ -213,7 +213,7 @@ test('failover: a server that asks for patience holds up no other', async () => 
   expect(busy.peers).toHaveLength(1);
 });
 
-test('failover: while every server asks for patience, the most impatient is waited for', async () => {
+test('failover: while every server asks for a pause, the shortest pause ends first', async () => {
   const patient = (seconds: number): Promise<FaultServer> =>
     new FaultServer((peer) => {
       peer.socket.end(`HTTP/1.1 503 Busy\r\nRetry-After: ${seconds}\r\nContent-Length: 0\r\n\r\n`);
@@ -270,7 +270,7 @@ test.each(Object.keys(endings))(
     const run = await startEngine(client([server.url], 'ping_interval: 0'));
     const last = await server.peer(8);
     await run.output().count(9);
-    // What comes later on the old ones must not make it leave the good one: 50 messages are passed meanwhile.
+    // Later messages on the old ones must not make it leave the good one: 50 messages are passed meanwhile.
     for (let message = 0; message < 50; message++) {
       last.socket.write(frame('text', `m${message}`));
       await run.output().count(10 + message);

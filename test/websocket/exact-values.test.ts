@@ -15,7 +15,7 @@ streams:
     output: { type: collect }
 `;
 
-/** What the server is sent first by a client with these fields, after `greeting`. */
+/** The first message of a client with these fields, after `greeting`. */
 async function firstOf(fields: string, greeting?: string, env: Record<string, string> = {}): Promise<string> {
   const peer = await new FaultServer((each) => {
     each.accept(greeting === undefined ? {} : { then: frame('text', greeting) });
@@ -47,7 +47,7 @@ describe('numbers of the file', () => {
     expect(texts.slice(1).toSorted()).toEqual(['{"no":0.10}', written].toSorted());
   });
 
-  test('match what has their value to the last digit, and nothing else', async () => {
+  test('match messages that have their value to the last digit, and nothing else', async () => {
     const peer = await new FaultServer().up();
     const run = await startEngine(
       client(
@@ -78,7 +78,7 @@ describe('numbers of the file', () => {
     expect(await run.output().count(near.length + 1)).toEqual([...near, 'end']);
   });
 
-  test('decide what a step expects and what it rejects', async () => {
+  test('decide what a step expects and rejects', async () => {
     const fields = 'on_open: [{ expect: { id: 9007199254740993 }, reject: [{ code: 9007199254740995 }] }]';
     const peer = await new FaultServer((each) => {
       const texts = ['{"code":9007199254740996}', '{"id":9007199254740992}', '{"id":9007199254740993}'];
@@ -96,7 +96,7 @@ describe('numbers of the file', () => {
   });
 });
 
-describe('what a peer says is filled into', () => {
+describe('the words of a peer are filled into', () => {
   const attack = '1,"op":"cancel_all"';
 
   test.each([

@@ -5,7 +5,7 @@ import { java } from '../support/tools.ts';
 
 const dir = tempDir();
 
-/** Connects with the client of `java.net.http`, sends what it is told to, and prints what happens. */
+/** Connects with the client of `java.net.http`, sends the given messages, and prints the events. */
 const program = dir.file(
   'Client.java',
   `
@@ -112,7 +112,7 @@ streams:
   const welcome = ['protocol v2', 'text hello java'];
   const { lines } = client;
   expect(lines.slice(0, 4)).toEqual(['plain 426', 'refused 401 Bearer realm="millrace"', ...welcome]);
-  // The pong goes ahead of what the output has still to write.
+  // The pong goes ahead of the output's waiting messages.
   expect(lines.slice(4, 9).filter((line) => line !== 'pong of 125')).toEqual([
     'text grüße 😀grüße 😀',
     'text in three parts',

@@ -159,7 +159,7 @@ describe.each([
     ['a text frame that ends within a character', 1007, ['text', Buffer.from('€').subarray(0, 2)]],
     ['a continuation of nothing', 1002, ['continuation', 'x']],
     ['a control frame in fragments', 1002, ['ping', 'x', { fin: false }]],
-  ])('%s closes with %i; what came before comes out', async (__, code, wrong) => {
+  ])('%s closes with %i; earlier messages come out', async (__, code, wrong) => {
     const { run, peer, write } = await start();
     write(['text', 'before'], wrong);
     expect(await peer.closeCode()).toBe(code);

@@ -74,7 +74,7 @@ test('pings begin after the last step of on_open', async () => {
   expect((await peer.count(3)).slice(0, 3)).toEqual(['login', 'beat', 'beat']);
 });
 
-test('what `ignore` names is no data and is not numbered; everything else is', async () => {
+test('messages that `ignore` names are not data and not numbered; all others are', async () => {
   const server = await new FaultServer().up();
   const run = await startEngine(
     client(server.url, '{ ignore: ["pong", { type: heartbeat }, { regex: "^#\\\\d+$" }] }'),
@@ -100,7 +100,7 @@ test('what `ignore` names is no data and is not numbered; everything else is', a
   expect(await run.metric('millrace_input_messages_total')).toBe(6);
 });
 
-test('application pings are answered, also before on_open is done, and are no data', async () => {
+test('application pings are answered, also before on_open is done, and are not data', async () => {
   const server = await new FaultServer().up();
   const reply =
     '{ reply: [{ match: { op: ping }, send: { op: pong, at: "{{now_s}}" } }, { match: "are you there", send: yes I am }] }';
@@ -116,7 +116,7 @@ test('application pings are answered, also before on_open is done, and are no da
   expect(await run.output().count(2)).toEqual(['data', '{"op":"pong"}']);
 });
 
-test('an answer may repeat what was in the ping, as a foreign server insists on', async () => {
+test('an answer may repeat a part of the ping, as a foreign server insists on', async () => {
   const server = python(`
 import asyncio, json
 async def handler(ws):
@@ -142,7 +142,7 @@ asyncio.run(main())
   expect(await run.output().count(1)).toEqual(['alive']);
 });
 
-test('an answer that would repeat what is not there is not sent', async () => {
+test('an answer that would repeat a missing part is not sent', async () => {
   const server = await new FaultServer((peer) => {
     peer.accept({ then: Buffer.concat(['ping', 'data'].map((text) => frame('text', text))) });
   }).up();
@@ -171,7 +171,7 @@ test('a server that answers WebSocket pings but not ours is left; the log says w
   await server.peer(1);
 });
 
-test('any message within `timeout` will do', async () => {
+test('any message within `timeout` counts as an answer', async () => {
   const quick = '{ send: ping, interval: 30ms, timeout: 400ms, ignore: [pong] }';
   const server = await new FaultServer((peer) => {
     answersPings(peer);
@@ -252,7 +252,7 @@ test('while we don’t read, because the output is stalled, silence and missing 
   expect(run.output().texts).toEqual(['first']);
 });
 
-test('a ping that cannot be filled in is told once and not sent', async () => {
+test('a ping that cannot be filled in is logged once and not sent', async () => {
   const server = await new FaultServer().up();
   const file = dir.file('beat', 'thump');
   const run = await startEngine(client(server.url, `{ send: "{{file:${file}}}", interval: 10ms }`));

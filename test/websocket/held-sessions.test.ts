@@ -32,7 +32,7 @@ async function fill(run: Run, url: string, messages: number): Promise<void> {
   await until('the budget to be full', async () => (await inFlight(run)) >= messages);
 }
 
-test('clients that come and go while the output stands still are seen to leave, and make room for others', async () => {
+test('clients that leave while the output stands still are noticed, and make room for others', async () => {
   const { run, url } = await held('limits: { connections: 20, in_flight_share: 1 }', 'messages: 3');
   await fill(run, url, 3);
   for (let number = 0; number < 30; number++) {
@@ -56,7 +56,7 @@ async function rawUpgradeOrNone(url: string): Promise<RawPeer | undefined> {
   return peer.head.startsWith('HTTP/1.1 101') ? peer : undefined;
 }
 
-test('a client that only listens gets pongs meanwhile, its close is answered, and a deaf one is found', async () => {
+test('a client that only listens gets pongs meanwhile, its close is answered, and a deaf one is detected', async () => {
   const { run, url } = await held(ALONE, 'messages: 4', 'ping_interval: 50ms, ping_timeout: 1s');
   await fill(run, url, 4);
   const listening = await connectClient(url);
@@ -90,7 +90,7 @@ asyncio.run(main())
   await run.metricIs(1, 'millrace_connections_open', 'stage="input"');
 });
 
-test('who has nothing waiting is read until it has a message of its own, and then waits as well', async () => {
+test('a session without waiting messages is read until it has one, and then waits as well', async () => {
   const { run, url } = await held('', 'messages: 4', 'ping_interval: 0');
   const senders = await Promise.all(Array.from({ length: 10 }, () => rawUpgrade(url)));
   for (const { socket } of senders.slice(0, 4)) socket.write(text('first'));
@@ -98,7 +98,7 @@ test('who has nothing waiting is read until it has a message of its own, and the
   for (const { socket } of senders) socket.write(text('second'));
   await until('one each', async () => (await inFlight(run)) === 10);
   for (const { socket } of senders) socket.write(text('third'));
-  // Who has none is read on: its connection shows that time has passed, and that the others were not read.
+  // A session without messages is read: it shows that time has passed, and that the others were not read.
   const later = await rawUpgrade(url);
   later.socket.write(frame('ping', 'now', { mask: true }));
   await until('the pong', () => later.frames.length > 0);
@@ -107,7 +107,7 @@ test('who has nothing waiting is read until it has a message of its own, and the
   await run.output().count(24);
 });
 
-test('what comes on top is bounded, and who has left is found all the same', async () => {
+test('messages beyond the budget are bounded, and clients that left are still noticed', async () => {
   const { run, url } = await held('', 'bytes: 256KiB');
   const size = 60 * KIB;
   const senders = await Promise.all(Array.from({ length: 60 }, () => rawUpgrade(url)));

@@ -25,7 +25,7 @@ const KEY = 'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25
 const UPGRADE = `Upgrade: websocket\r\nConnection: Upgrade\r\n${KEY}`;
 const HOST = 'Host: test\r\n';
 
-/** What a request is answered with first. The connection is cut then, whoever else would have. */
+/** The status of the first answer to a request. Then the connection is cut. */
 async function statusOf(request: string | Uint8Array): Promise<number> {
   const client = await rawClient(port);
   client.socket.write(typeof request === 'string' ? Buffer.from(request, 'latin1') : request);
@@ -120,7 +120,7 @@ test('headers a byte at a time, half a request or nothing at all get 408 at `han
   });
 });
 
-test('more connections than file descriptors: who has one works, and all can come again afterwards', async () => {
+test('more connections than file descriptors: open ones work, and all clients can return afterwards', async () => {
   const small = await start(serverYaml('limits: { handshake_timeout: 500ms }'));
   const target = await small.port();
   const before = small.sockets;

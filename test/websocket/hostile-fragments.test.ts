@@ -66,7 +66,7 @@ describe('a frame that breaks the protocol closes with its code, and no other co
     ],
   ])('%s', async (_, code, bytes) => {
     const peer = await rawUpgrade(await plain.url());
-    // What comes before it is whole and arrives; what comes after it does not.
+    // Earlier messages are whole and arrive; later ones do not.
     peer.socket.write(Buffer.concat([text(`before ${_}`), bytes, text(`after ${_}`)]));
     expect(await peer.closeCode()).toBe(code);
     await until('what came before', () => plain.lines.includes(`before ${_}`));
@@ -109,7 +109,7 @@ test('lengths in more bytes than they need are taken as they are', async () => {
   peer.socket.destroy();
 });
 
-test('200 pings in one packet, as after a pause, do not cost the connection what comes behind them', async () => {
+test('200 pings in one packet, as after a pause, do not cost the connection the messages behind them', async () => {
   const peer = await rawUpgrade(await plain.url());
   const pings = Array.from({ length: 200 }, (_, number) => frame('ping', String(number), masked));
   peer.socket.write(Buffer.concat([...pings, text('behind them')]));

@@ -8,7 +8,7 @@ import { pour } from '../support/pour.ts';
 import { until } from '../support/until.ts';
 import { MIB, serverYaml, victims, whileOthersWork, type Victim } from '../support/victim.ts';
 
-/** What the process may grow by under an attack: room for its garbage, and a fraction of what would go wrong. */
+/** The growth of a process that an attack may cause: room for garbage, and a fraction of the damage without bounds. */
 const BOUND = 128 * MIB;
 
 const masked = (opcode: keyof typeof opcodes, content = '', options: FrameOptions = {}): Buffer =>

@@ -10,7 +10,7 @@ import { serverYaml, victims, whileOthersWork } from '../support/victim.ts';
 const { start } = victims();
 const mask = { mask: true };
 
-test('close handshakes that are never finished end all the same, without pings too; others work', async () => {
+test('unfinished close handshakes still end, without pings too; others work', async () => {
   const victim = await start(serverYaml('ping_interval: 0'));
   const sockets = victim.sockets;
   const feed = await new FaultServer((peer) => {
@@ -35,11 +35,11 @@ streams:
       socket.write(first);
       const dripping = setInterval(() => socket.write(then), 20);
       afterTest(() => clearInterval(dripping));
-      // Once the other side has let go of the socket, what comes is answered with a reset.
+      // Once the other side has let go of the socket, data is answered with a reset.
       await until('the socket to be let go', () => socket.destroyed, { timeout: 25_000 });
     };
     await Promise.all([
-      // Says that it closes, and goes on: with what is nothing, with messages, with pings.
+      // Closes, and goes on: with garbage, with messages, with pings.
       drip(closeFrame(1000, '', mask), Buffer.from('x')),
       drip(closeFrame(1000, '', mask), frame('text', 'bad', mask)),
       // Is told that it broke the protocol, and goes on.
@@ -54,7 +54,7 @@ streams:
   await until('the sockets to be closed', () => victim.sockets === sockets);
 }, 60_000);
 
-test('a client and a server that are stopped as processes are found, and found again when they go on', async () => {
+test('a client and a server whose processes are stopped are noticed, and noticed again when they continue', async () => {
   const fast = 'ping_interval: 100ms, ping_timeout: 300ms';
   const server = python(`
 import asyncio

@@ -32,7 +32,7 @@ const extension = (value: string): Behaviour => {
   return (peer) => void peer.socket.write(answer(peer, `Sec-WebSocket-Extensions: ${value}\r\n`));
 };
 
-describe('a handshake is given up, and made again, with a server that', () => {
+describe('a handshake is abandoned, and repeated, with a server that', () => {
   test.each<[string, Behaviour, RegExp, string?]>([
     [
       'sends no Accept',

@@ -32,7 +32,7 @@ test('a client that goes deaf gets a ping, and is cut when it does not answer; t
   await run.metricIs(0, 'millrace_connections_open', 'stage="input"');
 });
 
-test('a server that goes deaf is left, and connected to again', async () => {
+test('a server that goes deaf is left for a new connection', async () => {
   const feed = await new FaultServer().up();
   const run = await startEngine(`
 streams:
@@ -56,7 +56,7 @@ test('a client that is quiet but alive stays', async () => {
   expect(await run.output().count(1)).toEqual(['still here']);
 });
 
-test('pings go out at `ping_interval`, and not some looks later', async () => {
+test('pings go out at `ping_interval`, without delay', async () => {
   const run = await startEngine(`streams: ${server('ping_interval: 200ms, ping_timeout: 200ms')}`);
   const client = await connectClient(await run.url());
   let pings = 0;
@@ -81,7 +81,7 @@ test('a client that talks gets no ping', async () => {
 });
 
 test.each(['ws', 'wss'])(
-  'a peer in the middle of a frame that takes long is not dead, though it cannot answer (%s)',
+  'a peer in the middle of a long frame is not dead, though it cannot answer (%s)',
   async (scheme) => {
     const tls =
       scheme === 'ws'

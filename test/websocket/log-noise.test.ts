@@ -56,7 +56,7 @@ test('rejected messages without error_output: the first in full, then one line w
   expect(JSON.stringify(shown(run, /./)).length).toBeLessThan(20_000);
 }, 60_000);
 
-test('what has not been told is told at shutdown, by subject and address', async () => {
+test('lines that were held back are logged at shutdown, by subject and address', async () => {
   const auth = `auth: { type: basic, users: { ada: a-long-enough-password } }`;
   const run = await startEngine(server(auth));
   const authorization = `Basic ${Buffer.from('ada:a-long-enough-password').toString('base64')}`;
@@ -71,7 +71,7 @@ test('what has not been told is told at shutdown, by subject and address', async
   );
 });
 
-test('close codes that clients choose are no series of their own, and no warnings', async () => {
+test('close codes that clients choose make no series of their own, and no warnings', async () => {
   const run = await startEngine(server());
   const url = await run.url();
   for (let code = 3000; code < 5000; code += 50) {
@@ -173,7 +173,7 @@ test('handshakes of TLS that fail are summed up as well', async () => {
   expect(shown(run, /^a TLS handshake failed/)).toHaveLength(inFull);
 });
 
-test('a server that lets nobody stay: its lines are summed up as well', async () => {
+test('lines about a server that lets no connection stay are summed up as well', async () => {
   const feed = await new FaultServer((peer) => {
     peer.accept({ then: closeFrame(4000, 'go away') });
     peer.socket.end();

@@ -110,7 +110,7 @@ describe('a matcher', () => {
     expect(matches(pattern, payload)).toBe(expected);
   });
 
-  test('no binary message is one, nor one longer than 64 KiB, nor one that is not UTF-8 harms it', () => {
+  test('a matcher finds nothing in a binary message or one longer than 64 KiB, and bytes that are not UTF-8 do no harm', () => {
     expect(matches('a', 'a', true)).toBe(false);
     expect(matches('a', 'a'.repeat(64 * 1024))).toBe(true);
     expect(matches('a', 'a'.repeat(64 * 1024 + 1))).toBe(false);

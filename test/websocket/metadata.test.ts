@@ -43,7 +43,7 @@ streams:
     pipeline: { thread_num: 1 }
     output: { type: collect }
 `);
-  // While the output is held, what arrives waits, and goes on as one batch afterwards.
+  // While the output is held, messages wait, and go on as one batch afterwards.
   run.output().hold();
   const client = await connectClient(await run.url());
   const windows: [number, number][] = [];

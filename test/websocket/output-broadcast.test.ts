@@ -5,7 +5,7 @@ import { connectClient, rawUpgrade, send, type RawPeer } from '../support/peers.
 import { python } from '../support/tools.ts';
 import { until } from '../support/until.ts';
 
-/** What comes in on `/in` goes to the sessions of a server input. */
+/** Messages on `/in` go to the sessions of a server input. */
 const hub = (path: string, output: string, input = ''): string => `
 streams:
   - id: hub
@@ -16,7 +16,7 @@ streams:
     output: { type: websocket, mode: server, path: "${path}", ${output} }
 `;
 
-/** What comes in on a path goes to all who are there. */
+/** Messages on a path go to all of its sessions. */
 const chat = (path: string, output: string, input = ''): string => `
 streams:
   - input: { type: websocket, mode: server, host: 127.0.0.1, port: 0, path: "${path}", ${input} }
@@ -34,14 +34,14 @@ async function open(url: string, ...targets: string[]): Promise<RawPeer[]> {
   return await Promise.all(targets.map((target) => rawUpgrade(new URL(target, url).href)));
 }
 
-/** Sends a last message that all get, so that what did not come by then never will. */
+/** Sends a last message to all, so that a message that is missing by then never comes. */
 async function settled(peers: readonly RawPeer[], end: () => Promise<void>): Promise<string[][]> {
   await end();
   await until('the end at each', () => peers.every((peer) => peer.texts.at(-1)?.includes('"end"')));
   return peers.map((peer) => peer.texts.slice(0, -1));
 }
 
-test('Python’s websockets: what one of three sends reaches all, in order, text as text and binary as binary', async () => {
+test('Python’s websockets: a message of one of three reaches all, in order, text as text and binary as binary', async () => {
   const run = await startEngine(chat('/all', ''));
   const listener = `
 import asyncio, sys
@@ -171,7 +171,7 @@ streams:
     expect(one.texts).toEqual(['1']);
   });
 
-  test('a thousand rooms: each gets its own messages, and those who leave are forgotten', async () => {
+  test('a thousand rooms: each gets its own messages, and sessions that leave are forgotten', async () => {
     const run = await startEngine(hub('/room/:room', 'match: { param.room: "{{json:room}}" }'));
     const base = await run.url('hub');
     const peers: RawPeer[] = [];
@@ -195,14 +195,14 @@ streams:
   });
 });
 
-test('with nobody there, messages are dropped on purpose and confirmed', async () => {
+test('without any session, messages are dropped on purpose and confirmed', async () => {
   const run = await startEngine(hub('/empty', ''));
   await send(await connectClient(await run.url('feed')), '1', '2', '3');
   await dropped(run, 3, 'nobody');
   await run.idle('feed');
 });
 
-test('a message from a client reaches those who came on the other port with the same path as well', async () => {
+test('a message from a client also reaches sessions on the other port with the same path', async () => {
   const run = await startEngine(`
 streams:
   - id: one
@@ -226,7 +226,7 @@ describe('mistakes in the file', () => {
   ): string[] =>
     configMistakes(`- input: { ${input} }\n  output: { type: websocket, mode: server, ${output} }\n`);
 
-  test('a path that nothing serves is told before anything starts, with those that exist', async () => {
+  test('a path that nothing serves is reported before anything starts, with those that exist', async () => {
     const start = startEngine(
       chat('/chat', '').replace('mode: server, path: "/chat"', 'mode: server, path: /chta'),
     );

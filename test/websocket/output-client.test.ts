@@ -12,7 +12,7 @@ streams:
     output: { type: websocket, url: "${url}", reconnect: { initial: 1ms, max: 20ms }, ${fields} }
 `;
 
-/** Takes a login, then prints what comes; a text of `ping` gets an answer. */
+/** Takes a login, then prints the messages; `ping` gets an answer. */
 const server = `
 import asyncio, sys
 async def handler(ws):
@@ -70,7 +70,7 @@ test('a server that answers no application ping is left for a new connection', a
   await hub.peer(1);
 });
 
-test('a server that sends and sends is read and dropped, and answered where the file says so', async () => {
+test('messages of a server that keeps sending are read and dropped, and answered if the file says so', async () => {
   const noise = frame('text', 'x'.repeat(64 * 1024));
   const hub = await new FaultServer((peer) => {
     peer.accept();

@@ -24,7 +24,7 @@ function answerPings(peer: RawPeer): void {
 }
 
 describe('when the server fails', () => {
-  test('it is connected to once it is there; what came before waits and is sent in order', async () => {
+  test('it is connected to once it is up; earlier messages wait and are sent in order', async () => {
     const hub = new FaultServer();
     hub.port = await freePort();
     const run = await startEngine(relay(hub.url));
@@ -58,7 +58,7 @@ describe('when the server fails', () => {
     );
   });
 
-  test('a server that restarts while messages flow: only what was on the wire when it died can be missing', async () => {
+  test('a server that restarts while messages flow: only messages on the wire when it died can be missing', async () => {
     const hub = await new FaultServer().up();
     const run = await startEngine(relay(hub.url));
     const client = await connectClient(await run.url());
@@ -79,7 +79,7 @@ describe('when the server fails', () => {
     const missing = Array.from({ length: total }, (_, number) => number).filter(
       (number) => !got.has(String(number)),
     );
-    // WebSocket has no acknowledgement: what was written while the server died may be gone, but only around a death.
+    // WebSocket has no acknowledgement: messages written while the server died may be gone, but only around a death.
     expect(missing.every((number) => number % 1000 > 500 && number % 1000 < 600)).toBe(true);
   });
 
@@ -108,7 +108,7 @@ describe('when the server fails', () => {
 describe('keepalive', () => {
   const fast = `${quick}, ping_interval: 50ms, ping_timeout: 100ms`;
 
-  test('a server that goes deaf is found, and connected to again; that one answers, and stays', async () => {
+  test('a server that goes deaf is detected, and connected to again; the new connection answers, and stays', async () => {
     const hub = await new FaultServer().up();
     const run = await startEngine(relay(hub.url, fast));
     const deaf = await hub.peer(0);

@@ -106,7 +106,7 @@ streams:
     await server.line(/^answer {"answer":42}$/);
   });
 
-  test('at a stop everybody gets the answers to what was taken in, and then the close', async () => {
+  test('at a stop everybody gets the answers to the messages taken in, and then the close', async () => {
     const run = await startEngine(echo());
     const clients = await Promise.all([1, 2, 3].map(async () => connectClient(await run.url())));
     const texts = clients.map(received);
@@ -120,7 +120,7 @@ streams:
     expect(texts).toEqual([messages, messages, messages]);
   });
 
-  test('a bot answers what it has taken in before it says goodbye', async () => {
+  test('a bot answers the messages that it has taken in before it closes', async () => {
     const questions = Array.from({ length: 1000 }, (_, number) => String(number));
     const hub = await new FaultServer((peer) => {
       peer.accept({ then: Buffer.concat(questions.map((text) => frame('text', text))) });
@@ -227,7 +227,7 @@ describe('a session that does not read its answers', () => {
     expect(letters(run)).toEqual([]);
   }, 60_000);
 
-  test('drop_oldest: it misses answers, and nobody waits for it', async () => {
+  test('drop_oldest: it misses answers, and others do not wait for it', async () => {
     const run = await startEngine(echo({ input: fast, output: 'slow_consumer: drop_oldest' }));
     const slow = await rawUpgrade(await run.url());
     slow.socket.pause();

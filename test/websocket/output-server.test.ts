@@ -9,7 +9,7 @@ import { until } from '../support/until.ts';
 const fixture = (name: string): string =>
   fileURLToPath(new URL(`../control/fixtures/${name}.pem`, import.meta.url));
 
-/** What comes in on `/in` goes to all who connect to the output. */
+/** Messages on `/in` go to every client of the output. */
 const hub = (output: string): string => `
 streams:
   - input: { type: websocket, mode: server, host: 127.0.0.1, port: 0, path: /in, codec: { type: json } }
@@ -68,7 +68,7 @@ asyncio.run(main())
   ]);
 });
 
-test('what its clients send is read and dropped; rate and size limits hold, and each has its own end', async () => {
+test('messages of its clients are read and dropped; rate and size limits hold, and each client ends alone', async () => {
   const run = await startEngine(
     hub(
       'port: 0, path: /out, max_message_size: 1KiB, limits: { messages_per_second: 100, over_rate: close, idle_timeout: 1h }',
@@ -90,7 +90,7 @@ test('what its clients send is read and dropped; rate and size limits hold, and 
   expect(await run.metric('millrace_input_messages_total')).toBe(1);
 });
 
-test('a stop flushes what waits, closes with the code of `drain`, and frees the port', async () => {
+test('a stop flushes waiting messages, closes with the code of `drain`, and frees the port', async () => {
   const port = await freePort();
   const run = await startEngine(hub(`port: ${port}, path: /out, drain: { code: 1012, timeout: 20s }`));
   const { into, out } = await urls(run);
@@ -145,7 +145,7 @@ streams:
   expect(await client.count(2)).toEqual(['one', 'two']);
 });
 
-test('a port and path that an input has are told before anything starts', async () => {
+test('a port and path that an input has are reported before anything starts', async () => {
   const port = await freePort();
   const start = startEngine(`
 streams:

@@ -8,7 +8,7 @@ const SIZE = 64 * 1024;
 /** Room for three messages, each counted with its overhead. */
 const BUFFER = '256KiB';
 
-/** What comes in on `/in` goes to the sessions of a server input. */
+/** Messages on `/in` go to the sessions of a server input. */
 const hub = (output: string): string => `
 streams:
   - id: hub
@@ -42,12 +42,12 @@ interface Stage {
   readonly run: Run;
   readonly feed: Client;
   readonly stalled: RawPeer;
-  /** What a client that reads has got. */
+  /** The messages of a client that reads. */
   readonly healthy: number[];
   readonly open: (count: number) => Promise<void>;
 }
 
-/** One that reads, one that does not, and one who sends. */
+/** A client that reads, one that does not, and one that sends. */
 async function setUp({ yaml, stage, stream }: (typeof forms)[number], output: string): Promise<Stage> {
   const run = await startEngine(yaml(output));
   const listens = await run.logged(
@@ -94,7 +94,7 @@ describe.each(forms)('a session that does not read, $form', (form) => {
     expect(await stage.run.metric('millrace_messages_dropped_total', 'reason="slow_consumer"')).toBe(1);
   }, 60_000);
 
-  test('disconnect: one that reads again at last gets what its buffer held, and why it was closed', async () => {
+  test('disconnect: one that reads again at last gets the messages of its buffer, and the reason of the close', async () => {
     const stage = await setUp(form, 'slow_consumer: disconnect');
     const { stalled, healthy, feed } = stage;
     let sent = 0;
@@ -108,7 +108,7 @@ describe.each(forms)('a session that does not read, $form', (form) => {
     expect(numbers(stalled.texts)).toEqual(all.slice(0, sent - 1));
   }, 60_000);
 
-  test('drop_oldest: what waits is bounded, the newest is kept, and the drops are counted', async () => {
+  test('drop_oldest: waiting messages are bounded, the newest are kept, and the drops are counted', async () => {
     const stage = await setUp(form, 'slow_consumer: drop_oldest');
     const { run, stalled, healthy } = stage;
     await feedAll(stage);
@@ -119,7 +119,7 @@ describe.each(forms)('a session that does not read, $form', (form) => {
     const got = numbers(stalled.texts);
     expect(got).toHaveLength(MESSAGES - dropped);
     expect(got).toEqual(got.toSorted((a, b) => a - b));
-    // What the system had taken before it was full, then what was kept here: as much as there is room for.
+    // First the messages in the system's buffers, then those kept here: as many as there is room for.
     const gap = got.findIndex((number, index) => number !== index);
     expect(got.slice(gap)).toEqual(all.slice(-(got.length - gap)));
     expect(got.length - gap).toBeLessThanOrEqual(3);
@@ -159,7 +159,7 @@ describe.each(forms)('a session that does not read, $form', (form) => {
   }, 60_000);
 });
 
-test('a burst that the buffer cannot hold at once does not make a session slow that takes it', async () => {
+test('a burst larger than the buffer does not make a session slow if it reads', async () => {
   const run = await startEngine(hub('slow_consumer: disconnect').replace('8MiB', '64MiB'));
   const reader = await connectClient(await run.url('hub'));
   let got = 0;
@@ -220,7 +220,7 @@ describe.each(forms)('a client that reads loses nothing, $form', (form) => {
 });
 
 test.each(['drop_oldest', 'disconnect'])(
-  '%s: one that takes a little at a time does not hold the others',
+  '%s: a session that reads a little at a time does not hold the others',
   async (policy) => {
     const stage = await setUp(forms[0], `slow_consumer: ${policy}`);
     const { stalled, run, feed, healthy } = stage;

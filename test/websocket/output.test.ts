@@ -24,7 +24,7 @@ streams:
 
 const outputConnected = (run: Run) => run.logged(/^output \S+ connected$/);
 
-describe('what is sent', () => {
+describe('sent messages', () => {
   test('text goes out as text and binary as binary, byte for byte, empty messages too', async () => {
     const hub = await new FaultServer().up();
     const run = await startEngine(relay(hub.url));
@@ -125,7 +125,7 @@ test('a stop sends everything, then closes with 1000', async () => {
   expect(peer.texts).toEqual(messages);
 });
 
-test('what the server sends is not used, and does no harm', async () => {
+test('messages of the server are not used, and do no harm', async () => {
   const hub = new WebSocketServer({ port: 0, host: '127.0.0.1' });
   afterTest(() => {
     for (const socket of hub.clients) socket.terminate();

@@ -62,7 +62,7 @@ test('one lost connection is one reconnect, one error and one line of the log', 
   expect(lines[0]!['retry_in_ms']).toEqual(expect.any(Number));
 });
 
-test('a server that dies in the middle of a frame: what was whole comes out, then what the next connection brings', async () => {
+test('a server that dies in the middle of a frame: whole messages come out, then those of the next connection', async () => {
   const whole = frame('text', 'whole');
   const half = frame('text', 'never whole').subarray(0, 6);
   const server = await new FaultServer((peer) => peer.accept().socket.end(Buffer.concat([whole, half]))).up();
@@ -87,7 +87,7 @@ test('the server’s close code and reason are in the log', async () => {
   expect(run.output().texts[0]).toBe('bye');
 });
 
-test('what we close for is in the log as ours', async () => {
+test('a close by Millrace is logged as ours', async () => {
   const server = await new FaultServer(
     (peer) => void peer.accept({ then: frame('text', 'x', { declared: 2 ** 31 }) }),
   ).up();

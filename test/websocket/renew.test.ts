@@ -43,14 +43,14 @@ test('on a message that asks for it a new connection is opened, steps and all, w
   old.socket.write(soon);
   const next = await server.peer(1);
   expect(await next.count(1)).toEqual(['subscribe']);
-  // As long as the new one is not there, the old one is not closed, and what it sends is taken.
+  // Until the new one is there, the old one is not closed, and its messages are taken.
   text(old, 'old 2');
   await run.output().count(2);
   expect(closing(old)).toBe(false);
   text(next, 'new 1', 'subscribed', 'new 2');
   await run.output().count(4);
   expect(await old.closeCode()).toBe(1000);
-  // What it still sends before it answers is not lost.
+  // Messages that it sends before it answers are not lost.
   text(old, 'old 3');
   await run.output().count(5);
   old.socket.end(Buffer.concat([frame('text', 'old 4'), closeFrame(1000)]));
@@ -107,7 +107,7 @@ test('at `max_age` it is renewed, again and again, and nothing is missed', async
   expect(run.log.filter(({ msg }) => msg.includes('lost its connection'))).toEqual([]);
 });
 
-test('the message that asks is no data, whichever connection it comes on, and asks once', async () => {
+test('the message that asks is not data, whichever connection it comes on, and asks once', async () => {
   const server = await new FaultServer((peer) => {
     peer.accept();
     polite(peer);
@@ -147,7 +147,7 @@ test('an attempt that fails is made again, with pauses, while the old one delive
   await until('the old one to be gone', () => live(server).length === 1);
 });
 
-test('a server that asks for patience is not asked sooner because the old one ends', async () => {
+test('a server that asks for a pause gets it, even if the old connection ends', async () => {
   const server = await new FaultServer().up();
   const run = await startEngine(client(server.url));
   const old = await server.peer(0);
@@ -221,7 +221,7 @@ test('the old one dies while no attempt succeeds: there is one at a time, and on
   expect(most).toBe(1);
 });
 
-test('a new connection that ends at once is no reason to leave the old one', async () => {
+test('a new connection that ends at once does not replace the old one', async () => {
   const server = await new FaultServer().up();
   const run = await startEngine(client(server.url, undefined, 'on_open: [{ expect: welcome }]'));
   const old = await server.peer(0);
@@ -308,7 +308,7 @@ test('an old one whose server does not answer the close is cut', async () => {
   expect(live(server)).toHaveLength(1);
 }, 40_000);
 
-test('a resumed feed is asked to go on from what is confirmed, and dedupe drops what comes twice', async () => {
+test('a resumed feed continues from the last confirmed message, and dedupe drops repeats', async () => {
   const server = await new FaultServer().up();
   const path = `${dir.path}/cursor.json`;
   const run = await startEngine(

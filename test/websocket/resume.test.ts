@@ -61,7 +61,7 @@ test('a connection that is lost goes on from the last message that is confirmed'
   expect(since(await server.peer(2))).toBe('6');
 });
 
-test('it is in the file by the end, and the next run goes on from there', async () => {
+test('the file has it by the end, and the next run goes on from there', async () => {
   const server = await new FaultServer().up();
   const path = cursorPath();
   const run = await startEngine(client(server.url, path));
@@ -70,7 +70,7 @@ test('it is in the file by the end, and the next run goes on from there', async 
   await run.output().count(3);
   run.drain();
   await peer.closeCode();
-  // What comes before the answer counts too.
+  // Messages before the answer count too.
   peer.socket.end(Buffer.concat([message(4), closeFrame(1000)]));
   await run.ended;
   expect(Object.values(saved(path))).toEqual(['4']);
@@ -93,7 +93,7 @@ test('a stream that is replaced goes on from there, also where its URL is filled
   expect(since(await server.peer(1))).toBe('5');
 });
 
-test('it is in the file soon, without an end; the file is whole whenever one looks', async () => {
+test('the file has it soon, without an end; the file is whole at any moment', async () => {
   const server = await new FaultServer().up();
   const path = cursorPath();
   const run = await startEngine(client(server.url, path));
@@ -129,10 +129,10 @@ test('a cursor that cannot be saved is a reason of readiness, until it is saved'
   expect(Object.values(saved(path))).toEqual(['1']);
 });
 
-test('a cursor does not pass a message that is in flight, though later ones are confirmed', async () => {
+test('a cursor does not move past a message in flight, though later ones are confirmed', async () => {
   const server = await new FaultServer().up();
   const path = cursorPath();
-  // A window of two batches that holds what the pipeline gives it: only whole windows are confirmed.
+  // A window of two batches: only whole windows are confirmed.
   const run = await startEngine(
     client(server.url, path).replace(
       'output:',
@@ -148,7 +148,7 @@ test('a cursor does not pass a message that is in flight, though later ones are 
   expect(since(await server.peer(1))).toBe('4');
 });
 
-test('what goes to error_output is confirmed, and the cursor goes past it', async () => {
+test('a message that goes to error_output is confirmed, and the cursor moves past it', async () => {
   const server = await new FaultServer().up();
   const run = await startEngine(
     client(server.url, cursorPath(), 'codec: { type: json, schema: {} }').replace(', schema: {}', '') +
@@ -165,7 +165,7 @@ test('what goes to error_output is confirmed, and the cursor goes past it', asyn
   expect(since(await server.peer(1))).toBe('2');
 });
 
-test('headers and the steps of on_open get it as well, as it was sent', async () => {
+test('headers and the steps of on_open get it as well, unchanged', async () => {
   const server = await new FaultServer().up();
   const path = cursorPath();
   const yaml = `
@@ -193,7 +193,7 @@ streams:
   expect(await next.count(1)).toEqual([`{"from":"${id}"}`]);
 });
 
-test('a heartbeat tells the cursor of its own moment, for servers that want to know', async () => {
+test('a heartbeat can send the current cursor', async () => {
   const server = await new FaultServer().up();
   const heartbeat = 'heartbeat: { send: { done: "{{cursor:-none}}" }, interval: 5ms }';
   const run = await startEngine(client(server.url, cursorPath(), heartbeat));
@@ -227,7 +227,7 @@ test.each([
   const run = await startEngine(yaml);
   const peer = await server.peer(0);
   expect(since(peer)).toBe(asked);
-  // It goes back from where it was, not ever further; what does not fit is said once.
+  // It goes back once, not ever further; a value that does not fit is logged once.
   peer.socket.destroy();
   expect(since(await server.peer(1))).toBe(asked);
   const told = run.log.filter(({ msg }) => msg.includes('`resume.rewind` does not go back'));
@@ -342,7 +342,7 @@ streams:
   expect(since(await b.peer(0))).toBe('9');
 });
 
-test('redundancy: the cursor does not pass what is in flight on the other connection', async () => {
+test('redundancy: the cursor does not move past messages in flight on the other connection', async () => {
   const server = await new FaultServer().up();
   const yaml = client(
     server.url,
@@ -354,7 +354,7 @@ test('redundancy: the cursor does not pass what is in flight on the other connec
   run.output().hold();
   a.socket.write(messages(1, 3));
   await until('the first write', () => run.output().writes === 1);
-  // What b sends is partly the same: that waits for what a sent; and then it is ahead.
+  // Some messages of b are the same: they wait for those of a; and then b is ahead.
   b.socket.write(messages(1, 5));
   await until('all in flight', async () => (await run.inFlight()).messages === 8);
   b.socket.destroy();

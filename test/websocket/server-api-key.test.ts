@@ -8,7 +8,7 @@ import { python } from '../support/tools.ts';
 
 const dir = tempDir();
 
-/** What a handshake that offers `protocols` is answered; `protocol` is undefined where none was. */
+/** The answer to a handshake that offers `protocols`; `protocol` is undefined if there is none. */
 async function offer(
   url: string,
   protocols: string,

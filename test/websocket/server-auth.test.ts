@@ -15,7 +15,7 @@ async function readable(run: Run): Promise<string> {
 }
 
 describe('`auth: basic`', () => {
-  test('takes the users of the configuration and of a file, and tells who each message is from', async () => {
+  test('takes the users of the configuration and of a file, and gives each message its subject', async () => {
     const file = dir.file('users', '\uFEFF# staff\r\nbob:p:w with spaces \r\n\r\ncarol:grün\n');
     const run = await startServer(`auth: { type: basic, users: { alice: s3cret }, users_file: "${file}" }`);
     const url = await run.url();
@@ -24,7 +24,7 @@ describe('`auth: basic`', () => {
     expect(await extOf(run, url, basic('carol', 'grün'))).toMatchObject({ subject: 'carol' });
   });
 
-  test('answers 401 before the upgrade, the same whatever is wrong', async () => {
+  test('answers 401 before the upgrade, the same for every mistake', async () => {
     const run = await startServer(
       `auth: { type: basic, users: { alice: s3cret, bob: other } }, limits: { failed_logins: 100 }`,
     );
@@ -197,12 +197,12 @@ describe('files of secrets', () => {
     expect(await statusOf(url, bearer('secnd'))).toBe(401);
     expect(await statusOf(url, bearer('fixed'))).toBe(101);
     await run.logged(/^loaded the changed .*reloaded$/);
-    // Who is connected stays so.
+    // Open connections stay open.
     expect(open.peer.socket.destroyed).toBe(false);
     expect(open.peer.frames).toEqual([]);
   });
 
-  test('that vanish or have a mistake leave what was, with a warning; empty, they leave nobody', async () => {
+  test('that vanish or have a mistake leave the old secrets, with a warning; empty ones leave none', async () => {
     const path = dir.file('fragile', 'kept\n');
     const run = await startServer(`auth: { type: bearer, tokens_file: "${path}" }, ${limits}`);
     const url = await run.url();
@@ -222,7 +222,7 @@ describe('files of secrets', () => {
     expect(await run.metric('millrace_errors_total', 'code="MILLRACE_AUTH_UNAVAILABLE"')).toBe(2);
   });
 
-  test('that cannot be read at the start are told, and nobody gets in until they can', async () => {
+  test('that cannot be read at the start are reported, and nobody gets in until they can', async () => {
     const run = await startServer(`auth: { type: bearer, tokens_file: "${dir.path}/late" }`);
     const line = await run.logged(/^input failed to connect/);
     expect(line.msg).toMatch(/cannot read .*\/late: ENOENT/);
@@ -273,7 +273,7 @@ describe('`limits.failed_logins`', () => {
     expect(line).toMatchObject({ remote_address: '192.0.2.1', reason: 'too many failures to authenticate' });
   });
 
-  test('who shows nothing is asked for credentials, also where others have failed', async () => {
+  test('a client without credentials is asked for them, also at an address where others have failed', async () => {
     const run = await startServer('auth: { type: basic, users: { a: pass } }, limits: { failed_logins: 1 }');
     const url = await run.url();
     expect(await statusOf(url, basic('a', 'x'))).toBe(401);
@@ -281,7 +281,7 @@ describe('`limits.failed_logins`', () => {
     expect(await statusOf(url)).toBe(401);
   });
 
-  test('who guesses on and on finds nothing; who has been there before gets in', async () => {
+  test('endless guessing finds nothing; a client that was let in before gets in', async () => {
     const run = await startServer(
       'auth: { type: bearer, tokens: [used-t0ken, new-t0ken] }, limits: { failed_logins: 1 }, trusted_proxies: [127.0.0.1]',
     );
@@ -303,7 +303,7 @@ describe('`limits.failed_logins`', () => {
     expect(await from('192.0.2.1', 'new-t0ken')).toBe(429);
   });
 
-  test('who shows nothing has guessed nothing: some clients wait to be asked', async () => {
+  test('a request without credentials is not a guess: some clients wait to be asked', async () => {
     for (const auth of [
       '{ type: basic, users: { a: pass } }',
       `{ type: jwt, algorithms: [HS256], secret: ${'x'.repeat(32)} }`,
@@ -339,7 +339,7 @@ describe('`limits.failed_logins`', () => {
   });
 });
 
-test('refusals are told at the usual level, but not each: anybody can send requests', async () => {
+test('refusals are logged at the usual level, but not each: anybody can send requests', async () => {
   const run = await startServer('auth: { type: basic, users: { a: pass } }, limits: { failed_logins: 1000 }');
   const url = await run.url();
   await Promise.all(Array.from({ length: 30 }, () => statusOf(url, basic('a', 'wrong'))));
@@ -349,7 +349,7 @@ test('refusals are told at the usual level, but not each: anybody can send reque
   expect(lines.some(({ level }) => level === 20)).toBe(true);
 });
 
-test('a drain is told before anything else: 503, not 401', async () => {
+test('a drain comes before anything else: 503, not 401', async () => {
   const run = await startServer('auth: { type: basic, users: { a: pass } }, drain: { timeout: 30s }');
   const url = await run.url();
   const { peer } = await handshake(url, basic('a', 'pass'));
@@ -448,7 +448,7 @@ describe('mistakes in the configuration', () => {
     );
   });
 
-  test('what is right has none', () => {
+  test('correct configurations have no mistake', () => {
     expect(mistakes('auth: { type: bearer, tokens: [t0ken a, t0ken a, other a] }')).toEqual([]);
     expect(
       mistakes('auth: { type: jwt, algorithms: [ES256, EdDSA], jwks_url: "https://h/k", query: t }'),

@@ -110,7 +110,7 @@ describe('negotiation', () => {
     expect(await run.output().count(1)).toEqual(['compressed']);
   });
 
-  test('what is no header of extensions gets 400', async () => {
+  test('a malformed header of extensions gets 400', async () => {
     const run = await startEngine(server('compression: true'));
     for (const offer of [';', 'permessage-deflate; x="', 'permessage-deflate; =1']) {
       const answer = rawUpgrade(await run.url(), { 'Sec-WebSocket-Extensions': offer });
@@ -203,7 +203,7 @@ describe('bombs', () => {
     for (let count = 0; count < 50; count++) peers.push(await rawUpgrade(target.url, DEFLATE));
     for (const peer of peers) peer.socket.write(bomb);
     await Promise.all(peers.map(async (peer) => expect(await peer.closeCode()).toBe(1009)));
-    // What is compressed must be there as a whole before it is inflated: that is 50 MiB.
+    // A compressed message must be complete before it is inflated: that is 50 MiB.
     expect((await target.state()).peak - before).toBeLessThan(192 * MIB);
   }, 60_000);
 
@@ -231,7 +231,7 @@ describe('bombs', () => {
     expect((await target.state()).peak - before).toBeLessThan(160 * MIB);
   }, 60_000);
 
-  test('what waits compressed while the output is stalled comes out in order afterwards', async () => {
+  test('messages that wait compressed while the output is stalled come out in order afterwards', async () => {
     const run = await startEngine(server('compression: true', '    in_flight: { messages: 4 }'));
     const peer = await rawUpgrade(await run.url(), DEFLATE);
     run.output().hold();
@@ -243,7 +243,7 @@ describe('bombs', () => {
     expect(await run.output().count(100)).toEqual(texts);
   });
 
-  test('a client that leaves while what it sent waits compressed: all of it comes out, and it is told closed', async () => {
+  test('a client that leaves while its messages wait compressed: all of them come out, and then its end is reported', async () => {
     const run = await startEngine(server('compression: true', '    in_flight: { messages: 4 }'));
     const client = await connectClient(await run.url(), { perMessageDeflate: { threshold: 0 } });
     run.output().hold();

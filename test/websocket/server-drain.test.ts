@@ -44,7 +44,7 @@ asyncio.run(main())
     expect(await client.line(/^closed/)).toBe('closed 1012 service restart');
   });
 
-  test('another one, no time at all, and more than a shutdown has, are told at load', () => {
+  test('another code, no time, and more time than a shutdown has are mistakes at load', () => {
     expect(configMistakes(`streams: ${server('drain: { code: 1000 }')}`)).toEqual([
       expect.stringMatching(/drain\.code: /),
     ]);
@@ -58,7 +58,7 @@ asyncio.run(main())
   });
 });
 
-test('who does not answer the close within `timeout` is cut; what it sent until then comes out', async () => {
+test('a client that does not answer the close within `timeout` is cut; messages that it sent until then come out', async () => {
   const run = await startEngine(`streams: ${server('drain: { timeout: 1s }')}`);
   const silent = await rawUpgrade(await run.url());
   run.drain();
@@ -69,7 +69,7 @@ test('who does not answer the close within `timeout` is cut; what it sent until 
   expect(run.output().texts).toEqual(['last words']);
 });
 
-test('who has answered the close is not waited for, though it keeps its side of the connection open', async () => {
+test('a client that has answered the close is not waited for, though it keeps its side of the connection open', async () => {
   const run = await startEngine(
     `streams: ${server('drain: { timeout: 3s }', server('drain: { timeout: 3s }'))}`,
   );
@@ -91,14 +91,14 @@ test('who has answered the close is not waited for, though it keeps its side of 
   ]);
 });
 
-describe('where an output replies', () => {
+describe('if an output replies', () => {
   const echo = (drain: string, more = ''): string => `
 streams:
   - input: { type: websocket, mode: server, host: 127.0.0.1, port: 0, ${drain} }
     output: { type: websocket, mode: reply }
 ${more}`;
 
-  test('what had been taken in is answered before the close, and nothing is lost of what comes behind', async () => {
+  test('messages taken in are answered before the close, and none that follow are lost', async () => {
     const run = await startEngine(echo(''));
     const url = await run.url();
     const clients = await Promise.all(Array.from({ length: 10 }, () => connectClient(url)));
@@ -115,7 +115,7 @@ ${more}`;
     expect(received.reduce((sum, each) => sum + each, 0) + refused).toBe(taken);
   });
 
-  test('a client waits for its answer, though it takes a while: then comes the close', async () => {
+  test('a client gets its answer, though it takes a while, and then the close', async () => {
     const run = await startEngine(
       echo('', '    pipeline: { processors: [ { type: batch, count: 1000, timeout_ms: 1500 } ] }'),
     );
@@ -131,7 +131,7 @@ ${more}`;
     expect(peer.frames.map(({ opcode }) => opcode)).toEqual([opcodes.text, opcodes.close]);
   });
 
-  test('an answer that does not come in `timeout` is not waited for', async () => {
+  test('an answer that takes longer than `timeout` is not waited for', async () => {
     const run = await startEngine(`
 streams:
   - input:
@@ -163,11 +163,11 @@ streams:
     client.socket.close();
     await client.closed;
     expect(await run.stop()).toEqual({ failed: [], left: [] });
-    // Who waits for them is not done in this time.
+    // A drain that waits for them is not done in this time.
   }, 25_000);
 });
 
-test('where another stream sends to the sessions, they stay open until their own messages are through', async () => {
+test('if another stream sends to the sessions, they stay open until their own messages are confirmed', async () => {
   const run = await startEngine(`
 streams:
   - id: in

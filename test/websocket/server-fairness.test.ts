@@ -13,7 +13,7 @@ const IN_FLIGHT = 10_000;
 const SHARE = 0.1;
 /** The flood’s messages. */
 const SIZE = 126;
-/** What one read of a socket can bring, after which it is not read again. */
+/** The most that one read of a socket can bring, after which it is not read again. */
 const CHUNK = Math.ceil((64 * 1024) / SIZE);
 
 /** Lets one write of the output through now and then, until the test is over; none while it is told to `stand`. */
@@ -37,7 +37,7 @@ function slowDown(output: Collector): { stand: boolean } {
   return state;
 }
 
-test('one that floods does not starve a thousand that send now and then: each message waits for a share of its, not for all', async () => {
+test('a flood does not starve a thousand quiet senders: each message waits for a share of the flood, not for all of it', async () => {
   const run = await startEngine(`
 streams:
   - input: { type: websocket, mode: server, host: 127.0.0.1, port: 0, limits: { in_flight_share: ${SHARE} } }
@@ -97,7 +97,7 @@ streams:
     rounds[index] = round + 1;
   }
   expect(rounds.every((each) => each === ROUNDS)).toBe(true);
-  // What the flood may have in flight, the read that went beyond it, and a few that came while the message was on its
+  // The flood's share of in_flight, the read that went beyond it, and a few that came while the message was on its
   // way. Without a share of its own the flood fills all that may be in flight, and again while the others are not read.
   expect(longest).toBeLessThanOrEqual(IN_FLIGHT * SHARE + 6 * CHUNK);
   expect(IN_FLIGHT * SHARE + 6 * CHUNK).toBeLessThan(IN_FLIGHT / 2);
@@ -105,7 +105,7 @@ streams:
   expect(await run.metric('millrace_connections_open', 'stage="input"')).toBe(SLOW + 1);
 }, 120_000);
 
-test('a session that fills its share does not close the others’ way when it leaves', async () => {
+test('a session that fills its share does not block the others when it leaves', async () => {
   const run = await startEngine(`
 streams:
   - input: { type: websocket, mode: server, host: 127.0.0.1, port: 0 }

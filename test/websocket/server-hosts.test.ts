@@ -20,7 +20,7 @@ const LET_IN = 400;
 
 const page = (host: string, more = ''): string => `Host: ${host}\r\nOrigin: http://${host}\r\n${more}`;
 
-test('by default, a page that asks for this machine by a name of its own is refused', async () => {
+test('by default, a page that reaches this machine under its own name is refused', async () => {
   const run = await startServer('');
   const port = await run.port();
   const cases: [string, number][] = [
@@ -48,13 +48,13 @@ test('by default, a page that asks for this machine by a name of its own is refu
   );
 });
 
-test('where origins are listed, they say which pages may connect', async () => {
+test('listed origins decide which pages may connect', async () => {
   const port = await (await startServer('allowed_origins: ["http://feed.example.com"]')).port();
   expect(await statusFor(port, page('feed.example.com'))).toBe(LET_IN);
   expect(await statusFor(port, page('attacker.example'))).toBe(403);
 });
 
-test('`allowed_hosts` is for all who connect, and names with `*.` are those below', async () => {
+test('`allowed_hosts` applies to every client, and a name with `*.` stands for its subdomains', async () => {
   const run = await startServer('allowed_hosts: [feed.example.com, "*.Example.org"], allowed_origins: ["*"]');
   const port = await run.port();
   const seen: Record<string, number> = {};
@@ -78,7 +78,7 @@ test('`allowed_hosts` is for all who connect, and names with `*.` are those belo
   expect(await statusFor(await any.port(), page('any.example'))).toBe(LET_IN);
 });
 
-test('of a trusted proxy, the host that it was asked for counts', async () => {
+test('behind a trusted proxy, the host that the client asked for counts', async () => {
   const run = await startServer('allowed_hosts: [feed.example.com], trusted_proxies: [127.0.0.1]');
   const url = await run.url();
   const forwarded = (host: string) => ({ 'X-Forwarded-Host': host, 'X-Forwarded-For': '192.0.2.7' });
@@ -95,7 +95,7 @@ test('an output that listens has it as well', async () => {
   await expect(connectClient(url, { headers: { host: 'other.example' } })).rejects.toThrow('403');
 });
 
-test('health and metrics answer no name that a page could have lead here', async () => {
+test('health and metrics answer no name that a page could point here', async () => {
   const run = await startServer('');
   const { msg } = await run.logged(/^health on /);
   const port = Number(new URL(msg.slice('health on '.length)).port);
@@ -134,7 +134,7 @@ streams: [{ input: { type: websocket, mode: server, host: 127.0.0.1, port: 0 }, 
   ]).toEqual(['200', '403', '200']);
 });
 
-/** What an attacker's site looks like once its name leads here: its page has come already, the rest comes from `port`. */
+/** An attacker's site once its name leads here: its page has come already, the rest comes from `port`. */
 async function rebound(port: number): Promise<number> {
   const server = createServer((socket) => {
     socket.on('error', () => {});
@@ -158,7 +158,7 @@ async function rebound(port: number): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-test('in Chromium, a site whose name comes to lead here gets neither a connection nor the metrics', async () => {
+test('in Chromium, a site whose name is rebound to this machine gets neither a connection nor the metrics', async () => {
   const run = await startServer('');
   const { msg } = await run.logged(/^health on /);
   const health = await rebound(Number(new URL(msg.slice('health on '.length)).port));
@@ -180,7 +180,7 @@ test.each([
   'a.*.example.com',
   '*.',
   '',
-])('is no host: %j', (host) => {
+])('is not a host: %j', (host) => {
   const list = `[${JSON.stringify(host)}]`;
   const yaml = `health_check: { allowed_hosts: ${list} }\nstreams:\n  - input: { type: websocket, mode: server, port: 1, allowed_hosts: ${list} }\n`;
   const mistakes = configMistakes(yaml).join('\n');

@@ -139,7 +139,7 @@ describe('claims', () => {
     expect(anonymous).not.toHaveProperty('subject');
   });
 
-  test('`iss` and `aud` must be as configured, where they are', async () => {
+  test('`iss` and `aud` must be as configured', async () => {
     const run = await shared('issuer: "https://id.example.com", audience: feed');
     const url = await run.url();
     const good = { iss: 'https://id.example.com', aud: 'feed' };
@@ -172,7 +172,7 @@ describe('claims', () => {
     expect(await status(strict, { exp: 'tomorrow' as unknown as number })).toBe(401);
   });
 
-  test('an expired token that is genuine is no guess: it does not count in `limits.failed_logins`', async () => {
+  test('an expired token that is genuine is not a guess: it does not count in `limits.failed_logins`', async () => {
     const run = await startServer(
       `auth: { type: jwt, algorithms: [HS256], secret: "${SECRET}" }, limits: { failed_logins: 2 }`,
     );
@@ -236,7 +236,7 @@ describe('signatures', () => {
     expect(await statusOf(url, bearer(token.slice(0, at) + flipped + token.slice(at + 1)))).toBe(401);
   });
 
-  test('refuses `none`, other algorithms, a public key taken for a shared one, and what is no token', async () => {
+  test('refuses `none`, other algorithms, a public key taken for a shared one, and anything that is not a token', async () => {
     const publicPem = pem(rsa.publicKey);
     const run = await startServer(
       `auth: { type: jwt, algorithms: [RS256], key_file: "${dir.file('confused.pem', publicPem)}" }, ${limits}`,
@@ -388,7 +388,7 @@ describe('`jwks_url`', () => {
     expect(issuer.requests).toBe(2);
   });
 
-  test('who invents keys has them fetched no more often, and locks nobody out', async () => {
+  test('a client that invents key names causes no more fetches, and locks nobody out', async () => {
     const issuer = await new Issuer().up();
     await issuer.publish(p256.publicKey, { kid: 'one' });
     const run = await startServer(
@@ -409,7 +409,7 @@ describe('`jwks_url`', () => {
     }
   });
 
-  test('of an address that has failed too often, a few tokens are looked at at the same time', async () => {
+  test('for an address that has failed too often, a few tokens are checked at a time', async () => {
     const issuer = await new Issuer().up();
     await issuer.publish(p256.publicKey, { kid: 'one' });
     const run = await startServer(
@@ -432,7 +432,7 @@ describe('`jwks_url`', () => {
     expect(await statusOf(url, bearer(await es256('one')))).toBe(101);
   });
 
-  test('a genuine token for somebody else is no guess', async () => {
+  test('a genuine token for somebody else is not a guess', async () => {
     const issuer = await new Issuer().up();
     await issuer.publish(p256.publicKey, { kid: 'one' });
     const run = await startServer(
@@ -471,7 +471,7 @@ describe('`jwks_url`', () => {
     expect(await statusOf(await run.url(), bearer(token))).toBe(401);
   });
 
-  test('while they cannot be fetched, nobody can say: 503, with a log line; it recovers by itself', async () => {
+  test('while they cannot be fetched, clients get 503, with a log line; it recovers by itself', async () => {
     const issuer = await new Issuer().up();
     await issuer.publish(p256.publicKey, { kid: 'one' });
     await issuer.down();
@@ -483,7 +483,7 @@ describe('`jwks_url`', () => {
     const { status, peer } = await handshake(url, bearer(await es256('one')));
     expect(status).toBe(503);
     expect(peer.header('retry-after')).toBe('5');
-    // What is no token of the issuer’s at all needs no key.
+    // A text that is not a token of the issuer needs no key.
     expect(await statusOf(url)).toBe(401);
     expect(await statusOf(url, bearer(await sign(SECRET)))).toBe(401);
     issuer.status = 500;
@@ -513,7 +513,7 @@ describe('`jwks_url`', () => {
     expect(run.log.filter(({ msg }) => msg.startsWith('cannot fetch the keys'))).toHaveLength(1);
   });
 
-  test('what clients send while they wait is not lost, and who leaves meanwhile leaves nothing behind', async () => {
+  test('data that clients send while they wait is not lost, and a client that leaves meanwhile leaves nothing behind', async () => {
     const issuer = await new Issuer().up();
     await issuer.publish(p256.publicKey, { kid: 'one' });
     issuer.hold();
@@ -539,7 +539,7 @@ describe('`jwks_url`', () => {
     await run.metricIs(0, 'millrace_connections_open');
   });
 
-  test('who waits when a drain begins gets 503', async () => {
+  test('a client that waits when a drain begins gets 503', async () => {
     const issuer = await new Issuer().up();
     await issuer.publish(p256.publicKey, { kid: 'one' });
     const run = await start(issuer);
@@ -558,7 +558,7 @@ describe('`jwks_url`', () => {
     expect([status, head]).toEqual([503, expect.not.stringContaining('Retry-After')]);
   });
 
-  test('those who wait for an issuer are bounded in number: more get 503 at once', async () => {
+  test('only so many clients wait for an issuer: more get 503 at once', async () => {
     const issuer = await new Issuer().up();
     issuer.hold();
     const run = await start(issuer);

@@ -18,7 +18,7 @@ interface Event {
   readonly [field: string]: unknown;
 }
 
-test('a session’s opening comes before its data and its end behind it, with who and why', async () => {
+test('a session’s opening comes before its data and its end after it, with who and why', async () => {
   const run = await startEngine(server());
   const url = `ws://127.0.0.1:${await run.port()}/blue`;
   const client = await connectClient(url);
@@ -84,7 +84,7 @@ test('many sessions at once: each has one opening, its data in order, and one en
   for (const seen of bySession.values()) expect(seen).toEqual(expected);
 });
 
-test('at shutdown every end is told before the stream ends', async () => {
+test('at shutdown every end is reported before the stream ends', async () => {
   const run = await startEngine(server());
   const url = `ws://127.0.0.1:${await run.port()}/x`;
   const clients = await Promise.all(Array.from({ length: 10 }, () => connectClient(url)));
@@ -98,7 +98,7 @@ test('at shutdown every end is told before the stream ends', async () => {
   ]);
 });
 
-test('a client tells of its connections too, each lost one before the next', async () => {
+test('a client reports its connections too, each lost one before the next', async () => {
   const feed = await new FaultServer().up();
   const run = await startEngine(`
 streams:
@@ -156,7 +156,7 @@ test.each([
   { what: 'of number', headers: {}, most: 1010 },
   { what: 'of bytes', headers: { 'x-long': 'x'.repeat(10_000) }, most: 120 },
 ])(
-  'who comes and goes while the output stands still is bounded, here $what, and nothing is lost',
+  'sessions that come and go while the output stands still are bounded, here $what, and nothing is lost',
   async ({ headers, most }) => {
     const run = await startEngine(
       server('metadata: { headers: [x-long] }', '    in_flight: { messages: 10 }'),
@@ -190,7 +190,7 @@ test.each([
   60_000,
 );
 
-test('a server that lets nobody stay is not asked for more news than may wait', async () => {
+test('events of a server that lets no connection stay are bounded', async () => {
   const feed = await new FaultServer((peer) => {
     peer.accept({ then: closeFrame(1012, 'restart') });
     peer.socket.end();

@@ -19,7 +19,7 @@ const refused = (run: Run, status: number): Promise<number> =>
   run.metric('millrace_connections_refused_total', `status="${status}"`);
 
 describe('connections', () => {
-  test('more get 503 with when to come back; who leaves makes room', async () => {
+  test('more get 503 with a time to come back; a client that leaves makes room', async () => {
     const run = await startEngine(server('connections: 2'));
     const url = await run.url();
     const [first] = [await connectClient(url), await connectClient(url)];
@@ -43,7 +43,7 @@ describe('connections', () => {
     await connectClient(await run.url());
   });
 
-  test('everybody in a storm of handshakes gets an answer, and who finds no room is told when to try again', async () => {
+  test('everybody in a storm of handshakes gets an answer, and those without room learn when to try again', async () => {
     const run = await startEngine(server('connections: 10'));
     const port = await run.port();
     const answers = await Promise.all(
@@ -60,7 +60,7 @@ describe('connections', () => {
     await run.metricIs(590, 'millrace_connections_refused_total', 'stage="input"', 'status="503"');
   });
 
-  test('connections that say nothing are only so many, and keep no client out', async () => {
+  test('silent connections are bounded, and keep no client out', async () => {
     const run = await startEngine(server('connections: 200'));
     const port = await run.port();
     const silent = await Promise.all(
@@ -108,7 +108,7 @@ describe('connections_per_address', () => {
     await expect(from('203.0.113.1')).rejects.toThrow('429');
   });
 
-  test('an IPv6 host is its /64: it has more addresses than anybody could count', async () => {
+  test('an IPv6 host counts as its /64: it has too many addresses to count', async () => {
     const run = await startEngine(server('connections_per_address: 2', 'trusted_proxies: [127.0.0.0/8]'));
     const url = await run.url();
     const from = (address: string) => connectClient(url, { headers: { 'X-Forwarded-For': address } });
@@ -122,7 +122,7 @@ describe('connections_per_address', () => {
 });
 
 describe('the handshake', () => {
-  test('one that is not done in time gets 408, however it trickles in', async () => {
+  test('a handshake that is not done in time gets 408, however it trickles in', async () => {
     const run = await startEngine(server('handshake_timeout: 300ms'));
     const client = await rawClient(await run.port());
     afterTest(() => client.socket.destroy());
@@ -196,7 +196,7 @@ describe('fragments', () => {
 });
 
 describe('idle_timeout', () => {
-  test('closes with 1008 who sends no message, though it answers and sends pings; who does send stays', async () => {
+  test('closes with 1008 a client that sends no message, though it answers and sends pings; one that sends stays', async () => {
     const run = await startEngine(server('idle_timeout: 500ms'));
     const url = await run.url();
     const busy = await connectClient(url);
@@ -242,7 +242,7 @@ asyncio.run(main())
 });
 
 describe('in_flight_share', () => {
-  test('one that has its share waits, and the others go on', async () => {
+  test('a session that has used its share waits, and the others go on', async () => {
     const limits = 'in_flight_share: 0.2';
     const run = await startEngine(`${server(limits)}    in_flight: { messages: 100 }\n`);
     const url = await run.url();
@@ -282,7 +282,7 @@ describe('in_flight_share', () => {
   });
 });
 
-describe('what we answer by ourselves', () => {
+describe('automatic answers', () => {
   test('thousands of pings in a few packets, whose pongs are not read, end nothing, and the last is answered', async () => {
     const run = await startEngine(server(''));
     const peer = await rawUpgrade(await run.url());
@@ -326,7 +326,7 @@ describe('what we answer by ourselves', () => {
   });
 });
 
-test('values that make no sense are told at load', () => {
+test('values that make no sense are mistakes at load', () => {
   const mistakes = (limits: string): string[] => configMistakes(server(limits));
   expect(mistakes('connections: 0')).toEqual([expect.stringMatching(/limits\.connections: /)]);
   expect(mistakes('in_flight_share: 2')).toEqual([expect.stringMatching(/limits\.in_flight_share: /)]);
@@ -337,7 +337,7 @@ test('values that make no sense are told at load', () => {
   expect(mistakes('conections: 1')).toEqual([expect.stringMatching(/conections.*connections/)]);
 });
 
-test('limits that would never be reached are told at load', () => {
+test('limits that would never be reached are mistakes at load', () => {
   const mistakes = (limits: string, fields = ''): string[] => configMistakes(server(limits, fields));
   expect(mistakes('over_rate: close')).toEqual([
     'streams[0].input.limits.over_rate: needs messages_per_second or bytes_per_second',

@@ -36,14 +36,14 @@ describe('“Act as WebSocket server, listen for incoming connections”', () =>
     expect(await run.output().count(1)).toEqual(['hello']);
   });
 
-  test('is what it says in readiness: ready once it listens', async () => {
+  test('is ready once it listens', async () => {
     const run = await startEngine(server('port: 0'));
     await run.connected();
     const { status, text } = await run.http('/readiness');
     expect({ status, ready: JSON.parse(text).status }).toEqual({ status: 200, ready: 'ready' });
   });
 
-  test('says what to do while the port is taken, and listens on it once it is free', async () => {
+  test('gives the remedy while the port is in use, and listens once it is free', async () => {
     const first = await startEngine(server('host: 127.0.0.1, port: 0'));
     const port = await first.port();
     const second = await startEngine(server(`host: 127.0.0.1, port: ${port}`));
@@ -105,9 +105,9 @@ describe('“URL path to accept connections on”', () => {
       `GET / HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n${headers}\r\n\r\n`,
     );
     const answer = await client.until(/^HTTP\/1\.1 400 Bad Request\r\n[^]*\r\n\r\n/);
-    // RFC 6455 section 4.4: who asks for another version is told ours.
+    // RFC 6455 section 4.4: the answer to another version names ours.
     expect(answer).toContain('\r\nSec-WebSocket-Version: 13\r\n');
-    // This client never closes its side. Once the server has let go of the socket, what comes is answered with a reset.
+    // This client never closes its side. Once the server has let go of the socket, data is answered with a reset.
     await until('the socket to be gone', () => client.socket.destroyed || (client.socket.write('x'), false));
     await run.metricIs(1, 'millrace_connections_refused_total', 'status="400"', 'stage="input"');
   });

@@ -15,7 +15,7 @@ const fixture = (name: string): string =>
 const statusFrom = (url: string, origin: string, headers: Record<string, string> = {}): Promise<number> =>
   statusOf(url, { Origin: origin, ...headers });
 
-test('by default a page of the same host and port may connect, and who sends no origin', async () => {
+test('by default a page of the same host and port may connect, and a client that sends no origin', async () => {
   const run = await startServer('metadata: { headers: [origin] }');
   const url = await run.url();
   const port = new URL(url).port;
@@ -55,7 +55,7 @@ test('by default a page of the same host and port may connect, and who sends no 
   });
 });
 
-test('an empty origin is none that may connect', async () => {
+test('an empty origin may not connect', async () => {
   const url = await (await startServer('')).url();
   expect(await statusFrom(url, '')).toBe(403);
 });
@@ -173,7 +173,7 @@ test('pages that come from no host can be allowed: `file://` as Electron and Cor
   });
 });
 
-test('what a trusted proxy says of host and scheme counts; what others say does not', async () => {
+test('the host and scheme that a trusted proxy gives count; those of others do not', async () => {
   const forwarded = { 'X-Forwarded-Host': 'feed.example.com', 'X-Forwarded-Proto': 'https' };
   const origin = 'https://feed.example.com';
   const trusting = await (await startServer('trusted_proxies: [127.0.0.1]')).url();
@@ -197,7 +197,7 @@ test('on a listener with TLS, a page that came without it is of another origin',
   await expect(connect('http://feed.example.com')).rejects.toThrow('403');
 });
 
-test('an origin that is not allowed is refused before its credentials are looked at', async () => {
+test('an origin that is not allowed is refused before its credentials are checked', async () => {
   const run = await startServer('auth: { type: bearer, tokens: [t0ken] }, limits: { failed_logins: 1 }');
   const url = await run.url();
   expect(await statusFrom(url, 'https://evil.example', { Authorization: 'Bearer wrong' })).toBe(403);
@@ -218,7 +218,7 @@ test('in Chromium a page of another origin cannot connect; one of the same host 
   await page.goto(`http://pages.test:${port}/page`);
   expect(await connectPage(page, `ws://pages.test:${port}/`)).toBe('');
   expect(await run.output().count(1)).toEqual(['from the page']);
-  // For the browser it is the host that makes the difference, not where it leads.
+  // To the browser, the name of the host matters, not its address.
   expect(await connectPage(page, `ws://other.test:${port}/`)).toBeUndefined();
   await page.goto(`http://pages.test:${port}/sandboxed`);
   expect(await connectPage(page, `ws://pages.test:${port}/`)).toBeUndefined();
@@ -247,7 +247,7 @@ test.each([
   'https://a b',
   'NULL',
   '',
-])('is no origin: %j', (origin) => {
+])('is not an origin: %j', (origin) => {
   const yaml = `- input: { type: websocket, mode: server, port: 1, allowed_origins: [${JSON.stringify(origin)}] }\n`;
   expect(configMistakes(yaml).join()).toMatch(/allowed_origins\[0\]: .*not an origin; expected one like/);
 });

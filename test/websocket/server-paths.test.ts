@@ -64,13 +64,13 @@ test.each([
     '/a/:y',
     'is taken by another component, as /a/:x, which takes the same requests',
   ],
-])('two inputs that want %s are told before anything starts', async (_, first, second, message) => {
+])('two inputs that want %s are a mistake before anything starts', async (_, first, second, message) => {
   const port = await freePort();
   const start = startEngine(`streams: ${input(port, first)} ${input(port, second)}`);
   await expect(start).rejects.toThrow(message.replace('PORT', String(port)));
 });
 
-test('inputs of `multiple_inputs` that want the same path are told too', async () => {
+test('inputs of `multiple_inputs` that want the same path are a mistake, too', async () => {
   const child = `{ type: websocket, mode: server, host: 127.0.0.1, port: ${await freePort()} }`;
   const start = startEngine(`
 streams:
@@ -95,7 +95,7 @@ test.each([
   expect((await run.logged(/^stream failed/)).code).toBe('MILLRACE_LISTEN_CONFLICT');
 });
 
-test('what is no path is told at load', () => {
+test('a value that is not a path is a mistake at load', () => {
   const mistakes = (path: string): string[] => configMistakes(`streams: ${input(1, path)}`);
   expect(mistakes('devices')).toEqual([expect.stringContaining('starts with /')]);
   expect(mistakes('/a/:')).toEqual([expect.stringContaining('not a parameter')]);
@@ -118,7 +118,7 @@ test('a path in another script is written as clients send it', async () => {
   expect(await run.output('/caf%C3%A9').count(1)).toEqual(['un']);
 });
 
-test('what can be no header is told at load', () => {
+test('a value that cannot be a header is a mistake at load', () => {
   const mistakes = (more: string): string[] => configMistakes(`streams: ${input(1, '/', `, ${more}`)}`);
   expect(mistakes('metadata: { headers: [user-agent, "X Name"] }')).toEqual([
     expect.stringMatching(/metadata\.headers\[1\]: .*not a header name/),
@@ -128,7 +128,7 @@ test('what can be no header is told at load', () => {
   ]);
 });
 
-test('headers and parameters that objects have anyway are like any other', async () => {
+test('headers and parameters with names that every object has are like any other', async () => {
   const run = await startEngine(`
 streams:
   - input:

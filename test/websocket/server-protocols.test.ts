@@ -14,7 +14,7 @@ const required = 'protocols: [v2.json, v1.json], protocol_required: true';
 const offering = (offer: string): string =>
   upgradeRequest('/', `Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Protocol: ${offer}\r\n`);
 
-test('a client that offers none of them, or nothing, gets 400, what was expected, and no subprotocol', async () => {
+test('a client that offers none of them, or nothing, gets 400 with the expected ones, and no subprotocol', async () => {
   const run = await startEngine(server(required));
   const port = await run.port();
   for (const request of [upgradeRequest('/'), offering('v3.json'), offering('v3.json, V2.JSON')]) {
@@ -27,7 +27,7 @@ test('a client that offers none of them, or nothing, gets 400, what was expected
   await run.metricIs(3, 'millrace_connections_refused_total', 'status="400"', 'stage="input"');
 });
 
-test('of those that a client offers the server picks by its own order, and that is metadata', async () => {
+test('the server picks from a client’s offers by its own order, and the choice is metadata', async () => {
   const run = await startEngine(server(required));
   const client = await connectClient(await run.url(), { protocols: ['v1.json', 'v9', 'v2.json'] });
   expect(client.socket.protocol).toBe('v2.json');
@@ -55,7 +55,7 @@ asyncio.run(main())
   expect(await client.line(/^(refused|connected)/)).toMatch(/^refused: .*400/);
 });
 
-test('where they are preferred only, others connect without one', async () => {
+test('if they are only preferred, other clients connect without one', async () => {
   const run = await startEngine(server('protocols: [v2.json]'));
   const peer = await rawUpgrade(await run.url(), { 'Sec-WebSocket-Protocol': 'v3.json' });
   expect(peer.head).toMatch(/^HTTP\/1\.1 101 /);
@@ -78,14 +78,14 @@ test('names twice and malformed lists get 400', async () => {
   }
 });
 
-test('a template, which nobody fills in here, is told at load', () => {
+test('a template, which nothing fills in here, is a mistake at load', () => {
   const mistakes = configMistakes(
     '- input: { type: websocket, mode: server, port: 0, protocols: [a, "b.{{now_s}}"] }\n  output: { type: collect }\n',
   );
   expect(mistakes).toEqual(['[0].input.protocols[1]: only a client’s subprotocols can hold templates']);
 });
 
-test('`protocol_required` without `protocols` is told at load', () => {
+test('`protocol_required` without `protocols` is a mistake at load', () => {
   expect(configMistakes(server('protocol_required: true'))).toEqual([
     expect.stringMatching(/protocol_required: needs `protocols`/),
   ]);

@@ -13,7 +13,7 @@ describe('the address of a client', () => {
     ['[127.0.0.1]', '', '127.0.0.1'],
     ['[127.0.0.1]', '192.0.2.1', '192.0.2.1'],
     ['[127.0.0.0/8]', '192.0.2.1', '192.0.2.1'],
-    // What stands left of the first address that is not trusted was written by anybody.
+    // Addresses left of the first one that is not trusted may be forged.
     ['[127.0.0.1]', '203.0.113.9, 192.0.2.1', '192.0.2.1'],
     ['[127.0.0.1, 10.0.0.0/8]', '203.0.113.9, 192.0.2.1, 10.1.2.3', '192.0.2.1'],
     ['[127.0.0.1, 10.0.0.0/8]', '203.0.113.9,192.0.2.1,10.1.2.3 , 10.4.5.6', '192.0.2.1'],
@@ -32,7 +32,7 @@ describe('the address of a client', () => {
     ['[127.0.0.1]', '::ffff:192.0.2.1', '192.0.2.1'],
     ['["::ffff:127.0.0.1"]', '192.0.2.1', '192.0.2.1'],
     ['[127.0.0.1, "fd00::/8"]', '192.0.2.1, fd12::1', '192.0.2.1'],
-    // Nobody is named by what is no address: the proxy that passed it on is the last that is known.
+    // A text that is not an address names nobody: the proxy that passed it on is the last known address.
     ['[127.0.0.1]', 'unknown', '127.0.0.1'],
     ['[127.0.0.1]', '192.0.2.1, _hidden', '127.0.0.1'],
     ['[127.0.0.1, 10.0.0.0/8]', '192.0.2.1, garbage, 10.1.2.3', '10.1.2.3'],
@@ -47,7 +47,7 @@ describe('the address of a client', () => {
     expect(await extOf(run, await run.url(), headers)).toMatchObject({ remote_address: address });
   });
 
-  test('of IPv4 on a socket for both is written as such, and trusted as such', async () => {
+  test('for IPv4 on a dual-stack socket is written and trusted as IPv4', async () => {
     const run = await startEngine(`
 streams:
   - input: { type: websocket, mode: server, host: "::", port: 0, trusted_proxies: [127.0.0.1] }
@@ -80,7 +80,7 @@ test('behind nginx: the client’s address, its limits by address, and pages of 
         ...(origin !== undefined && { origin }),
       },
     });
-  // nginx adds 127.0.0.1, which is trusted, so that the client before it (a proxy, as it were) is who counts.
+  // nginx adds 127.0.0.1, which is trusted, so the client before it counts.
   await send(await through('192.0.2.1', 'pass'), 'x');
   await run.output().count(1);
   expect(run.output().messages[0]!.ext).toMatchObject({ remote_address: '192.0.2.1', subject: 'a' });
@@ -92,7 +92,7 @@ test('behind nginx: the client’s address, its limits by address, and pages of 
   await expect(through('192.0.2.3', 'pass', `http://127.0.0.1:${await run.port()}`)).rejects.toThrow('403');
 });
 
-test('without `trusted_proxies`, everybody behind nginx is nginx', async () => {
+test('without `trusted_proxies`, every client behind nginx has the address of nginx', async () => {
   const run = await startServer('');
   const client = await connectClient(`ws://127.0.0.1:${await startNginx(await run.port())}/`, {
     headers: { 'X-Forwarded-For': '192.0.2.1' },
@@ -103,7 +103,7 @@ test('without `trusted_proxies`, everybody behind nginx is nginx', async () => {
 });
 
 test.each(['localhost', '10.0.0.0/33', '10.0.0.0/8/8', '10.0.0', '::/129', '10.0.0.0/', '*'])(
-  'is no address: %s',
+  'is not an address: %s',
   (address) => {
     const yaml = `- input: { type: websocket, mode: server, port: 1, trusted_proxies: ["${address}"] }\n`;
     expect(configMistakes(yaml).join()).toMatch(

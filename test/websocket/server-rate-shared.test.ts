@@ -37,7 +37,7 @@ describe.each([
   ['subject', 'ann', '192.0.2.2', 'bob', '192.0.2.1'],
   ['address', 'bob', '192.0.2.1', 'ann', '192.0.2.2'],
 ] as const)('rate_per: %s', (per, user, address, otherUser, otherAddress) => {
-  test('who connects again goes on where he was', async () => {
+  test('a client that reconnects keeps its rate', async () => {
     const run = await startEngine(server(`messages_per_second: 50, rate_per: ${per}`));
     const first = await enter(run, 'ann');
     await send(first, ...numbered(150));
@@ -81,7 +81,7 @@ describe.each([
       expect(timeOf(run, text) - timeOf(run, '0')).toBeGreaterThan(0.98);
   });
 
-  test('with `over_rate: close` the next connection closes as well, until it is made up for', async () => {
+  test('with `over_rate: close` the next connection closes as well, until the debt is paid', async () => {
     const run = await startEngine(server(`messages_per_second: 20, over_rate: close, rate_per: ${per}`));
     const closed = { code: 1008, reason: 'too many messages a second' };
     const first = await enter(run, 'ann');
@@ -105,7 +105,7 @@ describe.each([
   });
 });
 
-test('of a subject, its addresses do not count; of an address, its subjects do not', async () => {
+test('for a subject, its addresses do not matter; for an address, its subjects do not', async () => {
   const run = await startEngine(server('bytes_per_second: 1000, rate_per: address'));
   const [ann, elsewhere] = [await enter(run, 'ann'), await enter(run, 'ann', '192.0.2.7')];
   await send(ann, 'x'.repeat(40_000));
@@ -116,7 +116,7 @@ test('of a subject, its addresses do not count; of an address, its subjects do n
   expect(run.output().texts).not.toContain('behind');
 });
 
-test('who has left is remembered up to a number', async () => {
+test('clients that left are remembered up to a number', async () => {
   const { RateLimit } = await import('../../src/websocket/server/rate-limit.ts');
   const limit = new RateLimit({ messages: 1, bytes: undefined, over: 'close', per: 'subject' });
   for (let n = 0; n < 12_000; n++) {

@@ -48,7 +48,7 @@ describe('over_rate: pause', () => {
     expect(run.output().texts.filter((text) => text !== 'slow')).toEqual([...numbered(40), 'behind']);
   });
 
-  test('many who wait, each for another time, all go on', async () => {
+  test('many sessions that wait, each for another time, all go on', async () => {
     const run = await startEngine(server('messages_per_second: 20'));
     const url = await run.url();
     const clients = await Promise.all(Array.from({ length: 30 }, () => connectClient(url)));
@@ -132,7 +132,7 @@ describe('over_rate: close', () => {
     },
   );
 
-  test('one that sends on and never answers is cut', async () => {
+  test('a session that keeps sending and never answers is cut', async () => {
     const run = await startEngine(server('messages_per_second: 10, over_rate: close'));
     const peer = await rawUpgrade(await run.url());
     const packet = Buffer.concat(Array<Buffer>(100).fill(frame('text', 'x', { mask: true })));
@@ -144,7 +144,7 @@ describe('over_rate: close', () => {
     expect(run.output().messages.length).toBeLessThan(100);
   });
 
-  test('who keeps to it stays', async () => {
+  test('a session that keeps to it stays', async () => {
     const run = await startEngine(server('messages_per_second: 100, over_rate: close'));
     const client = await connectClient(await run.url());
     await send(client, ...numbered(90));

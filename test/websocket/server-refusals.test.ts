@@ -54,7 +54,7 @@ test('a request that does not come is counted for the stream as well', async () 
   expect(line).toMatchObject({ stream: 'stream-0', reason: 'The request did not come in time' });
 });
 
-test('on a port that streams share, what can be told apart is counted for its stream', async () => {
+test('on a shared port, a refusal is counted for its stream if that is known', async () => {
   const port = await freePort();
   const run = await startEngine(`
 streams:

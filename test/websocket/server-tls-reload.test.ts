@@ -146,7 +146,7 @@ test('several inputs of one port have one certificate, and change it together', 
   }
 });
 
-test('another authority for clients: who it has not signed comes in no more', async () => {
+test('another authority for clients: certificates that it has not signed are refused', async () => {
   const [own, foreign] = [certificate('own'), certificate('foreign')];
   const at = { ...files('mutual', certificate('server')), ca: dir.file('mutual-ca.crt', own.cert) };
   const run = await startEngine(`streams: ${server(0, '/', at)}`);

@@ -47,7 +47,7 @@ describe('welcome', () => {
     expect(peer.messages[0]!.opcode).toBe(opcodes.text);
   });
 
-  test('JSON stays what it is, whatever is filled in', async () => {
+  test('JSON keeps its structure, whatever is filled in', async () => {
     const welcome =
       'welcome: { hello: "{{meta:header.x-name}}", time: "{{now}}", list: [1, "{{now_s}}", null] }';
     const run = await startEngine(server(`${welcome}\nmetadata: { headers: [x-name] }`));
@@ -87,7 +87,7 @@ asyncio.run(main())
     expect(await run.output().count(1)).toEqual(['from python']);
   });
 
-  test('without a value there is none, which is told once; the client may stay', async () => {
+  test('without a value there is no welcome, which is logged once; the client may stay', async () => {
     const run = await startEngine(
       server('welcome: "hello {{meta:header.x-name}}"\nmetadata: { headers: [x-name] }'),
     );
@@ -102,7 +102,7 @@ asyncio.run(main())
     ]);
   });
 
-  test('an unknown name and no message are told at load', () => {
+  test('an unknown name and a missing message are mistakes at load', () => {
     expect(configMistakes(server('welcome: "{{nme}}"'))).toEqual([
       expect.stringMatching(/input\.welcome: a \{\{…\}\} of an unknown name; known here: \{\{meta:…\}\}/),
     ]);
@@ -112,7 +112,7 @@ asyncio.run(main())
     ]);
   });
 
-  test('what no session has is told at load, unless there is a default', () => {
+  test('a name that no session has is a mistake at load, unless there is a default', () => {
     const mistakes = (welcome: string): string[] => configMistakes(server(`welcome: ${welcome}`));
     const none = 'streams[0].input.welcome: {{meta:';
     expect(mistakes('"{{meta:param.rom}}"')).toEqual([

@@ -27,7 +27,7 @@ function chatter(client: Client, name: string): { sent: number } {
   return count;
 }
 
-/** What each client's messages were, by the name before the colon. */
+/** Each client's messages, by the name before the colon. */
 function byClient(texts: readonly string[]): Map<string, number[]> {
   const numbers = new Map<string, number[]>();
   for (const text of texts) {
@@ -54,7 +54,7 @@ describe('a server', () => {
     }
   });
 
-  test('answers 503 to who comes while it drains, and counts it', async () => {
+  test('answers 503 to clients that come while it drains, and counts them', async () => {
     const run = await startEngine(`streams: ${server()}`);
     const client = await connectClient(await run.url());
     run.output().hold();
@@ -79,7 +79,7 @@ describe('a server', () => {
     await expect(connectClient(url)).rejects.toThrow(/ECONNREFUSED/);
   });
 
-  test('gives what a window holds, though its time has not come', async () => {
+  test('flushes a window before its time', async () => {
     const run = await startEngine(`
 streams:
   - input: { type: websocket, mode: server, host: 127.0.0.1, port: 0, codec: { type: json } }
@@ -93,7 +93,7 @@ streams:
     expect(run.output().values).toEqual([{ sum: 42, count: 3 }]);
   });
 
-  test('an output that is slower than peers may take to answer a close: what they sent is not lost; and a peer that never answers holds nothing up', async () => {
+  test('if the output is slower than peers may take to answer a close, no message is lost, and a peer that never answers holds nothing up', async () => {
     const run = await startEngine(`streams: ${server('    in_flight: { messages: 10 }')}`);
     const url = await run.url();
     const silent = await rawUpgrade(url);
@@ -117,7 +117,7 @@ streams:
     }
   }, 60_000);
 
-  test('ended at once, it says what was not confirmed', async () => {
+  test('ended at once, it reports the unconfirmed messages', async () => {
     const run = await startEngine(`streams: ${server()}`);
     run.output().hold();
     await send(await connectClient(await run.url()), 'one', 'two');
@@ -129,7 +129,7 @@ streams:
 });
 
 describe('a client', () => {
-  test('closes with 1000; everything that the server sent before it saw that comes out', async () => {
+  test('closes with 1000; everything that the server sent before it saw the close comes out', async () => {
     const feed = new WebSocketServer({ port: 0, host: '127.0.0.1' });
     afterTest(() => feed.close());
     await once(feed, 'listening');
@@ -191,7 +191,7 @@ streams:
   expect(run.output('hub').messages).toHaveLength(made);
 });
 
-test('an output that cannot be reached holds nothing up when there is nothing for it', async () => {
+test('an output that cannot be reached holds nothing up if there is no message for it', async () => {
   const run = await startEngine(`
 streams:
   - input: { type: websocket, mode: server, host: 127.0.0.1, port: 0 }

@@ -29,7 +29,7 @@ interface Row {
 test('two messages that overflow a sum are rejected, and the window of everybody else goes on', async () => {
   const run = await startEngine(windows('SELECT account, sum(amount) AS s FROM flow GROUP BY account'));
   const [good, other, bad] = [await sender(run), await sender(run), await sender(run)];
-  // The three are in one window, unless it ends just then; what is sent again is in one of the next.
+  // The three are in one window, unless it ends just then; repeated ones are in a later window.
   for (let round = 0; run.output('errors').messages.length < 2; round++) {
     await send(good.client, `{"id":"g${round}","account":"g","amount":11}`);
     await send(other.client, `{"id":"o${round}","account":"o","amount":22}`);

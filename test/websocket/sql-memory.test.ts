@@ -4,7 +4,7 @@ import { peakMemory } from '../support/process-memory.ts';
 import { until } from '../support/until.ts';
 import { MIB, victims, type Victim } from '../support/victim.ts';
 
-/** What a query may make a process grow by at these limits; without bounds it is gigabytes. */
+/** The growth of a process that a query may cause at these limits; without bounds it is gigabytes. */
 const BOUND = 900 * MIB;
 
 const { start } = victims();

@@ -163,7 +163,7 @@ describe('“Secure WebSocket (WSS)”, server', () => {
   });
 });
 
-test('a server tells of a TLS handshake that failed, and counts it', async () => {
+test('a server logs a failed TLS handshake, and counts it', async () => {
   const run = await server(`host: 127.0.0.1, port: 0, tls: { ${keyPair} }`);
   const plain = (await run.url()).replace('wss://', 'ws://');
   await expect(connectClient(plain)).rejects.toThrow(/hang up|ECONNRESET/);
@@ -172,7 +172,7 @@ test('a server tells of a TLS handshake that failed, and counts it', async () =>
   expect(await run.metric('millrace_connections_refused_total', 'status="tls"')).toBe(1);
 });
 
-test('who connects and says nothing is cut after `handshake_timeout`, told once, and as a TLS handshake', async () => {
+test('a silent connection is cut after `handshake_timeout` and logged once, as a TLS handshake', async () => {
   const run = await server(
     `host: 127.0.0.1, port: 0, tls: { ${keyPair} }, limits: { handshake_timeout: 100ms }`,
   );

@@ -44,7 +44,7 @@ async function conflicting(errorOutput?: string): Promise<{ run: Run; good: Send
   return { run, good, bad };
 }
 
-describe('what a client is told of an error is the code and its sentence', () => {
+describe('a client gets the code of an error and its sentence', () => {
   test('in reject_reply; the dead letter has the detail', async () => {
     const { run, bad } = await conflicting();
     await send(bad.client, '{"id":"b","token":1}');
@@ -55,7 +55,7 @@ describe('what a client is told of an error is the code and its sentence', () =>
     expect(letter!.error.message).not.toBe(conflict.told);
   });
 
-  test('when the query fails on its message: nothing of the query', async () => {
+  test('if the query fails on its message: nothing of the query', async () => {
     const processors = `[{ type: sql, query: "SELECT id, CAST(token || '\${WORD}' AS INTEGER) AS n FROM flow" }]`;
     const run = await startEngine(file(undefined, processors), env);
     const bad = await sender(run);
@@ -66,7 +66,7 @@ describe('what a client is told of an error is the code and its sentence', () =>
     ]);
   });
 
-  test('when a field differs from another sender’s only in case: nothing of the other', async () => {
+  test('if a field differs from another sender’s only in case: nothing of the other', async () => {
     const run = await startEngine(file(undefined, '[{ type: sql, query: "SELECT *, 1 AS one FROM flow" }]'));
     const [first, second] = [await sender(run), await sender(run)];
     await send(first.client, '{"id":"a","privateName":1}');
@@ -116,7 +116,7 @@ describe('what a client is told of an error is the code and its sentence', () =>
   });
 });
 
-describe('what came from `${…}` is in no log line and in no dead letter', () => {
+describe('a value from `${…}` is in no log line and in no dead letter', () => {
   const { start } = victims();
 
   test.each([
@@ -144,7 +144,7 @@ describe('what came from `${…}` is in no log line and in no dead letter', () =
   });
 });
 
-test('every sentence is one line that has nothing of a message in it', () => {
+test('every sentence is one line without any part of a message', () => {
   const sentences = Object.values(errorCodes).flatMap(({ told }) => told ?? []);
   expect(sentences.length).toBeGreaterThan(10);
   for (const told of sentences) {

@@ -120,7 +120,7 @@ describe('frames that nobody should send', () => {
     ]);
   });
 
-  test('acknowledging what was never sent changes nothing', async () => {
+  test('acknowledging a number that was never sent changes nothing', async () => {
     const run = await startEngine(server());
     const client = await rawClient(await run.url());
     client.say({ type: 'sequenceAck', sequenceId: Number.MAX_SAFE_INTEGER });
@@ -138,7 +138,7 @@ describe('frames that nobody should send', () => {
   });
 
   test(
-    'one that does not read its answers is not read either, until it does',
+    'a client that does not read its answers is not read either, until it does',
     async () => {
       const run = await startEngine(server());
       const client = await rawClient(await run.url());
@@ -158,7 +158,7 @@ describe('frames that nobody should send', () => {
   );
 });
 
-describe('what clients of version 1.1 can ask for and is not there', () => {
+describe('requests of version 1.1 that are not supported', () => {
   test('an invocation is refused, and a stream to a group too', async () => {
     const run = await startEngine(server());
     const client = await rawClient(await run.url());
@@ -178,7 +178,7 @@ describe('what clients of version 1.1 can ask for and is not there', () => {
 });
 
 describe('web_pubsub', () => {
-  test('without the subprotocol that it is for, or in a client, it is a mistake', () => {
+  test('without its subprotocol, or in a client, it is a mistake', () => {
     const mistakes = (input: string): string[] =>
       configMistakes(`streams: [ { input: { type: websocket, ${input} } } ]`);
     expect(mistakes(`mode: server, port: 0, protocols: [${RELIABLE}], web_pubsub: { recovery: 5m }`)).toEqual(
@@ -190,7 +190,7 @@ describe('web_pubsub', () => {
     expect(mistakes(`url: ws://a, web_pubsub: {}`)[0]).toMatch(/web_pubsub: only for `mode: server`/);
   });
 
-  test('where nobody else may come, what `ack` has for others is a mistake', () => {
+  test('if no other clients may connect, fields of `ack` for others are a mistake', () => {
     const mistakes = (ack: string, more = 'protocol_required: true', protocols = `${PLAIN}, ${RELIABLE}`) =>
       configMistakes(
         `streams: [ { input: { type: websocket, mode: server, port: 0, protocols: [${protocols}], ${more}, codec: { type: json }, ack: { ${ack} } } } ]`,

@@ -25,7 +25,7 @@ async function throughProxy(run: Run): Promise<{ url: string; proxy: Awaited<Ret
   return { url: url.href, proxy };
 }
 
-/** Where a client goes on with what another connection was told. */
+/** The URL with which a client continues another connection. */
 async function recoveryUrl(
   url: string,
   client: RawClient,
@@ -54,7 +54,7 @@ describe('the published client goes on where its connection was cut', () => {
       server: got,
       group,
     } = await azureClient(url, {
-      // It sends again what it has no answer to, with the number that the caller gave.
+      // It repeats a message without an answer, with the number that the caller gave.
       messageRetryOptions: { maxRetries: 10, retryDelayInMs: 100 },
     });
     await client.joinGroup('room');
@@ -87,7 +87,7 @@ describe('the published client goes on where its connection was cut', () => {
     expect(new Set(sequences).size).toBe(sequences.length);
   });
 
-  test('while its message is held: what comes again is not emitted again, and confirmed with the first', async () => {
+  test('while its message is held: a repeat is not emitted again, and is confirmed with the first', async () => {
     const run = await startEngine(server());
     const { url, proxy } = await throughProxy(run);
     const { client } = await azureClient(url, {
@@ -104,7 +104,7 @@ describe('the published client goes on where its connection was cut', () => {
     expect(run.output().texts).toEqual(['once', 'after']);
   });
 
-  test('refused: it begins anew', async () => {
+  test('refused: it starts over', async () => {
     const run = await startEngine(server({ input: 'web_pubsub: { recovery: 50ms }' }));
     const { url, proxy } = await throughProxy(run);
     const { client, connected, disconnected } = await azureClient(url);
@@ -123,7 +123,7 @@ describe('the published client goes on where its connection was cut', () => {
 });
 
 describe('recovery by hand', () => {
-  test('the same connection, the same token, the same groups; what was not acknowledged comes again, in order', async () => {
+  test('the same connection, the same token, the same groups; unacknowledged messages come again, in order', async () => {
     const run = await startEngine(server());
     const url = await run.url();
     const first = await rawClient(url);
@@ -225,7 +225,7 @@ describe('recovery by hand', () => {
     await first.got({ type: 'ack', success: true });
   });
 
-  test('an output’s answer finds it, though it was away', async () => {
+  test('an output’s answer reaches it, though it was away', async () => {
     const run = await startEngine(
       server({ output: '{ type: websocket, mode: reply }' }).replace(
         '    output:',
@@ -270,7 +270,7 @@ describe('recovery by hand', () => {
     expect(JSON.stringify(run.log)).not.toContain(String(reconnectionToken));
   });
 
-  test('a client that was done does not leave anything to go on with, one that speaks the plain protocol neither', async () => {
+  test('a client that closed leaves nothing to recover, nor does one of the plain protocol', async () => {
     const run = await startEngine(server());
     const url = await run.url();
     const first = await rawClient(url);
@@ -307,7 +307,7 @@ describe('recovery by hand', () => {
   });
 });
 
-describe('a client that does not acknowledge what it gets', () => {
+describe('a client that does not acknowledge its messages', () => {
   test('is closed as slow, and cannot go on', async () => {
     const run = await startEngine(fed());
     const url = await run.url();
@@ -338,7 +338,7 @@ describe('a client that does not acknowledge what it gets', () => {
     await good.got({ sequenceId: 2000 });
   });
 
-  test('while it is away, what is kept for it is bounded too', async () => {
+  test('while it is away, messages kept for it are bounded too', async () => {
     const run = await startEngine(fed());
     const url = await run.url();
     const away = await rawClient(url);

@@ -24,7 +24,7 @@ async function recoveryUrl(url: string, client: RawClient): Promise<string> {
   return target.href;
 }
 
-/** Whether the connection goes on; it is on its new socket then. */
+/** Whether the connection continues, on its new socket. */
 async function goesOn(target: string, options = {}): Promise<boolean> {
   const { closed, frames } = await rawClient(target, RELIABLE, options);
   let ended = false;
@@ -83,7 +83,7 @@ describe('a flood to a group', () => {
       got.push(n);
       if (sequenceId % 200 === 0) back.say({ type: 'sequenceAck', sequenceId });
     });
-    // What came with the handshake.
+    // The message that came with the handshake.
     const before = back.frames.filter(({ type }) => type === 'message').map(({ data }) => data);
     await until('all of it', () => before.length + got.length >= count, { timeout: 60_000 });
     expect([...before, ...got]).toEqual(Array.from({ length: count }, (_, n) => n));
@@ -171,7 +171,7 @@ describe('hubs', () => {
   });
 });
 
-describe('what clients name counts', () => {
+describe('names that clients choose count', () => {
   test.each([
     ['events', 'event', false],
     ['groups', 'group', false],
@@ -204,7 +204,7 @@ describe('what clients name counts', () => {
     60_000,
   );
 
-  test('for whoever joins groups: all connections of a subject together', async () => {
+  test('for members of groups: all connections of a subject together', async () => {
     const run = await startEngine(server(users));
     const url = await run.url();
     const refused: RawClient[] = [];
@@ -261,7 +261,7 @@ describe('connections that are kept', () => {
     expect(await goesOn(target, as('bob'))).toBe(true);
   }, 60_000);
 
-  test('hold no more together than they may: whoever holds the most loses the oldest', async () => {
+  test('together hold no more than they may: the one that holds the most loses the oldest', async () => {
     const run = await startEngine(server(users));
     const url = await run.url();
     const join = async (name: string, group: string): Promise<string> => {

@@ -15,7 +15,7 @@ streams:
 
 const buffer = (...bytes: number[]): ArrayBuffer => new Uint8Array(bytes).buffer;
 
-/** Payloads of the messages, with what the protocol says of them. */
+/** Payloads of the messages, with the protocol's fields. */
 function told(run: Run): unknown[] {
   return run.output().messages.map(({ payload, ext }) => ({
     payload: ext['message_type'] === 'binary' ? [...payload] : Buffer.from(payload).toString(),
@@ -30,7 +30,7 @@ describe.each([
   ['reliable', false],
   ['not reliable', true],
 ])('the published client, %s', (_, plain) => {
-  test('what it sends becomes messages, each confirmed', async () => {
+  test('its frames become messages, each confirmed', async () => {
     const run = await startEngine(server());
     const { client, connected } = await azureClient(await run.url(), { plain });
     expect(connected).toHaveLength(1);
@@ -49,7 +49,7 @@ describe.each([
     expect(ext['protocol']).toBe(plain ? PLAIN : RELIABLE);
   });
 
-  test('without a wait for it, the same', async () => {
+  test('the same without a wait for the confirmation', async () => {
     const run = await startEngine(server());
     const { client } = await azureClient(await run.url(), { plain });
     for (let n = 0; n < 100; n++) await client.sendEvent('e', { n }, 'json', { fireAndForget: true });
@@ -64,7 +64,7 @@ describe.each([
     let confirmed = false;
     const sent = client.sendEvent('e', 1, 'json').then(() => (confirmed = true));
     await until('the output to be at it', () => run.output().writes > 0);
-    // What it asks later is answered: the confirmation would have come before.
+    // A later request is answered: the confirmation would have come before.
     await client.joinGroup('any');
     expect(confirmed).toBe(false);
     run.output().release();
@@ -106,7 +106,7 @@ describe.each([
     expect(await client.got({ ackId: 1 })).toMatchObject({ success: true });
   });
 
-  test('what `dedupe` knows again is an error where the first was, also where nobody waited for that', async () => {
+  test('a repeat that `dedupe` knows is an error if the first was, even if nobody waited for the first', async () => {
     const run = await startEngine(
       server({ input: 'codec: { type: json }, dedupe: { key: id, per: all }' }).replace(
         'output:',
@@ -125,7 +125,7 @@ describe.each([
     expect(run.output().values).toEqual([{ id: 'good' }]);
   });
 
-  test('groups: their members get what is sent to them, and the sender unless it does not want to', async () => {
+  test('groups: members get messages to the group, and so does the sender unless it opts out', async () => {
     const run = await startEngine(server());
     const one = await azureClient(await run.url(), { plain });
     const two = await azureClient(await run.url(), { plain });
@@ -196,7 +196,7 @@ describe.each([
     expect(got.map(({ data }) => data)).toEqual([{ long }, long]);
   });
 
-  test('what it pings for comes', async () => {
+  test('its pings are answered', async () => {
     const run = await startEngine(server());
     // It would close when nothing came for so long.
     const { client, connected, disconnected } = await azureClient(await run.url(), {
@@ -293,7 +293,7 @@ streams:
     ]);
   });
 
-  test('the user is who authenticated', async () => {
+  test('the user is the authenticated subject', async () => {
     const run = await startEngine(server({ input: 'auth: { type: basic, users: { eve: secret } }' }));
     const url = new URL(await run.url());
     url.username = 'eve';
@@ -307,7 +307,7 @@ streams:
     expect(run.output().messages[0]!.ext['subject']).toBe('eve');
   });
 
-  test('the payload is what was sent, byte for byte', async () => {
+  test('the payload is the sent data, byte for byte', async () => {
     const run = await startEngine(server());
     const client = await rawClient(await run.url());
     client.say(
@@ -319,7 +319,7 @@ streams:
 });
 
 test.each(['disconnect', 'drop_oldest'])(
-  '%s: a burst larger than what may wait loses the published client nothing',
+  '%s: a burst larger than the buffer loses the published client nothing',
   async (policy) => {
     const run = await startEngine(`
 streams:

@@ -4,9 +4,9 @@ import { Log } from '../../../src/delivery/log/log.ts';
 import type { Sync } from '../../../src/delivery/log/log-options.ts';
 
 // Appends entries to a log until it is killed or fails, and prints the number of each as it is committed. Each has its
-// own number as text in its messages. With `ack` it acknowledges what is a while back, all but every hundredth at first.
+// own number as text in its messages. With `ack` it acknowledges older entries, all but every hundredth at first.
 const [path, sync, messages, mode] = process.argv.slice(2);
-/** At once: what is in a buffer of Node's is lost with the process. */
+/** At once: output in a buffer of Node's is lost with the process. */
 const print = (text: string): void => void writeSync(1, text);
 const quiet = { recovered: () => {}, blocked: () => {}, unblocked: () => {} };
 

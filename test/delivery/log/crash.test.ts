@@ -6,7 +6,7 @@ import { logFolder, openLog, readAll, texts } from './support.ts';
 
 const appender = fileURLToPath(new URL('appender.ts', import.meta.url));
 
-/** Resolves when a process has ended and all that it printed is read. */
+/** Resolves when a process has ended and its output is read. */
 async function ended({ child }: Tool): Promise<void> {
   await until(
     'the process to end',
@@ -21,7 +21,7 @@ function printed(tool: Tool, word: string): number[] {
   );
 }
 
-/** Every entry that was committed and not acknowledged is there, and every one that is there is whole. */
+/** Every entry that was committed and not acknowledged is there, and every entry is whole. */
 async function check(
   path: string,
   committed: Iterable<number>,
@@ -41,7 +41,7 @@ async function check(
 }
 
 test.each(['per_entry', 'group_commit', 'periodic'])(
-  '%s: kill -9 while it writes, again and again; what was committed is there',
+  '%s: kill -9 while it writes, again and again; committed entries are there',
   async (sync) => {
     const path = logFolder();
     const committed = new Set<number>();
@@ -96,7 +96,7 @@ test.each([
 });
 
 test.each(['pwritev:error=ENOSPC:when=9', 'pwritev:error=EDQUOT:when=5+7'])(
-  '%s: no space for a moment is waited for',
+  '%s: waits while there is no space',
   async (fault) => {
     const path = logFolder();
     const tool = withFault(fault, path);
@@ -126,7 +126,7 @@ test.each([
   await check(path, committed, new Set(printed(tool, 'acknowledged')));
 });
 
-test('another process that has it open is told by its code', async () => {
+test('a log that another process has open is an error with its own code', async () => {
   const path = logFolder();
   await openLog(path);
   const tool = new Tool(process.execPath, [appender, path, 'group_commit', '1']);

@@ -28,7 +28,7 @@ async function smallLog() {
 
 type Outcome = 'refused' | 'whole' | { readonly missing: number; readonly cutBytes: number };
 
-/** Opens a copy of a log that something has happened to, and says what became of what had been committed. */
+/** Opens a damaged copy of a log, and compares its entries with the committed ones. */
 async function outcome(
   { path, committed }: { path: string; committed: ReadonlyMap<number, string[]> },
   fault: (folder: string) => void,
@@ -107,7 +107,7 @@ test('without the mark it is refused, whatever else is missing; it knows that it
   expect(readdirSync(log.path)).not.toContain('mark');
 });
 
-test('a log of an older version works on without a mark, has one from then on, and misses it', async () => {
+test('a log of an older version works without a mark, gets one, and from then on misses it', async () => {
   const log = await smallLog();
   asVersion1(log.path);
   expect(
@@ -152,7 +152,7 @@ test('a byte changed, any one: refused', async () => {
   }
 });
 
-test('a byte of an older log changed, any one, and no mark: what is before the end is refused', async () => {
+test('a byte of an older log changed, any one, and no mark: refused, unless it is at the end', async () => {
   const log = await smallLog();
   asVersion1(log.path);
   for (const [index, file] of log.files.entries()) {
@@ -170,7 +170,7 @@ test('a byte of an older log changed, any one, and no mark: what is before the e
   }
 });
 
-test('a file that is gone is missed, with the mark and without it', async () => {
+test('a missing file is noticed, with the mark and without it', async () => {
   const log = await smallLog();
   for (const [index, file] of log.files.entries()) {
     const remove = (folder: string): void => rmSync(join(folder, file));
@@ -186,7 +186,7 @@ test('a file of another log, or two that are swapped, are refused', async () => 
   const other = await smallLog();
   for (const file of log.files) {
     const replace = (folder: string): void => cpSync(join(other.path, file), join(folder, file));
-    // The same bytes but for what is random in each file's header; the records before and after would fit.
+    // The same bytes but for the random part of each file's header; the records before and after would fit.
     const result = await outcome(log, replace);
     expect(['refused', 'whole']).toContain(result);
   }
@@ -198,7 +198,7 @@ test('a file of another log, or two that are swapped, are refused', async () => 
   expect(await outcome(log, swap)).toBe('refused');
 });
 
-test('what a crash left half written is cut off, and told; nothing else is', async () => {
+test('a commit that a crash left half written is cut off and reported; nothing else is', async () => {
   const log = await smallLog();
   const last = log.files.at(-1)!;
   const record = readFileSync(join(log.path, last)).subarray(44, 150);
@@ -217,7 +217,7 @@ test('what a crash left half written is cut off, and told; nothing else is', asy
   }
 });
 
-test('a commit that a power cut has left with a hole is cut off; a hole in what was committed before is refused', async () => {
+test('a commit that a power cut left with a hole is cut off; a hole in an earlier commit is refused', async () => {
   const path = logFolder('memory');
   const { log } = await openLog(path);
   await log.append({ batch: batchOf('first') });
@@ -238,7 +238,7 @@ test('a commit that a power cut has left with a hole is cut off; a hole in what 
   expect(await outcome({ path, committed }, hole('first'))).toBe('refused');
 });
 
-test('a segment that was begun and never used is nothing to refuse', async () => {
+test('a segment that was begun and never used is no reason to refuse a log', async () => {
   const log = await smallLog();
   for (const bytes of [0, 10, 44]) {
     const result = await outcome(log, (folder) =>
@@ -248,7 +248,7 @@ test('a segment that was begun and never used is nothing to refuse', async () =>
   }
 });
 
-test('the refusal says where, what was expected and what to do, and changes nothing', async () => {
+test('the refusal names the place, the expected bytes and the remedy, and changes nothing', async () => {
   const { path, files } = await smallLog();
   flip(join(path, files[1]!), 100, 1);
   const before = files.map((file) => readFileSync(join(path, file)));

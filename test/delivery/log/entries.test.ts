@@ -112,7 +112,7 @@ test('an entry comes out as it went in, to the byte', () => {
   );
 });
 
-test('so it does through a file, over restarts, and what it was made of can be used again at once', async () => {
+test('so it does through a file and over restarts, and its memory can be reused at once', async () => {
   const path = logFolder();
   const given = fc.sample(entry, { numRuns: 60, seed: 4 });
   const expected = given.map(whole);

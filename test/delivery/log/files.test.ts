@@ -31,7 +31,7 @@ async function closedLog(): Promise<string> {
 }
 
 test.each(['mark', 'lock', FIRST])(
-  'a link in the place of %s is refused, and what it names is left alone',
+  'a link in the place of %s is refused, and its target is left alone',
   async (name) => {
     const path = await closedLog();
     const target = join(dirname(path), 'precious');
@@ -75,7 +75,7 @@ test.each(['mark', 'lock', FIRST])(
   },
 );
 
-test('nobody else may read what is in it; folders above it are as others are', async () => {
+test('nobody else may read its contents; folders above it are made as usual', async () => {
   const before = process.umask(0o022);
   onTestFinished(() => void process.umask(before));
   const path = join(logFolder(), 'deep', 'log');
@@ -90,7 +90,7 @@ test('nobody else may read what is in it; folders above it are as others are', a
 });
 
 test.each(['/proc/nope', '/proc/nope/deeper', '/sys/nope'])(
-  '%s, where nobody can make a folder, is told at once',
+  '%s, where nobody can make a folder, is reported at once',
   async (path) => {
     await expect(openLog(path)).rejects.toMatchObject({
       code: 'MILLRACE_WAL_FAILED',
@@ -99,7 +99,7 @@ test.each(['/proc/nope', '/proc/nope/deeper', '/sys/nope'])(
   },
 );
 
-test('a disk that is read-only is called that, for a new log and for one that is there', async () => {
+test('a read-only disk is named as the reason, for a new log and for an existing one', async () => {
   requireAbility('the right to mount a disk (root)');
   const disk = mkdtempSync(join(tmpdir(), 'millrace-disk-'));
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'tmpfs', disk]);

@@ -32,7 +32,7 @@ function fill(disk: string, free: number): () => void {
 const big = 'x'.repeat(10_000);
 
 test.each(['per_entry', 'group_commit', 'periodic'] as const)(
-  '%s: a full disk is waited for and said; nothing is lost, and it goes on by itself',
+  '%s: a full disk makes it wait and say so; nothing is lost, and it goes on by itself',
   async (sync) => {
     const disk = smallDisk('2m');
     const path = join(disk, 'log');
@@ -51,7 +51,7 @@ test.each(['per_entry', 'group_commit', 'periodic'] as const)(
     expect(log.blocked).toBe(`no space left on the disk of ${path}; waiting for space`);
     expect(committed.length).toBeLessThan(12);
     expect((await readAll(log)).map(({ number }) => number)).toEqual(committed);
-    // Reading and acknowledging go on, and what they free is used.
+    // Reading and acknowledging go on, and the space that they free is used.
     for (let number = 1; number <= 8; number++) log.ack(number);
     await until('more to be committed', () => committed.length >= 12);
     free();
@@ -67,7 +67,7 @@ test.each(['per_entry', 'group_commit', 'periodic'] as const)(
   },
 );
 
-test('a disk that is full at the start is waited for', async () => {
+test('a log waits for a disk that is full at the start', async () => {
   const disk = smallDisk('1m');
   const free = fill(disk, 8192);
   const { log } = await openLog(join(disk, 'log'));
@@ -77,7 +77,7 @@ test('a disk that is full at the start is waited for', async () => {
   expect(await number).toBe(1);
 });
 
-test('a log that has filled its disk goes on when all in it is delivered, and knows its keys', async () => {
+test('a log that has filled its disk continues when everything is delivered, and knows its keys', async () => {
   const disk = smallDisk('300k');
   const path = join(disk, 'log');
   const { log, told } = await openLog(path);
@@ -92,7 +92,7 @@ test('a log that has filled its disk goes on when all in it is delivered, and kn
   expect(again.log.keys.map((group) => group.keys)).toEqual([['a']]);
 });
 
-test('a log that a crash left without a file, while its disk was full, is opened as an empty one and counts on', async () => {
+test('a log that a crash left without a file, while its disk was full, opens empty and keeps counting', async () => {
   const path = join(smallDisk('300k'), 'log');
   mkdirSync(path);
   const mark = await MarkFile.open(path);

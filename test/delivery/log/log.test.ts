@@ -30,7 +30,7 @@ test.each(['per_entry', 'group_commit', 'periodic'] as const)(
   },
 );
 
-test('acknowledged in any order, once or twice: those and no others are gone after a restart', async () => {
+test('entries acknowledged in any order, once or twice, are gone after a restart, and no others', async () => {
   const path = logFolder();
   const { log } = await openLog(path, { segmentBytes: 1000 });
   for (let index = 0; index < 60; index++) await log.append({ batch: batchOf(`m${index}`) });
@@ -59,7 +59,7 @@ test('an acknowledgement is written without a commit or a close', async () => {
   await until('the record', () => log.bytes > before);
 });
 
-test('a file goes when all in it is acknowledged, the oldest first', async () => {
+test('a file is deleted when all of it is acknowledged, the oldest first', async () => {
   const path = logFolder();
   const { log } = await openLog(path, { segmentBytes: 50_000 });
   for (let index = 0; index < 50; index++) await log.append({ batch: batchOf(big) });
@@ -75,7 +75,7 @@ test('a file goes when all in it is acknowledged, the oldest first', async () =>
   expect((await readAll(again.log)).map(({ number }) => number)).toEqual([51]);
 });
 
-test('a reader follows what is written, passes over what is acknowledged, and over files that go', async () => {
+test('a reader follows the writer, and skips acknowledged entries and deleted files', async () => {
   const path = logFolder();
   const { log } = await openLog(path, { segmentBytes: 50_000 });
   const reader = log.reader(1);
@@ -166,7 +166,7 @@ test('keys are kept over restarts and the deletion of their files, until they ex
   }
 });
 
-test('of keys that are too many, the oldest of the owner that has most are forgotten, over restarts too', async () => {
+test('if there are too many keys, the owner with most loses its oldest, also over restarts', async () => {
   const path = logFolder();
   const add = async (log: Awaited<ReturnType<typeof openLog>>['log'], ...keys: string[]) =>
     log.ack(
@@ -205,7 +205,7 @@ test('a log that holds nothing but keys never blocks for good', async () => {
   expect(log.entries).toBe(0);
 });
 
-test('keys that are more than a file are not written again with every entry', async () => {
+test('keys that fill more than a file are not written again with every entry', async () => {
   const path = logFolder();
   const { log } = await openLog(path, { segmentBytes: 2000 });
   for (let index = 0; index < 200; index++) {
@@ -221,7 +221,7 @@ test('keys that are more than a file are not written again with every entry', as
   expect(again.log.keys).toHaveLength(200);
 });
 
-test('messages are counted of more entries than a map can hold', () => {
+test('messages are counted for more entries than a map can hold', () => {
   const open = new OpenMessages();
   const last = 2 ** 24 + 100;
   for (let entry = 1; entry <= last; entry++) open.add(entry, 2);
@@ -245,7 +245,7 @@ test('a second one is refused, in this process as in another, and taken when the
   await (await openLog(path)).log.close();
 });
 
-test('after it is closed nothing is taken, and what waited is refused', async () => {
+test('after it is closed it takes nothing, and waiting entries are refused', async () => {
   const path = logFolder();
   const { log } = await openLog(path, { maxBytes: 15_000 });
   await log.append({ batch: batchOf(big) });

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { findRecord } from '../../../src/delivery/log/scanner.ts';
 import { PartCrcs } from '../../../src/delivery/log/part-crc.ts';
 
-test('is what zlib says of each part, in any order', () => {
+test('is the CRC that zlib gives for each part, in any order', () => {
   const bytes = Buffer.from(Array.from({ length: 9000 }, (_, index) => (index * index * 7) >>> 3));
   const place = fc.integer({ min: 0, max: bytes.length });
   const seed = fc.integer({ min: 0, max: 2 ** 32 - 1 });
@@ -20,7 +20,7 @@ test('is what zlib says of each part, in any order', () => {
   );
 });
 
-test('a payload full of what looks like long records is looked through in seconds', () => {
+test('a payload that looks like many long records is scanned in seconds', () => {
   // A CRC of each would read a terabyte.
   const bytes = Buffer.alloc(4 * 1024 * 1024);
   for (let at = 0; at + 19 <= bytes.length; at += 19) {

@@ -1,6 +1,6 @@
 import { Log } from '../../../src/delivery/log/log.ts';
 
-// Opens a log, and reads all of it when told to by a line on stdin, whatever it needs files for.
+// Opens a log, and reads all of it at a line on stdin, with as few descriptors as it has.
 const [path] = process.argv.slice(2);
 const log = await Log.open({
   path: path!,

@@ -71,7 +71,7 @@ export async function readAll(log: Log, from = 1): Promise<StoredEntry[]> {
   return entries;
 }
 
-/** What can be seen of a batch, as plain values that compare. */
+/** Everything visible of a batch, as plain values that compare. */
 export function seen(batch: Batch) {
   return {
     format: batch.format,
@@ -88,7 +88,7 @@ export function seen(batch: Batch) {
   };
 }
 
-/** Makes a log one that an older Millrace has written: it knows of no mark that it must have. */
+/** Makes a log look as if an older Millrace had written it: it does not say that it must have a mark. */
 export function asVersion1(path: string): void {
   for (const name of readdirSync(path).filter((each) => each.endsWith('.log'))) {
     const file = join(path, name);
