@@ -8,6 +8,7 @@ import type { Logger } from '../telemetry/logger.ts';
  * @throws ConfigError for mistakes that only the components could see
  */
 export async function prepareEngine(config: LoadedConfig, logger: Logger, env: Environment): Promise<Engine> {
+  for (const notice of config.notices) logger.warn(notice);
   const { Engine: EngineClass } = await import('../runtime/engine.ts');
   const engine = new EngineClass(config.plan, { registry: config.registry, logger, env });
   const findings = await engine.prepare();

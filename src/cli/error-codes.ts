@@ -1,6 +1,7 @@
 import { framingErrors } from '../component/framing/records.ts';
 import { codecErrors } from '../component/payloads.ts';
 import { listenErrors } from '../component/listeners.ts';
+import { debeziumErrors } from '../components/codecs/debezium-json.ts';
 import { sessionErrors } from '../components/outputs/websocket/reply.ts';
 import { configErrors } from '../config/load.ts';
 import { cursorErrors } from '../delivery/cursor-file.ts';
@@ -32,6 +33,7 @@ export const errorCodes: Readonly<Record<string, DeclaredError>> = {
   ...wireErrors,
   ...framingErrors,
   ...codecErrors,
+  ...debeziumErrors,
   ...crashErrors,
   ...sqlErrors,
   ...sessionErrors,

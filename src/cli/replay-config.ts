@@ -131,6 +131,7 @@ function replaced(loaded: LoadedConfig, index: number, input: AnyDefinition): Lo
       ],
     },
     registry: loaded.registry.with([input]),
+    notices: loaded.notices,
     mistakes: (findings) =>
       loaded.mistakes(
         findings.map(({ path: [streams, , ...rest], message }) => ({

@@ -2,7 +2,30 @@ import { z } from 'zod';
 import type { Backoff } from './backoff.ts';
 import { settings } from './settings.ts';
 
-const UNITS_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const;
+const UNITS_MS = {
+  ns: 1e-6,
+  us: 1e-3,
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+  w: 604_800_000,
+} as const;
+
+/** The units of durations as ArkFlow reads them (https://docs.rs/humantime), apart from months and years. */
+const UNIT_NAMES: Readonly<Record<string, keyof typeof UNITS_MS>> = Object.fromEntries(
+  Object.entries({
+    ns: 'ns nsec nanos',
+    us: 'us usec µs',
+    ms: 'ms msec millis',
+    s: 's sec secs second seconds',
+    m: 'm min mins minute minutes',
+    h: 'h hr hrs hour hours',
+    d: 'd day days',
+    w: 'w wk wks week weeks',
+  }).flatMap(([unit, names]) => names.split(' ').map((name) => [name, unit as keyof typeof UNITS_MS])),
+);
 const UNITS_BYTES = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3, KB: 1e3, MB: 1e6, GB: 1e9 } as const;
 
 /** The longest time that Node.js can wait, in milliseconds. */
@@ -12,7 +35,7 @@ const LONGEST = 2 ** 31 - 1;
 const DOUBTFUL_SECONDS = 1000;
 
 /**
- * A span of time: `250ms`, `5s`, `1m`, `1h`, or a bare number in `bareUnit`. Parsed to milliseconds.
+ * A span of time: `250ms`, `5s`, `1m`, `1h`, `1m30s`, `1d`, or a bare number in `bareUnit`. Parsed to milliseconds.
  * `min` and `max` are in milliseconds.
  */
 export function duration(bareUnit: keyof typeof UNITS_MS = 's', range: { min?: number; max?: number } = {}) {
@@ -20,16 +43,17 @@ export function duration(bareUnit: keyof typeof UNITS_MS = 's', range: { min?: n
   return z
     .union([z.string(), z.number()])
     .transform((value, context) => {
-      const match = /^(\d+(?:\.\d+)?)\s*(ms|s|m|h)?$/.exec(String(value));
-      const unit = (match?.[2] ?? bareUnit) as keyof typeof UNITS_MS;
-      const ms = match === null ? Number.NaN : Number(match[1]) * UNITS_MS[unit];
-      if (Number.isNaN(ms)) {
+      const bare = /^\d+(?:\.\d+)?$/.test(String(value)) ? Number(value) : undefined;
+      const ms = bare === undefined ? withUnits(String(value)) : bare * UNITS_MS[bareUnit];
+      if (ms === undefined) {
         context.addIssue({
           code: 'custom',
           message: 'not a duration; expected one like 250ms, 5s, 1m or 1h',
         });
-      } else if (match![2] === undefined && unit === 's' && Number(match![1]) >= DOUBTFUL_SECONDS) {
-        context.addIssue({ code: 'custom', message: doubt(Number(match![1])) });
+        return Number.NaN;
+      }
+      if (bare !== undefined && bareUnit === 's' && bare >= DOUBTFUL_SECONDS) {
+        context.addIssue({ code: 'custom', message: doubt(bare) });
       } else if (ms < min || ms > max) {
         context.addIssue({
           code: 'custom',
@@ -39,6 +63,18 @@ export function duration(bareUnit: keyof typeof UNITS_MS = 's', range: { min?: n
       return ms;
     })
     .meta({ format: 'duration', examples: ['250ms', '5s', '1m'] });
+}
+
+/** The milliseconds of `1m30s`: one number or more, each with its unit. Undefined for any other text. */
+function withUnits(text: string): number | undefined {
+  if (!/^(?:\d+(?:\.\d+)?\s*[a-zµ]+\s*)+$/.test(text)) return undefined;
+  let sum = 0;
+  for (const [, number, name] of text.matchAll(/([\d.]+)\s*([a-zµ]+)/g)) {
+    const unit = UNIT_NAMES[name!];
+    if (unit === undefined) return undefined;
+    sum += Number(number) * UNITS_MS[unit];
+  }
+  return sum;
 }
 
 /** `value` in the largest unit that holds it exactly: `1h`, `32MiB`. */

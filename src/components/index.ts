@@ -2,6 +2,7 @@ import { Registry } from '../component/registry.ts';
 import { memoryBuffer } from './buffers/memory.ts';
 import { tumblingWindowBuffer } from './buffers/tumbling-window.ts';
 import { binaryCodec } from './codecs/binary.ts';
+import { debeziumJsonCodec } from './codecs/debezium-json.ts';
 import { jsonCodec } from './codecs/json.ts';
 import { textCodec } from './codecs/text.ts';
 import { delimiterFraming } from './framing/delimiter.ts';
@@ -47,6 +48,7 @@ export const components = [
   lengthDelimitedFraming,
   jsonCodec,
   textCodec,
+  debeziumJsonCodec,
   binaryCodec,
 ] as const;
 

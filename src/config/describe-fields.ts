@@ -42,7 +42,7 @@ function describe(shape: Readonly<Record<string, z.core.$ZodType>>, prefix: stri
   return fields.flatMap(({ key, field, unwrapped }) => {
     const name = `${prefix}${key}`;
     const { meta, optional } = unwrapped;
-    if (meta.alias !== undefined) return [];
+    if (meta.alias !== undefined || meta.foreign === true) return [];
     const aliases = fields.flatMap((each) => (each.unwrapped.meta.alias === key ? [prefix + each.key] : []));
     const fallback = defaultInFile(unwrapped);
     const row: FieldDescription = {

@@ -185,7 +185,8 @@ function ownersOf(path: Path, subject: Subject, fits: (root: unknown) => boolean
 function unknownField(key: string, parent: Path, subject: Subject): string {
   const fieldsIn = (root: unknown): string[] => {
     const { schema } = schemaAt(subject.schema, root, parent);
-    return Object.keys((schema && shapeOf(schema, valueAt(root, parent))) ?? {});
+    const shape = (schema && shapeOf(schema, valueAt(root, parent))) ?? {};
+    return Object.keys(shape).filter((name) => unwrap(shape[name]!).meta.foreign !== true);
   };
   const path = [...parent, key];
   const elsewhere = ownersOf(path, subject, (root) => fieldsIn(root).includes(key));

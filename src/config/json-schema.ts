@@ -39,18 +39,19 @@ export function configJsonSchema(registry: Registry): Record<string, unknown> {
 /** Makes a schema match the loader, and removes keywords that mean something else to other readers. */
 function edit(zodSchema: z.core.$ZodType, json: JsonSchema): void {
   const unwrapped = unwrap(zodSchema);
-  const { secret, format, alias } = unwrapped.meta;
+  const { secret, format, alias, foreign } = unwrapped.meta;
   // Editors show these as they are; JSON Schema has its own keyword for the first.
   delete json['secret'];
   delete json['alias'];
   delete json['exact'];
+  delete json['foreign'];
   delete json['shown'];
   if (secret === true) json.writeOnly = true;
   // Not the `duration` of JSON Schema, which means ISO 8601.
   if (format === 'duration' || format === 'size') delete json.format;
   const fallback = defaultInFile(unwrapped);
   if (fallback !== undefined && defOf(zodSchema).type !== 'lazy') Object.assign(json, { default: fallback });
-  if (alias !== undefined) json['deprecated'] = true;
+  if (alias !== undefined || foreign === true) json['deprecated'] = true;
   chooseByTag(zodSchema, json);
   joinTypes(json);
   if (isPlainScalar(json)) acceptExpansion(json);

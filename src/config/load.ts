@@ -5,6 +5,7 @@ import type { Registry } from '../component/registry.ts';
 import { readWholeFile } from '../component/whole-file.ts';
 import { declareErrors, errorMessage, MillraceError } from '../errors.ts';
 import type { EnginePlan, StreamPlan } from '../runtime/plan.ts';
+import { noticesOf, withoutEmptySections } from './arkflow.ts';
 import { Places, type Position, type SourceDocument } from './document.ts';
 import type { Environment } from '../component/context.ts';
 import { expand, type Expansion } from './expand.ts';
@@ -62,6 +63,8 @@ export interface LoadedConfig {
   readonly plan: EnginePlan;
   /** The components that the plan may name: those of `LoadOptions`, and those of the file's `plugins`. */
   readonly registry: Registry;
+  /** Sentences about parts of the file that mean nothing here, with their places. */
+  readonly notices: readonly string[];
   /** The error for mistakes found later, with their places in the file. */
   mistakes(findings: readonly LateFinding[]): ConfigError;
 }
@@ -163,7 +166,8 @@ function draftOf(
     problems.push(problem(path, message, places.value(path)));
   }
   const known = [...source.findings, ...expanded.failures].map(({ path }) => path);
-  const { expansion, added } = wrapList(expanded);
+  const { expansion: whole, added } = wrapList(expanded);
+  const expansion = { ...whole, value: withoutEmptySections(whole.value) };
   const plugins = pluginsOf(expansion.value).filter(
     ({ index }) => !known.some((each) => startsWith(['plugins', index], each)),
   );
@@ -220,6 +224,10 @@ function check(draft: Draft, registry: Registry): LoadedConfig {
   return {
     plan: { ...checked.output, streams: streams as unknown as StreamPlan[] },
     registry,
+    notices: noticesOf(expansion.value).map(({ path, message }) => {
+      const { line, column } = places.key(inFile(path));
+      return `${draft.file}:${line}:${column}: ${formatPath(inFile(path))}: ${message}`;
+    }),
     mistakes: (findings) => {
       const mask = createMask(schema, expansion);
       return new ConfigError(

@@ -13,6 +13,8 @@ export interface FieldMeta {
   readonly shown?: boolean | undefined;
   /** True if it takes any JSON, and its numbers keep the digits of the file, as `ExactNumber`. */
   readonly exact?: boolean | undefined;
+  /** True if only ArkFlow knows it: it is accepted so that a file of ArkFlow's loads, and never proposed. */
+  readonly foreign?: boolean | undefined;
   /** The field beside it for which it is another name. */
   readonly alias?: string | undefined;
 }

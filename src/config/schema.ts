@@ -3,6 +3,7 @@ import { duration, fixedPath, size } from '../component/fields.ts';
 import { allowedHosts } from '../component/host-policy.ts';
 import type { Registry } from '../component/registry.ts';
 import { alias, settings } from '../component/settings.ts';
+import { ignoredHealthFields } from './arkflow.ts';
 
 const httpPath = z
   .string()
@@ -40,6 +41,7 @@ const healthCheck = z
       ),
     liveness_path: httpPath.default('/liveness').describe('200 while the process runs.'),
     metrics_path: httpPath.default('/metrics').describe('Metrics for Prometheus.'),
+    ...ignoredHealthFields,
   })
   .superRefine((value, context) => {
     const taken = new Map<string, string>();
@@ -56,9 +58,14 @@ const healthCheck = z
 const durability = settings(
   {
     enabled: z.boolean().default(true).describe('Whether the stream has a log.'),
-    path: fixedPath.describe(
-      'The folder of the log, which is created if missing. Each stream needs its own.',
-    ),
+    path: fixedPath
+      .optional()
+      .describe('The folder of the log, which is created if missing. Each stream needs its own. Required.'),
+    backend: z
+      .looseObject({ type: z.string() })
+      .optional()
+      .meta({ foreign: true })
+      .describe('ArkFlow’s place for the log other than a folder, which Millrace does not have.'),
     sync: z
       .enum(['per_entry', 'group_commit', 'periodic'])
       .default('group_commit')
@@ -76,7 +83,11 @@ const durability = settings(
       .default('block')
       .describe('The policy when the log or the disk is full: the input waits, and so do its senders.'),
   },
-  ({ sync }, fail, given) => {
+  ({ sync, path, backend }, fail, given) => {
+    if (backend !== undefined) {
+      const message = `${JSON.stringify(backend.type)} is not a place for a log here; expected no \`backend\`, and the \`path\` of a folder on a local disk`;
+      fail(['backend', 'type'], message);
+    } else if (path === undefined) fail(['path'], 'is missing; expected a string');
     if (given.interval !== undefined && sync !== 'periodic') fail(['interval'], 'needs `sync: periodic`');
   },
 ).describe(
@@ -102,6 +113,17 @@ function streamSchema(registry: Registry) {
       .describe(
         'Keeps messages before the pipeline, for example for a window of time. A buffer may also be one of the processors.',
       ),
+    temporary: z
+      .array(z.looseObject({ type: z.string() }))
+      .superRefine((stores, context) => {
+        for (const [index, { type }] of stores.entries()) {
+          const message = `${JSON.stringify(type)} is not a temporary store; Millrace has none yet`;
+          context.addIssue({ code: 'custom', path: [index, 'type'], message });
+        }
+      })
+      .optional()
+      .meta({ foreign: true })
+      .describe('ArkFlow’s stores that a query reads beside the batch. Millrace has none yet.'),
     pipeline: z
       .strictObject({
         thread_num: z

@@ -27,7 +27,7 @@ interface Entry {
 }
 
 /**
- * The deliveries that an operator keeps, in order, until it passes them on as one. They are state of the stream and no
+ * The deliveries that an operator keeps, in order, until it passes them on together. They are state of the stream and no
  * longer in flight. A delivery that does not fit stays in flight, so senders wait once `in_flight` is full as well.
  */
 export class KeptDeliveries {
@@ -82,7 +82,8 @@ export class KeptDeliveries {
   }
 
   /**
-   * Takes everything as one delivery, or none if nothing is kept. It counts as state until it is settled.
+   * Takes everything as one delivery for each format of its messages, or none if nothing is kept. It counts as state
+   * until it is settled.
    * @throws MillraceError MILLRACE_FILE_UNAVAILABLE, fatal, if the disk does not return the bytes that it took
    */
   async take(): Promise<Delivery[]> {
@@ -102,7 +103,7 @@ export class KeptDeliveries {
         const batch = await unpack(content, file);
         deliveries.push({ batch, receipt: release === undefined ? receipt : relayReceipt(receipt, release) });
       }
-      return [joinDeliveries(deliveries)];
+      return joinDeliveries(deliveries);
     } catch (error) {
       // To reject the newest batch would be no answer: everything that was kept is gone from here, unconfirmed.
       throw new MillraceError(

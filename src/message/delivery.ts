@@ -45,8 +45,16 @@ export interface Rejected {
   readonly rejections: readonly Rejection[];
 }
 
-/** Several deliveries as one, in order. Its outcome is the outcome of each. */
-export function joinDeliveries(deliveries: readonly Delivery[]): Delivery {
+/**
+ * Several deliveries as one for each format of their messages, in order; none of none. Its outcome is the outcome of
+ * each of its parts. JSON and bytes have no format in common, and inputs with different codecs keep theirs.
+ */
+export function joinDeliveries(deliveries: readonly Delivery[]): Delivery[] {
+  if (deliveries.length < 2) return [...deliveries];
+  return [...Map.groupBy(deliveries, ({ batch }) => batch.format).values()].map(joinAlike);
+}
+
+function joinAlike(deliveries: readonly Delivery[]): Delivery {
   if (deliveries.length === 1) return deliveries[0]!;
   const parts: Part[] = [];
   let start = 0;

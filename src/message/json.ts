@@ -101,14 +101,15 @@ export function wrapAsJson(payload: Uint8Array): Buffer {
   return Buffer.from(JSON.stringify(value));
 }
 
-function endOfSpace(payload: Uint8Array, start: number): number {
+/** The place of the first byte from `start` on that is not whitespace. */
+export function endOfSpace(payload: Uint8Array, start: number): number {
   let at = start;
   while (payload[at]! <= SPACE) at++;
   return at;
 }
 
-/** `start` is at the value's first byte. */
-function endOfValue(payload: Uint8Array, start: number): number {
+/** The place after the value whose first byte is at `start`. */
+export function endOfValue(payload: Uint8Array, start: number): number {
   let depth = 0;
   let at = start;
   do {
@@ -135,6 +136,7 @@ function endOfString(payload: Uint8Array, start: number): number {
 
 function endOfScalar(payload: Uint8Array, start: number): number {
   let at = start;
-  while (payload[at] !== COMMA && payload[at] !== CLOSE_OBJECT && payload[at]! > SPACE) at++;
+  for (let byte = payload[at]!; byte > SPACE; byte = payload[++at]!)
+    if (byte === COMMA || byte === CLOSE_OBJECT || byte === CLOSE_ARRAY) break;
   return at;
 }

@@ -220,6 +220,7 @@ export class Backlog {
       if (
         count > 0 &&
         (this.#separate ||
+          batch.format !== this.#ready[0]!.batch.format ||
           messages + batch.length > MAX_BATCH_MESSAGES ||
           bytes + batch.bytes > MAX_BATCH_BYTES)
       )
@@ -231,7 +232,7 @@ export class Backlog {
     return this.#ready.splice(0, count);
   }
 
-  /** @returns the part that the pipeline gets; undefined if there is none */
+  /** `items` have one format. @returns the part that the pipeline gets; undefined if there is none */
   #give(items: readonly Item[]): Delivery | undefined {
     const deliveries: Delivery[] = [];
     for (const { number, batch, receipt: own, rejected } of items) {
@@ -243,7 +244,7 @@ export class Backlog {
       if (delivery.batch.length > 0) deliveries.push({ ...delivery, entry: number });
       else receipt.done();
     }
-    return deliveries.length === 0 ? undefined : joinDeliveries(deliveries);
+    return joinDeliveries(deliveries)[0];
   }
 
   /** The messages of an entry that go to the pipeline: all but those that have ended the process again and again. */

@@ -1,5 +1,5 @@
 import { abortable } from '../component/waker.ts';
-import { concatBatches, type Batch } from '../message/batch.ts';
+import { concatBatches, type Batch, type Format } from '../message/batch.ts';
 import { noReceipt } from '../message/receipt.ts';
 import type { CrashState, Position } from '../delivery/log/crash-record.ts';
 import type { Log } from '../delivery/log/log.ts';
@@ -29,6 +29,8 @@ export interface CrashGuardOptions {
 interface Messages {
   readonly batch: Batch;
   readonly positions: readonly Position[];
+  /** The format of each: together they may have none but `bytes`. */
+  readonly formats: readonly Format[];
 }
 
 /**
@@ -156,7 +158,7 @@ export class CrashGuard {
   }
 
   async #tryPart(
-    { batch, positions }: Messages,
+    { batch, positions, formats }: Messages,
     { from, to, together }: { from: number; to: number; together: boolean },
     pipeline: Pipeline,
     signal: AbortSignal,
@@ -171,12 +173,14 @@ export class CrashGuard {
     }
     if (part.length === 0) return;
     this.#note({ trial: { together, from: positions[from]!, to: positions[to - 1]!, crashes } });
-    await abortable(this.#process(pipeline, batch.select(part)), signal);
+    const parts = Map.groupBy(part, (index) => formats[index]!);
+    const batches = [...parts].map(([format, places]) => batch.select(places).withFormat(format));
+    await abortable(this.#process(pipeline, batches), signal);
   }
 
-  async #process(pipeline: Pipeline, batch: Batch): Promise<void> {
+  async #process(pipeline: Pipeline, batches: readonly Batch[]): Promise<void> {
     try {
-      await pipeline.process({ batch, receipt: noReceipt });
+      for (const batch of batches) await pipeline.process({ batch, receipt: noReceipt });
       await Promise.all(pipeline.flush(Infinity));
     } catch {
       // Whatever the error, the process is alive.
@@ -191,6 +195,7 @@ export class CrashGuard {
     const reader = this.#log.reader(this.#log.recovered.first);
     const batches: Batch[] = [];
     const positions: Position[] = [];
+    const formats: Format[] = [];
     let bytes = 0;
     try {
       while (positions.length < most && bytes < mostBytes) {
@@ -200,12 +205,15 @@ export class CrashGuard {
         if (batch.length === 0) continue;
         batches.push(batch);
         bytes += batch.bytes;
-        for (let index = 0; index < batch.length; index++) positions.push([number, index]);
+        for (let index = 0; index < batch.length; index++) {
+          positions.push([number, index]);
+          formats.push(batch.format);
+        }
       }
     } finally {
       await reader.close();
     }
-    return { batch: concatBatches(batches), positions };
+    return { batch: concatBatches(batches), positions, formats };
   }
 
   #note(change: Partial<CrashState>): void {

@@ -58,12 +58,6 @@ streams:
   });
 });
 
-test('`temporary` is unknown as long as it does nothing', async () => {
-  expect(await problems('a.yaml', '- input: { type: generate, context: a }\n  temporary: []')).toEqual([
-    expect.stringMatching(/^yaml:2:3: \[0\]\.temporary: unknown field; /),
-  ]);
-});
-
 test('a log has a path', async () => {
   const text = '- input: { type: generate, context: a }\n  durability: { enabled: true }';
   expect(await problems('a.yaml', text)).toEqual([

@@ -32,7 +32,7 @@ streams:
     error_output: { type: file, path: [1] }
     in_flight: { bytes: 10 MB/s, messages: 1.5 }
   - input: { type: multiple_inputs, inputs: [{ type: generate }, { type: generate, context: a, count: many }] }
-    temporary: []
+    temporary: [{ type: redis }]
 `;
   expect(await problems('a.yaml', text)).toEqual([
     'yaml:2:10: logging.level: "loud" is not known; expected "trace", "debug", "info", "warn", "error", "fatal" or "silent"',
@@ -56,7 +56,7 @@ streams:
     'yaml:27:44: streams[1].in_flight.messages: 1.5 is a number; expected a whole number',
     'yaml:28:46: streams[2].input.inputs[0].context: is missing; expected a string',
     'yaml:28:103: streams[2].input.inputs[1].count: "many" is a string; expected a whole number',
-    'yaml:29:5: streams[2].temporary: unknown field; expected one of id, input, buffer, pipeline, output, error_output, in_flight, state or durability',
+    'yaml:29:19: streams[2].temporary[0].type: "redis" is not a temporary store; Millrace has none yet',
   ]);
 });
 

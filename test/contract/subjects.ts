@@ -117,6 +117,15 @@ const codecs: readonly OwnSubject[] = [
   { definition: registry.get('codec', 'json'), refused: NOT_JSON },
   { definition: registry.get('codec', 'text'), refused: NOT_TEXT },
   { definition: registry.get('codec', 'binary') },
+  {
+    definition: registry.get('codec', 'debezium_json'),
+    messages: [0, 1, 2].map((id) => `{"op":"c","ts_ms":1,"after":{"id":${id}}}`),
+    result: [0, 1, 2].map(
+      (id) =>
+        `{"id":${id},"op":"c","ts_ms":1,"source_db":null,"source_table":null,"before":null,"source":null}`,
+    ),
+    refused: '{"id":1}',
+  },
 ];
 
 const framings: readonly OwnSubject[] = [

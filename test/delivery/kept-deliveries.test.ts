@@ -78,7 +78,7 @@ test('the few messages that a filter leaves keep no more memory than they cost, 
   const few = new Batch([piece.subarray(0, 10)]);
   await kept.add({ batch: few, receipt: noReceipt });
   expect(state.memory).toBeLessThan(1_000);
-  const row = received.derive([2], [Buffer.from('{"n":1}')], 'json');
+  const row = received.derive([2], [Buffer.from('{"n":1}')], 'bytes');
   await kept.add({ batch: row, receipt: noReceipt });
   expect(state.memory).toBeGreaterThan(1_000_000);
   const [delivery] = await kept.take();

@@ -57,7 +57,7 @@ test('the receipt of deliveries that were joined does not keep their messages', 
   const refs: WeakRef<Uint8Array>[] = [];
   const join = (): { receipt: Receipt; ends: Pick<Sent, 'settled'>[] } => {
     const parts = [sent(['a', 'b'], refs), sent(['c'], refs)];
-    return { receipt: joinDeliveries(parts).receipt, ends: parts.map(({ settled }) => ({ settled })) };
+    return { receipt: joinDeliveries(parts)[0]!.receipt, ends: parts.map(({ settled }) => ({ settled })) };
   };
   const { receipt, ends } = join();
   receipt.park();

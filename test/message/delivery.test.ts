@@ -1,6 +1,6 @@
 import { describe, expect, test, vi } from 'vitest';
 import { MillraceError, type Rejection } from '../../src/errors.ts';
-import { Batch } from '../../src/message/batch.ts';
+import { Batch, type Format } from '../../src/message/batch.ts';
 import { joinDeliveries, type Delivery } from '../../src/message/delivery.ts';
 import { createReceipt } from '../../src/message/receipt.ts';
 
@@ -23,7 +23,7 @@ const rejectedOf = ({ settled }: ReturnType<typeof delivery>): number[] =>
 describe('deliveries that were joined', () => {
   test('have all messages in order, and end as one', () => {
     const parts = [delivery(['a', 'b']), delivery([]), delivery(['c'])];
-    const joined = joinDeliveries(parts);
+    const [joined] = joinDeliveries(parts) as [Delivery];
     expect(joined.batch.payloads.map((payload) => Buffer.from(payload).toString())).toEqual(['a', 'b', 'c']);
     const fork = joined.receipt.fork();
     joined.receipt.done();
@@ -34,13 +34,36 @@ describe('deliveries that were joined', () => {
 
   test('fail as one', () => {
     const parts = [delivery(['a']), delivery(['b'])];
-    joinDeliveries(parts).receipt.failed(error);
+    joinDeliveries(parts)[0]!.receipt.failed(error);
     for (const { settled } of parts) expect(settled.mock.calls).toEqual([[error, []]]);
+  });
+
+  test('of messages in different formats are one for each format, and each part hears of its own', () => {
+    const [json, text, more] = [delivery(['{}', '1']), delivery(['a']), delivery(['[]'])];
+    const as = ({ batch, receipt }: Delivery, format: Format): Delivery => ({
+      batch: batch.withFormat(format).withPositions(),
+      receipt,
+    });
+    const joined = joinDeliveries([as(json, 'json'), as(text, 'text'), as(more, 'json')]);
+    expect(
+      joined.map(({ batch }) => [
+        batch.format,
+        batch.payloads.map((payload) => Buffer.from(payload).toString()),
+      ]),
+    ).toEqual([
+      ['json', ['{}', '1', '[]']],
+      ['text', ['a']],
+    ]);
+    joined[0]!.receipt.done([{ index: 2, error }]);
+    expect(text.settled).not.toHaveBeenCalled();
+    joined[1]!.receipt.done();
+    expect([json, text, more].map(rejectedOf)).toEqual([[], [], [0]]);
+    expect(joinDeliveries([])).toEqual([]);
   });
 
   test('are parked as one', () => {
     const parts = [delivery(['a']), delivery(['b'])];
-    const { receipt } = joinDeliveries(parts);
+    const { receipt } = joinDeliveries(parts)[0]!;
     receipt.park();
     for (const { parked, settled } of parts) {
       expect(parked).toHaveBeenCalledOnce();
@@ -60,9 +83,9 @@ describe('deliveries that were joined', () => {
       batch: batch.select(indices),
       receipt,
     });
-    const inner = joinDeliveries([pick(one, [1, 3]), pick(two, [0, 2])]);
+    const inner = joinDeliveries([pick(one, [1, 3]), pick(two, [0, 2])])[0]!;
     // a3, b0, b2, c0
-    const outer = joinDeliveries([pick(inner, [1, 2, 3]), three]);
+    const outer = joinDeliveries([pick(inner, [1, 2, 3]), three])[0]!;
     const { batch, receipt } = outer;
     expect(batch.length).toBe(4);
     receipt.fork().done([{ index: 0, error }]);
@@ -77,14 +100,14 @@ describe('deliveries that were joined', () => {
     const one = delivery(['a', 'b']);
     const sum = new Batch([Buffer.from('ab')], { runs: [{ start: 0, origin, time: 0 }] });
     const two = delivery(['c']);
-    joinDeliveries([{ batch: sum, receipt: one.receipt }, two]).receipt.done([{ index: 0, error }]);
+    joinDeliveries([{ batch: sum, receipt: one.receipt }, two])[0]!.receipt.done([{ index: 0, error }]);
     expect(rejectedOf(one)).toEqual([]);
     expect(one.settled).toHaveBeenCalledOnce();
   });
 
   test('blame nobody for a message that is not theirs', () => {
     const parts = [delivery(['a']), delivery([])];
-    joinDeliveries(parts).receipt.done([
+    joinDeliveries(parts)[0]!.receipt.done([
       { index: 1, error },
       { index: -1, error },
     ]);
@@ -100,7 +123,7 @@ describe('deliveries that were joined', () => {
         settled: (_error, rejected) => void (rejected.length > 0 && told.push(part)),
       }),
     }));
-    const { receipt } = joinDeliveries(parts);
+    const { receipt } = joinDeliveries(parts)[0]!;
     const every = parts.map((_, index) => index);
     for (const index of every.slice(0, 20_000)) receipt.fork().done([{ index, error }]);
     receipt.done(every.slice(20_000).map((index) => ({ index, error })));

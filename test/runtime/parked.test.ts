@@ -27,7 +27,7 @@ function hoarding() {
     },
     flush: () => {
       flushAt = undefined;
-      return held.length === 0 ? [] : [joinDeliveries(held.splice(0))];
+      return joinDeliveries(held.splice(0));
     },
   });
   return { definition, count: () => held.reduce((sum, { batch }) => sum + batch.length, 0) };

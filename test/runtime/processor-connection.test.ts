@@ -237,7 +237,7 @@ describe('a processor that talks to something', () => {
         flush: () => {
           expect(input.settled.size).toBe(0);
           if (++flushes < 3) throw new NotConnectedError('not now');
-          return held.length === 0 ? [] : [joinDeliveries(held.splice(0))];
+          return joinDeliveries(held.splice(0));
         },
       }),
     ]);
@@ -294,7 +294,7 @@ describe('a flush that is due', () => {
       flush: () => {
         flushes++;
         due = undefined;
-        return held.length === 0 ? [] : [joinDeliveries(held.splice(0))];
+        return joinDeliveries(held.splice(0));
       },
     };
     let given = 0;

@@ -22,7 +22,7 @@ export const memoryBuffer = defineBuffer({
   summary: 'Collects messages into larger batches, by number and time.',
   status: 'stable',
   description:
-    'The messages it holds count in the stream’s `state` and not in `in_flight`. When `state` is full, the buffer passes on the messages that it has.',
+    'Messages of inputs with different codecs go on as a batch for each: JSON, text and bytes stay apart. The messages it holds count in the stream’s `state` and not in `in_flight`. When `state` is full, the buffer passes on the messages that it has.',
   schema,
   examples: [{ title: 'A thousand messages, or a second', yaml: 'type: memory\ncount: 1000\ntimeout: 1s\n' }],
   create: (config, context) => new MemoryBuffer(config, context),

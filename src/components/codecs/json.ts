@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { defineCodec } from '../../component/define.ts';
 import { checkJson, encodeAsJson } from '../../component/payloads.ts';
+import type { Batch } from '../../message/batch.ts';
+import { prettyJson } from '../../message/json-pretty.ts';
 
 export const jsonCodec = defineCodec({
   type: 'json',
@@ -15,10 +17,21 @@ numbers keep all their digits and members their order. A message that is empty, 
 On an output, messages that are JSON are written unchanged. Others become an object: \`{"__value__": "the text"}\`, or,
 if the payload is not valid UTF-8, \`{"__value__": "the bytes in base64", "encoding": "base64"}\`.
 `.trim(),
-  schema: z.strictObject({}),
+  schema: z.strictObject({
+    pretty: z
+      .boolean()
+      .default(false)
+      .describe(
+        'On an output, write each member and each element on a line of its own, indented by two spaces. Numbers and strings keep their spelling. An output that writes one message a line still does.',
+      ),
+  }),
   examples: [{ title: 'Messages are JSON', yaml: 'type: json' }],
-  create: () => ({
+  create: ({ pretty }) => ({
     decode: checkJson,
-    encode: encodeAsJson,
+    encode: (batch) => (pretty ? indented(encodeAsJson(batch)) : encodeAsJson(batch)),
   }),
 });
+
+function indented(batch: Batch): Batch {
+  return batch.withPayloads(batch.payloads.map(prettyJson), 'json');
+}

@@ -4,8 +4,9 @@ import type { ProcessCall, Processor } from '../../component/contracts.ts';
 import { defineProcessor } from '../../component/define.ts';
 import { duration } from '../../component/fields.ts';
 import { alias, settings } from '../../component/settings.ts';
+import type { StateBudget } from '../../component/state-budget.ts';
 import { KeptDeliveries } from '../../delivery/kept-deliveries.ts';
-import type { Batch } from '../../message/batch.ts';
+import type { Batch, Format } from '../../message/batch.ts';
 import type { Delivery } from '../../message/delivery.ts';
 
 const schema = settings({
@@ -22,7 +23,7 @@ export const batchProcessor = defineProcessor({
   summary: 'Makes batches of exactly `count` messages.',
   status: 'stable',
   description:
-    'The batches keep the order of the messages. Messages that wait for a full batch count in the stream’s `state`. At the end of the stream the rest goes on as a smaller batch.',
+    'The batches keep the order of the messages. Messages of children of `multiple_inputs` whose codecs differ are never in one batch. Messages that wait for a full batch count in the stream’s `state`. At the end of the stream the rest goes on as a smaller batch.',
   schema,
   examples: [{ title: 'A hundred at a time', yaml: 'type: batch\ncount: 100\ntimeout: 500ms\n' }],
   create: (config, context) => new BatchProcessor(config, context),
@@ -34,14 +35,16 @@ class BatchProcessor implements Processor {
   readonly takes: 'rows' | undefined;
   readonly #count: number;
   readonly #timeout: number;
-  readonly #kept: KeptDeliveries;
+  readonly #state: StateBudget;
+  /** The messages of each format that wait for a full batch. */
+  readonly #kept = new Map<Format, KeptDeliveries>();
   #flushAt: number | undefined;
 
   constructor({ count, timeout }: z.output<typeof schema>, context: Context) {
     this.takes = context.stream.takesRows ? 'rows' : undefined;
     this.#count = count;
     this.#timeout = timeout;
-    this.#kept = new KeptDeliveries(context.stream.stateBudget);
+    this.#state = context.stream.stateBudget;
   }
 
   get flushAt(): number | undefined {
@@ -49,28 +52,37 @@ class BatchProcessor implements Processor {
   }
 
   async process(batch: Batch, { keep }: ProcessCall): Promise<Delivery[]> {
+    const kept = this.#kept.get(batch.format) ?? new KeptDeliveries(this.#state);
+    this.#kept.set(batch.format, kept);
     const full: Delivery[] = [];
     for (let start = 0; start < batch.length;) {
       this.#flushAt ??= performance.now() + this.#timeout;
-      const end = Math.min(start + this.#count - this.#kept.messages, batch.length);
-      await this.#kept.add({ batch: batch.slice(start, end), receipt: keep() });
+      const end = Math.min(start + this.#count - kept.messages, batch.length);
+      await kept.add({ batch: batch.slice(start, end), receipt: keep() });
       start = end;
-      if (this.#kept.messages === this.#count) full.push(...(await this.flush()));
+      if (kept.messages === this.#count) full.push(...(await this.#take(kept)));
     }
     return full;
   }
 
   async flush(): Promise<Delivery[]> {
-    this.#flushAt = undefined;
-    return await this.#kept.take();
+    const rest: Delivery[] = [];
+    for (const kept of this.#kept.values()) rest.push(...(await this.#take(kept)));
+    return rest;
   }
 
   notReady(): string | undefined {
-    const { trouble } = this.#kept;
+    const trouble = [...this.#kept.values()].find((kept) => kept.trouble !== undefined)?.trouble;
     return trouble && `batch: ${trouble}`;
   }
 
-  close(): Promise<void> {
-    return this.#kept.close();
+  async close(): Promise<void> {
+    for (const kept of this.#kept.values()) await kept.close();
+  }
+
+  async #take(kept: KeptDeliveries): Promise<Delivery[]> {
+    const taken = await kept.take();
+    if ([...this.#kept.values()].every(({ messages }) => messages === 0)) this.#flushAt = undefined;
+    return taken;
   }
 }
