@@ -8,6 +8,7 @@ import { USAGE, UsageError, parseOptions, type Options } from './options.ts';
 import { profilesTaken, summarise } from './profile.ts';
 import { table, throughputRow, type Row } from './report.ts';
 import { measureStall } from './stall.ts';
+import { compareSteady } from './steady.ts';
 import { compareThroughput } from './throughput.ts';
 
 const results = fileURLToPath(new URL('results/', import.meta.url));
@@ -28,6 +29,8 @@ async function main(options: Options): Promise<void> {
   const rows: Row[] = [];
   const throughput = await compareThroughput(options, progress);
   rows.push(...throughput.map(throughputRow));
+  const steady = options.parts.has('steady') ? await compareSteady(options, progress) : undefined;
+  rows.push(...(steady?.rows ?? []));
   const latency = options.parts.has('latency') ? await compareLatency(options, progress) : undefined;
   rows.push(...(latency?.rows ?? []));
   const idle = options.parts.has('idle') ? await compareIdle(options, progress) : undefined;
@@ -36,7 +39,7 @@ async function main(options: Options): Promise<void> {
   rows.push(...(stall?.rows ?? []));
 
   const machine = { node: process.version, cpu: cpus()[0]?.model, cores: cpus().length };
-  const raw = { throughput, latency: latency?.raw, idle: idle?.raw, stall: stall?.raw };
+  const raw = { throughput, steady: steady?.raw, latency: latency?.raw, idle: idle?.raw, stall: stall?.raw };
   const file = `${results}${started.toISOString().replaceAll(':', '-').slice(0, 19)}.json`;
   const { parts, ...others } = options;
   await writeFile(

@@ -1,6 +1,3 @@
-import { rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { Options } from './options.ts';
 import type { Latencies, ProbeCommand } from './prober.ts';
 import { Helper } from './processes.ts';
@@ -15,39 +12,22 @@ interface Route {
   readonly name: string;
   /** For the 99th percentile, in milliseconds. */
   readonly target: number | undefined;
-  readonly file: string | undefined;
   start(bin: string, receiver: number): Promise<Target>;
 }
 
-const file = join(tmpdir(), `millrace-bench-latency-${process.pid}.jsonl`);
 const codec = { type: 'json' };
 
 const routes: readonly Route[] = [
   {
     name: 'latency of a bare relay: ws → ws',
     target: undefined,
-    file: undefined,
     start: (_, receiver) => startBare(['--forward', String(receiver)]),
   },
   {
     name: '(1) latency: ws → json codec → ws',
     target: 5,
-    file: undefined,
     start: (bin, receiver) =>
       startProduct(bin, { codec, output: { type: 'websocket', url: `ws://127.0.0.1:${receiver}` } }),
-  },
-  {
-    name: '(2) latency: ws → sql filter, projection → file',
-    target: 15,
-    file,
-    start: (bin) =>
-      startProduct(bin, {
-        codec,
-        processors: [
-          { type: 'sql', query: 'SELECT sensor, temperature, "at" FROM flow WHERE temperature >= 25' },
-        ],
-        output: { type: 'file', path: file, append: false },
-      }),
   },
 ];
 
@@ -63,7 +43,6 @@ export async function compareLatency(
       runs[index]!.push(await probe(route, options));
     }
   }
-  await rm(file, { force: true });
   const rows = routes.map(({ name, target }, index): Row => {
     const of = (key: keyof Latencies): number => median(runs[index]!.map((each) => each[key]));
     const shown = `p50 ${of('p50').toFixed(1)}, p99 ${of('p99').toFixed(1)}, p99.9 ${of('p999').toFixed(1)} ms`;
@@ -85,12 +64,13 @@ async function probe(route: Route, options: Options): Promise<Latencies> {
   const ask = <Reply>(command: ProbeCommand): Promise<Reply> => prober.ask<Reply>(command);
   const { port: receiver } = await ask<{ port: number }>({ type: 'listen' });
   const target = await route.start(options.bin, receiver);
-  await ask({ type: 'connect', port: target.port, connections: CONNECTIONS, file: route.file });
+  await ask({ type: 'connect', port: target.port, connections: CONNECTIONS, file: undefined });
   const latencies = await ask<Latencies>({
     type: 'run',
     perSecond: PER_SECOND,
     warmUpSeconds: WARM_UP_SECONDS,
     seconds: options.seconds,
+    observed: true,
   });
   await ask({ type: 'close' });
   await target.stop();

@@ -6,6 +6,9 @@ const OP_TEXT = 0x81;
 const OP_CLOSE = 0x88;
 const OP_PONG = 0x8a;
 
+/** The messages of a flood: readings of sensors, or objects in objects. */
+export type Shape = 'flat' | 'nested';
+
 export interface Chunk {
   /** Whole frames, masked. */
   readonly data: Buffer;
@@ -14,7 +17,7 @@ export interface Chunk {
 }
 
 /** Frames of messages of `messageBytes` each, encoded once and cut into chunks for large writes. */
-export function encodeChunks(messageBytes: number): readonly Chunk[] {
+export function encodeChunks(messageBytes: number, shape: Shape = 'flat'): readonly Chunk[] {
   const chunks: Chunk[] = [];
   let frames: Buffer[] = [];
   let bytes = 0;
@@ -27,10 +30,12 @@ export function encodeChunks(messageBytes: number): readonly Chunk[] {
   };
   for (let index = 0; index < Math.min(MESSAGES, (16 * 1024 * 1024) / messageBytes); index++) {
     const temperature = 10 + ((index * 7919) % 3000) / 100;
-    const frame = maskedFrame(reading(index, temperature, messageBytes), index);
+    const message =
+      shape === 'flat' ? reading(index, temperature, messageBytes) : change(index, temperature, messageBytes);
+    const frame = maskedFrame(message, index);
     frames.push(frame);
     bytes += frame.length;
-    if (Number(temperature.toFixed(2)) >= WARM_FROM) warm++;
+    if (isWarm(temperature)) warm++;
     if (bytes >= 128 * 1024) cut();
   }
   cut();
@@ -45,6 +50,17 @@ export function reading(index: number, temperature: number, length: number): Buf
     `{"sensor":"s${sensor}","temperature":${temperature.toFixed(2)},"humidity":${humidity},"site":"`,
     length,
   );
+}
+
+/** A change of a record, as feeds of repositories have them; it is a creation where a reading would be warm. */
+function change(index: number, temperature: number, length: number): Buffer {
+  const did = String(index % SENSORS).padStart(3, '0');
+  const operation = isWarm(temperature) ? 'create' : 'delete';
+  return padded(`{"did":"d${did}","commit":{"operation":"${operation}","rev":${index}},"p":"`, length);
+}
+
+function isWarm(temperature: number): boolean {
+  return Number(temperature.toFixed(2)) >= WARM_FROM;
 }
 
 /** A reading that carries its send time, in microseconds of the machine's monotonic clock. */

@@ -1,7 +1,21 @@
 import { parseArgs } from 'node:util';
 import { fileURLToPath } from 'node:url';
 
-export const PARTS = ['1', '2', '3', '4', 'star', 'durable', 'durable4', 'latency', 'idle', 'stall'] as const;
+export const PARTS = [
+  '1',
+  '2',
+  '3',
+  '4',
+  'nested',
+  'meta',
+  'star',
+  'durable',
+  'durable4',
+  'steady',
+  'latency',
+  'idle',
+  'stall',
+] as const;
 export type Part = (typeof PARTS)[number];
 
 export interface Options {

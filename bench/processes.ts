@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { readFile, readdir } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
+import type { Shape } from './messages.ts';
 import type { SenderCommand, Sent } from './sender.ts';
 
 const children = new Set<ChildProcess>();
@@ -65,8 +66,8 @@ export class Sender {
     return this.#helper.pid;
   }
 
-  async connect(port: number, connections: number, messageBytes = 70): Promise<void> {
-    await this.#ask({ type: 'connect', port, connections, messageBytes });
+  async connect(port: number, connections: number, messageBytes = 70, shape: Shape = 'flat'): Promise<void> {
+    await this.#ask({ type: 'connect', port, connections, messageBytes, shape });
   }
 
   /** Sends as fast as the server takes it. */

@@ -1,11 +1,11 @@
 // A process of its own: it connects to a server and floods it, as fast as its sockets take it.
 import type { Socket } from 'node:net';
 import { closeConnections, openConnections } from './connection.ts';
-import { encodeChunks, type Chunk } from './messages.ts';
+import { encodeChunks, type Chunk, type Shape } from './messages.ts';
 import { sleep } from './wait.ts';
 
 export type SenderCommand =
-  | { type: 'connect'; port: number; connections: number; messageBytes: number }
+  | { type: 'connect'; port: number; connections: number; messageBytes: number; shape: Shape }
   | { type: 'flood'; seconds: number }
   | { type: 'close' };
 
@@ -31,7 +31,7 @@ async function obey(command: SenderCommand): Promise<object> {
 }
 
 async function connectAll(command: Extract<SenderCommand, { type: 'connect' }>): Promise<object> {
-  chunks = encodeChunks(command.messageBytes);
+  chunks = encodeChunks(command.messageBytes, command.shape);
   sockets = await openConnections(command.port, command.connections);
   return {};
 }

@@ -28,8 +28,17 @@ export interface Target {
   abandon(): Promise<void>;
 }
 
-export async function startBare(args: readonly string[] = []): Promise<Target> {
-  const helper = Helper.start('./bare.ts', args);
+export function startBare(args: readonly string[] = []): Promise<Target> {
+  return startHelper('./bare.ts', args);
+}
+
+/** The server that a user would write by hand instead of running the product. */
+export function startLoop(file: string): Promise<Target> {
+  return startHelper('./loop.ts', [file]);
+}
+
+async function startHelper(file: string, args: readonly string[]): Promise<Target> {
+  const helper = Helper.start(file, args);
   const { port } = await helper.reply<{ port: number }>();
   return {
     pid: helper.pid,

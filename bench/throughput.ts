@@ -2,7 +2,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Options, Part } from './options.ts';
-import { WARM_FROM } from './messages.ts';
+import { WARM_FROM, type Shape } from './messages.ts';
 import { Sender, cpuOf } from './processes.ts';
 import { profileOptions } from './profile.ts';
 import type { Sent } from './sender.ts';
@@ -14,7 +14,10 @@ export interface Case {
   readonly name: string;
   /** The least share of bare `ws`; undefined for a case without a target. */
   readonly target: number | undefined;
+  /** The most CPU time that it may take beyond `against`, in microseconds for each message that it writes. */
+  readonly extra?: number;
   readonly stream: StreamPart;
+  readonly shape?: Shape;
   /** The case for the comparison, instead of bare `ws`. */
   readonly against?: Part;
   /** The number of messages that must be written for a number sent, if that is known. */
@@ -53,7 +56,7 @@ export const cases: readonly Case[] = [
   {
     part: '3',
     name: '(3) ws → sql group-by → drop',
-    target: 0.3,
+    target: 0.5,
     stream: {
       codec: json,
       processors: sql(
@@ -66,10 +69,37 @@ export const cases: readonly Case[] = [
   {
     part: '2',
     name: '(2) ws → sql filter, projection → file',
-    target: 0.2,
+    target: 0.45,
     stream: {
       codec: json,
       processors: sql(`SELECT sensor, temperature ${filter}`),
+      output: toFile,
+    },
+    expected: ({ warm }) => warm,
+  },
+  {
+    part: 'nested',
+    name: 'ws → sql filter, projection of nested fields → file',
+    target: 0.35,
+    shape: 'nested',
+    stream: {
+      codec: json,
+      processors: sql(`SELECT did, commit.rev AS rev FROM flow WHERE commit.operation = 'create'`),
+      output: toFile,
+    },
+    expected: ({ warm }) => warm,
+  },
+  {
+    part: 'meta',
+    name: '(2) with metadata columns, against (2) without',
+    target: undefined,
+    extra: 2,
+    against: '2',
+    stream: {
+      codec: json,
+      processors: sql(
+        `SELECT sensor, temperature, __meta_source AS source, __meta_ext['session_id'] AS session ${filter}`,
+      ),
       output: toFile,
     },
     expected: ({ warm }) => warm,
@@ -133,27 +163,27 @@ export async function compareThroughput(
   const product = async (each: Case, connections: number): Promise<Rate> => {
     const target = await startProduct(options.bin, each.stream, profileOptions(options, each.part));
     const written = each.stream.output === toFile ? file : undefined;
-    return await measure(target, connections, options, each.expected, written);
+    return await measure(target, connections, options, each, written);
   };
-  const reference = async ({ against }: Case, connections: number): Promise<Rate> => {
+  const reference = async ({ against, shape }: Case, connections: number): Promise<Rate> => {
     const other = cases.find(({ part }) => part === against);
     if (other !== undefined) return await product(other, connections);
-    return await measure(await startBare(), connections, options);
+    return await measure(await startBare(), connections, options, { shape });
   };
   for (let round = 1; round <= options.rounds; round++) {
-    let last: { rate: Rate; connections: number; against: Part | undefined } | undefined;
+    let last: { rate: Rate; connections: number; of: Case } | undefined;
     for (const comparison of comparisons) {
       const { connections, case: each } = comparison;
-      const { against } = each;
       progress(`round ${round}: ${each.name}, ${connections} connections`);
-      const usable = last?.connections === connections && last.against === against;
+      const usable =
+        last?.connections === connections && last.of.against === each.against && last.of.shape === each.shape;
       const before = usable ? last!.rate : await reference(each, connections);
       const rate = await product(each, connections);
       const after = await reference(each, connections);
       comparison.bare.push(before, after);
       comparison.product.push(rate);
       comparison.ratios.push((2 * rate.perSecond) / (before.perSecond + after.perSecond));
-      last = { rate: after, connections, against };
+      last = { rate: after, connections, of: each };
     }
   }
   await rm(file, { force: true });
@@ -165,11 +195,14 @@ async function measure(
   target: Target,
   connections: number,
   options: Options,
-  expected: Case['expected'] = ({ messages }) => messages,
+  {
+    shape,
+    expected = ({ messages }) => messages,
+  }: { shape?: Shape | undefined; expected?: Case['expected'] },
   written?: string,
 ): Promise<Rate> {
   const sender = new Sender();
-  await sender.connect(target.port, connections);
+  await sender.connect(target.port, connections, undefined, shape);
   const warmUp = await sender.flood(Math.min(1.5, options.seconds));
   await untilConfirmed(target, warmUp.messages);
   const cpuBefore = await cpuOf(target.pid);
