@@ -1,8 +1,8 @@
 import type { z } from 'zod';
 import type { Batch, Run } from '../message/batch.ts';
-import { parseJsonPath, textAt, type JsonPath } from '../message/json-path.ts';
+import { jsonAt, parseJsonPath, textAt, type JsonPath } from '../message/json-path.ts';
 import { extName, metaText, type MetaName, type MetaValue } from '../message/metadata.ts';
-import { checkTemplate, Template, type TemplateNames } from './template.ts';
+import { checkTemplate, Template, type Reference, type TemplateNames } from './template.ts';
 
 /**
  * The names that `{{…}}` may use of a message, wherever an output fills in something for each message. Times are UTC.
@@ -73,6 +73,8 @@ export class MessageText {
   /** Whether it depends on the time at which a message arrived. */
   readonly byTime: boolean;
   readonly #template: Template;
+  /** The only part of the text, if that is a `{{…}}`: its value may be a list. */
+  readonly #single: Reference | undefined;
   /** A batch that has one of these columns may have another text for each message. */
   readonly #columns: ReadonlySet<MetaName>;
   /** Whether every batch may have another text for each message. */
@@ -84,6 +86,7 @@ export class MessageText {
     this.#template = Template.parse(text, messageNames);
     this.constant = this.#template.constant ? this.#template.render(() => undefined) : undefined;
     const references = referencesIn(text, messageNames);
+    this.#single = this.#template.parts.length === 1 ? references[0] : undefined;
     this.byTime = references.some(({ name }) => Object.hasOwn(timePlaces, name));
     this.#byMessage = references.some(
       ({ name, argument }) => name === 'json' || (name === 'meta' && argument === 'sequence'),
@@ -119,6 +122,26 @@ export class MessageText {
     return this.#template.tryRender((name, argument) => this.#value(batch, index, run, name, argument));
   }
 
+  /**
+   * As `tryRender`, but if the text is a single `{{…}}` whose value is a list, the strings, numbers and booleans of
+   * the list.
+   */
+  values(batch: Batch, index: number, run: Run): string | readonly string[] | undefined {
+    if (this.#single !== undefined) {
+      const { name, argument = '' } = this.#single;
+      if (name === 'meta') {
+        const value = batch.extAt(index, argument, run);
+        if (typeof value === 'object') return value;
+      } else if (name === 'json') {
+        const payload = batch.payloads[index]!;
+        const path = this.#paths.get(argument)!;
+        const value = textAt(payload, path) ?? listAt(payload, path);
+        if (value !== undefined) return value;
+      }
+    }
+    return this.tryRender(batch, index, run);
+  }
+
   #value(batch: Batch, index: number, run: Run, name: string, argument = ''): string | undefined {
     if (name === 'json') return textAt(batch.payloads[index]!, this.#paths.get(argument)!);
     if (Object.hasOwn(timePlaces, name)) {
@@ -130,4 +153,16 @@ export class MessageText {
     else if (name === 'key' || name === 'partition') value = batch.metaAt(index, name);
     return value === undefined ? undefined : metaText(value);
   }
+}
+
+/** The strings, numbers and booleans of the list at `path`; numbers keep their digits. Undefined if there is no list. */
+function listAt(payload: Uint8Array, path: JsonPath): string[] | undefined {
+  const json = jsonAt(payload, path);
+  if (json?.startsWith('[') !== true) return undefined;
+  const list = JSON.parse(json, exactly as (key: string, value: unknown) => unknown) as unknown[];
+  return list.filter((each) => typeof each === 'string' || typeof each === 'boolean').map(String);
+}
+
+function exactly(_: string, value: unknown, { source }: { source?: string }): unknown {
+  return typeof value === 'number' ? source : value;
 }

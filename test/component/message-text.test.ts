@@ -31,6 +31,20 @@ test('a text differs by message only if it must', () => {
   expect(new MessageText('constant').constant).toBe('constant');
 });
 
+test('a text of one name has each value of a list; with other text around it, it is one text', () => {
+  const listed = new Batch([Buffer.from('{"to":["a",true,1.50,12345678901234567890,null,["b"],{"c":1}]}')], {
+    runs: [{ start: 0, origin: { source: 's', ext: { rooms: ['x', 'y'], none: [] } }, time }],
+  });
+  const valuesOf = (text: string) => new MessageText(text).values(listed, 0, listed.runs[0]!);
+  expect(valuesOf('{{json:to}}')).toEqual(['a', 'true', '1.50', '12345678901234567890']);
+  expect(valuesOf('{{meta:rooms}}')).toEqual(['x', 'y']);
+  expect(valuesOf('{{meta:none:-default}}')).toEqual([]);
+  expect(valuesOf('room {{meta:rooms}}')).toBe('room ["x","y"]');
+  expect(valuesOf('{{json:to[0]}}')).toBe('a');
+  expect(valuesOf('{{json:missing:-default}}')).toBe('default');
+  expect(valuesOf('{{json:missing}}')).toBeUndefined();
+});
+
 /** A file whose output fills in a text for each message. */
 const outputs = {
   file: (text: string): string =>

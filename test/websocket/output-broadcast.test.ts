@@ -171,6 +171,36 @@ streams:
     expect(one.texts).toEqual(['1']);
   });
 
+  test('a list in a message addresses each session once that has one of its values', async () => {
+    const run = await startEngine(
+      hub(
+        '/user/:name',
+        'match: { param.name: "{{json:to:-all}}", query.level: "{{json:level:-1}}" }',
+        'metadata: { query: [level] }',
+      ),
+    );
+    const peers = await open(
+      await run.url('hub'),
+      '/user/ann?level=1,12345678901234567890',
+      '/user/bob?level=2',
+      '/user/cid?level=1',
+    );
+    await sessions(run, 3, 'hub');
+    const feed = await connectClient(await run.url('feed'));
+    const messages = [
+      '{"n":1,"to":["ann","bob","ann","nobody"],"level":[1,2]}',
+      '{"n":2,"to":["ann","cid",null,["bob"],{"bob":1}],"level":[12345678901234567890]}',
+      '{"n":3,"to":[]}',
+      '{"n":4,"to":"cid"}',
+      '{"n":5,"to":["bob"],"level":[]}',
+    ];
+    const got = await settled(peers, () =>
+      send(feed, ...messages, '{"to":["ann","bob","cid"],"level":[1,2],"n":"end"}'),
+    );
+    expect(got).toEqual([[messages[0], messages[1]], [messages[0]], [messages[3]]]);
+    await dropped(run, 2, 'nobody');
+  });
+
   test('a thousand rooms: each gets its own messages, and sessions that leave are forgotten', async () => {
     const run = await startEngine(hub('/room/:room', 'match: { param.room: "{{json:room}}" }'));
     const base = await run.url('hub');

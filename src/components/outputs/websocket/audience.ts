@@ -49,25 +49,37 @@ export class Audience implements SessionWatcher {
     const wanted = [this.#first, ...this.#others];
     return (index) => {
       const run = batch.runAt(index);
-      return JSON.stringify(wanted.map((each) => each.valueFor(batch, index, run)));
+      return JSON.stringify(wanted.map((each) => each.valuesFor(batch, index, run)));
     };
   }
 
   /** The sessions for the message at `index`, which belongs to `run`; undefined if it lacks a value to match. */
   of(batch: Batch, index: number, run: Run): Iterable<OpenSession> | undefined {
     if (this.#first === undefined) return this.#sessions;
-    const value = this.#first.valueFor(batch, index, run);
-    if (value === undefined) return undefined;
-    const found = this.#byValue.get(value) ?? nobody;
+    const values = this.#first.valuesFor(batch, index, run);
+    if (values === undefined) return undefined;
+    const found = this.#withAny(values);
     if (this.#others.length === 0) return found;
-    const rest: { entry: string; value: string }[] = [];
+    const rest: { entry: string; values: string | readonly string[] }[] = [];
     for (const wanted of this.#others) {
-      const also = wanted.valueFor(batch, index, run);
+      const also = wanted.valuesFor(batch, index, run);
       if (also === undefined) return undefined;
-      rest.push({ entry: wanted.entry, value: also });
+      rest.push({ entry: wanted.entry, values: also });
     }
     return [...found].filter((session) =>
-      rest.every((each) => valuesOf(session.ext, each.entry).includes(each.value)),
+      rest.every((each) => valuesOf(session.ext, each.entry).some((own) => isAmong(own, each.values))),
     );
   }
+
+  /** The sessions that have one of the values in the first entry, each once. */
+  #withAny(values: string | readonly string[]): ReadonlySet<OpenSession> {
+    if (typeof values === 'string') return this.#byValue.get(values) ?? nobody;
+    const found = new Set<OpenSession>();
+    for (const value of values) for (const session of this.#byValue.get(value) ?? nobody) found.add(session);
+    return found;
+  }
+}
+
+function isAmong(value: string, values: string | readonly string[]): boolean {
+  return typeof values === 'string' ? values === value : values.includes(value);
 }

@@ -28,7 +28,7 @@ const match = z
     }
   })
   .describe(
-    'The sessions that get a message: those whose `__meta_ext` has these entries with these values, such as `param.room` or `subject`. Values may contain `{{meta:NAME}}` (an entry of the message’s `__meta_ext`), `{{key}}`, `{{partition}}` and `{{source}}` (its other metadata), and `{{json:PATH}}` (the value there in its payload). An entry of a session can hold several values: a list in a JWT’s claim, or a query parameter with commas or given several times (100 at most). A message without a value for one of the entries goes to nobody. Without `match`, all sessions of the path get every message.',
+    'The sessions that get a message: those whose `__meta_ext` has these entries with these values, such as `param.room` or `subject`. Values may contain `{{meta:NAME}}` (an entry of the message’s `__meta_ext`), `{{key}}`, `{{partition}}` and `{{source}}` (its other metadata), and `{{json:PATH}}` (the value there in its payload). An entry of a session can hold several values: a list in a JWT’s claim, or a query parameter with commas or given several times (100 at most). If a value is one `{{…}}` and the message has a list there, each value of the list counts: `session_id: "{{json:to}}"` sends to every session that `to` lists, once. A message without a value for one of the entries goes to nobody. Without `match`, all sessions of the path get every message.',
   );
 
 const MODE =

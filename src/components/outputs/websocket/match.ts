@@ -2,24 +2,24 @@ import { MessageText } from '../../../component/message-text.ts';
 import type { Batch, Run } from '../../../message/batch.ts';
 import { metaText, type Ext } from '../../../message/metadata.ts';
 
-/** The value that sessions must have in one entry to get a message. */
+/** The value that sessions must have in one entry to get a message, or a list of which they must have one. */
 export class Wanted {
   /** The entry of a session's `__meta_ext`. */
   readonly entry: string;
   readonly #text: MessageText;
   #run: Run | undefined;
-  #value: string | undefined;
+  #value: string | readonly string[] | undefined;
 
   constructor(entry: string, text: string) {
     this.entry = entry;
     this.#text = new MessageText(text);
   }
 
-  /** The value for the message at `index` of the batch, which belongs to `run`; undefined if it has none. */
-  valueFor(batch: Batch, index: number, run: Run): string | undefined {
+  /** The values for the message at `index` of the batch, which belongs to `run`; undefined if it has none. */
+  valuesFor(batch: Batch, index: number, run: Run): string | readonly string[] | undefined {
     if (run === this.#run) return this.#value;
     this.#run = this.#text.isByMessage(batch) ? undefined : run;
-    this.#value = this.#text.tryRender(batch, index, run);
+    this.#value = this.#text.values(batch, index, run);
     return this.#value;
   }
 }
