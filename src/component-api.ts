@@ -57,6 +57,7 @@ export { JoinedSources } from './component/joined-sources.ts';
 export type { Listeners } from './component/listeners.ts';
 export { messageId } from './component/message-id.ts';
 export { maskUrl, maskUrlAsWritten, urlKey } from './component/mask.ts';
+export type { FilledUrl, FilledUrls } from './component/mask.ts';
 export { checkMessageText, MessageText, messageNames } from './component/message-text.ts';
 export type { PayloadProblem } from './component/payloads.ts';
 export {

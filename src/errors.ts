@@ -1,3 +1,5 @@
+import { fileURLToPath } from 'node:url';
+
 /** An error code: its meaning, and what to do. */
 export interface DeclaredError {
   /**
@@ -121,6 +123,23 @@ export interface Rejection {
 export function errorMessage(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   return oneLine(text);
+}
+
+/** The message of an error that someone else's code threw, with the place in the module. */
+export function thrownMessage(error: unknown): string {
+  const [, place] = /\(?(file:\/\/[^\s)]+:\d+:\d+)\)?/.exec((error as Error | undefined)?.stack ?? '') ?? [];
+  const message = errorMessage(error).replaceAll(/file:\/\/[^\s']+/g, pathOf);
+  return place === undefined || !(error instanceof Error) ? message : `${message}, at ${pathOf(place)}`;
+}
+
+/** The path of a file's URL, with line and column if it has them. */
+function pathOf(url: string): string {
+  const [, file, rest] = /^(.*?)((?::\d+){0,2})$/.exec(url)!;
+  try {
+    return `${fileURLToPath(file!)}${rest}`;
+  } catch {
+    return url;
+  }
 }
 
 /**

@@ -9,6 +9,7 @@ import type { Budget, BudgetLimits } from './budget.ts';
 import type { Codec, WriteCall, WriteOrder } from './contracts.ts';
 import type { Framing } from './framing/framing.ts';
 import type { Listeners } from './listeners.ts';
+import type { FilledUrls } from './mask.ts';
 import type { SessionDirectory } from './sessions.ts';
 import type { StateBudget } from './state-budget.ts';
 
@@ -86,6 +87,8 @@ export interface StreamFacts {
   readonly stateBudget: StateBudget;
   /** Undefined in a stream without a log. */
   readonly durability: Durability | undefined;
+  /** For `urlKey`: the values of `${…}` in the stream's URLs. */
+  readonly filled: FilledUrls;
   /** True when a processor follows, which may reject messages of this component. */
   readonly followed: boolean;
   /** True when the next component takes rows with types (`takes`): pass rows on as they are. */

@@ -24,31 +24,22 @@ export function maskUrl(url: string): string {
   return scheme + masked + maskBehindHost(maskedRest);
 }
 
-/** The values that `${…}` filled into one URL of the file. */
-interface FilledUrl {
+/** The values that `${…}` filled into one URL of a stream. */
+export interface FilledUrl {
   readonly inHost: readonly string[];
   readonly behindHost: readonly string[];
 }
 
-const filledUrls = new Map<string, FilledUrl>();
-
-/** From now on `urlKey` takes these values out of this URL, which is as in the file with its `${…}` filled in. */
-export function hideInKey(url: string, { inHost, behindHost }: FilledUrl): void {
-  const known = filledUrls.get(url) ?? { inHost: [], behindHost: [] };
-  // A file may be loaded again in one process, and several of its streams may use one URL: each word counts once.
-  filledUrls.set(url, {
-    inHost: [...new Set([...known.inHost, ...inHost])],
-    behindHost: [...new Set([...known.behindHost, ...behindHost])],
-  });
-}
+/** The values by URL; the URL is as in the file, with its `${…}` filled in. */
+export type FilledUrls = ReadonlyMap<string, FilledUrl>;
 
 /**
  * Stands for a URL of the file in a file that Millrace keeps. It has no secret in it, and a new key does not change
  * it. A filled-in value that looks like a word (a topic, a tenant) does change it, by four digits of a hash, because
- * that is another feed.
+ * that is another feed. `filled` is that of the component's stream.
  */
-export function urlKey(url: string): string {
-  const { inHost, behindHost } = filledUrls.get(url) ?? { inHost: [], behindHost: [] };
+export function urlKey(url: string, filled: FilledUrls): string {
+  const { inHost, behindHost } = filled.get(url) ?? { inHost: [], behindHost: [] };
   const [scheme, authority, rest] = splitUrl(url);
   const at = authority.lastIndexOf('@') + 1;
   const host = createMasker(inHost, isText)(authority.slice(at));

@@ -202,7 +202,7 @@ async function withPlugins(draft: Draft, registry: Registry): Promise<Registry> 
 function check(draft: Draft, registry: Registry): LoadedConfig {
   const { places, expansion, inFile, problem, problems, known } = draft;
   const schema = fileSchema(registry);
-  keepFilled(schema, expansion);
+  const filled = keepFilled(schema, expansion);
   const checked = validate(schema, expansion, registry);
   const explanations = [
     ...('explanations' in checked ? checked.explanations : []),
@@ -220,6 +220,7 @@ function check(draft: Draft, registry: Registry): LoadedConfig {
   const streams = checked.output.streams.map((stream, index) => ({
     ...stream,
     id: stream.id ?? `stream-${index}`,
+    ...(filled.has(index) && { filled: filled.get(index) }),
   }));
   return {
     plan: { ...checked.output, streams: streams as unknown as StreamPlan[] },

@@ -1,10 +1,10 @@
 import { stat } from 'node:fs/promises';
 import { registerHooks } from 'node:module';
 import { dirname, resolve } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { pathToFileURL } from 'node:url';
 import { isDefinition, type AnyDefinition } from '../component/define.ts';
 import type { Registry } from '../component/registry.ts';
-import { errorMessage } from '../errors.ts';
+import { errorMessage, thrownMessage } from '../errors.ts';
 
 /** An entry of `plugins` in a file. */
 interface Plugin {
@@ -51,7 +51,7 @@ export async function loadPlugins(
         else mistake(wrong);
       }
     } catch (error) {
-      mistake(`cannot be loaded: ${describe(error)}`);
+      mistake(`cannot be loaded: ${thrownMessage(error)}`);
     }
   }
   return { registry: extended, mistakes };
@@ -86,23 +86,6 @@ function whatIsWrong(definition: AnyDefinition, registry: Registry): string | un
     return undefined;
   } catch (error) {
     return `defines ${name}, whose schema cannot be used: ${errorMessage(error)}`;
-  }
-}
-
-/** The message, with the place in the module that threw it. */
-function describe(error: unknown): string {
-  const [, place] = /\(?(file:\/\/[^\s)]+:\d+:\d+)\)?/.exec((error as Error | undefined)?.stack ?? '') ?? [];
-  const message = errorMessage(error).replaceAll(/file:\/\/[^\s']+/g, pathOf);
-  return place === undefined || !(error instanceof Error) ? message : `${message}, at ${pathOf(place)}`;
-}
-
-/** The path of a file's URL, with line and column if it has them. */
-function pathOf(url: string): string {
-  const [, file, rest] = /^(.*?)((?::\d+){0,2})$/.exec(url)!;
-  try {
-    return `${fileURLToPath(file!)}${rest}`;
-  } catch {
-    return url;
   }
 }
 

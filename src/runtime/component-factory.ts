@@ -10,12 +10,15 @@ import type {
 import type { Codec } from '../component/contracts.ts';
 import type { Instances, Kind } from '../component/define.ts';
 import type { Framer } from '../component/framing/framer.ts';
+import type { Framing } from '../component/framing/framing.ts';
 import { openFramer, openUnframer } from '../component/framing/open-framing.ts';
 import type { Unframer } from '../component/framing/unframer.ts';
 import type { Listeners } from '../component/listeners.ts';
+import type { FilledUrls } from '../component/mask.ts';
 import type { Registry } from '../component/registry.ts';
 import type { SessionDirectory } from '../component/sessions.ts';
 import type { StateBudget } from '../component/state-budget.ts';
+import type { MillraceError } from '../errors.ts';
 import { createComponentMetrics } from '../telemetry/component-metrics.ts';
 import { createComponentEvents, type Stage, type StreamEvents } from '../telemetry/events.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -23,6 +26,7 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import type { RepeatedLines } from '../telemetry/repeated-lines.ts';
 import type { SecretKeeper } from '../telemetry/secrets.ts';
 import { StateFolder } from '../delivery/state-folder.ts';
+import { broken, mistakeOf } from './broken.ts';
 import type { DeadLetters } from './dead-letters.ts';
 import type { StreamPlan } from './plan.ts';
 import { Pipeline } from './pipeline.ts';
@@ -89,18 +93,40 @@ export class ComponentFactory {
     this.#parts = parts;
   }
 
-  create<K extends Kind>(kind: K, config: ComponentConfig, place: Place): Instances[K] {
+  /** Makes a component; one whose `create` throws is `broken`. */
+  create<K extends Exclude<Kind, 'framing'>>(kind: K, config: ComponentConfig, place: Place): Instances[K] {
+    return wholeOr(
+      () => this.#create(kind, config, place),
+      (mistake) => broken(mistake) as Instances[K],
+    );
+  }
+
+  #create<K extends Kind>(kind: K, config: ComponentConfig, place: Place): Instances[K] {
     const definition = this.#surroundings.registry.get(kind, config.type);
     return definition.create(config as never, this.#context(config.type, place)) as Instances[K];
+  }
+
+  /** @throws MillraceError if it cannot be made */
+  #framing(config: ComponentConfig, place: Place): Framing {
+    try {
+      return this.#create('framing', config, { ...place, stage: 'codec' });
+    } catch (error) {
+      throw mistakeOf(error, 'framing');
+    }
   }
 
   input(config: ComponentConfig, place: Place): SupervisedInput {
     const { events, budget, deadLetters, durability } = this.#parts;
     const named = { ...place, name: nameOf(config) ?? place.name };
     return new SupervisedInput({
-      input: this.create('input', config, named),
-      codec: this.#codecOf(config, named),
-      unframer: this.#unframerOf(config, named),
+      ...wholeOr(
+        () => ({
+          input: this.#create('input', config, named),
+          codec: this.#codecOf(config, named),
+          unframer: this.#unframerOf(config, named),
+        }),
+        (mistake) => ({ input: broken(mistake), codec: undefined, unframer: undefined }),
+      ),
       type: config.type,
       events,
       budget,
@@ -113,9 +139,14 @@ export class ComponentFactory {
   output(config: ComponentConfig, place: Place & { readonly stage: 'output' | 'error_output' }): Sink {
     const { events, deadLetters, failed } = this.#parts;
     return new Sink({
-      output: this.create('output', config, place),
-      codec: this.#codecOf(config, place),
-      framer: this.#framerOf(config, place),
+      ...wholeOr(
+        () => ({
+          output: this.#create('output', config, place),
+          codec: this.#codecOf(config, place),
+          framer: this.#framerOf(config, place),
+        }),
+        (mistake) => ({ output: broken(mistake), codec: undefined, framer: undefined }),
+      ),
       type: config.type,
       stage: place.stage,
       events,
@@ -139,7 +170,11 @@ export class ComponentFactory {
 
   #codecOf({ codec }: ComponentConfig, place: Place): Codec | undefined {
     if (codec === undefined) return undefined;
-    return this.create('codec', codec as ComponentConfig, { ...place, stage: 'codec' });
+    try {
+      return this.#create('codec', codec as ComponentConfig, { ...place, stage: 'codec' });
+    } catch (error) {
+      throw mistakeOf(error, 'codec');
+    }
   }
 
   #context(type: string, place: Place): Context {
@@ -154,6 +189,7 @@ export class ComponentFactory {
         limits: place.buffered === true ? largestOf(plan, state) : plan.in_flight,
         budget: stage === 'input' ? budget : share,
         stateBudget: state,
+        filled: plan.filled ?? NONE_FILLED,
         get durability() {
           return durability();
         },
@@ -188,7 +224,7 @@ export class ComponentFactory {
       output: () =>
         this.output(config, { ...place, stage: place.stage === 'error_output' ? 'error_output' : 'output' }),
       processor: () => this.#transform(config, place),
-      framing: () => this.create('framing', config, { ...place, stage: 'codec' }),
+      framing: () => this.#framing(config, place),
       codec: () => this.create('codec', config, { ...place, stage: 'codec' }),
     };
     return open[kind]();
@@ -234,6 +270,17 @@ export class ComponentFactory {
     return events;
   }
 }
+
+/** The result of `make`, or its replacement if a component cannot be made. */
+function wholeOr<T>(make: () => T, replacement: (mistake: MillraceError) => T): T {
+  try {
+    return make();
+  } catch (error) {
+    return replacement(mistakeOf(error));
+  }
+}
+
+const NONE_FILLED: FilledUrls = new Map();
 
 /** For trials. */
 const NOBODY = { reject: () => {} };

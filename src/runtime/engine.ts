@@ -56,7 +56,7 @@ export class Engine {
   readonly #idle = Promise.withResolvers<void>();
 
   /**
-   * Makes every component, and throws if one refuses its configuration. `env` is the environment for values filled in
+   * Makes every component; `prepare` reports those that cannot be made. `env` is the environment for values filled in
    * at run time; by default, that of the process. With `keepRunning`, `run` does not end with the last stream but with
    * `stop` or `abort`.
    */
@@ -145,7 +145,7 @@ export class Engine {
   /**
    * Starts another stream, at once if the engine runs.
    * @returns the mistakes in it, each with its place in the stream; if there are any, nothing has changed
-   * @throws MillraceError if a component refuses its configuration; Error if the engine is stopping
+   * @throws Error if the engine is stopping
    */
   async add(plan: StreamPlan): Promise<PrepareProblem[]> {
     this.#refuseStopping();
@@ -171,7 +171,7 @@ export class Engine {
    * Replaces the stream that has the new one's id: the old stream drains and ends, then the new one starts and takes
    * over the log. `signal` ends the drain at once.
    * @returns the mistakes in the new one, each with its place in the stream; if there are any, the old one continues
-   * @throws MillraceError as `add`; Error if there is no such stream, or it is already being changed
+   * @throws Error if there is no such stream, or it is already being changed
    */
   async replace(plan: StreamPlan, { signal }: { signal?: AbortSignal } = {}): Promise<PrepareProblem[]> {
     const old = this.#claim(plan.id);

@@ -1,4 +1,5 @@
 import type { ComponentConfig } from '../component/context.ts';
+import type { FilledUrls } from '../component/mask.ts';
 import type { LoggingConfig } from '../telemetry/logger.ts';
 
 /** The plan of an engine: a validated file, with every default filled in. */
@@ -36,6 +37,8 @@ export interface StreamPlan {
   /** The bytes that windows and buffers may keep in addition. */
   readonly state: { readonly memory: number; readonly disk: number };
   readonly durability?: DurabilityPlan | undefined;
+  /** The values of `${…}` in its URLs. */
+  readonly filled?: FilledUrls | undefined;
 }
 
 /** The log of a stream. */

@@ -195,6 +195,34 @@ test.each([
   expect(last).toBe('1 mistake; nothing was started (MILLRACE_CONFIG_INVALID)');
 });
 
+test('an error that a component throws when it is created is a mistake at its place, without a stack', async () => {
+  dir.file(
+    'unmade.mjs',
+    `import { defineProcessor, z } from 'millrace';
+const common = { summary: 'x', status: 'stable', examples: [], schema: z.strictObject({ at: z.int() }) };
+export const unmade = defineProcessor({ ...common, type: 'unmade', create({ at }) { return { process: at.missing.call() }; } });
+`,
+  );
+  const file = dir.file(
+    'unmade.yaml',
+    `plugins: [./unmade.mjs]
+streams:
+  - input: { type: generate, context: a }
+    pipeline:
+      processors:
+        - type: unmade
+          at: 1
+`,
+  );
+  const { code, stdout, stderr } = await cliProcess(['run', file]);
+  expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+  const [first, ...others] = stderr.trimEnd().split('\n');
+  expect(first).toMatch(
+    /unmade\.yaml:6:11: streams\[0\]\.pipeline\.processors\[0\]: Cannot read properties of undefined \(reading 'call'\), at \S+unmade\.mjs:3:\d+$/,
+  );
+  expect(others).toEqual(['1 mistake; nothing was started (MILLRACE_CONFIG_INVALID)']);
+});
+
 test('a type that two modules define is a mistake at the second', async () => {
   dir.file('again.mjs', define('till2'));
   const file = dir.file('again.yaml', 'plugins: [./twice.mjs, ./again.mjs]\nstreams: []\n');

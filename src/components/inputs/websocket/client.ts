@@ -69,7 +69,7 @@ export class WebSocketClientInput implements Input {
     this.#urls = [config.url].flat();
     this.#turns = new Turns(this.#urls.length);
     this.backoff = backoffOf(config.reconnect);
-    this.#cursor = cursorOf(config, this.#urls, events);
+    this.#cursor = cursorOf(config, this.#urls, context);
     this.#slot = this.#cursor?.slot();
     const cursor = (): string | undefined => this.#cursor?.current();
     this.#connectors = this.#urls.map(

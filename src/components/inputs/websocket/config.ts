@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import { duration, secret } from '../../../component/fields.ts';
-import { urlKey } from '../../../component/mask.ts';
 import { givenOf, settings, type Fail, type Filled, type Given } from '../../../component/settings.ts';
 import { jsonPath } from '../../../message/json-path.ts';
 import { ack } from '../../../websocket/ack/ack-schema.ts';
@@ -174,7 +173,6 @@ function checkClient(value: ClientInputConfig, fail: Fail, given: Given<ClientIn
     }
   }
   checkCursor(value, fail);
-  if (value.resume !== undefined && value.strategy !== 'failover') checkCursorKeys(urls, fail);
   checkClientConfig(value, urls, fail);
 }
 
@@ -188,15 +186,4 @@ function checkCursor(value: ClientInputConfig, fail: Fail): void {
     fail(['resume'], 'needs `{{cursor}}` in `url`, `query`, `headers` or `on_open`, to go on from there');
   }
   if (value.resume === undefined && used) fail(['resume'], 'missing; `{{cursor}}` gets its value from it');
-}
-
-/** The file of cursors has no secrets in it, so URLs that differ only in these would share a cursor. */
-function checkCursorKeys(urls: readonly string[], fail: Fail): void {
-  const keys = urls.map(urlKey);
-  for (const [index, url] of urls.entries()) {
-    const first = keys.indexOf(keys[index]!);
-    if (first === index || urls[first] === url) continue;
-    const message = `differs from url[${first}] only in its secrets, and would share its cursor; make two inputs of them, each with a \`resume.path\` of its own`;
-    fail(['url', index], message);
-  }
 }

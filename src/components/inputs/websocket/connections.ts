@@ -32,23 +32,45 @@ function serverParts(config: ServerInputConfig): ServerInputConfig[] | undefined
 
 function clientParts(config: ConnectionConfig, context: Context): ConnectionConfig[] | undefined {
   const { dedupe, redundancy, strategy, url } = config;
-  if (strategy === 'all' && Array.isArray(url) && url.length > 1)
+  if (strategy === 'all' && Array.isArray(url) && url.length > 1) {
+    if (config.resume !== undefined) checkCursorKeys(url, context);
     return url.map((each) => ({ ...config, url: each }));
+  }
   if (redundancy > 1) {
     const [first] = [url].flat() as [string];
-    const sharedCursor = cursorOf(config, [first], context.events);
+    const sharedCursor = cursorOf(config, [first], context);
     return Array.from({ length: redundancy }, () => ({ ...config, url: first, redundancy: 1, sharedCursor }));
   }
   return dedupe === undefined ? undefined : [config];
 }
 
-function filterOf(config: ConnectionConfig | ServerInputConfig, { events, stream: { durability } }: Context) {
+/**
+ * The file of cursors has no secrets in it, so URLs that differ only in these would share a cursor.
+ * @throws MillraceError for the first such URL
+ */
+function checkCursorKeys(urls: readonly string[], { stream: { filled } }: Context): void {
+  const keys = urls.map((url) => urlKey(url, filled));
+  for (const [index, key] of keys.entries()) {
+    const first = keys.indexOf(key);
+    if (first === index) continue;
+    throw new MillraceError(
+      'MILLRACE_CONFIG_INVALID',
+      `differs from url[${first}] only in its secrets, and would share its cursor; make two inputs of them, each with a \`resume.path\` of its own`,
+      { field: `url.${index}`, fatal: true },
+    );
+  }
+}
+
+function filterOf(
+  config: ConnectionConfig | ServerInputConfig,
+  { events, stream: { durability, filled } }: Context,
+) {
   if (config.dedupe === undefined) return undefined;
   const { key, window, max_keys: maxKeys, per } = config.dedupe;
   // Not the name of the component around it, which other parts may share.
   const { name } = config as { readonly name?: string };
   const partsOf = (mask: (url: string) => string): string[] => [name ?? addressOf(config, mask), key, per];
-  const space = JSON.stringify([...partsOf(urlKey), 'typed']);
+  const space = JSON.stringify([...partsOf((url) => urlKey(url, filled)), 'typed']);
   const shared = durability !== undefined && isClaimed(space, durability);
   const dedupe = new Dedupe({
     path: parseJsonPath(key)!,

@@ -1,6 +1,6 @@
 import { maskUrlAsWritten, urlKey } from '../../../component/mask.ts';
 import { parseJsonPath } from '../../../message/json-path.ts';
-import type { ComponentEvents } from '../../../telemetry/events.ts';
+import type { Context } from '../../../component/context.ts';
 import { Cursor } from '../../../delivery/resume.ts';
 import type { ClientInputConfig } from './config.ts';
 
@@ -14,14 +14,14 @@ export type ConnectionConfig = ClientInputConfig & {
 export function cursorOf(
   config: ConnectionConfig,
   urls: readonly string[],
-  events: ComponentEvents,
+  { events, stream: { filled } }: Context,
 ): Cursor | undefined {
   const { resume, sharedCursor } = config;
   if (resume === undefined || sharedCursor !== undefined) return sharedCursor;
   return new Cursor({
     file: resume.path,
     // Without secrets, so that a new secret does not lose the cursor; the same in any order of the URLs.
-    key: keyOf(urls, urlKey),
+    key: keyOf(urls, (url) => urlKey(url, filled)),
     formerKey: keyOf(urls, maskUrlAsWritten),
     path: parseJsonPath(resume.cursor)!,
     rewind: resume.rewind,
