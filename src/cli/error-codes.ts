@@ -13,6 +13,7 @@ import { tlsErrors } from '../net/tls.ts';
 import { crashErrors } from '../runtime/culprits.ts';
 import { shutdownErrors } from '../runtime/member.ts';
 import { outputErrors } from '../runtime/pending-write.ts';
+import { contractErrors } from '../runtime/contract.ts';
 import { reconnectErrors } from '../runtime/retry.ts';
 import { sqlErrors } from '../sql/sql-errors.ts';
 import { stopErrors } from '../websocket/client/policy.ts';
@@ -22,6 +23,7 @@ import { commandErrors } from './command-errors.ts';
 export const errorCodes: Readonly<Record<string, DeclaredError>> = {
   ...baseErrors,
   ...configErrors,
+  ...contractErrors,
   ...reconnectErrors,
   ...outputErrors,
   ...stopErrors,

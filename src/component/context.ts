@@ -133,7 +133,8 @@ export interface Source {
   dialLog?(): Promise<void>;
   readonly listens: boolean;
   drain(): void;
-  close(): Promise<void>;
+  /** As `Input.close`. */
+  close(signal: AbortSignal): Promise<void>;
   /** Why it is not ready, or undefined. */
   notReady(): string | undefined;
   /** Updates metrics that nothing counts as it happens. */
@@ -160,7 +161,8 @@ export interface Transform {
   flush(now: number): Promise<Delivery[]>;
   /** Why messages do not get through it, or undefined. */
   notReady(): string | undefined;
-  close(): Promise<void>;
+  /** As `Processor.close`. */
+  close(signal: AbortSignal): Promise<void>;
 }
 
 /**
@@ -197,5 +199,6 @@ export interface Destination {
   reopen(): void;
   /** Why it is not ready, or undefined. */
   notReady(): string | undefined;
-  close(): Promise<void>;
+  /** As `Output.close`. */
+  close(signal: AbortSignal): Promise<void>;
 }

@@ -28,7 +28,8 @@ export interface Input {
    * throw EndOfInputError. Without this method the engine just stops reading.
    */
   drain?(): void;
-  close(): Promise<void>;
+  /** Frees everything. `signal` aborts when the stream must end at once: then wait for nobody, and cut what is open. */
+  close(signal: AbortSignal): Promise<void>;
   /** How the engine reconnects this input, if its configuration says so. */
   readonly backoff?: Backoff;
   /** True when the input itself counts its messages in the budget, from arrival to receipt (an `Inbox` does). */
@@ -73,7 +74,8 @@ export interface Output {
    * @throws NotConnectedError when the connection is gone: the engine connects first
    */
   write(batch: Batch, call: WriteCall): Promise<WriteResult | void>;
-  close(): Promise<void>;
+  /** As `Input.close`. */
+  close(signal: AbortSignal): Promise<void>;
   /**
    * How many batches may be written at a time; default 1. With the order `stream`, writes begin in order. When one fails,
    * the output must fail those that began after it as well: the engine waits for all of them, and then writes them
@@ -195,7 +197,8 @@ export interface Processor {
   readonly flushAt?: number | undefined;
   /** Why messages do not get through it as they should, or undefined; readiness reports it. */
   notReady?(): string | undefined;
-  close?(): Promise<void> | void;
+  /** As `Input.close`. */
+  close?(signal: AbortSignal): Promise<void> | void;
 }
 
 /** Checks payloads on the way in, and makes them on the way out. */
@@ -210,6 +213,6 @@ export interface Codec {
   decode(batch: Batch, reject: Reject): Batch | Promise<Batch>;
   /** Takes messages as the pipeline left them, and returns them as the output writes them; otherwise as `decode`. */
   encode(batch: Batch, reject: Reject): Batch | Promise<Batch>;
-  /** Called at the end of the stream, possibly more than once. */
-  close?(): Promise<void>;
+  /** As `Input.close`. */
+  close?(signal: AbortSignal): Promise<void>;
 }

@@ -96,8 +96,8 @@ export class JoinedSources implements Input {
     for (const source of this.#sources) source.drain();
   }
 
-  async close(): Promise<void> {
-    await Promise.all(this.#sources.map((source) => source.close()));
+  async close(signal: AbortSignal): Promise<void> {
+    await Promise.all(this.#sources.map((source) => source.close(signal)));
   }
 
   /** One read of each source is always under way, and at most one batch of each waits. */

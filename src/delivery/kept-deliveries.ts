@@ -100,6 +100,10 @@ export class KeptDeliveries {
     try {
       const deliveries: Delivery[] = [];
       for (const { content, receipt, release } of entries) {
+        if (receipt.revoked === true) {
+          release?.();
+          continue;
+        }
         const batch = await unpack(content, file);
         deliveries.push({ batch, receipt: release === undefined ? receipt : relayReceipt(receipt, release) });
       }

@@ -47,11 +47,13 @@ export interface Rejected {
 
 /**
  * Several deliveries as one for each format of their messages, in order; none of none. Its outcome is the outcome of
- * each of its parts. JSON and bytes have no format in common, and inputs with different codecs keep theirs.
+ * each of its parts. JSON and bytes have no format in common, and inputs with different codecs keep theirs. Those that
+ * are revoked are left out.
  */
 export function joinDeliveries(deliveries: readonly Delivery[]): Delivery[] {
-  if (deliveries.length < 2) return [...deliveries];
-  return [...Map.groupBy(deliveries, ({ batch }) => batch.format).values()].map(joinAlike);
+  const open = deliveries.filter((each) => !isRevoked(each));
+  if (open.length < 2) return open;
+  return [...Map.groupBy(open, ({ batch }) => batch.format).values()].map(joinAlike);
 }
 
 function joinAlike(deliveries: readonly Delivery[]): Delivery {
@@ -63,6 +65,11 @@ function joinAlike(deliveries: readonly Delivery[]): Delivery {
     start += batch.length;
   }
   return { batch: concatBatches(deliveries.map(({ batch }) => batch)), receipt: joinedReceipt(parts) };
+}
+
+/** Whether its messages were taken back from the component that had kept them. */
+export function isRevoked({ receipt }: Delivery): boolean {
+  return receipt.revoked === true;
 }
 
 /** A delivery that was joined with others. Its messages are not kept: a receipt may be parked for hours. */

@@ -23,6 +23,8 @@ export interface Receipt {
   park(): void;
   /** Those whose messages it is for; undefined in a stream without a log. */
   readonly entries?: LogEntries | undefined;
+  /** True when its messages were taken from a component that had kept them: nobody is to have them from it any more. */
+  readonly revoked?: boolean;
 }
 
 /** A run of entries of a stream's log. */
@@ -73,6 +75,12 @@ export function relayReceipt(
     },
   };
   return createReceipt(events, entries);
+}
+
+/** Settles the receipt of messages that a component has kept, and takes them from it: they go elsewhere. */
+export function revoke(receipt: Receipt): void {
+  if (receipt instanceof Fork) receipt.revoke();
+  else receipt.done();
 }
 
 /** For deliveries that nobody waits for. */
@@ -136,9 +144,19 @@ class Tree {
 class Fork implements Receipt {
   readonly #tree: Tree;
   #state: 'active' | 'parked' | 'settled' = 'active';
+  #isRevoked = false;
 
   constructor(tree: Tree) {
     this.#tree = tree;
+  }
+
+  get revoked(): boolean {
+    return this.#isRevoked;
+  }
+
+  revoke(): void {
+    this.#isRevoked = true;
+    this.done();
   }
 
   get entries(): LogEntries | undefined {

@@ -1,7 +1,8 @@
-import type { Codec } from '../component/contracts.ts';
+import type { Codec, Reject } from '../component/contracts.ts';
 import { NotConnectedError, MillraceError, errorMessage, type Rejection } from '../errors.ts';
 import type { Batch } from '../message/batch.ts';
 import type { Stage } from '../telemetry/events.ts';
+import { rejectInto } from './contract.ts';
 import { KeptConnection, type ConnectionSurroundings } from './kept-connection.ts';
 
 /** A codec's result for a batch, and its rejections. */
@@ -16,10 +17,13 @@ export interface Coded {
  */
 export class Coder {
   readonly #codec: Codec;
+  /** For errors: the codec of the component of this type. */
+  readonly #name: string;
   readonly #connection: KeptConnection;
 
   constructor(codec: Codec, stage: Stage, type: string, surroundings: ConnectionSurroundings) {
     this.#codec = codec;
+    this.#name = `the codec of ${stage} ${type}`;
     this.#connection = new KeptConnection({ stage, type }, surroundings);
   }
 
@@ -27,14 +31,14 @@ export class Coder {
     await this.#codec.prepare?.();
   }
 
-  async close(): Promise<void> {
-    await this.#codec.close?.();
+  async close(signal: AbortSignal): Promise<void> {
+    await this.#codec.close?.(signal);
   }
 
   /** Why nothing passes the codec, or undefined. */
-  notReady(name: string): string | undefined {
+  notReady(): string | undefined {
     const { outage } = this.#connection;
-    return outage.active ? outage.describe(`the codec of ${name} is not connected`) : undefined;
+    return outage.active ? outage.describe(`${this.#name} is not connected`) : undefined;
   }
 
   /** @throws a fatal error of a codec that talks to something, or the signal's reason */
@@ -50,12 +54,12 @@ export class Coder {
   async #code(
     batch: Batch,
     signal: AbortSignal,
-    code: (reject: (rejection: Rejection) => void) => Batch | Promise<Batch>,
+    code: (reject: Reject) => Batch | Promise<Batch>,
   ): Promise<Coded> {
     let rejections: Rejection[] = [];
     const attempt = (): Batch | Promise<Batch> => {
       rejections = [];
-      return code((rejection) => rejections.push(rejection));
+      return code(rejectInto(rejections, this.#name, batch.length));
     };
     try {
       const made = await this.#connection.use('process', attempt, signal, isFinal);

@@ -44,6 +44,8 @@ export interface Surroundings {
   readonly sessions: SessionDirectory;
   /** Makes a keeper for each component. */
   readonly secretKeeper: () => SecretKeeper;
+  /** Called with the name of each metric that a component has for itself. */
+  readonly usesMetric: (name: string) => void;
   readonly env: Environment;
   readonly gate: StartGate;
 }
@@ -179,7 +181,7 @@ export class ComponentFactory {
 
   #context(type: string, place: Place): Context {
     const { stage, component, name } = place;
-    const { metrics, listeners, sessions, env, secretKeeper } = this.#surroundings;
+    const { metrics, listeners, sessions, env, secretKeeper, usesMetric } = this.#surroundings;
     const { plan, logger, budget, share, state, durability } = this.#parts;
     const opened = new Set<string>();
     return {
@@ -201,6 +203,7 @@ export class ComponentFactory {
       metrics: createComponentMetrics(metrics.registry, {
         type,
         labels: { stream: plan.id, stage, component },
+        uses: usesMetric,
       }),
       listeners,
       sessions,
@@ -254,7 +257,7 @@ export class ComponentFactory {
       },
       flush: async (now) => (await Promise.all(pipeline.flush(now))).flat(),
       notReady: () => pipeline.notReady()[0],
-      close: () => pipeline.close(),
+      close: (until) => pipeline.close(until),
     };
   }
 

@@ -107,7 +107,7 @@ export class CrashGuard {
       if (trial !== undefined) await this.#tryAgain(messages, trial, pipeline, signal);
       await this.#tryRange(messages, { from: 0, to: messages.positions.length, together }, pipeline, signal);
     } finally {
-      await pipeline.close();
+      await pipeline.close(signal);
     }
     this.#note({ tried: together ? 'together' : 'alone' });
   }

@@ -20,7 +20,12 @@ export async function dialStreams(members: readonly Member[], signal: AbortSigna
     const { id, source, pipeline, sink, errorSink } = stream.parts;
     const processors = pipeline.connectable.map(
       ({ type, dial }) =>
-        ({ stream: id, stage: 'processor', part: { dial, close: () => pipeline.close() }, type }) as const,
+        ({
+          stream: id,
+          stage: 'processor',
+          part: { dial, close: () => pipeline.close(signal) },
+          type,
+        }) as const,
     );
     return [
       { stream: id, stage: 'input', part: source, type: plan.input.type },
@@ -40,7 +45,7 @@ export async function dialStreams(members: readonly Member[], signal: AbortSigna
     return [...logs, ...(await dialAll(inputs)), ...(await dialAll(outputs))];
   } finally {
     // Outputs first: they say goodbye to inputs of the same file.
-    for (const some of [outputs, inputs]) await Promise.all(some.map(({ part }) => part!.close()));
+    for (const some of [outputs, inputs]) await Promise.all(some.map(({ part }) => part!.close(signal)));
   }
 }
 

@@ -156,10 +156,10 @@ export class DurableSource implements Source, Durability {
     this.#changed();
   }
 
-  async close(): Promise<void> {
+  async close(signal: AbortSignal): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await this.#source.close();
+    await this.#source.close(signal);
     await this.#backlog?.close();
     await this.#log?.close();
   }

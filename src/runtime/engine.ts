@@ -287,11 +287,12 @@ export class Engine {
         listeners,
         sessions,
         secretKeeper: () => scope.secretKeeper(),
+        usesMetric: (name) => scope.usesMetric(name),
         gate,
       });
       return { plan, stream, scope, end: undefined, joining: false, leaving: false };
     } catch (error) {
-      scope.detach();
+      void scope.release({ series: replaced === undefined });
       throw error;
     }
   }

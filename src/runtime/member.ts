@@ -51,8 +51,8 @@ export async function recover({ stream: { parts } }: Member): Promise<void> {
 
 /** Frees a stream that does not run. */
 export async function discard({ stream, scope }: Member): Promise<void> {
-  scope.detach();
-  await stream.parts.pipeline.close();
+  await scope.release({ series: false });
+  await stream.parts.pipeline.close(stream.parts.abort.signal);
 }
 
 /** Drains a stream, if it runs, and resolves at its end. */

@@ -1,8 +1,9 @@
 import type { ProcessCall, Processor } from '../component/contracts.ts';
 import { MillraceError, NotConnectedError, errorMessage, type Rejection } from '../errors.ts';
 import { Batch } from '../message/batch.ts';
-import type { Delivery } from '../message/delivery.ts';
-import type { Receipt } from '../message/receipt.ts';
+import { isRevoked, type Delivery } from '../message/delivery.ts';
+import { revoke, type Receipt } from '../message/receipt.ts';
+import { contractErrors, rejectInto } from './contract.ts';
 import type { DeadLetters } from './dead-letters.ts';
 import { TapPoint, type TapStage } from './tap.ts';
 import { standstill } from '../component/outage.ts';
@@ -18,6 +19,8 @@ export interface Operator {
 }
 
 interface Step extends Operator {
+  /** Its stage and type, for sentences. */
+  readonly name: string;
   /** The tap point after it. */
   readonly tapPoint: TapPoint;
   /** Undefined if a failure is not retried. */
@@ -53,6 +56,7 @@ export class Pipeline {
     const { connections } = options;
     this.#steps = operators.map((each) => ({
       ...each,
+      name: `${each.stage} ${each.type}`,
       tapPoint: new TapPoint(),
       connection: connections && connectionOf(each, connections),
       flushing: false,
@@ -126,9 +130,8 @@ export class Pipeline {
 
   /** A sentence for each processor that messages do not pass. */
   notReady(): string[] {
-    const reasons = this.#steps.map(({ stage, type, processor, connection, working }) => {
+    const reasons = this.#steps.map(({ name, processor, connection, working }) => {
       const [oldest] = working;
-      const name = `${stage} ${type}`;
       if (connection !== undefined && (!connection.connected || connection.outage.active))
         return connection.outage.describe(`${name} is not connected`);
       return processor.notReady?.() ?? standstill(`${name} has not finished a batch`, oldest?.since);
@@ -136,10 +139,10 @@ export class Pipeline {
     return reasons.filter((reason) => reason !== undefined);
   }
 
-  async close(): Promise<void> {
+  async close(signal: AbortSignal): Promise<void> {
     for (const { processor, connection } of this.#steps) {
       connection?.close();
-      await processor.close?.();
+      await processor.close?.(signal);
     }
   }
 
@@ -167,7 +170,8 @@ export class Pipeline {
 
   async #flush(step: Step): Promise<Delivery[]> {
     try {
-      return await this.#use(step, () => step.processor.flush!());
+      const flushed = await this.#use(step, () => step.processor.flush!());
+      return flushed.filter((each) => !isRevoked(each));
     } finally {
       step.flushing = false;
     }
@@ -195,7 +199,7 @@ export class Pipeline {
     const rejections: Rejection[] = [];
     const kept: Receipt[] = [];
     const call: ProcessCall = {
-      reject: (rejection) => rejections.push(rejection),
+      reject: rejectInto(rejections, step.name, batch.length),
       signal: this.#signal,
       keep() {
         const fork = receipt.fork();
@@ -206,7 +210,7 @@ export class Pipeline {
     const forget = (): void => {
       rejections.length = 0;
       // The receipt of the whole batch is still open.
-      for (const fork of kept.splice(0)) fork.done();
+      for (const fork of kept.splice(0)) revoke(fork);
     };
     let results: (Batch | Delivery)[];
     const work = { since: performance.now() };
@@ -216,6 +220,7 @@ export class Pipeline {
         forget();
         return step.processor.process(batch, call);
       });
+      if (!Array.isArray(results)) throw noResult(step);
     } catch (error) {
       if (this.#signal.aborted || (error instanceof MillraceError && error.fatal)) {
         receipt.failed(error);
@@ -240,7 +245,7 @@ export class Pipeline {
       each instanceof Batch ? { batch: each, receipt: receipt.fork(), entry } : each,
     );
     receipt.done();
-    return deliveries;
+    return deliveries.filter((each) => !isRevoked(each));
   }
 }
 
@@ -252,6 +257,11 @@ function connectionOf(
     processor.connect &&
     ((signal: AbortSignal, lost: (error: Error) => void) => processor.connect!(signal, lost));
   return new KeptConnection({ stage: 'processor', type, backoff: processor.backoff, connect }, surroundings);
+}
+
+function noResult({ name }: Step): MillraceError {
+  const message = `${name} returned no list; expected the batches that go on, or an empty list`;
+  return new MillraceError(contractErrors.MILLRACE_COMPONENT_WRONG, message);
 }
 
 function isDown(connection: KeptConnection | undefined): connection is KeptConnection {

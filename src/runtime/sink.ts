@@ -6,6 +6,7 @@ import type { Batch } from '../message/batch.ts';
 import type { Stage } from '../telemetry/events.ts';
 import { standstill } from '../component/outage.ts';
 import { Coder } from './coder.ts';
+import { checkResult } from './contract.ts';
 import { KeptConnection, type ConnectionSurroundings } from './kept-connection.ts';
 import { PendingWrite } from './pending-write.ts';
 import { TapPoint } from './tap.ts';
@@ -91,8 +92,8 @@ export class Sink implements Destination {
 
   notReady(): string | undefined {
     const { connected, outage } = this.#connection;
-    const name = `${this.#stage} ${this.#type}`;
-    const uncoded = this.#coder?.notReady(name);
+    const name = this.#name;
+    const uncoded = this.#coder?.notReady();
     if (uncoded !== undefined) return uncoded;
     if (!connected) return outage.describe(`${name} is not connected`);
     if (outage.active) return outage.describe(`${name} cannot write`);
@@ -153,6 +154,7 @@ export class Sink implements Destination {
     let left = true;
     try {
       const result = await this.#output.write(pending.batch, pending.nextCall(call));
+      if (typeof result === 'object') checkResult(result, this.#name, pending.batch.length);
       const { refused, confirmed, again } = pending.settle(result ?? undefined);
       if (refused.length > 0) this.#refused(this.#stage, pending.messages, refused, call.keep);
       this.tapPoint.pass(confirmed);
@@ -170,10 +172,14 @@ export class Sink implements Destination {
     if (this.#connection.connected) this.#output.reopen?.();
   }
 
-  async close(): Promise<void> {
+  async close(signal: AbortSignal): Promise<void> {
     this.#connection.close();
-    await this.#output.close();
-    await this.#coder?.close();
+    await this.#output.close(signal);
+    await this.#coder?.close(signal);
+  }
+
+  get #name(): string {
+    return `${this.#stage} ${this.#type}`;
   }
 
   async #encode(coder: Coder, batch: Batch, { signal, keep }: DestinationCall): Promise<Batch> {

@@ -8,6 +8,7 @@ import { relayReceipt } from '../message/receipt.ts';
 import type { StreamEvents } from '../telemetry/events.ts';
 import type { Unframer } from '../component/framing/unframer.ts';
 import { Coder } from './coder.ts';
+import { checkResult } from './contract.ts';
 import type { DeadLetters } from './dead-letters.ts';
 import { Outage } from '../component/outage.ts';
 import { Retry, pause } from './retry.ts';
@@ -76,7 +77,7 @@ export class SupervisedInput implements Source {
     const reason = this.#input.notReady?.();
     const { active } = this.#outage;
     const name = `input ${this.#type}`;
-    const uncoded = this.#coder?.notReady(name);
+    const uncoded = this.#coder?.notReady();
     if (uncoded !== undefined) return uncoded;
     if (this.#connected) {
       return reason ?? (active ? this.#outage.describe(`${name} cannot read`) : this.#input.trouble?.());
@@ -120,10 +121,10 @@ export class SupervisedInput implements Source {
     if (this.#connected) this.#input.drain?.();
   }
 
-  async close(): Promise<void> {
+  async close(signal: AbortSignal): Promise<void> {
     this.#connected = false;
-    await this.#input.close();
-    await this.#coder?.close();
+    await this.#input.close(signal);
+    await this.#coder?.close(signal);
   }
 
   async #connect(signal: AbortSignal): Promise<void> {
@@ -184,7 +185,13 @@ export class SupervisedInput implements Source {
     signal: AbortSignal,
   ): Promise<InputDelivery> {
     const { batch, rejected: before, receipt } = delivery;
-    const framed = batch.without(refused.map(({ index }) => index));
+    try {
+      checkResult({ refused }, `input ${this.#type}`, batch.length);
+    } catch (error) {
+      receipt.failed(error);
+      throw error;
+    }
+    const framed = batch.without(refused.map(({ index }) => index).toSorted((a, b) => a - b));
     const coded = this.#coder === undefined ? undefined : await this.#coder.decode(framed, signal);
     const { batch: made, rejections: own } = coded ?? { batch: framed, rejections: [] };
     const checked = { ...delivery, refused: undefined, batch: made };

@@ -55,6 +55,11 @@ export class StreamScope {
     };
   }
 
+  /** A component of the stream has a metric of its own. */
+  usesMetric(name: string): void {
+    this.#shared.metrics.names.use(name, this);
+  }
+
   /** A secret keeper for a component of the stream. */
   secretKeeper(): SecretKeeper {
     const keeper = createSecretKeeper();
@@ -71,6 +76,7 @@ export class StreamScope {
   async release({ series = true } = {}): Promise<void> {
     this.detach();
     this.lines.flush();
+    this.#shared.metrics.names.release(this);
     await Promise.all([...this.#endpoints].map((endpoint) => endpoint.close()));
     for (const keeper of this.#secrets.splice(0)) keeper.release();
     if (series) await forgetStream(this.#shared.metrics, this.#id);

@@ -277,10 +277,10 @@ export class Stream {
   }
 
   async #close(): Promise<void> {
-    const { source, pipeline, sink, errorSink, events } = this.parts;
+    const { source, pipeline, sink, errorSink, events, abort } = this.parts;
     for (const part of [source, pipeline, sink, errorSink]) {
       try {
-        await part?.close();
+        await part?.close(abort.signal);
       } catch (error) {
         events.closeFailed(error);
       }

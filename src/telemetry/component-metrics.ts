@@ -47,6 +47,32 @@ export interface ComponentMetrics {
 export interface MetricOwner {
   readonly type: string;
   readonly labels: { readonly stream: string; readonly stage: string; readonly component: string };
+  /** Called with the name of each metric that it has. */
+  readonly uses: (name: string) => void;
+}
+
+/** The names of components' own metrics. A name is free again when nobody uses it any more. */
+export class MetricNames {
+  readonly #registry: Registry;
+  readonly #users = new Map<string, Set<object>>();
+
+  constructor(registry: Registry) {
+    this.#registry = registry;
+  }
+
+  use(name: string, user: object): void {
+    const users = this.#users.get(name) ?? new Set();
+    this.#users.set(name, users.add(user));
+  }
+
+  /** Removes the metrics that only `user` has used. */
+  release(user: object): void {
+    for (const [name, users] of this.#users) {
+      if (!users.delete(user) || users.size > 0) continue;
+      this.#users.delete(name);
+      this.#registry.removeSingleMetric(name);
+    }
+  }
 }
 
 const NAME = /^[a-z][a-z0-9]*(?:_[a-z0-9]+)*$/;
@@ -73,20 +99,20 @@ export function createComponentMetrics(registry: Registry, owner: MetricOwner): 
   return {
     counter(options) {
       const settings = named(options, true);
-      const counter = shared(registry, settings, Counter, () => new Counter(settings));
+      const counter = shared(registry, owner, settings, Counter, () => new Counter(settings));
       const child = children(owner, options.labels, (labels) => counter.labels(labels));
       if (options.labels === undefined) child(undefined).inc(0);
       return { add: (count = 1, labels) => child(labels).inc(count) };
     },
     gauge(options) {
       const settings = named(options, false);
-      const gauge = shared(registry, settings, Gauge, () => new Gauge(settings));
+      const gauge = shared(registry, owner, settings, Gauge, () => new Gauge(settings));
       const child = children(owner, options.labels, (labels) => gauge.labels(labels));
       return { set: (value, labels) => child(labels).set(value) };
     },
     histogram(options) {
       const settings = { ...named(options, false), buckets: [...(options.buckets ?? BOUNDS)] };
-      const histogram = shared(registry, settings, Histogram, () => new Histogram(settings));
+      const histogram = shared(registry, owner, settings, Histogram, () => new Histogram(settings));
       const child = children(owner, options.labels, (labels) => histogram.labels(labels));
       return { observe: (value, labels) => child(labels).observe(value) };
     },
@@ -96,16 +122,21 @@ export function createComponentMetrics(registry: Registry, owner: MetricOwner): 
 /** The metric of that name, which others may have made. @throws Error if theirs differs */
 function shared<M extends Metric>(
   registry: Registry,
+  { uses }: MetricOwner,
   { name, help, labelNames }: { name: string; help: string; labelNames: readonly string[] },
   kind: abstract new (...args: never) => M,
   create: () => M,
 ): M {
   const known = registry.getSingleMetric(name);
-  if (known === undefined) return create();
+  if (known === undefined) {
+    uses(name);
+    return create();
+  }
   const declared = known as unknown as { readonly help: string; readonly labelNames: readonly string[] };
   const same =
     known instanceof kind && declared.help === help && String(declared.labelNames) === String(labelNames);
   if (!same) throw new Error(`metric ${name}: there is another metric of this name`);
+  uses(name);
   return known;
 }
 

@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { MetricNames } from './component-metrics.ts';
 import { LatencyHistogram } from './latency-histogram.ts';
 import { version } from './version.ts';
 
@@ -27,6 +28,7 @@ export function createMetrics() {
   buildInfo.labels({ version: version(), node: process.versions.node }).set(1);
   return {
     registry,
+    names: new MetricNames(registry),
     latency,
     streamState: gauge(
       'millrace_stream_state',

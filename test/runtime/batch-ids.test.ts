@@ -255,8 +255,8 @@ test('outputs that another one opens get its id, each with attempts of its own',
         write: async (batch, call) => {
           await Promise.all(parts.map((each) => each.write(batch, call)));
         },
-        close: async () => {
-          for (const each of parts) await each.close();
+        close: async (signal) => {
+          for (const each of parts) await each.close(signal);
         },
       };
     },

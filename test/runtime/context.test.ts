@@ -14,7 +14,7 @@ import { Engine } from '../../src/runtime/engine.ts';
 import { maskSecrets } from '../../src/telemetry/secrets.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { until } from '../support/until.ts';
-import { engineFor, testOutput, textsOf } from './harness.ts';
+import { engineFor, planFor, testOutput, textsOf } from './harness.ts';
 
 const dir = tempDir();
 const meta = { summary: 'For tests.', status: 'stable', examples: [] } as const;
@@ -158,8 +158,8 @@ const fanOut = defineOutput({
         await Promise.all(parts.map((part) => part.write(batch, call)));
       },
       notReady: () => parts.map((part) => part.notReady()).find((reason) => reason !== undefined),
-      close: async () => {
-        await Promise.all(parts.map((part) => part.close()));
+      close: async (signal) => {
+        await Promise.all(parts.map((part) => part.close(signal)));
       },
     };
   },
@@ -317,7 +317,7 @@ const around = defineProcessor({
       },
       flush: () => part.flush(performance.now()),
       notReady: () => part.notReady(),
-      close: () => part.close(),
+      close: (signal) => part.close(signal),
     };
   },
 });
@@ -398,6 +398,47 @@ test('the metrics and secrets of a stream’s components go with it', async () =
   expect(await series()).toEqual([]);
   expect(await lines(engine, 'millrace_using_gone_seconds_count')).toHaveLength(1);
   expect(maskSecrets('a secret of goes, a secret of stays')).toBe('a secret of goes, ***');
+  engine.stop();
+  await end;
+});
+
+test('the name of a component’s own metric is free when no stream uses it any more, and not before', async () => {
+  const counting = (type: string, help: string) =>
+    defineProcessor({
+      ...meta,
+      type,
+      schema: z.strictObject({ count: z.boolean().describe('Whether it counts.') }),
+      create({ count }, { metrics }) {
+        const seen = metrics.counter({ name: 'seen_total', help, labels: ['k'] });
+        return {
+          process(batch) {
+            if (count) seen.add(1, { k: 'v' });
+            return [batch];
+          },
+        };
+      },
+    });
+  const stream = (id: string, processor: string): string =>
+    `{ id: ${id}, input: { type: generate, context: x, interval: 1ms }, pipeline: { processors: [${processor}] }, output: { type: drop } }`;
+  const own = [counting('counting', 'As it was.')];
+  const engine = engineFor(
+    `streams: [${stream('first', '{ type: counting, count: true }')}, ${stream('second', '{ type: counting, count: false }')}, ${stream('other', '{ type: batch, count: 1 }')}]`,
+    own,
+  );
+  const end = engine.run();
+  const seen = async (id: string) =>
+    (await lines(engine, 'millrace_counting_seen_total')).filter((line) => line.includes(`"${id}"`)).length;
+  const name = async () => await lines(engine, '# HELP millrace_counting_seen_total');
+  await until('the metric of the first', async () => (await seen('first')) === 1);
+  await engine.remove('first');
+  expect([await seen('first'), await name()]).toEqual([0, ['# HELP millrace_counting_seen_total As it was.']]);
+  // It had the metric already, and no series of it.
+  const again = planFor(`streams: [${stream('second', '{ type: counting, count: true }')}]`, own);
+  expect(await engine.replace(again.plan.streams[0]!)).toEqual([]);
+  await until('the metric of the second', async () => (await seen('second')) === 1);
+  const without = planFor(`streams: [${stream('second', '{ type: batch, count: 1 }')}]`, own);
+  expect(await engine.replace(without.plan.streams[0]!)).toEqual([]);
+  expect(await name()).toEqual([]);
   engine.stop();
   await end;
 });

@@ -41,10 +41,15 @@ export const testProcessor = (type: string, processor: Processor): AnyDefinition
 
 /** An engine for a file whose text is `yaml`, with the test's own components beside Millrace's. */
 export function engineFor(yaml: string, own: readonly AnyDefinition[] = []): Engine {
+  const { plan, registry } = planFor(yaml, own);
+  return new Engine(plan, { registry, logger: createLogger(plan.logging) });
+}
+
+/** The plan of the same. */
+export function planFor(yaml: string, own: readonly AnyDefinition[] = []) {
   const registry = new Registry([...components, ...own]);
   const text = `health_check: { enabled: false }\nlogging: { level: silent }\n${yaml}`;
-  const plan = parseConfig(text, { registry, env: {} });
-  return new Engine(plan, { registry, logger: createLogger(plan.logging) });
+  return { plan: parseConfig(text, { registry, env: {} }), registry };
 }
 
 /** Text messages with a receipt. */

@@ -171,12 +171,12 @@ export class WebSocketClientInput implements Input {
     void this.#sessions.settle(CLOSE_TIMEOUT, this.#settling.signal).then(closeAll, () => {});
   }
 
-  async close(): Promise<void> {
+  async close(signal: AbortSignal): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
     this.#settling.abort();
     this.#renewal?.stop();
-    if (this.#dialed?.open === true) await takeLeave(this.#dialed);
+    if (this.#dialed?.open === true) await takeLeave(this.#dialed, signal);
     this.#sessions.dispose();
     await this.#cursor?.close();
   }
@@ -272,13 +272,13 @@ export class WebSocketClientInput implements Input {
 }
 
 /** Closes a trial connection; anything that its server still sends is ignored. */
-async function takeLeave(session: Session): Promise<void> {
+async function takeLeave(session: Session, signal: AbortSignal): Promise<void> {
   const closed = new Promise<void>((resolve) => {
     session.socket.once('close', () => resolve());
   });
   session.intercepts.push(() => true);
   session.release(holds.budget);
   session.close(1000, 'done');
-  session.expectClose(FAREWELL);
+  session.expectClose(signal.aborted ? 0 : FAREWELL);
   await closed;
 }

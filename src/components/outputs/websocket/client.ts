@@ -131,13 +131,18 @@ export class WebSocketClientOutput implements Output {
     }
   }
 
-  async close(): Promise<void> {
+  /** The server has some time to answer, unless the stream must end at once. */
+  async close(signal: AbortSignal): Promise<void> {
     const socket = this.#session?.socket;
     if (socket === undefined || socket.readyState === socket.CLOSED) return;
+    const cut = (): void => socket.terminate();
     const closed = new Promise<void>((resolve) => {
       socket.once('close', () => resolve());
     });
     socket.close(1000, 'done');
+    signal.addEventListener('abort', cut, { once: true });
+    if (signal.aborted) cut();
     await closed;
+    signal.removeEventListener('abort', cut);
   }
 }

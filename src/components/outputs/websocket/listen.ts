@@ -69,13 +69,16 @@ export class WebSocketListenOutput implements Output {
     return this.#broadcast.write(batch, signal);
   }
 
-  async close(): Promise<void> {
+  /** The clients have some time to answer, unless the stream must end at once. */
+  async close(signal: AbortSignal): Promise<void> {
     this.#acceptor.stop();
     if (this.#sessions.size > 0) {
       const { drain } = this.#config;
-      const emptied = new Promise<void>((resolve) => (this.#emptied = resolve));
+      const { promise: over, resolve } = Promise.withResolvers<void>();
+      this.#emptied = resolve;
       this.#sessions.closeAll(drain.code, drainReason(drain), drain.timeout);
-      await emptied;
+      signal.addEventListener('abort', () => resolve(), { once: true });
+      if (!signal.aborted) await over;
     }
     this.#sessions.dispose();
     await this.#acceptor.close();
