@@ -1,12 +1,12 @@
 import type { Input, Output } from '../component/contracts.ts';
-import { peerCan, type CaseOf } from './case-of.ts';
+import { has, peerCan, type CaseOf } from './case-of.ts';
 import { arrives } from './exercise.ts';
-import { must, mustBe, MESSAGES } from './messages.ts';
+import { must, mustBe, shown } from './messages.ts';
 import { inRig, type Rig, type Tried } from './rig.ts';
 
 /** Any component that can be closed. */
 type Closable = Partial<Pick<Input, 'connect' | 'read'> & Pick<Output, 'prepare'>> & {
-  close?(): Promise<void> | void;
+  close?(signal: AbortSignal): Promise<void> | void;
 };
 
 /** The work under way when the component is closed. */
@@ -61,6 +61,18 @@ export const abortWriteCase: CaseOf = {
   run: (tried) => inRig(tried, abortsWrite),
 };
 
+export const repeatsCase: CaseOf = {
+  name: 'messages that were not confirmed when the connection was lost come again',
+  lacks: (tried) => has('repeats')(tried) ?? peerCan('push', 'restart', 'connected')(tried),
+  run: (tried) => inRig(tried, repeatsUnconfirmed),
+};
+
+export const whileAwayCase: CaseOf = {
+  name: 'messages for nobody are dropped, or rejected, as it says, and hold nothing up',
+  lacks: (tried) => has('whileAway')(tried) ?? peerCan('arrived', 'restart', 'connected')(tried),
+  run: (tried) => inRig(tried, seesToMessagesForNobody),
+};
+
 export const reconnectCase = (method: 'push' | 'arrived'): CaseOf => ({
   name: 'it connects again when the connection was lost, and messages keep their order',
   lacks: peerCan(method, 'restart', 'connected'),
@@ -87,7 +99,7 @@ async function closes(rig: Rig, begin: (typeof moments)[string]): Promise<void> 
   const { underWay = [] } = (begun ?? {}) as { readonly underWay?: readonly unknown[] };
   const settled = Promise.allSettled(underWay);
   for (const call of ['close', 'close, called again,']) {
-    await rig.patience.ends(call, Promise.resolve(instance.close?.()));
+    await rig.patience.ends(call, Promise.resolve(instance.close?.(aborter.signal)));
   }
   aborter.abort(new Error('aborted by the kit'));
   await rig.patience.ends('what was under way when it was closed', settled);
@@ -102,8 +114,8 @@ async function abortsConnect(rig: Rig): Promise<void> {
   // Once it has begun to talk, which takes a turn of the loop or two.
   await new Promise((resolve) => setTimeout(resolve, 20));
   aborter.abort(new Error('aborted by the kit'));
-  await rig.patience.ends('connect, which was aborted,', connected);
-  await instance.close?.();
+  await rig.patience.promptly('connect, which was aborted,', connected);
+  await instance.close?.(aborter.signal);
 }
 
 async function abortsRead(rig: Rig): Promise<void> {
@@ -113,8 +125,8 @@ async function abortsRead(rig: Rig): Promise<void> {
   await rig.patience.ends('connect', connecting(instance, aborter.signal));
   const read = Promise.allSettled([instance.read?.(aborter.signal)]);
   aborter.abort(new Error('aborted by the kit'));
-  await rig.patience.ends('read, which was aborted,', read);
-  await instance.close?.();
+  await rig.patience.promptly('read, which was aborted,', read);
+  await instance.close?.(aborter.signal);
 }
 
 async function abortsWhileAway(rig: Rig): Promise<void> {
@@ -152,19 +164,59 @@ async function abortsWrite(rig: Rig): Promise<void> {
 }
 
 async function reconnects(rig: Rig, { definition }: Tried): Promise<void> {
-  const { peer, repeats, dropsWhileAway } = rig.subject;
-  const messages = rig.subject.messages ?? MESSAGES;
+  const { peer, repeats, whileAway } = rig.subject;
+  const { messages } = rig;
   const half = Math.ceil(messages.length / 2);
   await rig.runConnected();
   await rig.send(messages.slice(0, half));
   await arrives(rig, half);
-  await peer?.stop();
-  // It may hear of it by itself, or at the next write.
-  await rig.patience.forAWhile(() => rig.reasons().length > 0);
-  if (definition.kind === 'output' && dropsWhileAway !== true) await rig.send(messages.slice(half));
+  await loseConnection(rig);
+  const waits = definition.kind === 'output' && whileAway === undefined;
+  if (waits) await rig.send(messages.slice(half));
   await peer?.restart?.();
   await rig.connected();
-  if (definition.kind === 'input' || dropsWhileAway === true) await rig.send(messages.slice(half));
+  if (!waits) await rig.send(messages.slice(half));
   await arrives(rig, messages.length);
   mustBe('what came out', await rig.out(), messages, repeats);
+}
+
+async function loseConnection(rig: Rig): Promise<void> {
+  await rig.subject.peer?.stop();
+  // It may hear of it by itself, or only when it is used.
+  await rig.patience.forAWhile(() => rig.reasons().length > 0);
+}
+
+async function repeatsUnconfirmed(rig: Rig): Promise<void> {
+  rig.sink.hold();
+  await rig.runConnected();
+  await rig.send(rig.messages);
+  await rig.patience.until('a message reaches the output', () => rig.sink.writes > 0);
+  await loseConnection(rig);
+  await rig.subject.peer?.restart?.();
+  await rig.connected();
+  rig.sink.release();
+  await rig.patience.until(
+    'every message comes, and one comes again',
+    () => new Set(rig.sink.texts).size === rig.expected.length && rig.sink.texts.length > rig.expected.length,
+    () => `There were ${shown(rig.sink.texts)}; an input that gives none again has no \`repeats\``,
+  );
+}
+
+async function seesToMessagesForNobody(rig: Rig): Promise<void> {
+  const { peer, whileAway } = rig.subject;
+  const { messages } = rig;
+  await rig.runConnected();
+  await loseConnection(rig);
+  await rig.send(messages);
+  await rig.patience.until(
+    'its messages are dropped or rejected',
+    () => rig.source.isSettled,
+    () => `They wait; an output whose messages wait has no \`whileAway\`. ${rig.reasons().join('; ')}`,
+  );
+  mustBe('rejected', rig.refused.map(String), whileAway === 'rejects' ? messages : []);
+  await peer?.restart?.();
+  await rig.connected();
+  await rig.send(messages.slice(0, 1));
+  await arrives(rig, 1);
+  mustBe('the peer has', await rig.out(), messages.slice(0, 1));
 }

@@ -1,14 +1,21 @@
 import { peerCan, has, type CaseOf } from './case-of.ts';
 import { arrives, exercise, isPushed } from './exercise.ts';
 import { must, mustBe } from './messages.ts';
-import { inRig, placed, type Rig, type Tried } from './rig.ts';
+import { inRig, placed, type Parts, type Rig, type Tried } from './rig.ts';
 import { toWire } from '../message/wire-format.ts';
 import type { Batch } from '../message/batch.ts';
 
 /** Of every kind: messages come through. */
 export const throughCase: CaseOf = {
   name: 'messages come through, each once, in order',
-  run: (tried) => inRig(tried, (rig) => comesThrough(rig, tried)),
+  run: async (tried) => {
+    await inRig(tried, (rig) => comesThrough(rig, tried));
+    if (tried.definition.kind !== 'buffer') return;
+    // It may be one of the processors as well.
+    await inRig(tried, (rig) =>
+      comesThrough(rig, tried, { buffer: undefined, pipeline: { processors: [rig.component] } }),
+    );
+  },
 };
 
 /** Of whatever stands before an output. */
@@ -52,12 +59,12 @@ export const batchCase: CaseOf = {
 
 /** Of whatever stands between input and output. */
 export const receiptsCase: CaseOf = {
-  name: 'every receipt is settled, once the stream has drained',
+  name: 'every receipt is settled exactly once, when the stream has drained',
   run: (tried) => inRig(tried, settlesReceipts),
 };
 
-async function comesThrough(rig: Rig, { definition }: Tried): Promise<void> {
-  await rig.runConnected();
+async function comesThrough(rig: Rig, { definition }: Tried, parts?: Parts): Promise<void> {
+  await rig.runConnected(parts);
   await exercise(rig, definition.kind);
   if (definition.kind === 'output' && rig.subject.peer?.arrived !== undefined) {
     mustBe('the peer has', await rig.out(), rig.expected);
@@ -161,4 +168,5 @@ async function settlesReceipts(rig: Rig): Promise<void> {
   await rig.drained();
   must(rig.source.open === 0, `the receipts of ${rig.source.open} batches are not settled`);
   must(rig.source.failures.length === 0, `a receipt has failed: ${String(rig.source.failures[0])}`);
+  must(rig.settledTwice === 0, 'a receipt of `keep` was settled twice, or settled and passed on as well');
 }

@@ -8,6 +8,8 @@ import {
   abortWriteCase,
   closeCases,
   reconnectCase,
+  repeatsCase,
+  whileAwayCase,
 } from './cases-of-connections.ts';
 import {
   batchCase,
@@ -43,6 +45,7 @@ const cases: Readonly<Record<Kind, readonly CaseOf[]>> = {
     retryCase,
     ...inputFlowCases,
     reconnectCase('push'),
+    repeatsCase,
   ],
   output: [
     ...everyCases,
@@ -55,6 +58,7 @@ const cases: Readonly<Record<Kind, readonly CaseOf[]>> = {
     receiptsCase,
     drainOutputCase,
     reconnectCase('arrived'),
+    whileAwayCase,
   ],
   processor: between(closeCases.slice(0, -1)),
   buffer: between(closeCases.slice(0, -1)),

@@ -4,6 +4,7 @@ import { defineInput, defineOutput, defineProcessor, type AnyDefinition } from '
 import { Waker } from '../component/waker.ts';
 import { EndOfInputError, MillraceError } from '../errors.ts';
 import { Batch, nowMicros, type Metadata } from '../message/batch.ts';
+import type { Ext } from '../message/metadata.ts';
 import { createReceipt } from '../message/receipt.ts';
 
 const about = { summary: 'Of the conformance kit.', status: 'stable', examples: [] } as const;
@@ -20,6 +21,8 @@ export class TestSource implements Input {
   open = 0;
   /** Receipts that were settled as failed. */
   readonly failures: unknown[] = [];
+  /** The `__meta_ext` of the messages that it gives. */
+  ext: () => Ext = () => ({});
 
   /** Gives messages, a batch. */
   give(messages: readonly Message[]): void {
@@ -66,7 +69,7 @@ export class TestSource implements Input {
   }
 
   #delivery(messages: readonly Message[]) {
-    const runs = [{ start: 0, origin: { source: 'conformance', ext: {} }, time: nowMicros() }];
+    const runs = [{ start: 0, origin: { source: 'conformance', ext: this.ext() }, time: nowMicros() }];
     this.open++;
     const receipt = createReceipt({
       settled: (error) => {

@@ -2,6 +2,10 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 const POLL_MS = 5;
 
+/** Parts of all patience: for what may happen, and for what happens without waiting for anybody. */
+const WHILE = 40;
+const AT_ONCE = 4;
+
 /** Waits for what must happen, and not for ever. */
 export class Patience {
   readonly #limit: number;
@@ -28,15 +32,15 @@ export class Patience {
 
   /** Gives up without a word: for what may happen, and need not. */
   async forAWhile(condition: () => boolean): Promise<void> {
-    const deadline = performance.now() + this.#limit / 10;
+    const deadline = performance.now() + this.#limit / WHILE;
     while (!condition() && performance.now() < deadline) await pause(POLL_MS);
   }
 
   /** @throws Error when `promise` has not been settled in time */
-  async ends<T>(what: string, promise: Promise<T>): Promise<T> {
+  async ends<T>(what: string, promise: Promise<T>, limit = this.#limit): Promise<T> {
     const timer = new AbortController();
-    const late = pause(this.#limit, undefined, { signal: timer.signal }).then(() => {
-      throw new Error(`${what} has not ended after ${this.#limit} ms`);
+    const late = pause(limit, undefined, { signal: timer.signal }).then(() => {
+      throw new Error(`${what} has not ended after ${limit} ms`);
     });
     try {
       return await Promise.race([promise, late]);
@@ -44,5 +48,10 @@ export class Patience {
       late.catch(() => {});
       timer.abort();
     }
+  }
+
+  /** The same for what is to end at once, and not only when it has waited for others. */
+  async promptly<T>(what: string, promise: Promise<T>): Promise<T> {
+    return await this.ends(what, promise, this.#limit / AT_ONCE);
   }
 }

@@ -6,6 +6,7 @@ import type { AnyDefinition } from '../component/define.ts';
 import { Registry } from '../component/registry.ts';
 import { components } from '../components/index.ts';
 import { loadConfig, type LoadedConfig } from '../config/load.ts';
+import type { StreamHealth } from '../control/health.ts';
 import { Engine } from '../runtime/engine.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { payloadOf, testComponents, TestSink, TestSource } from './ends-of-stream.ts';
@@ -27,7 +28,7 @@ export interface Tried {
 }
 
 /** The parts of a stream as a file has them. */
-type Parts = Readonly<Record<string, unknown>>;
+export type Parts = Readonly<Record<string, unknown>>;
 
 /** A component in a stream of a real engine, loaded from a real file, between the kit's ends. A case has one. */
 export class Rig {
@@ -48,6 +49,8 @@ export class Rig {
   readonly #runs: Promise<unknown>[] = [];
   #fields: Fields = {};
   around: Around = (_method, _args, call) => call();
+  /** How often the component has settled a receipt that was settled already. */
+  settledTwice = 0;
 
   constructor({ definition, subject }: Tried) {
     this.#definition = definition;
@@ -74,7 +77,9 @@ export class Rig {
   }
 
   async start(): Promise<void> {
-    this.#fields = (await this.subject.peer?.start()) ?? {};
+    const { peer } = this.subject;
+    this.#fields = (await peer?.start()) ?? {};
+    this.source.ext = () => peer?.ext?.() ?? {};
   }
 
   /** Loads the file of a stream that has `component` at its place. @throws ConfigError */
@@ -87,7 +92,8 @@ export class Rig {
       ...placed(this.#definition, component, this.subject),
       ...parts,
     };
-    writeFileSync(file, stringify({ health_check: { enabled: false }, streams: [stream] }));
+    const streams = [stream, ...(this.subject.beside?.() ?? [])];
+    writeFileSync(file, stringify({ health_check: { enabled: false }, streams }));
     return await loadConfig(file, { registry: this.#registry(), env: this.env });
   }
 
@@ -100,14 +106,16 @@ export class Rig {
   /** Starts the stream, in an engine that goes on when it has ended. */
   async run(parts?: Parts): Promise<void> {
     const { plan, registry } = await this.load(this.component, parts);
-    const [stream] = plan.streams;
     const options = { registry, logger: this.#logger(), keepRunning: true };
     const engine = this.#engine(new Engine({ ...plan, streams: [] }, options));
     const run = engine.run();
     run.catch(() => {});
     this.#runs.push(run);
-    const problems = await engine.add(stream!);
-    must(problems.length === 0, `it has mistakes: ${problems.map(({ message }) => message).join('; ')}`);
+    // Those beside the component's own come first, which may need them.
+    for (const stream of plan.streams.toReversed()) {
+      const problems = await engine.add(stream);
+      must(problems.length === 0, `it has mistakes: ${problems.map(({ message }) => message).join('; ')}`);
+    }
   }
 
   /** Starts the stream, once its peer and it are connected. */
@@ -138,7 +146,7 @@ export class Rig {
   }
 
   get state(): string {
-    return this.engine.health()[0]?.state ?? 'gone';
+    return this.#health?.state ?? 'gone';
   }
 
   /** Resolves when the stream has ended by itself. */
@@ -152,7 +160,11 @@ export class Rig {
   }
 
   reasons(): readonly string[] {
-    return this.engine.health()[0]?.reasons ?? [];
+    return this.#health?.reasons ?? [];
+  }
+
+  get #health(): StreamHealth | undefined {
+    return this.engine.health().find(({ id }) => id === STREAM);
   }
 
   /** Drains the stream and removes it, and holds that nothing is left of what it took in. */
@@ -165,7 +177,7 @@ export class Rig {
   async close(): Promise<void> {
     this.sink.release();
     for (const engine of this.#engines) engine.abort();
-    await this.patience.ends('the stream, which was aborted,', Promise.allSettled(this.#runs));
+    await this.patience.promptly('the stream, which was aborted,', Promise.allSettled(this.#runs));
     for (const engine of this.#engines) await engine.close();
     this.#engines.length = 0;
     await this.patience.ends('`stop` of the peer', Promise.resolve(this.subject.peer?.stop()));
@@ -186,6 +198,7 @@ export class Rig {
     const tried = watched(this.#definition, {
       made: (instance) => void this.instances.push(instance),
       around: (method, args, call) => this.around(method, args, call),
+      settledTwice: () => void this.settledTwice++,
     });
     const ends = testComponents(this.source, { out: this.sink, errors: this.errors });
     return registryWith(tried, this.subject.also).with(ends);

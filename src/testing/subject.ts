@@ -1,4 +1,5 @@
 import type { AnyDefinition } from '../component/define.ts';
+import type { Ext } from '../message/metadata.ts';
 
 /** Fields of a component as its users write them, without `type`. */
 export type Fields = Readonly<Record<string, unknown>>;
@@ -19,6 +20,8 @@ export interface Peer {
   arrived?(): Promise<readonly string[]> | readonly string[];
   /** From now on it reads nothing and answers nothing, though it accepts connections and keeps those that it has. */
   freeze?(): Promise<void> | void;
+  /** The entries that `__meta_ext` of messages to it must have, once it is connected: for instance a `session_id`. */
+  ext?(): Ext;
 }
 
 /** The facts that the kit needs to try a component. It leaves out a case when something that the case needs is missing. */
@@ -36,10 +39,12 @@ export interface Subject {
   readonly refused?: string | Uint8Array | undefined;
   /** Fields with a mistake that only `prepare` or the component's constructor can see. They replace those of `config`. */
   readonly mistake?: Fields | undefined;
-  /** True when messages may come twice after a connection was lost, as its page says. */
+  /** True for an input that gives messages again that were not confirmed when its connection was lost. */
   readonly repeats?: boolean | undefined;
-  /** True when messages are dropped on purpose while nobody is connected, as the page of an output says. */
-  readonly dropsWhileAway?: boolean | undefined;
+  /** For an output: messages are dropped on purpose, or rejected, while nobody is connected. Without it, they must wait. */
+  readonly whileAway?: 'drops' | 'rejects' | undefined;
+  /** Other streams of the file, asked for once the peer has started: for instance one with a server whose sessions an output writes to. */
+  readonly beside?: (() => readonly Fields[]) | undefined;
   /** Other components of your own that `config` names. */
   readonly also?: readonly AnyDefinition[] | undefined;
   /** How long something that must happen may take, 20 s unless you say otherwise. Milliseconds. */

@@ -125,7 +125,7 @@ const broken: readonly (readonly [string, AnyDefinition, (Subject | undefined)?]
     { messages: MESSAGES, result: [] },
   ],
   [
-    'every receipt is settled, once the stream has drained',
+    'every receipt is settled exactly once, when the stream has drained',
     defineProcessor({
       ...about,
       create: () => ({

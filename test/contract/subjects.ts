@@ -2,9 +2,9 @@ import { PassThrough } from 'node:stream';
 import type { AnyDefinition } from '../../src/component/define.ts';
 import { registry } from '../../src/components/index.ts';
 import { stdoutTo } from '../../src/components/outputs/stdout.ts';
-import type { Subject } from '../../src/testing-api.ts';
+import type { Fields, Subject } from '../../src/testing-api.ts';
 import { FilePeer } from './file-peers.ts';
-import { ClientPeer, ServerPeer } from './websocket-peers.ts';
+import { ClientPeer, inside, ServerPeer, SessionPeer } from './websocket-peers.ts';
 
 /** A component as the kit tries it here; `of` says in which way, where there are several. */
 export interface OwnSubject extends Subject {
@@ -74,7 +74,35 @@ const inputs: readonly OwnSubject[] = [
     },
     result: [...MESSAGES, '{"n":6}'],
   },
+  {
+    definition: input('multiple_inputs'),
+    of: 'of WebSocket inputs',
+    peer: inside(new ServerPeer(), (fields) => ({
+      inputs: [
+        { type: 'websocket', name: 'feed', reconnect: { initial: '10ms' }, ...fields },
+        { type: 'websocket', mode: 'server', name: 'quiet', host: '127.0.0.1', port: 0, path: '/quiet' },
+      ],
+    })),
+  },
 ];
+
+/** One that writes to sessions of a server beside it. */
+function sessionOutput(
+  mode: string,
+  of: string,
+  config: Fields,
+  whileAway: NonNullable<Subject['whileAway']>,
+): OwnSubject {
+  const peer = new SessionPeer('/room');
+  return {
+    definition: output('websocket'),
+    of,
+    config: { mode, ...config },
+    peer,
+    beside: peer.beside,
+    whileAway,
+  };
+}
 
 const outputs: readonly OwnSubject[] = [
   {
@@ -82,15 +110,16 @@ const outputs: readonly OwnSubject[] = [
     of: 'client',
     config: { headers: { Authorization: 'Bearer a-secret-of-the-client' }, reconnect: { initial: '10ms' } },
     peer: new ServerPeer(),
-    repeats: true,
   },
   {
     definition: output('websocket'),
     of: 'server',
     config: { mode: 'server', path: '/out' },
     peer: new ClientPeer('/out'),
-    dropsWhileAway: true,
+    whileAway: 'drops',
   },
+  sessionOutput('server', 'to the sessions of an input', { path: '/room' }, 'drops'),
+  sessionOutput('reply', 'reply', {}, 'rejects'),
   { definition: output('file'), peer: new FilePeer(), refused: 'two\nlines' },
   { definition: stdoutTo(stdout.stdout), peer: stdout, refused: 'two\nlines' },
   { definition: output('drop') },
@@ -131,6 +160,7 @@ const codecs: readonly OwnSubject[] = [
 const framings: readonly OwnSubject[] = [
   { definition: registry.get('framing', 'none') },
   { definition: registry.get('framing', 'lines') },
+  { definition: registry.get('framing', 'lines'), of: 'compressed', config: { compression: 'gzip' } },
   { definition: registry.get('framing', 'delimiter'), config: { delimiter: '\u001e' } },
   { definition: registry.get('framing', 'json_array'), refused: '[1, 2' },
   { definition: registry.get('framing', 'length_delimited'), refused: Uint8Array.of(0, 0, 0, 9, 1) },

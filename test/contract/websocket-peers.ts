@@ -108,7 +108,7 @@ export class ClientPeer implements Peer {
   async connected(): Promise<void> {
     await until('a connection', async () => {
       const client = new WebSocket(`ws://127.0.0.1:${this.#port}${this.#path}`);
-      client.on('message', (data) => this.#texts.push((data as Buffer).toString()));
+      client.on('message', (data) => this.received((data as Buffer).toString()));
       const open = await new Promise<boolean>((resolve) => {
         client.once('open', () => resolve(true));
         client.on('error', () => resolve(false));
@@ -129,6 +129,68 @@ export class ClientPeer implements Peer {
   arrived(): readonly string[] {
     return this.#texts;
   }
+
+  protected received(text: string): void {
+    this.#texts.push(text);
+  }
+}
+
+/** A client of a server that stands in the file beside the component. The server tells it the id of its session first. */
+export class SessionPeer extends ClientPeer {
+  readonly #path: string;
+  #where: Fields = {};
+  #session: string | undefined;
+
+  constructor(path: string) {
+    super(path);
+    this.#path = path;
+  }
+
+  override async start(): Promise<Fields> {
+    this.#where = await super.start();
+    return {};
+  }
+
+  beside = (): Fields[] => [
+    {
+      id: 'server',
+      input: {
+        type: 'websocket',
+        mode: 'server',
+        path: this.#path,
+        welcome: '{{meta:session_id}}',
+        ...this.#where,
+      },
+      output: { type: 'drop' },
+    },
+  ];
+
+  override async connected(): Promise<void> {
+    this.#session = undefined;
+    await super.connected();
+    await until('the id of the session', () => this.#session !== undefined);
+  }
+
+  ext(): Record<string, string> {
+    return this.#session === undefined ? {} : { session_id: this.#session };
+  }
+
+  protected override received(text: string): void {
+    if (this.#session === undefined) this.#session = text;
+    else super.received(text);
+  }
+}
+
+/** One that stands inside another component: `around` puts the fields that say where it is into those of that one. */
+export function inside(peer: Peer, around: (fields: Fields) => Fields): Peer {
+  return {
+    start: async () => around((await peer.start()) ?? {}),
+    stop: () => peer.stop(),
+    restart: () => peer.restart?.(),
+    connected: () => peer.connected?.(),
+    push: (messages) => peer.push?.(messages),
+    freeze: () => peer.freeze?.(),
+  };
 }
 
 /** A port that is free now. */

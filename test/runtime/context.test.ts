@@ -431,7 +431,10 @@ test('the name of a component’s own metric is free when no stream uses it any 
   const name = async () => await lines(engine, '# HELP millrace_counting_seen_total');
   await until('the metric of the first', async () => (await seen('first')) === 1);
   await engine.remove('first');
-  expect([await seen('first'), await name()]).toEqual([0, ['# HELP millrace_counting_seen_total As it was.']]);
+  expect([await seen('first'), await name()]).toEqual([
+    0,
+    ['# HELP millrace_counting_seen_total As it was.'],
+  ]);
   // It had the metric already, and no series of it.
   const again = planFor(`streams: [${stream('second', '{ type: counting, count: true }')}]`, own);
   expect(await engine.replace(again.plan.streams[0]!)).toEqual([]);

@@ -40,7 +40,7 @@ async function run(
     [input, ...others, letters.definition],
   );
   const { failed } = await engine.run();
-  const [{ reasons = [] } = {}] = engine.health();
+  const reasons = engine.health()[0]?.reasons ?? [];
   const rejected = letters.texts.map((letter) => {
     const { payload, error } = JSON.parse(letter) as { payload: string; error: Record<string, string> };
     return [payload, error['code'], error['message']];
