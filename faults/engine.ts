@@ -2,11 +2,10 @@ import { spawnSync, type ChildProcess } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
+import { programs } from './programs.ts';
 import { start, temporaryFolder } from './remains.ts';
 import { until } from './wait.ts';
 
-const entry = fileURLToPath(new URL('engine-entry.ts', import.meta.url));
 const KEPT_LINES = 300;
 const START = 60_000;
 /** Longer than the engine's own deadline. */
@@ -45,7 +44,10 @@ function compile(): string {
     file,
     'health_check: { enabled: false }\nstreams: [{ input: { type: memory, messages: [] }, output: { type: drop } }]\n',
   );
-  spawnSync(process.execPath, [entry, 'run', file], { env: { NODE_COMPILE_CACHE: path }, stdio: 'ignore' });
+  spawnSync(process.execPath, [programs.engine, 'run', file], {
+    env: { NODE_COMPILE_CACHE: path },
+    stdio: 'ignore',
+  });
   compiled = path;
   return path;
 }
@@ -62,7 +64,7 @@ export class EngineProcess {
   #health: string | undefined;
 
   constructor(file: string, { strace, env = {} }: EngineOptions = {}) {
-    const node = [process.execPath, entry, 'run', file];
+    const node = [process.execPath, programs.engine, 'run', file];
     // strace counts the calls of each thread separately; with one thread for files it counts them all.
     const threads = strace === undefined ? {} : { UV_THREADPOOL_SIZE: '1' };
     // With -D, the program is our child, and strace a process beside it that ends with it.

@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
+import { programs } from './programs.ts';
 import { freePort, start } from './remains.ts';
 
 /** The sink's process, which can be stopped, killed and started again on the same port and file. */
@@ -28,8 +28,7 @@ export class SinkProcess {
   }
 
   async start(): Promise<void> {
-    const script = fileURLToPath(new URL('sink-process.ts', import.meta.url));
-    const args = [script, String(this.#port), this.#file, String(this.#failEvery)];
+    const args = [programs.sink, String(this.#port), this.#file, String(this.#failEvery)];
     this.#child = start(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
     await once(this.#child.stdout!, 'data');
   }

@@ -1,5 +1,6 @@
-import { STATUS_CODES, type IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { http } from '../node-http.ts';
 
 /** The path as it was sent, not decoded or resolved; the target may be in absolute form (RFC 9112 section 3.2.2). */
 export function pathOf(request: IncomingMessage): string {
@@ -24,7 +25,7 @@ export function refuseUpgrade(
     ...more,
   };
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${body}`);
+  socket.end(`HTTP/1.1 ${status} ${http.STATUS_CODES[status]}\r\n${lines.join('')}\r\n${body}`);
   // Closing with unread data would reset the connection, and the peer might never see the answer. So read and drop
   // what it sends until it closes too, but not forever.
   const deadline = setTimeout(() => socket.destroy(), grace);

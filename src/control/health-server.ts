@@ -1,10 +1,10 @@
-import { listenErrors } from '../component/listeners.ts';
-import { fastify, type FastifyInstance } from 'fastify';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Registry } from 'prom-client';
 import { parseAddress } from '../component/address.ts';
 import { HostPolicy, isFromHere } from '../component/host-policy.ts';
-import type { Endpoint, Listeners } from '../component/listeners.ts';
-import { MillraceError } from '../errors.ts';
+import { listenErrors, type Endpoint, type Listeners } from '../component/listeners.ts';
+import { pathOf } from '../component/requests.ts';
+import { errorMessage, MillraceError } from '../errors.ts';
 import { maskSecrets } from '../telemetry/secrets.ts';
 import type { StreamHealth } from './health.ts';
 
@@ -52,77 +52,94 @@ export async function serveHealth({
       { fatal: true },
     );
   }
-  const app = createApp(plan, health, metrics);
-  await app.ready();
-  const claim = { host: address.host, port: address.port, paths };
-  const endpoint = await listeners
-    .http({ ...claim, handler: (request, response) => app.routing(request, response) })
-    .catch(async (error: unknown) => {
-      await app.close();
-      throw error;
-    });
-  return {
-    port: endpoint.port,
-    close: async () => {
-      await endpoint.close();
-      await app.close();
-    },
-  };
+  return await listeners.http({
+    host: address.host,
+    port: address.port,
+    paths,
+    handler: answering(plan, health, metrics),
+  });
 }
 
-function createApp(
+interface Answer {
+  readonly status: number;
+  /** Sent as JSON, unless it is text. */
+  readonly body: object | string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** For a path with a segment like `:name`, which the listener compares as a pattern, and which is meant literally here. */
+const notHere = (): Answer => ({ status: 404, body: { error: 'nothing is served at this path' } });
+
+function answering(
   plan: HealthOptions['plan'],
   health: HealthOptions['health'],
   metrics: Registry,
-): FastifyInstance {
-  const app = fastify({ logger: false, exposeHeadRoutes: true });
+): (request: IncomingMessage, response: ServerResponse) => void {
   const hosts = new HostPolicy(plan.allowed_hosts);
-  // Checked before the body would be read, because nothing here takes one.
-  app.addHook('onRequest', async (request, reply) => {
-    reply.header('cache-control', 'no-store');
-    const { host } = request.headers;
-    if ((hosts.given || isFromHere(request.raw)) && !hosts.allows(host)) {
+  const pages = new Map<string, () => Answer | Promise<Answer>>([
+    [
+      plan.health_path,
+      () => {
+        const streams = health();
+        const status = overall(streams);
+        const told = streams.map(({ id, state, reasons }) => ({ id, state, reasons }));
+        return { status: status === 'failed' ? 503 : 200, body: { status, streams: told } };
+      },
+    ],
+    [
+      plan.readiness_path,
+      () => {
+        const streams = health();
+        const ready = streams.every((each) => each.ready);
+        return { status: ready ? 200 : 503, body: { status: ready ? 'ready' : 'not_ready', streams } };
+      },
+    ],
+    [plan.liveness_path, () => ({ status: 200, body: { status: 'alive' } })],
+    [
+      plan.metrics_path,
+      async () => {
+        // Reading the streams' state updates their gauges.
+        health();
+        const headers = { 'content-type': metrics.contentType };
+        return { status: 200, body: await metrics.metrics(), headers };
+      },
+    ],
+  ]);
+  const refusal = (request: IncomingMessage): Answer | undefined => {
+    if ((hosts.given || isFromHere(request)) && !hosts.allows(request.headers.host)) {
       const error =
         'this host is not allowed; use localhost or an address, or list it in health_check.allowed_hosts';
-      await reply.code(403).send({ error });
-      return;
+      return { status: 403, body: { error } };
     }
-    if (request.method === 'GET' || request.method === 'HEAD') return;
-    await reply.code(405).header('allow', 'GET, HEAD').send({ error: `only GET and HEAD are answered here` });
-  });
-
-  app.get(route(plan.health_path), (_, reply) => {
-    const streams = health();
-    const status = overall(streams);
-    reply.code(status === 'failed' ? 503 : 200);
-    return { status, streams: streams.map(({ id, state, reasons }) => ({ id, state, reasons })) };
-  });
-
-  app.get(route(plan.readiness_path), (_, reply) => {
-    const streams = health();
-    const ready = streams.every((each) => each.ready);
-    reply.code(ready ? 200 : 503);
-    return { status: ready ? 'ready' : 'not_ready', streams };
-  });
-
-  app.get(route(plan.liveness_path), () => ({ status: 'alive' }));
-
-  app.get(route(plan.metrics_path), async (_, reply) => {
-    // Reading the streams' state updates their gauges.
-    health();
-    reply.header('content-type', metrics.contentType);
-    return await metrics.metrics();
-  });
-  return app;
+    if (request.method === 'GET' || request.method === 'HEAD') return undefined;
+    const error = 'only GET and HEAD are answered here';
+    return { status: 405, body: { error }, headers: { allow: 'GET, HEAD' } };
+  };
+  const respond = async (request: IncomingMessage): Promise<Answer> => {
+    try {
+      return refusal(request) ?? (await (pages.get(pathOf(request)) ?? notHere)());
+    } catch (error) {
+      return { status: 500, body: { error: maskSecrets(errorMessage(error)) } };
+    }
+  };
+  return (request, response) => {
+    void respond(request).then(({ status, body, headers }) => {
+      const [type, text] =
+        typeof body === 'string' ? ['text/plain', body] : ['application/json', JSON.stringify(body)];
+      response.writeHead(status, {
+        'cache-control': 'no-store',
+        'content-type': `${type}; charset=utf-8`,
+        'content-length': Buffer.byteLength(text),
+        ...headers,
+      });
+      // To HEAD, Node sends no body.
+      response.end(text);
+    });
+  };
 }
 
 /** `failed` needs a person; a `degraded` stream retries until it works, or waits. */
 function overall(streams: readonly StreamHealth[]): 'ok' | 'degraded' | 'failed' {
   if (streams.some(({ state }) => state === 'failed')) return 'failed';
   return streams.some(({ state, ready }) => state === 'running' && !ready) ? 'degraded' : 'ok';
-}
-
-/** A path for fastify's router, in which a colon would begin a parameter. */
-function route(path: string): string {
-  return path.replaceAll(':', '::');
 }

@@ -1,11 +1,5 @@
 import { tlsErrors } from '../net/tls.ts';
-import {
-  createServer,
-  type IncomingMessage,
-  type Server,
-  type ServerOptions,
-  type ServerResponse,
-} from 'node:http';
+import type { IncomingMessage, Server, ServerOptions, ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
@@ -15,6 +9,7 @@ import { createSecureContext, type Server as TlsServer } from 'node:tls';
 import type { HandshakeLimits, ListenerTls, Refusal, UpgradeHandler } from '../component/listeners.ts';
 import { pathOf, refuseUpgrade } from '../component/requests.ts';
 import { MillraceError, errorMessage } from '../errors.ts';
+import { http } from '../node-http.ts';
 import type { Descriptors } from './descriptors.ts';
 import { Handshakes } from './handshakes.ts';
 import { Routes } from './routes.ts';
@@ -350,7 +345,7 @@ function createHttpServer({ tls, timeouts }: ListenerOptions): Server {
     // 24.9 does not know this option; there they get a 426.
     shouldUpgradeCallback: wantsWebSocket,
   };
-  if (tls === undefined) return createServer(options);
+  if (tls === undefined) return http.createServer(options);
   return checkTls(() =>
     createTlsServer({
       ...options,

@@ -1,10 +1,11 @@
-import { request as httpRequest, type IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import type { Deadline } from './deadline.ts';
 import { endpointOf, shownProxy, type Proxies } from './proxy/proxy.ts';
 import { requestTarget } from './request-target.ts';
 import { openTunnel, overTunnel } from './proxy/tunnel.ts';
 import { errorMessage } from '../errors.ts';
+import { http } from '../node-http.ts';
 
 /** The longest answer that is read, in bytes. */
 const LONGEST_BODY = 256 * 1024;
@@ -21,7 +22,7 @@ export async function httpPost(
   const proxy = proxies.for(url);
   const secure = url.protocol === 'https:';
   const tunnel = proxy && (await openTunnel(proxy, url, deadline).catch(throughProxy(proxy, deadline)));
-  const request = (secure ? httpsRequest : httpRequest)({
+  const request = (secure ? httpsRequest : http.request)({
     ...endpointOf(url),
     ...deadline.addressTimeout,
     path: requestTarget(endpoint),

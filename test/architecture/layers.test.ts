@@ -23,7 +23,7 @@ const layers = [
   ['component'],
   ['telemetry'],
   ['message'],
-  ['errors.ts', 'folders.ts', 'plural.ts'],
+  ['errors.ts', 'folders.ts', 'node-http.ts', 'plural.ts'],
 ];
 
 /** Layers below that a layer still may not import: it is handed a registry value instead. */
@@ -103,4 +103,11 @@ test('a component imports no sibling, no runtime, and does not read the environm
     readFileSync(join(root, file), 'utf8').includes('process.env'),
   );
   expect(readers).toEqual([]);
+});
+
+test('node:http is imported for its types alone: an import of its values loads fetch at every start', () => {
+  const wrong = globSync('**/*.ts', { cwd: root }).filter((file) =>
+    /^(?:import|export)\s+(?!type\b)[^;]*?from 'node:http'/m.test(readFileSync(join(root, file), 'utf8')),
+  );
+  expect(wrong).toEqual([]);
 });

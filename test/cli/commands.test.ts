@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { cli } from '../support/cli.ts';
+import { program } from '../support/programs.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 const dir = tempDir();
@@ -77,9 +77,8 @@ test('schema prints JSON Schema', async () => {
 });
 
 test('a reader that goes away is not an error', async () => {
-  const entry = fileURLToPath(new URL('../support/cli-entry.ts', import.meta.url));
   for (const args of [['list'], ['schema'], ['list', 'websocket'], ['--help']]) {
-    const child = spawn(process.execPath, [entry, ...args]);
+    const child = spawn(process.execPath, [program('millrace'), ...args]);
     child.stdout.destroy();
     let stderr = '';
     child.stderr.setEncoding('utf8').on('data', (text: string) => {

@@ -1,19 +1,19 @@
 import { readFileSync } from 'node:fs';
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { WebSocketServer } from 'ws';
 import { afterTest } from '../support/cleanup.ts';
 import { cli, cliProcess, startCli } from '../support/cli.ts';
 import { closeFrame } from '../support/frames.ts';
 import { FaultServer, rawUpgrade } from '../support/peers.ts';
+import { program } from '../support/programs.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { until } from '../support/until.ts';
 import { wsServer } from '../support/ws-server.ts';
 
 const dir = tempDir();
-const stubEntry = fileURLToPath(new URL('fixtures/stub-entry.ts', import.meta.url));
+const stubEntry = program('stubs');
 const noHealth = 'health_check: { enabled: false }\n';
 
 function streams(name: string, text: string): string {

@@ -7,13 +7,14 @@ import { startEngine } from '../support/engine.ts';
 import { opcodes } from '../support/frames.ts';
 import { FaultServer, freePort } from '../support/peers.ts';
 import { peakMemory, readPosition } from '../support/process-memory.ts';
+import { program } from '../support/programs.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { python, requireTool, Tool } from '../support/tools.ts';
 import { standstill, until } from '../support/until.ts';
 import { wsServer } from '../support/ws-server.ts';
 
 const dir = tempDir();
-const entry = join(import.meta.dirname, '../support/cli-entry.ts');
+const entry = program('millrace');
 
 /** The messages that one `send` puts on the wire. */
 async function sent(args: readonly string[], stdin: string | Uint8Array = '') {

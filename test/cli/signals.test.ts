@@ -3,13 +3,14 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { afterTest } from '../support/cleanup.ts';
 import { startCli } from '../support/cli.ts';
+import { program } from '../support/programs.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { python, type Tool } from '../support/tools.ts';
 import { until } from '../support/until.ts';
 import { wsServer } from '../support/ws-server.ts';
 
 const dir = tempDir();
-const entry = join(import.meta.dirname, '../support/cli-entry.ts');
+const entry = program('millrace');
 const read = (path: string): string => (existsSync(path) ? readFileSync(path, 'utf8') : '');
 
 /** A file of one stream that writes ticks, with its log in a file if it has a name. */

@@ -9,11 +9,12 @@ import { afterTest } from '../support/cleanup.ts';
 import { cli, startCli } from '../support/cli.ts';
 import { FaultServer, freePort } from '../support/peers.ts';
 import { peakMemory } from '../support/process-memory.ts';
+import { program } from '../support/programs.ts';
 import { python, requireTool, Tool } from '../support/tools.ts';
 import { standstill, until } from '../support/until.ts';
 import { wsServer } from '../support/ws-server.ts';
 
-const entry = join(import.meta.dirname, '../support/cli-entry.ts');
+const entry = program('millrace');
 const fixture = (name: string): string => join(import.meta.dirname, '../control/fixtures', name);
 
 /** A server that answers each message with these messages. */

@@ -1,13 +1,13 @@
-import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { startCli } from '../support/cli.ts';
 import { frame } from '../support/frames.ts';
 import { FaultServer } from '../support/peers.ts';
+import { program } from '../support/programs.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { Tool, requireTool } from '../support/tools.ts';
 
 const dir = tempDir();
-const entry = fileURLToPath(new URL('../support/cli-entry.ts', import.meta.url));
+const entry = program('millrace');
 
 /** C1, two that turn text around, one without width, and a tag. */
 const steering = '\u009b31m\u202e\u2066\u200b\u{e0041}';

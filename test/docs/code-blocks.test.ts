@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { sources } from '../support/programs.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { blocks, root } from './pages.ts';
 
@@ -40,7 +41,7 @@ test('the program that runs a component of one’s own works as its page says', 
 });
 
 test('the file that lists it does the same on the command line', () => {
-  expect(node(join(root, 'test/support/cli-entry.ts'), 'run', 'streams.yaml')).toMatchObject({
+  expect(node(join(root, sources.millrace), 'run', 'streams.yaml')).toMatchObject({
     status: 0,
     stdout: 'one\nthree\nfive\n',
   });

@@ -1,6 +1,5 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { messageId } from '../../src/component/message-id.ts';
@@ -11,12 +10,13 @@ import { EndOfInputError } from '../../src/errors.ts';
 import type { LogEntries } from '../../src/message/receipt.ts';
 import { DurableProcess } from '../support/durable-process.ts';
 import { send } from '../support/peers.ts';
+import { program } from '../support/programs.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { until } from '../support/until.ts';
 import { engineFor, settling, testInput, testOutput, testProcessor, textsOf } from './harness.ts';
 
 const dir = tempDir();
-const entry = fileURLToPath(new URL('fixtures/recorder-entry.ts', import.meta.url));
+const entry = program('recorder');
 let logs = 0;
 const logPath = (): string => join(dir.path, `log-${logs++}`);
 

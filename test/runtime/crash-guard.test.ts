@@ -1,9 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { DurableProcess } from '../support/durable-process.ts';
 import { send } from '../support/peers.ts';
+import { program } from '../support/programs.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { until } from '../support/until.ts';
 
@@ -11,7 +11,6 @@ import { until } from '../support/until.ts';
 const LONG = 240_000;
 
 const dir = tempDir();
-const entry = fileURLToPath(new URL('fixtures/killer-entry.ts', import.meta.url));
 let files = 0;
 
 /** A stream with the processor `killer`, and its files. */
@@ -57,7 +56,7 @@ ${fields.more ?? ''}
   }
 
   start(): DurableProcess {
-    return new DurableProcess(this.file, { entry });
+    return new DurableProcess(this.file, { entry: program('killer') });
   }
 
   /** The messages that the output has. */

@@ -1,11 +1,11 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { afterTest } from '../support/cleanup.ts';
 import { cli, startCli } from '../support/cli.ts';
 import { DurableProcess } from '../support/durable-process.ts';
 import { send } from '../support/peers.ts';
+import { program } from '../support/programs.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { requireTool } from '../support/tools.ts';
 import { until } from '../support/until.ts';
@@ -108,16 +108,15 @@ test('without a file descriptor the log waits, says so in readiness, and goes on
 });
 
 test('without a file descriptor at the start the log waits as well', async () => {
-  const program = requireTool('prlimit');
+  const prlimit = requireTool('prlimit');
   const path = join(dir.path, 'starved-start');
   const text = readFileSync(durableFile(path), 'utf8')
     .replace(/health_check: .*/, 'health_check: { enabled: false }')
     .replace(
       '    durability',
-      `    pipeline: { processors: [{ type: hog, program: "${program}" }] }\n    durability`,
+      `    pipeline: { processors: [{ type: hog, program: "${prlimit}" }] }\n    durability`,
     );
-  const entry = fileURLToPath(new URL('fixtures/hog-entry.ts', import.meta.url));
-  const run = new DurableProcess(dir.file('starved-start.yaml', text), { entry });
+  const run = new DurableProcess(dir.file('starved-start.yaml', text), { entry: program('hog') });
   await until('it to wait', () =>
     /"code":"MILLRACE_WAL_FULL".*starved-start waits for a free file descriptor: EMFILE/.test(run.log),
   );

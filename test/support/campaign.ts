@@ -1,9 +1,14 @@
 import { expect } from 'vitest';
 import { runCampaign } from '../../faults/campaign.ts';
 import { faultGroups, type FaultGroup } from '../../faults/faults/index.ts';
+import { programs } from '../../faults/programs.ts';
 import { removeRemains } from '../../faults/remains.ts';
 import { afterFile } from './cleanup.ts';
+import { program } from './programs.ts';
 import { testWith } from './tools.ts';
+
+programs.engine = program('faultsEngine');
+programs.sink = program('faultsSink');
 
 export const test = testWith('strace', 'faketime', 'prlimit', 'the right to mount a disk (root)');
 

@@ -1,17 +1,15 @@
 import { spawn } from 'node:child_process';
 import { Readable, Writable } from 'node:stream';
-import { fileURLToPath } from 'node:url';
 import { shellOf } from '../../src/cli/shell.ts';
 import { Registry } from '../../src/component/registry.ts';
 import { main } from '../../src/main.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
-
-const defaultEntry = fileURLToPath(new URL('cli-entry.ts', import.meta.url));
+import { program } from './programs.ts';
 
 export interface CliOptions {
   readonly env?: Record<string, string>;
   readonly cwd?: string;
-  /** A module that runs the command line; from source, unless given. */
+  /** A module that runs the command line, instead of `program('millrace')`. */
   readonly entry?: string;
   readonly nodeOptions?: readonly string[];
   /** The stdin of the process; empty, unless given. */
@@ -37,12 +35,19 @@ function inherited(): NodeJS.ProcessEnv {
 
 /** Starts `millrace` as a process, as a user would. */
 export function startCli(args: readonly string[], options: CliOptions = {}) {
-  const { env = {}, cwd, entry = defaultEntry, nodeOptions = [], stdin = '', openStdin = false } = options;
+  const {
+    env = {},
+    cwd,
+    entry = program('millrace'),
+    nodeOptions = [],
+    stdin = '',
+    openStdin = false,
+  } = options;
   const { openFiles } = options;
   const command = [process.execPath, ...nodeOptions, entry, ...args];
   const limited = ['sh', '-c', `ulimit -n ${openFiles} && exec "$0" "$@"`, ...command];
-  const [program, ...rest] = openFiles === undefined ? command : limited;
-  const child = spawn(program!, rest, {
+  const [executable, ...rest] = openFiles === undefined ? command : limited;
+  const child = spawn(executable!, rest, {
     ...(cwd === undefined ? {} : { cwd }),
     env: { ...inherited(), ...env },
   });

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { defineOutput } from '../../src/component/define.ts';
+import type { Context } from '../../src/component/context.ts';
 import type { Output } from '../../src/component/contracts.ts';
 import type { Batch } from '../../src/message/batch.ts';
 import type { Ext } from '../../src/message/metadata.ts';
@@ -66,16 +67,16 @@ export class Collector {
 }
 
 /** The output `collect`, whose `name` says which of `collectors` it fills. */
-export function collectOutput(collectors: (name: string) => Collector) {
+export function collectOutput(collectors: (name: string, context: Context) => Collector) {
   return defineOutput({
     type: 'collect',
     summary: 'Keeps messages for a test.',
     status: 'stable',
     schema: z.strictObject({ name: z.string().default('out') }),
     examples: [],
-    create: ({ name }): Output => ({
+    create: ({ name }, context): Output => ({
       connect: () => Promise.resolve(),
-      write: (batch, { signal }) => collectors(name).write(batch, signal),
+      write: (batch, { signal }) => collectors(name, context).write(batch, signal),
       close: () => Promise.resolve(),
     }),
   });

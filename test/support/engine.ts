@@ -1,11 +1,12 @@
 import { pino } from 'pino';
+import type { Environment } from '../../src/component/context.ts';
 import { Registry } from '../../src/component/registry.ts';
 import { components } from '../../src/components/index.ts';
 import { parseConfig } from '../../src/config/load.ts';
 import { ConfigError } from '../../src/config/problem.ts';
 import { Engine, type Outcome } from '../../src/runtime/engine.ts';
 import type { PrepareProblem } from '../../src/runtime/member.ts';
-import type { StreamPlan } from '../../src/runtime/plan.ts';
+import type { EnginePlan, StreamPlan } from '../../src/runtime/plan.ts';
 import type { Tap, TapOptions, TapStage } from '../../src/runtime/tap.ts';
 import { afterTest } from './cleanup.ts';
 import { Collector, collectOutput } from './collect-output.ts';
@@ -23,10 +24,16 @@ export interface LogLine {
 
 const running = new Set<Run>();
 
+/** Each by the environment that it gave its engine, which every component gets. */
+const runs = new WeakMap<Environment, Run>();
+
+/** One for all runs: schemas are put together once. */
+const registry = new Registry([...components, collectOutput((name, { env }) => runs.get(env)!.output(name))]);
+
 /** The mistakes of a file's text, one a line without its position; empty when it has none. */
 export function configMistakes(yaml: string): string[] {
   try {
-    parse(yaml, {}, () => new Collector());
+    parse(yaml, {});
     return [];
   } catch (error) {
     if (error instanceof ConfigError) return error.problems.map(({ path, message }) => `${path}: ${message}`);
@@ -57,17 +64,18 @@ export class Run {
   /** Resolves when every stream has ended. */
   ended: Promise<Outcome> = Promise.resolve({ failed: [], left: [] });
   readonly #engine: Engine;
-  readonly #env: Record<string, string>;
+  readonly #env: Environment;
   readonly #collectors = new Map<string, Collector>();
 
   constructor(yaml: string, env: Record<string, string>, keepRunning: boolean) {
-    this.#env = env;
-    const { plan, registry } = parse(yaml, env, (name) => this.output(name));
+    this.#env = { ...env };
+    runs.set(this.#env, this);
+    const plan = parse(yaml, env);
     const logger = pino(
       { level: 'trace', base: null },
       { write: (line: string) => void this.log.push(JSON.parse(line) as LogLine) },
     );
-    this.#engine = new Engine(plan, { registry, logger, env, keepRunning });
+    this.#engine = new Engine(plan, { registry, logger, env: this.#env, keepRunning });
   }
 
   async start(): Promise<void> {
@@ -120,13 +128,13 @@ export class Run {
     return { status: response.status, text: await response.text() };
   }
 
-  /** The value of a metric in `/metrics`, 0 where there is none; `labels` as they stand there. */
+  /**
+   * The value of a metric, 0 where there is none; `labels` as they stand in `/metrics`. It is asked of the registry,
+   * because tests ask again and again; those of the health server ask for the page.
+   */
   async metric(name: string, ...labels: string[]): Promise<number> {
-    return metricIn((await this.http('/metrics')).text, name, labels);
-  }
-
-  /** The same after the end, when nobody answers any more. */
-  async finalMetric(name: string, ...labels: string[]): Promise<number> {
+    // Some are set when health is asked for.
+    this.#engine.health();
     return metricIn(await this.#engine.metrics.registry.metrics(), name, labels);
   }
 
@@ -147,8 +155,6 @@ export class Run {
 
   /** The messages and bytes that the stream holds, from received to confirmed. */
   async inFlight(stream = 'stream-0'): Promise<{ messages: number; bytes: number }> {
-    // The gauges are set when health is asked for.
-    await this.http('/health');
     const label = `stream="${stream}"`;
     return {
       messages: await this.metric('millrace_in_flight_messages', label),
@@ -181,7 +187,7 @@ export class Run {
   }
 
   #stream(yaml: string): StreamPlan {
-    return parse(yaml, this.#env, (name) => this.output(name)).plan.streams[0]!;
+    return parse(yaml, this.#env).streams[0]!;
   }
 
   /** Opens files again, as SIGHUP does. */
@@ -225,9 +231,7 @@ function metricIn(text: string, name: string, labels: readonly string[]): number
 }
 
 /** The text's plan; health is served on a port of its own choice, so that tests can run side by side. */
-function parse(yaml: string, env: Record<string, string>, collectors: (name: string) => Collector) {
-  const registry = new Registry([...components, collectOutput(collectors)]);
+function parse(yaml: string, env: Environment): EnginePlan {
   const plan = parseConfig(yaml, { registry, env, file: 'test.yaml' });
-  const health_check = { ...plan.health_check, address: '127.0.0.1:0' };
-  return { plan: { ...plan, health_check }, registry };
+  return { ...plan, health_check: { ...plan.health_check, address: '127.0.0.1:0' } };
 }

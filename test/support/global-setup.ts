@@ -2,13 +2,19 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { makePrograms } from './make-programs.ts';
 import { missing } from './machine.ts';
+import { program, PROGRAMS, root } from './programs.ts';
 
-const root = join(import.meta.dirname, '../..');
+const cache = join(root, 'node_modules/.cache/millrace-tests');
 
 /** Once for all test files. */
-export function setup(): () => Promise<void> {
+export async function setup(): Promise<() => Promise<void>> {
   sayWhatIsMissing();
+  mkdirSync(cache, { recursive: true });
+  // Test files and the processes that they start inherit both.
+  process.env['NODE_COMPILE_CACHE'] ??= cache;
+  process.env[PROGRAMS] = await makePrograms(cache);
   return compileOnce();
 }
 
@@ -34,15 +40,9 @@ streams:
  * nothing, so one comes first that ends by itself. @returns what waits for that one
  */
 function compileOnce(): () => Promise<void> {
-  const folder = join(root, 'node_modules/.cache/millrace-tests');
-  mkdirSync(folder, { recursive: true });
-  // Test files and the processes that they start inherit it.
-  process.env['NODE_COMPILE_CACHE'] ??= folder;
-  const file = join(folder, 'everything.yaml');
+  const file = join(cache, 'everything.yaml');
   writeFileSync(file, everything);
-  const first = spawn(process.execPath, [join(import.meta.dirname, 'cli-entry.ts'), 'run', file], {
-    stdio: 'ignore',
-  });
+  const first = spawn(process.execPath, [program('millrace'), 'run', file], { stdio: 'ignore' });
   const ended = once(first, 'close');
   return async () => void (await ended);
 }

@@ -2,12 +2,12 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
-import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { WebSocketServer } from 'ws';
 import { afterTest } from '../support/cleanup.ts';
 import { startEngine } from '../support/engine.ts';
 import { freePort } from '../support/peers.ts';
+import { program } from '../support/programs.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { TokenEndpoint, giveToken } from '../support/token-endpoint.ts';
 import { python, requireAbility } from '../support/tools.ts';
@@ -29,9 +29,8 @@ async function serverAt(host: string, port: number): Promise<WebSocketServer> {
 
 /** Runs a file with a hosts file of its own, which only this process sees. `seen` waits for a text in its output. */
 function runWithHosts(hosts: string, config: string) {
-  const entry = fileURLToPath(new URL('../support/cli-entry.ts', import.meta.url));
   const script = 'mount --bind "$1" /etc/hosts && shift && exec "$@"';
-  const node = [process.execPath, '--dns-result-order=ipv4first', entry, 'run', config];
+  const node = [process.execPath, '--dns-result-order=ipv4first', program('millrace'), 'run', config];
   requireAbility('user namespaces (unshare)');
   const child = spawn('unshare', ['--map-root-user', '--mount', 'sh', '-c', script, 'sh', hosts, ...node], {
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -110,8 +110,8 @@ ${more}`;
     const closed = await Promise.all(clients.map((client) => client.closed));
     expect(await run.stop()).toEqual({ failed: [], left: [] });
     expect(closed.map(({ code }) => code)).toEqual(Array(10).fill(1001));
-    const taken = await run.finalMetric('millrace_input_messages_total');
-    const refused = await run.finalMetric('millrace_dead_letters_total', 'MILLRACE_SESSION_CLOSED');
+    const taken = await run.metric('millrace_input_messages_total');
+    const refused = await run.metric('millrace_dead_letters_total', 'MILLRACE_SESSION_CLOSED');
     expect(received.reduce((sum, each) => sum + each, 0) + refused).toBe(taken);
   });
 

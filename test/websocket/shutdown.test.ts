@@ -187,7 +187,7 @@ streams:
   await run.output('hub').count(500);
   const outcome = await run.stop();
   expect(outcome).toEqual({ failed: [], left: [] });
-  const made = await run.finalMetric('millrace_input_messages_total', 'stream="sensors"');
+  const made = await run.metric('millrace_input_messages_total', 'stream="sensors"');
   expect(run.output('hub').messages).toHaveLength(made);
 });
 

@@ -37,6 +37,9 @@ export interface Places {
   add(group: string): void;
 }
 
+/** How long a source of keys is left alone after a failure, in milliseconds. */
+export const RETRY_AFTER = 5_000;
+
 /** One way to authenticate clients. */
 export interface Authenticator {
   /** How to authenticate, for `WWW-Authenticate` (RFC 9110 section 11.6.1). */

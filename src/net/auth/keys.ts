@@ -11,6 +11,7 @@ import {
 import { maskUrl } from '../../component/mask.ts';
 import { MillraceError, errorMessage } from '../../errors.ts';
 import type { ComponentEvents } from '../../telemetry/events.ts';
+import { RETRY_AFTER } from './authenticator.ts';
 import { SecretFile, authErrors } from './secret-file.ts';
 
 export type VerificationKeys = AsyncIterable<VerificationKey> | Iterable<VerificationKey>;
@@ -63,8 +64,6 @@ const FETCH_TIMEOUT = 5_000;
 const MAX_AGE = 600_000;
 /** The least time between fetches for unknown keys, in milliseconds: anybody can name an unknown key. */
 const COOLDOWN = 10_000;
-/** How long an endpoint is left alone after a failure, in milliseconds. */
-export const RETRY_AFTER = 5_000;
 /** How long keys stay in use while the endpoint fails, in milliseconds. */
 const MAX_STALE = 3_600_000;
 

@@ -1,5 +1,5 @@
 import { lookup } from 'node:dns/promises';
-import { request as httpRequest, type IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { connect, isIP, type Socket } from 'node:net';
 import { once } from 'node:events';
@@ -7,6 +7,7 @@ import { connect as connectTls } from 'node:tls';
 import { formatAddress } from '../../component/address.ts';
 import { type Deadline } from '../deadline.ts';
 import { abortable } from '../../component/waker.ts';
+import { http } from '../../node-http.ts';
 import { endpointOf } from './proxy.ts';
 import { Secrets } from '../attempt-secrets.ts';
 
@@ -46,7 +47,7 @@ async function httpTunnel(proxy: URL, target: URL, deadline: Deadline): Promise<
   const { host, port } = endpointOf(proxy);
   const { host: targetHost, port: targetPort } = endpointOf(target);
   const authority = formatAddress(targetHost, targetPort);
-  const request = (proxy.protocol === 'https:' ? httpsRequest : httpRequest)({
+  const request = (proxy.protocol === 'https:' ? httpsRequest : http.request)({
     host,
     port,
     ...addressTimeout,

@@ -1,10 +1,10 @@
-import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
+import { program } from '../../support/programs.ts';
 import { requireTool, Tool } from '../../support/tools.ts';
 import { until } from '../../support/until.ts';
 import { logFolder, openLog, readAll, texts } from './support.ts';
 
-const appender = fileURLToPath(new URL('appender.ts', import.meta.url));
+const appender = program('appender');
 
 /** Resolves when a process has ended and its output is read. */
 async function ended({ child }: Tool): Promise<void> {
