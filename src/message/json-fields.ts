@@ -1,151 +1,126 @@
+import { pathKey, type Path, type PathStep } from './field-path.ts';
+import {
+  addElement,
+  checkLength,
+  createField,
+  createNode,
+  fieldAt,
+  WantedPaths,
+  type Field,
+  type FieldNode,
+} from './field-tree.ts';
+import { ALL_KINDS, escapesIn, fieldKinds, ValueReader, valueFlags } from './json-kinds.ts';
+import { endOfContainer, endOfDigits, endOfSpace, endOfString, endOfValue, hasEscape } from './json-skip.ts';
+import { BatchSlices } from './json-slices.ts';
 import { textOf, unquote } from './text.ts';
 
 // Constants of this module rather than imported ones: V8 folds these into the code, which makes it a third faster.
 const SPACE = 0x20;
 const QUOTE = 0x22;
 const COMMA = 0x2c;
-const MINUS = 0x2d;
 const DOT = 0x2e;
 const ZERO = 0x30;
-const EIGHT = 0x38;
 const NINE = 0x39;
 const COLON = 0x3a;
 const UPPER_E = 0x45;
 const OPEN_ARRAY = 0x5b;
-const BACKSLASH = 0x5c;
 const CLOSE_ARRAY = 0x5d;
-const LOWER_C = 0x63;
-const LOWER_D = 0x64;
 const LOWER_E = 0x65;
-const LOWER_F = 0x66;
-const LOWER_N = 0x6e;
-const LOWER_U = 0x75;
 const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
-
-const NULL = 1;
-const BOOL = 2;
-const INT = 4;
-const LONG = 8;
-const BIGINT = 16;
-const HUGE = 32;
-const FLOAT = 64;
-const STRING = 128;
-const NESTED = 256;
-const ALL_KINDS = 511;
-
-/**
- * Kinds of a field's value, as bits. Integers by their digits: `INT` has at most 15 (a double holds it exactly), `LONG`
- * 16 to 18 (64 bits hold it), `BIGINT` 19 to 38 (128 bits hold it), `HUGE` more. `FLOAT` has a fraction or an exponent.
- */
-export const fieldKinds = { NULL, BOOL, INT, LONG, BIGINT, HUGE, FLOAT, STRING, NESTED } as const;
+const { NULL, OBJECT, ARRAY, STRING, INT, FLOAT } = fieldKinds;
+const { LONE_HALF, TOO_LARGE } = valueFlags;
 
 const NEW_FIELD = 1;
 const DUPLICATE = 2;
 const NOT_OBJECT = 4;
 const LONE_SURROGATE = 8;
+const OUT_OF_RANGE = 16;
 
-/** The findings of `scan`, as bits; 0 is none. */
+/** The findings of `scan`, as bits; 0 is none. They are about values that matter, never about others. */
 export const scanFindings = {
   /** A field, or a kind of it, that is not allowed yet: see `news`. */
   NEW_FIELD,
-  /** A name that occurs twice in the message: see `duplicate`. */
+  /** A name that occurs twice: see `duplicate`. */
   DUPLICATE,
   /** The message is not an object. */
   NOT_OBJECT,
-  /** A `\u` escape of half a surrogate pair: RFC 8259 permits it, section 8.2, and DuckDB refuses it. */
+  /** A `\u` escape of half a surrogate pair: see `valueFlags`. */
   LONE_SURROGATE,
+  /** A number beyond the range of a double: see `valueFlags`. */
+  OUT_OF_RANGE,
 } as const;
 
+/** The path of a message that is not an object. */
+export const WHOLE_VALUE: Path = ['__value__'];
+
+/** A positive number of at most this many bytes needs no second look. */
+const SHORT_NUMBER = 15;
+
 /** Names that do not matter are remembered too, to skip them fast; but no more than this many. */
-const MAX_IGNORED = 1024;
-const MAX_IGNORED_LENGTH = 256;
+const MAX_REMEMBERED = 1024;
+const MAX_REMEMBERED_LENGTH = 256;
 
 export interface KnownField {
-  readonly name: string;
+  readonly path: Path;
   /** The kinds that are allowed. */
   readonly mask: number;
 }
 
-interface Field extends KnownField {
-  mask: number;
-  /** The name as it appears in a payload, with its closing quote; undefined if it takes an escape. */
-  key: Uint8Array | undefined;
-  /** True if its name does not matter. */
-  readonly ignored: boolean;
-  /** The number of the last message that had it. */
-  stamp: number;
-  /** How many messages have had it with an allowed, non-null value since the last query. */
-  seen: number;
-  /** The field that followed it last time, and the last different one before that. */
-  next: Field | undefined;
-  otherNext: Field | undefined;
+/** A path that is not allowed, or not with these kinds (bits). */
+export interface FieldNews {
+  readonly path: Path;
+  kinds: number;
+}
+
+export interface ScannerOptions {
+  /** Fields for whose name it returns false do not matter, whatever they hold. It is not called each time. */
+  readonly matters?: (name: string) => boolean;
+  /** The paths inside fields that matter; nothing else inside them does. */
+  readonly paths?: Iterable<Path>;
+  /** A step of such a path stands for all names with an equal fold. */
+  readonly fold?: (name: string) => string;
 }
 
 /**
- * Tells in one pass whether a message has only known fields, each of a known kind, without making an object. `allow`
- * makes fields and kinds known.
+ * Tells in one pass whether a message has only known fields, each of a known kind, without making an object, and notes
+ * where their values are. `allow` makes fields and kinds known. A field is given by its path, inside other fields too.
  *
  * The messages of one feed have their fields in the same order, so each name is first compared with the one that
  * followed the previous field last time; only a different name is decoded and looked up.
  */
 export class FieldScanner {
   readonly #matters: (name: string) => boolean;
-  readonly #byName = new Map<string, Field>();
+  readonly #root: FieldNode;
   readonly #fields: Field[] = [];
-  readonly #ignored = new Map<string, Field>();
-  /** Stands before the first field of every message. */
-  readonly #head = createField('', 0);
-  /** Stands for all names that do not matter and found no room. */
-  readonly #anyIgnored = createField('', ALL_KINDS, true);
-  readonly #news = new Map<string, number>();
-  #duplicate: string | undefined;
+  /** Stands for a name that is news. */
+  readonly #unknown = createField([], 0);
+  readonly #news = new Map<string, FieldNews>();
+  #duplicate: Path | undefined;
+  #remembered = 0;
   #message = 0;
+  #batch: BatchSlices | undefined;
+  #found = 0;
+  readonly #reader = new ValueReader();
 
-  /** Fields for whose name `matters` returns false are skipped, whatever they hold. It is not called each time. */
-  constructor(matters: (name: string) => boolean = () => true) {
+  constructor({ matters = () => true, paths = [], fold = (name) => name }: ScannerOptions = {}) {
     this.#matters = matters;
+    this.#root = createNode([], new WantedPaths(fold, paths), ALL_KINDS);
   }
 
   /** In the order in which they were first allowed. Names are told apart exactly. */
   get fields(): readonly KnownField[] {
-    return this.#fields;
+    return this.#fields.map(({ path, mask }) => ({ path: path as Path, mask }));
   }
 
-  /** The fields of the last message that are not allowed, with the kinds (bits) that are new. */
-  get news(): ReadonlyMap<string, number> {
-    return this.#news;
+  /** The values of the last message that are not allowed. */
+  get news(): Iterable<FieldNews> {
+    return this.#news.values();
   }
 
-  /** A name that occurred twice in the last message. */
-  get duplicate(): string | undefined {
+  /** A path that occurred twice in the last message. */
+  get duplicate(): Path | undefined {
     return this.#duplicate;
-  }
-
-  /** The allowed kinds of a field; 0 if the field is not known. */
-  knows(name: string): number {
-    return this.#byName.get(name)?.mask ?? 0;
-  }
-
-  /** `kinds`: one or more bits of `fieldKinds`, added to the allowed ones. */
-  allow(name: string, kinds: number): void {
-    let field = this.#byName.get(name);
-    if (field === undefined) {
-      field = createField(name, 0);
-      this.#byName.set(name, field);
-      this.#fields.push(field);
-    }
-    field.mask |= kinds;
-  }
-
-  /** Forgets the field, as if it had never been allowed. */
-  forget(name: string): void {
-    const field = this.#byName.get(name);
-    if (field === undefined) return;
-    this.#byName.delete(name);
-    this.#fields.splice(this.#fields.indexOf(field), 1);
-    // Other fields may have it as their successor.
-    field.key = undefined;
   }
 
   /** The number of messages scanned. */
@@ -153,41 +128,110 @@ export class FieldScanner {
     return this.#message;
   }
 
+  /** The allowed kinds of a field; 0 if the field is not known. */
+  knows(path: Path): number {
+    return this.#known(path)?.mask ?? 0;
+  }
+
+  /**
+   * `kinds`: one or more bits of `fieldKinds`, added to the allowed ones.
+   *
+   * @throws RangeError if the path is too long
+   */
+  allow(path: Path, kinds: number): void {
+    checkLength(path);
+    let node: FieldNode | undefined = this.#root;
+    let field = this.#unknown;
+    for (const step of path) {
+      node ??= field.inside = this.#createNode(field.path, undefined);
+      field.ignored = false;
+      field = fieldAt(node, step) ?? this.#add(node, step);
+      node = field.inside;
+    }
+    if (!field.known) {
+      this.#fields.push(field);
+      field.known = true;
+      field.ignored = false;
+      field.mask = 0;
+    }
+    field.mask |= kinds;
+  }
+
+  /** Forgets the field, as if it had never been allowed. */
+  forget(path: Path): void {
+    const field = this.#known(path);
+    if (field === undefined) return;
+    this.#fields.splice(this.#fields.indexOf(field), 1);
+    const node = this.#find(path.slice(0, -1))?.inside ?? this.#root;
+    const step = path.at(-1)!;
+    field.known = false;
+    field.mask = this.#isRead(node, step) ? 0 : ALL_KINDS;
+    field.ignored = field.mask !== 0 && field.inside === undefined;
+    if (typeof step === 'number' || field.inside !== undefined) return;
+    node.members.delete(step);
+    // Other fields may have it as their successor.
+    field.key = undefined;
+  }
+
   /** The number, from 1, of the last message that had the field while it was allowed; 0 if none had. */
-  lastWith(name: string): number {
-    return this.#byName.get(name)?.stamp ?? 0;
+  lastWith(path: Path): number {
+    return this.#known(path)?.stamp ?? 0;
   }
 
   /** Counts a message that had the field before it was allowed. */
-  count(name: string): void {
-    const field = this.#byName.get(name);
+  count(path: Path): void {
+    const field = this.#known(path);
     if (field === undefined) return;
     field.seen++;
     field.stamp = this.#message;
   }
 
   /** How many messages have had the field with an allowed, non-null value since the last call. */
-  takeCount(name: string): number {
-    const field = this.#byName.get(name);
+  takeCount(path: Path): number {
+    const field = this.#known(path);
     const seen = field?.seen ?? 0;
     if (field !== undefined) field.seen = 0;
     return seen;
   }
 
-  /** `payload` must be JSON (`findJsonError` returned -1). Returns bits of `scanFindings`. */
-  scan(payload: Uint8Array): number {
-    const length = payload.length;
-    const message = ++this.#message;
+  /** Begins a batch of this many messages. @returns where the values of known fields are, in the messages scanned next */
+  begin(messages: number): BatchSlices {
+    this.#batch = new BatchSlices(messages);
+    return this.#batch;
+  }
+
+  /**
+   * `payload` must be JSON (`findJsonError` returned -1). `index` is its place in the batch that was begun last.
+   * Returns bits of `scanFindings`.
+   */
+  scan(payload: Uint8Array, index = 0): number {
+    this.#message++;
     if (this.#news.size > 0) this.#news.clear();
     this.#duplicate = undefined;
-    let at = endOfSpace(payload, 0, length);
-    if (payload[at] !== OPEN_OBJECT) {
-      return hasLoneSurrogate(payload) ? NOT_OBJECT | LONE_SURROGATE : NOT_OBJECT;
-    }
-    at++;
-    let found = 0;
-    let escaped = false;
-    let before = this.#head;
+    this.#found = 0;
+    const start = endOfSpace(payload, 0, payload.length);
+    if (payload[start] === OPEN_OBJECT) this.#members(payload, start + 1, this.#root, index);
+    else this.#whole(payload, start, index);
+    return this.#found;
+  }
+
+  /** A value that is the whole message. Its kind is no news. */
+  #whole(payload: Uint8Array, start: number, index: number): void {
+    const end = this.#reader.read(payload, start, payload.length);
+    const { kind } = this.#reader;
+    this.#found = NOT_OBJECT | findingsIn(kind);
+    const field = this.#known(WHOLE_VALUE);
+    if (field === undefined) return;
+    field.stamp = this.#message;
+    field.seen++;
+    this.#note(field, kind, start, end, index);
+  }
+
+  /** `start` is after the opening brace. @returns the end of the object */
+  #members(payload: Uint8Array, start: number, node: FieldNode, index: number): number {
+    const length = payload.length;
+    let at = start;
+    let before = node.head;
     while (at < length) {
       // Between members: a quote begins one, the brace ends the object, everything else is a comma or whitespace.
       const separator = payload[at++]!;
@@ -203,11 +247,8 @@ export class FieldScanner {
       }
       if (at < 0) {
         at = endOfString(payload, nameStart, length);
-        if (at < 0) {
-          escaped = true;
-          at = ~at;
-        }
-        field = this.#lookUp(payload, nameStart, at);
+        if (at < 0) at = ~at;
+        field = this.#lookUp(node, payload, nameStart, at);
         if (field !== undefined) {
           before.otherNext = before.next;
           before.next = field;
@@ -218,84 +259,197 @@ export class FieldScanner {
       at++;
       if (payload[at]! <= SPACE) at = endOfSpace(payload, at, length);
 
+      const valueStart = at;
       const byte = payload[at]!;
       let kind: number;
+      // Most values are read here, because a call for each would cost a quarter of the time.
       if (byte === QUOTE) {
         kind = STRING;
         at = endOfString(payload, at + 1, length);
-      } else if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) {
-        kind = NESTED;
-        at = endOfNested(payload, at, length);
-      } else if (byte === MINUS || (byte >= ZERO && byte <= NINE)) {
-        const digits = byte === MINUS ? at + 1 : at;
-        at = endOfDigits(payload, digits, length);
-        const stop = payload[at];
-        if (stop === DOT || stop === LOWER_E || stop === UPPER_E) {
+        if (at < 0) {
+          at = ~at;
+          kind |= escapesIn(payload, valueStart, at);
+        }
+      } else if (byte >= ZERO && byte <= NINE) {
+        kind = INT;
+        at = endOfDigits(payload, at + 1, length);
+        if (payload[at] === DOT) {
           kind = FLOAT;
-          at = endOfNumber(payload, at, length);
-        } else {
-          kind = integerKind(at - digits);
+          at = endOfDigits(payload, at + 1, length);
+        }
+        const stop = payload[at];
+        if (at - valueStart > SHORT_NUMBER || stop === LOWER_E || stop === UPPER_E) {
+          at = this.#reader.read(payload, valueStart, length);
+          kind = this.#reader.kind;
         }
       } else {
-        kind = byte === LOWER_N ? NULL : BOOL;
-        at += byte === LOWER_F ? 5 : 4;
+        at = this.#value(payload, at, length, field ?? this.#unknown, index);
+        kind = this.#reader.kind;
       }
-      if (at < 0) {
-        escaped = true;
-        at = ~at;
-      }
-
-      if (field === undefined) {
-        found |= this.#reportName(textOf(payload, nameStart - 1, nameEnd), kind);
-      } else {
-        if ((field.mask & kind) === 0) found |= this.#reportKind(field, kind);
-        if (field.stamp === message) found |= this.#reportDuplicate(field);
-        field.stamp = message;
-        if (kind !== NULL) field.seen++;
+      if (field === undefined) this.#reportName(node, textOf(payload, nameStart - 1, nameEnd), kind);
+      else {
         before = field;
+        if (!field.ignored) this.#take(field, kind, valueStart, at, index);
       }
     }
-    return escaped && hasLoneSurrogate(payload) ? found | LONE_SURROGATE : found;
+    return at;
   }
 
-  /** The field, if it is allowed or ignored; undefined if it is news. `start` is after the opening quote. */
-  #lookUp(payload: Uint8Array, start: number, end: number): Field | undefined {
+  /** `start` is after the opening bracket. @returns the end of the array */
+  #elements(payload: Uint8Array, start: number, node: FieldNode, index: number): number {
+    const length = payload.length;
+    let at = endOfSpace(payload, start, length);
+    let next = 0;
+    for (const { place, field } of node.elements) {
+      for (; next <= place; next++) {
+        if (payload[at] === CLOSE_ARRAY) return at + 1;
+        const valueStart = at;
+        if (next < place) at = endOfValue(payload, at, length);
+        else {
+          at = this.#value(payload, at, length, field, index);
+          this.#take(field, this.#reader.kind, valueStart, at, index);
+        }
+        at = endOfSpace(payload, at, length);
+        if (payload[at] === COMMA) at = endOfSpace(payload, at + 1, length);
+      }
+    }
+    at = endOfContainer(payload, at, length);
+    return at < 0 ? ~at : at;
+  }
+
+  /** Reads the value that starts at `start` with the reader. @returns its end */
+  #value(payload: Uint8Array, start: number, length: number, field: Field, index: number): number {
+    const reader = this.#reader;
+    const { inside } = field;
+    const byte = payload[start]!;
+    if (inside === undefined || (byte !== OPEN_OBJECT && byte !== OPEN_ARRAY))
+      return reader.read(payload, start, length);
+    const isObject = byte === OPEN_OBJECT;
+    const end = isObject
+      ? this.#members(payload, start + 1, inside, index)
+      : this.#elements(payload, start + 1, inside, index);
+    reader.kind = isObject ? OBJECT : ARRAY;
+    // The parts that matter have been looked at; the others matter if the whole does.
+    const matters = field.known || field.mask === 0;
+    if (matters && hasEscape(payload, start, end)) reader.kind |= escapesIn(payload, start, end);
+    return end;
+  }
+
+  /** Judges and notes a value. */
+  #take(field: Field, kind: number, start: number, end: number, index: number): void {
+    if ((field.mask & kind) === 0) this.#reportKind(field, kind & ALL_KINDS);
+    if (field.stamp === this.#message) this.#reportDuplicate(field.path);
+    field.stamp = this.#message;
+    if (kind !== NULL) field.seen++;
+    if (kind > ALL_KINDS) this.#found |= findingsIn(kind);
+    if (field.known) this.#note(field, kind, start, end, index);
+  }
+
+  #note(field: Field, kind: number, start: number, end: number, index: number): void {
+    const batch = this.#batch;
+    if (batch === undefined) return;
+    if (field.batch !== batch) this.#open(field, batch);
+    field.kinds[index] = kind;
+    field.starts[index] = start;
+    field.ends[index] = end;
+  }
+
+  #open(field: Field, batch: BatchSlices): void {
+    field.batch = batch;
+    const { kinds, starts, ends } = batch.add(field.path);
+    field.kinds = kinds;
+    field.starts = starts;
+    field.ends = ends;
+  }
+
+  /** The field, unless it is news. `start` is after the opening quote. */
+  #lookUp(node: FieldNode, payload: Uint8Array, start: number, end: number): Field | undefined {
     const name = unquote(textOf(payload, start - 1, end));
-    const known = this.#byName.get(name) ?? this.#ignored.get(name);
-    if (known !== undefined || this.#matters(name)) return known;
-    if (this.#ignored.size >= MAX_IGNORED || name.length > MAX_IGNORED_LENGTH) return this.#anyIgnored;
-    const field = createField(name, ALL_KINDS, true);
-    this.#ignored.set(name, field);
+    const field = this.#met(node, name);
+    if (field?.ignored !== true && !name.isWellFormed()) this.#found |= LONE_SURROGATE;
     return field;
   }
 
-  #reportName(quoted: string, kind: number): number {
-    const name = unquote(quoted);
-    const kinds = this.#news.get(name) ?? 0;
-    this.#news.set(name, kinds | kind);
-    if (kinds === 0) return NEW_FIELD;
-    this.#duplicate = name;
-    return NEW_FIELD | DUPLICATE;
+  #met(node: FieldNode, name: string): Field | undefined {
+    const there = node.members.get(name);
+    if (there !== undefined) return there;
+    if (node.wanted?.at(name)?.isParent !== true && this.#isRead(node, name)) return undefined;
+    const hasRoom = this.#remembered < MAX_REMEMBERED && name.length <= MAX_REMEMBERED_LENGTH;
+    if (hasRoom) {
+      this.#remembered++;
+      return this.#add(node, name);
+    }
+    const field = this.#create(node, name);
+    return field.ignored ? node.others : field;
   }
 
-  #reportKind(field: Field, kind: number): number {
+  #isRead(node: FieldNode, step: PathStep): boolean {
+    if (node === this.#root) return this.#matters(String(step));
+    return node.wanted?.at(step)?.isRead === true;
+  }
+
+  #add(node: FieldNode, step: PathStep): Field {
+    const field = this.#create(node, step);
+    if (typeof step === 'string') node.members.set(step, field);
+    else addElement(node, step, field);
+    return field;
+  }
+
+  /** A field that is not allowed. */
+  #create(node: FieldNode, step: PathStep): Field {
+    const path = [...node.path, step];
+    const wanted = node.wanted?.at(step);
+    const inside = wanted?.isParent === true ? this.#createNode(path, wanted) : undefined;
+    return createField(path, this.#isRead(node, step) ? 0 : ALL_KINDS, inside);
+  }
+
+  #createNode(path: readonly PathStep[], wanted: WantedPaths | undefined): FieldNode {
+    const node = createNode(path, wanted, ALL_KINDS);
+    for (const place of wanted?.places ?? []) this.#add(node, place);
+    return node;
+  }
+
+  #find(path: readonly PathStep[]): Field | undefined {
+    let node: FieldNode | undefined = this.#root;
+    let field: Field | undefined;
+    for (const step of path) {
+      field = fieldAt(node, step);
+      node = field?.inside;
+    }
+    return field;
+  }
+
+  #known(path: Path): Field | undefined {
+    const field = this.#find(path);
+    return field?.known === true ? field : undefined;
+  }
+
+  #reportName(node: FieldNode, quoted: string, kind: number): void {
+    const path = [...node.path, unquote(quoted)];
+    if (this.#report(path, kind & ALL_KINDS)) this.#reportDuplicate(path);
+    this.#found |= findingsIn(kind);
+  }
+
+  #reportKind(field: Field, kind: number): void {
     // The caller counts it as one that fits.
     if (kind !== NULL) field.seen--;
-    this.#news.set(field.name, (this.#news.get(field.name) ?? 0) | kind);
-    return NEW_FIELD;
+    this.#report(field.path, kind);
   }
 
-  #reportDuplicate(field: Field): number {
-    if (field.ignored) return 0;
-    this.#duplicate = field.name;
-    return DUPLICATE;
+  /** @returns true if the message has reported the path before */
+  #report(path: readonly PathStep[], kind: number): boolean {
+    const key = pathKey(path);
+    const there = this.#news.get(key);
+    if (there === undefined) this.#news.set(key, { path: path as Path, kinds: kind });
+    else there.kinds |= kind;
+    this.#found |= NEW_FIELD;
+    return there !== undefined;
   }
-}
 
-function createField(name: string, mask: number, ignored = false): Field {
-  const quoted = JSON.stringify(name);
-  const key = quoted.length === name.length + 2 ? Buffer.from(quoted.slice(1)) : undefined;
-  return { name, mask, ignored, key, stamp: 0, seen: 0, next: undefined, otherNext: undefined };
+  #reportDuplicate(path: readonly PathStep[]): void {
+    this.#duplicate = path as Path;
+    this.#found |= DUPLICATE;
+  }
 }
 
 /** The offset after the name and its closing quote if it is the field's name; otherwise -1. */
@@ -308,89 +462,7 @@ function endOfKey(field: Field | undefined, payload: Uint8Array, start: number, 
   return start + key.length;
 }
 
-// The next two functions return the offset after the skipped part, or ~offset (negative) if it contained a backslash.
-
-/** `start` is after the opening quote. */
-function endOfString(payload: Uint8Array, start: number, length: number): number {
-  let at = start;
-  let escaped = false;
-  while (at < length) {
-    const byte = payload[at++]!;
-    if (byte === QUOTE) break;
-    if (byte === BACKSLASH) {
-      escaped = true;
-      at++;
-    }
-  }
-  return escaped ? ~at : at;
-}
-
-/** `start` is at the opening bracket. */
-function endOfNested(payload: Uint8Array, start: number, length: number): number {
-  let depth = 0;
-  let at = start;
-  let escaped = false;
-  while (at < length) {
-    const byte = payload[at++]!;
-    if (byte === QUOTE) {
-      at = endOfString(payload, at, length);
-      if (at < 0) {
-        escaped = true;
-        at = ~at;
-      }
-    } else if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) depth++;
-    else if ((byte === CLOSE_OBJECT || byte === CLOSE_ARRAY) && --depth === 0) break;
-  }
-  return escaped ? ~at : at;
-}
-
-function integerKind(digits: number): number {
-  if (digits <= 15) return INT;
-  if (digits <= 18) return LONG;
-  return digits <= 38 ? BIGINT : HUGE;
-}
-
-/** True if an escape is one half of a surrogate pair (D800 to DBFF the high one, DC00 to DFFF the low) alone. */
-function hasLoneSurrogate(payload: Uint8Array): boolean {
-  for (let at = payload.indexOf(BACKSLASH); at >= 0; at = payload.indexOf(BACKSLASH, at)) {
-    const half = surrogateAt(payload, at);
-    if (half === undefined) at += 2;
-    else if (half === LOW || surrogateAt(payload, at + 6) !== LOW) return true;
-    else at += 12;
-  }
-  return false;
-}
-
-const HIGH = 1;
-const LOW = 2;
-
-function surrogateAt(payload: Uint8Array, at: number): typeof HIGH | typeof LOW | undefined {
-  if (payload[at] !== BACKSLASH || payload[at + 1] !== LOWER_U || lower(payload[at + 2]) !== LOWER_D)
-    return undefined;
-  const second = lower(payload[at + 3]);
-  if (second < EIGHT) return undefined;
-  return second >= LOWER_C ? LOW : HIGH;
-}
-
-function lower(byte = 0): number {
-  return byte | 0x20;
-}
-
-function endOfSpace(payload: Uint8Array, start: number, length: number): number {
-  let at = start;
-  while (at < length && payload[at]! <= SPACE) at++;
-  return at;
-}
-
-function endOfDigits(payload: Uint8Array, start: number, length: number): number {
-  let at = start;
-  while (at < length && payload[at]! >= ZERO && payload[at]! <= NINE) at++;
-  return at;
-}
-
-/** `start` is within a number. */
-function endOfNumber(payload: Uint8Array, start: number, length: number): number {
-  let at = start;
-  while (at < length && payload[at]! > SPACE && payload[at] !== COMMA && payload[at] !== CLOSE_OBJECT) at++;
-  return at;
+function findingsIn(kind: number): number {
+  const lone = (kind & LONE_HALF) === 0 ? 0 : LONE_SURROGATE;
+  return (kind & TOO_LARGE) === 0 ? lone : lone | OUT_OF_RANGE;
 }

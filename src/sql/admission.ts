@@ -1,7 +1,10 @@
 import { sqlErrors } from './sql-errors.ts';
 import { MillraceError, type DeclaredError, type Rejection } from '../errors.ts';
 import type { Batch } from '../message/batch.ts';
-import { FieldScanner, fieldKinds, scanFindings } from '../message/json-fields.ts';
+import { pathText } from '../message/field-path.ts';
+import { FieldScanner, scanFindings, WHOLE_VALUE, type FieldNews } from '../message/json-fields.ts';
+import { fieldKinds } from '../message/json-kinds.ts';
+import { hasLoneSurrogate } from '../message/json-skip.ts';
 import { MAX_JSON_DEPTH } from '../message/json-validate.ts';
 import { renameJsonMember } from '../message/json.ts';
 import { hasDeepText } from '../message/text-depth.ts';
@@ -14,6 +17,7 @@ import { shorten, takeSpellings } from './spellings.ts';
 
 export const TOO_DEEP = `the message is or holds text whose brackets are nested deeper than ${MAX_JSON_DEPTH} levels, and the query reads JSON from text`;
 
+const BACKSLASH = 0x5c;
 const SURROGATE = 'the message has a \\u escape of half a surrogate pair, which is not text';
 
 /**
@@ -74,8 +78,8 @@ export class Admission {
     this.#schema = schema;
     this.#growth = new Growth(objects);
     this.#widened = widened;
-    this.#scanner = new FieldScanner((name) => !schema.ignores(name));
-    for (const { name, kinds } of schema.columns) this.#scanner.allow(name, kinds);
+    this.#scanner = new FieldScanner({ matters: (name) => !schema.ignores(name) });
+    for (const { name, kinds } of schema.columns) this.#scanner.allow([name], kinds);
   }
 
   /** The columns as they are now. */
@@ -121,10 +125,13 @@ export class Admission {
         continue;
       }
       if (format !== 'json') continue;
-      const found = scanner.scan(payloads[index]!);
+      const payload = payloads[index]!;
+      // DuckDB parses the whole message, and half of a surrogate pair anywhere is an error to it.
+      const isText = !payload.includes(BACKSLASH) || !hasLoneSurrogate(payload, 0, payload.length);
+      const found = isText ? scanner.scan(payload) : scanner.scan(payload) | scanFindings.LONE_SURROGATE;
       if (found !== 0) {
         if ((found & scanFindings.DUPLICATE) !== 0) {
-          const name = scanner.duplicate!;
+          const name = pathText(scanner.duplicate!);
           refusals.push({ index, message: `field ${shorten(name)}: the message has it twice`, field: name });
           continue;
         }
@@ -143,8 +150,8 @@ export class Admission {
 
   /** A JSON value that is not an object is the column `__value__`; its kind does not matter. */
   #bareValue(): Candidate[] {
-    const name = '__value__';
-    const known = (this.#scanner.knows(name) & fieldKinds.NESTED) !== 0 || this.#schema.ignores(name);
+    const [name] = WHOLE_VALUE;
+    const known = (this.#scanner.knows(WHOLE_VALUE) & fieldKinds.NESTED) !== 0 || this.#schema.ignores(name);
     return known ? [] : [{ name, kind: fieldKinds.NESTED }];
   }
 
@@ -193,7 +200,7 @@ export class Admission {
         const column = schema.column(key);
         if (column === undefined) this.#questions.forget(key);
         // The votes of this batch have been counted.
-        else this.#scanner.takeCount(column.name);
+        else this.#scanner.takeCount([column.name]);
       }
       refusals.sort((a, b) => a.index - b.index);
       return this.#admitted(refusals, respelled, reject);
@@ -217,7 +224,7 @@ export class Admission {
     let read = payload;
     for (const { name } of group) {
       const spelling = this.#schema.column(name)?.name ?? name;
-      this.#scanner.count(spelling);
+      this.#scanner.count([spelling]);
       if (spelling !== name) read = renameJsonMember(read, name, spelling);
     }
     return read;
@@ -234,11 +241,11 @@ export class Admission {
       if (earlier === column) continue;
       if (earlier !== undefined && (earlier.name !== name || (earlier.kinds & ~kinds) !== 0)) {
         lost = true;
-        this.#scanner.forget(earlier.name);
+        this.#scanner.forget([earlier.name]);
         const numbers = isNumeric(earlier) && isNumeric(column) && (earlier.kinds & ~kinds) !== 0;
         if (numbers) this.#questions.swapNumbers(fold(name));
       }
-      this.#scanner.allow(name, kinds);
+      this.#scanner.allow([name], kinds);
     }
     if (lost) this.#growth.forgetRefusals();
     schema.widenedSince(before).forEach(this.#widened);
@@ -258,22 +265,22 @@ export class Admission {
     const scanner = this.#scanner;
     this.#look = { batch: this.#batches, time: runs[0]!.time, message: scanner.messages };
     const before = this.#schema;
-    const stale = [...before.columns].filter(({ name }) => scanner.lastWith(name) <= last);
+    const stale = [...before.columns].filter(({ name }) => scanner.lastWith([name]) <= last);
     const left = before.without(stale.map(({ name }) => name));
     // A query may need a column to exist, whatever its type.
     if (left === before || !(await this.#growth.fitsAsWell(left, before))) return;
     this.#schema = left;
     for (const { name } of stale) {
       if (left.column(name) !== undefined) continue;
-      scanner.forget(name);
+      scanner.forget([name]);
       this.#questions.forget(fold(name));
     }
     this.#growth.forgetRefusals();
   }
 }
 
-function candidatesOf(news: ReadonlyMap<string, number>): Candidate[] {
+function candidatesOf(news: Iterable<FieldNews>): Candidate[] {
   const candidates: Candidate[] = [];
-  for (const [name, kind] of news) candidates.push({ name, kind });
+  for (const { path, kinds } of news) candidates.push({ name: path[0], kind: kinds });
   return candidates;
 }

@@ -1,4 +1,4 @@
-import { fieldKinds as Kind } from '../message/json-fields.ts';
+import { fieldKinds as Kind } from '../message/json-kinds.ts';
 
 const NUMBERS = Kind.INT | Kind.LONG | Kind.BIGINT | Kind.FLOAT | Kind.HUGE;
 

@@ -1,4 +1,4 @@
-import { fieldKinds as Kind } from '../message/json-fields.ts';
+import { fieldKinds as Kind } from '../message/json-kinds.ts';
 import type { QueryAnalysis } from './analyse.ts';
 import { classesOf, classOf, columnType, declaredKinds, kindName, typeOf, type Column } from './column.ts';
 import { fold } from './database.ts';

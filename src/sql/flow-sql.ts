@@ -1,5 +1,5 @@
 import type { Format } from '../message/batch.ts';
-import { fieldKinds } from '../message/json-fields.ts';
+import { fieldKinds } from '../message/json-kinds.ts';
 import { isExact, isNested, isNumeric, typeOf, type Column } from './column.ts';
 import { identifier, literal } from './database.ts';
 import { metadataColumns, metadataStructure, ROW } from './metadata.ts';

@@ -34,13 +34,13 @@ export class Questions {
     if (keys.length === 0) return keys;
     const spellings = keys.map((key) => schema.column(key)?.name ?? key);
     // The senders of those messages are no longer known. The batch’s own messages are among them, twice.
-    const before = spellings.map((name) => scanner.takeCount(name));
+    const before = spellings.map((name) => scanner.takeCount([name]));
     const runAt = runsOf(batch);
     scanEach((index) => {
       const run = runAt(index);
       const group = news.get(index);
       for (const [at, key] of keys.entries()) {
-        const fits = scanner.takeCount(spellings[at]!) > 0;
+        const fits = scanner.takeCount([spellings[at]!]) > 0;
         if (fits) before[at]! -= 2;
         const own = group?.filter(({ name }) => fold(name) === key) ?? [];
         const choices =

@@ -1,6 +1,6 @@
 import { MillraceError, type Rejection } from '../errors.ts';
 import type { Batch } from '../message/batch.ts';
-import { fieldKinds } from '../message/json-fields.ts';
+import { fieldKinds } from '../message/json-kinds.ts';
 import type { ColumnType, Rows, StructField, Values } from '../message/rows.ts';
 import { hasDeepText } from '../message/text-depth.ts';
 import { TOO_DEEP } from './admission.ts';
