@@ -170,7 +170,7 @@ export const reconnect = z
       .default(500)
       .describe('The longest pause before the first retry; it doubles with each failure.'),
     max: duration('s', { min: 1 }).default(30_000).describe('The longest pause.'),
-    attempts: z
+    max_attempts: z
       .int()
       .min(1)
       .optional()
@@ -208,8 +208,8 @@ export const reconnect = z
 export type ReconnectConfig = z.output<typeof reconnect>;
 
 /** The pauses that a configuration asks for. */
-export function backoffOf({ initial, max, attempts = Infinity, stable_after }: ReconnectConfig): Backoff {
-  return { initial, max, attempts, stableAfter: stable_after };
+export function backoffOf({ initial, max, max_attempts = Infinity, stable_after }: ReconnectConfig): Backoff {
+  return { initial, max, attempts: max_attempts, stableAfter: stable_after };
 }
 
 /** TLS of a client. Files hold PEM and are read at each attempt to connect. */

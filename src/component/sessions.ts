@@ -50,7 +50,7 @@ export interface OpenSession {
   readonly ext: Ext;
   /** False once it is closing: nothing more can be sent. */
   readonly open: boolean;
-  /** Bytes that may wait to be sent to it, as its server's `limits.outgoing_buffer` says. */
+  /** Bytes that may wait to be sent to it, as its server's `limits.outgoing_bytes` says. */
   readonly outgoingLimit: number;
   readonly outgoing: Outgoing;
   /** Closes it once all waiting messages have been sent. */

@@ -163,7 +163,7 @@ export function failed(error: unknown, within?: Within): MillraceError {
   if (message.startsWith('Out of Memory Error')) {
     return new MillraceError(
       sqlErrors.MILLRACE_SQL_TOO_LARGE,
-      'the query needs more memory than `memory_limit` allows',
+      'the query needs more memory than `max_memory_bytes` allows',
       {
         cause: error,
       },

@@ -22,7 +22,7 @@ export const sqlErrors = declareErrors({
     told: 'the message took too long to process',
   },
   MILLRACE_SQL_TOO_LARGE: {
-    help: 'The SQL query needs more memory than `memory_limit`, or its result is larger than `max_result_bytes`. If certain messages alone exceed the limit, only those went to `error_output`; otherwise the whole batch did.',
+    help: 'The SQL query needs more memory than `max_memory_bytes`, or its result is larger than `max_result_bytes`. If certain messages alone exceed the limit, only those went to `error_output`; otherwise the whole batch did.',
     told: 'the result of the message is too large',
   },
 });

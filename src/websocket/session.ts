@@ -26,7 +26,7 @@ export const holds = {
   replies: 64,
 } as const;
 
-/** The bytes that may wait for a connection whose configuration has no `limits.outgoing_buffer`. */
+/** The bytes that may wait for a connection whose configuration has no `limits.outgoing_bytes`. */
 const OUTGOING_LIMIT = 1024 * 1024;
 
 /** How long a peer that was too slow has to take the waiting data and the close frame after it, in milliseconds. */

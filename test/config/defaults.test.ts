@@ -75,3 +75,24 @@ test('no default of a field is written in the code again', () => {
   });
   expect(twice).toEqual([]);
 });
+
+/** Groups that hold nothing but bounds. */
+const BOUNDS = /(?:^|\.)(?:limits|in_flight|state)\.[^.]+$/;
+/** Sizes that bound nothing: a message below the first is not compressed; a file is finished before the second. */
+const NO_BOUNDS: readonly string[] = ['compression.threshold', 'rotate.size'];
+
+test('a bound is called max_…, but for those in a group of bounds; one thing has a size, several have bytes', () => {
+  const sizes = rows.filter(({ name, type }) => type === 'size' && !NO_BOUNDS.includes(name));
+  const counts = rows.filter(
+    ({ type, description }) =>
+      type === 'integer' && /\b(?:the most|how many .* may|at most)\b/i.test(description),
+  );
+  const named = (row: FieldDescription): boolean => {
+    const name = lastName(row);
+    if (BOUNDS.test(row.name)) return !name.startsWith('max_');
+    return name.startsWith('max_') && (row.type !== 'size' || /_(?:size|bytes)$/.test(name));
+  };
+  expect(sizes.length).toBeGreaterThan(10);
+  expect(counts.length).toBeGreaterThan(3);
+  expect([...sizes, ...counts].filter((row) => !named(row)).map(({ name }) => name)).toEqual([]);
+});

@@ -113,7 +113,7 @@ describe('the sql processor in a stream', () => {
       2000,
     ],
     [
-      'memory_limit: 32MiB',
+      'max_memory_bytes: 32MiB',
       'MILLRACE_SQL_TOO_LARGE',
       "SELECT repeat('x', n) AS r FROM flow ORDER BY n",
       40_000_000,

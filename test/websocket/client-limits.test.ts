@@ -46,7 +46,7 @@ test('without it there may be 16,384', async () => {
   }).up();
   const run = await startEngine(`
 streams:
-  - input: { type: websocket, url: "${server.url}", reconnect: { attempts: 1 } }
+  - input: { type: websocket, url: "${server.url}", reconnect: { max_attempts: 1 } }
     output: { type: collect }
 `);
   expect(await (await server.peer(0)).closeCode()).toBe(1008);

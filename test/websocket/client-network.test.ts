@@ -156,7 +156,7 @@ streams:
       url: "ws://feed.test:${port}/"
       auth: { type: oauth2, token_url: "${tokens.url}", client_id: app, client_secret: secret }
       timeout: 60s
-      reconnect: { attempts: 1 }
+      reconnect: { max_attempts: 1 }
 `,
   );
   const { seen } = runWithHosts(dir.file('hosts', '127.0.0.1 feed.test\n::1 feed.test\n'), config);

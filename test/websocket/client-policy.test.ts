@@ -176,14 +176,14 @@ describe('stable_after', () => {
 
   test('connections that end before it are failures in a row', async () => {
     const server = await cutting();
-    const run = await startEngine(input(server.url, ', stable_after: 1h, attempts: 4'));
+    const run = await startEngine(input(server.url, ', stable_after: 1h, max_attempts: 4'));
     await run.logged(/^stream failed: gave up after 4 attempts/);
     expect(server.peers).toHaveLength(4);
   });
 
   test('a connection that held so long resets the count', async () => {
     const server = await cutting();
-    const run = await startEngine(input(server.url, ', stable_after: 0s, attempts: 2'));
+    const run = await startEngine(input(server.url, ', stable_after: 0s, max_attempts: 2'));
     await server.peer(9);
     expect(run.log.some(({ msg }) => msg.startsWith('stream failed'))).toBe(false);
     await until(

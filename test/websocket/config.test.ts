@@ -7,7 +7,7 @@ test.each([
   ['mode: server, port: 1, headers: { A: b }', 'headers: only for `mode: client`; this is `mode: server`'],
   ['mode: server, port: 1, timeout: 5', 'timeout: only for `mode: client`; this is `mode: server`'],
   [
-    'mode: server, port: 1, reconnect: { attempts: 3 }',
+    'mode: server, port: 1, reconnect: { max_attempts: 3 }',
     'reconnect: only for `mode: client`; this is `mode: server`',
   ],
   ['url: "ws://h", host: 127.0.0.1', 'host: only for `mode: server`; this is `mode: client`'],
@@ -94,7 +94,7 @@ test.each([
     'mode: server, port: 1, tls: { cert_file: a, key_file: b, insecure_skip_verify: true }',
     /\.tls\.insecure_skip_verify: only for `mode: client`/,
   ],
-  ['zero attempts', 'url: "ws://h", reconnect: { attempts: 0 }', /\.reconnect\.attempts: /],
+  ['zero attempts', 'url: "ws://h", reconnect: { max_attempts: 0 }', /\.reconnect\.max_attempts: /],
 ])('a mistake has one clear message: %s', (_, fields, message) => {
   const found = mistakes(fields);
   expect(found).toHaveLength(1);

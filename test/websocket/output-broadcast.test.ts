@@ -313,7 +313,7 @@ describe('mistakes in the file', () => {
       'add it to `auth.claims`',
     ],
     ['path: /chat, slow_consumer: wait', 'output.slow_consumer'],
-    ['path: /chat, outgoing_buffer: 10', 'output.outgoing_buffer'],
+    ['path: /chat, max_outgoing_bytes: 10', 'output.max_outgoing_bytes'],
     ['path: /chat, slow_timeout: 1s', 'output.slow_timeout'],
     ['path: chat', 'is not a path; expected one that starts with /'],
   ])('%s', (output, message) => {

@@ -94,9 +94,9 @@ describe('when the server fails', () => {
     await until('its count', async () => (await closed()) >= 1);
   });
 
-  test('when `reconnect.attempts` have failed in a row, the stream fails and says what was left', async () => {
+  test('when `reconnect.max_attempts` have failed in a row, the stream fails and says what was left', async () => {
     const run = await startEngine(
-      relay(`ws://127.0.0.1:${await freePort()}`, 'reconnect: { initial: 50ms, max: 50ms, attempts: 4 }'),
+      relay(`ws://127.0.0.1:${await freePort()}`, 'reconnect: { initial: 50ms, max: 50ms, max_attempts: 4 }'),
     );
     await send(await connectClient(await run.url()), 'one');
     const outcome = await run.ended;

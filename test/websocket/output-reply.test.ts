@@ -196,7 +196,7 @@ streams:
 
 describe('a session that does not read its answers', () => {
   const big = 'x'.repeat(256 * 1024);
-  const fast = 'limits: { outgoing_buffer: 64KiB }';
+  const fast = 'limits: { outgoing_bytes: 64KiB }';
 
   test('disconnect: closed with 1008 after slow_timeout, its answers rejected; the others go on', async () => {
     const run = await startEngine(echo({ input: fast, output: 'slow_timeout: 100ms' }));

@@ -194,7 +194,7 @@ describe('mistakes in the file', () => {
       '.protocols[0]: only a client’s subprotocols can hold templates',
     ],
     ['mode: server, port: 0, protocol_required: true', '.protocol_required: needs `protocols`'],
-    ['mode: server, port: 0, outgoing_buffer: 1MiB', 'an output that listens has `limits.outgoing_buffer`'],
+    ['mode: server, port: 0, max_outgoing_bytes: 1MiB', 'an output that listens has `limits.outgoing_bytes`'],
     [
       'mode: server, port: 0, slow_timeout: 1s',
       '.slow_timeout: only for `mode: reply`; this is `mode: server`',
@@ -203,7 +203,10 @@ describe('mistakes in the file', () => {
     ['url: "ws://h", port: 80', '.port: only for `mode: server`; this is `mode: client`'],
     ['url: "ws://h", path: /a', '.path: only for `mode: server`; this is `mode: client`'],
     ['url: "ws://h", slow_consumer: block', '.slow_consumer: only for `mode: server` and `mode: reply`'],
-    ['url: "ws://h", outgoing_buffer: 1MiB', '.outgoing_buffer: only for `mode: server` and `mode: reply`'],
+    [
+      'url: "ws://h", max_outgoing_bytes: 1MiB',
+      '.max_outgoing_bytes: only for `mode: server` and `mode: reply`',
+    ],
     ['url: "ws://h", auth: { type: bearer, tokens: [t0ken] }', '.auth'],
     ['url: "ws://h", protocols: [a, a]', '.protocols'],
     ['mode: broadcast', '.mode'],

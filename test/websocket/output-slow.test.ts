@@ -12,7 +12,7 @@ const BUFFER = '256KiB';
 const hub = (output: string): string => `
 streams:
   - id: hub
-    input: { type: websocket, mode: server, host: 127.0.0.1, port: 0, path: /hub, limits: { outgoing_buffer: ${BUFFER} } }
+    input: { type: websocket, mode: server, host: 127.0.0.1, port: 0, path: /hub, limits: { outgoing_bytes: ${BUFFER} } }
     output: { type: drop }
   - id: feed
     input: { type: websocket, mode: server, host: 127.0.0.1, port: 0, path: /in, limits: { in_flight_share: 1 } }
@@ -25,7 +25,7 @@ const listening = (output: string): string => `
 streams:
   - id: feed
     input: { type: websocket, mode: server, host: 127.0.0.1, port: 0, path: /in, limits: { in_flight_share: 1 } }
-    output: { type: websocket, mode: server, host: 127.0.0.1, port: 0, path: /hub, limits: { outgoing_buffer: ${BUFFER} }, ${output} }
+    output: { type: websocket, mode: server, host: 127.0.0.1, port: 0, path: /hub, limits: { outgoing_bytes: ${BUFFER} }, ${output} }
     in_flight: { messages: 100, bytes: 8MiB }
 `;
 
@@ -239,8 +239,8 @@ test.each(['drop_oldest', 'disconnect'])(
   60_000,
 );
 
-test('outgoing_buffer of the output goes before that of the input', async () => {
-  const stage = await setUp(forms[0], 'slow_consumer: drop_oldest, outgoing_buffer: 1MiB');
+test('max_outgoing_bytes of the output goes before that of the input', async () => {
+  const stage = await setUp(forms[0], 'slow_consumer: drop_oldest, max_outgoing_bytes: 1MiB');
   await feedAll(stage);
   stage.stalled.socket.resume();
   await until('the newest', () => numbers(stage.stalled.texts).at(-1) === MESSAGES - 1);

@@ -111,14 +111,14 @@ test('pauses are drawn at random below a limit that doubles up to `max`', async 
   expect(new Set(pauses).size).toBeGreaterThan(5);
 });
 
-test('when `reconnect.attempts` have failed in a row, the stream fails; the other streams go on', async () => {
+test('when `reconnect.max_attempts` have failed in a row, the stream fails; the other streams go on', async () => {
   const run = await startEngine(`
 streams:
   - id: doomed
     input:
       type: websocket
       url: "ws://127.0.0.1:${await freePort()}"
-      reconnect: { initial: 1ms, max: 1ms, attempts: 3 }
+      reconnect: { initial: 1ms, max: 1ms, max_attempts: 3 }
     output: { type: collect, name: doomed }
   - id: healthy
     input: { type: websocket, mode: server, host: 127.0.0.1, port: 0 }

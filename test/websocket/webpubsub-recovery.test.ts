@@ -316,7 +316,7 @@ describe('a client that does not acknowledge its messages', () => {
     const kilobyte = 'x'.repeat(8192);
     for (let n = 0; n < 600; n++) feed.socket.send(kilobyte);
     expect(await silent.closed).toEqual({ code: 1008, reason: 'too slow' });
-    // Four times `limits.outgoing_buffer`, which is 1 MiB.
+    // Four times `limits.outgoing_bytes`, which is 1 MiB.
     expect(silent.frames.filter(({ type }) => type === 'message').length).toBeLessThan(512);
     const again = await connectClient(await recoveryUrl(url, silent), { protocols: [RELIABLE] });
     expect((await again.closed).code).toBe(1008);

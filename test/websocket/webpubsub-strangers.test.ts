@@ -44,7 +44,7 @@ describe('a flood to a group', () => {
   ])(
     'throws out no member that reads, and loses it nothing: the published client, %s',
     async (_, plain) => {
-      const run = await startEngine(server('limits: { outgoing_buffer: 256KiB }'));
+      const run = await startEngine(server('limits: { outgoing_bytes: 256KiB }'));
       const url = await run.url();
       const member = await azureClient(url, { plain });
       await member.client.joinGroup('room');
@@ -64,7 +64,7 @@ describe('a flood to a group', () => {
   );
 
   test('does not throw out a member that is away for a moment', async () => {
-    const run = await startEngine(server('limits: { outgoing_buffer: 256KiB }'));
+    const run = await startEngine(server('limits: { outgoing_bytes: 256KiB }'));
     const url = await run.url();
     const member = await rawClient(url);
     member.say({ type: 'joinGroup', group: 'room', ackId: 1 });
@@ -90,7 +90,7 @@ describe('a flood to a group', () => {
   }, 90_000);
 
   test('one member that takes a little at a time holds nobody for long', async () => {
-    const run = await startEngine(server('limits: { outgoing_buffer: 256KiB }'));
+    const run = await startEngine(server('limits: { outgoing_bytes: 256KiB }'));
     const url = await run.url();
     const miser = await rawClient(url);
     miser.say({ type: 'joinGroup', group: 'room', ackId: 1 });
@@ -110,7 +110,7 @@ describe('a flood to a group', () => {
 
   test('is held at its sender while a member is deaf, others go on, and the deaf one is closed in the end', async () => {
     const run = await startEngine(
-      server('limits: { outgoing_buffer: 256KiB }', '    in_flight: { messages: 4000 }'),
+      server('limits: { outgoing_bytes: 256KiB }', '    in_flight: { messages: 4000 }'),
     );
     const url = await run.url();
     const deaf = await rawClient(url);

@@ -324,7 +324,7 @@ test.each(['disconnect', 'drop_oldest'])(
     const run = await startEngine(`
 streams:
   - id: hub
-    input: { type: websocket, mode: server, host: 127.0.0.1, port: 0, path: /hub, protocols: [${RELIABLE}], limits: { outgoing_buffer: 256KiB } }
+    input: { type: websocket, mode: server, host: 127.0.0.1, port: 0, path: /hub, protocols: [${RELIABLE}], limits: { outgoing_bytes: 256KiB } }
     output: { type: drop }
   - id: feed
     input: { type: websocket, mode: server, host: 127.0.0.1, port: 0, path: /in, limits: { in_flight_share: 1 } }

@@ -26,7 +26,7 @@ const schema = z.strictObject({
     .describe(
       'How long the query may run on a batch. Then it is interrupted, and Millrace finds and rejects the messages that make it slow; if it finds none, it rejects the batch.',
     ),
-  memory_limit: size({ min: 32 * MIB })
+  max_memory_bytes: size({ min: 32 * MIB })
     .optional()
     .describe(
       'How much memory the query may hold, for all batches that run at the same time. A value that a function such as `repeat` makes does not count while it is made. Default: four times the stream’s `in_flight.bytes`, at least 256 MiB. If a batch does not fit and each row is made of one message, the query runs on smaller parts of the batch; otherwise, the batch is rejected.',
@@ -129,7 +129,7 @@ class SqlProcessor implements Processor {
       traced: stream.followed,
       typed: stream.takesRows,
       timeout: config.timeout,
-      memoryLimit: config.memory_limit ?? Math.max(LEAST_MEMORY, 4 * stream.limits.bytes),
+      memoryLimit: config.max_memory_bytes ?? Math.max(LEAST_MEMORY, 4 * stream.limits.bytes),
       maxResultBytes: config.max_result_bytes ?? Math.max(LEAST_RESULT, stream.limits.bytes),
       started: () => this.#metrics.running.set(++this.#running),
       ended: (seconds) => {

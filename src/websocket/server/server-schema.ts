@@ -82,7 +82,7 @@ const limits = settings(
       .describe(
         'The part of the stream’s `in_flight` that one connection may fill. A connection that has filled it does not stop the others.',
       ),
-    outgoing_buffer: size({ min: 1024 })
+    outgoing_bytes: size({ min: 1024 })
       .default(1024 * 1024)
       .describe('The most bytes that may wait to be sent to one connection.'),
     failed_logins: z

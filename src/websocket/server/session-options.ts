@@ -19,7 +19,7 @@ export function sessionOptions(
     share: limits.in_flight_share,
     rate: rateOf(limits),
     idleTimeout: limits.idle_timeout,
-    outgoingLimit: limits.outgoing_buffer,
+    outgoingLimit: limits.outgoing_bytes,
     welcome: compileWelcome(config.welcome, events),
   };
 }

@@ -47,10 +47,10 @@ const slow = {
     .describe(
       'Server and reply: what to do with a session that does not read, once its buffer is full. `disconnect` closes it with 1008; `drop_oldest` drops the messages that have waited longest; `block` waits until there is room, and all other sessions wait with it, also at shutdown.',
     ),
-  outgoing_buffer: size({ min: 1024 })
+  max_outgoing_bytes: size({ min: 1024 })
     .optional()
     .describe(
-      'Server with `path` alone, and reply: bytes that may wait to be sent to one session; each message counts 256 bytes more. Default: the `limits.outgoing_buffer` of the session’s input.',
+      'Server with `path` alone, and reply: bytes that may wait to be sent to one session; each message counts 256 bytes more. Default: the `limits.outgoing_bytes` of the session’s input.',
     ),
 };
 
@@ -124,10 +124,10 @@ function checkClient(value: ClientOutputConfig, fail: Fail): void {
 
 function checkListen(value: ServerOutputConfig, given: Given<ServerOutputConfig>, fail: Fail): void {
   checkMatch(value, true, fail);
-  if (value.outgoing_buffer !== undefined) {
+  if (value.max_outgoing_bytes !== undefined) {
     const message =
-      'is for sessions of this file’s inputs; an output that listens has `limits.outgoing_buffer`';
-    fail(['outgoing_buffer'], message);
+      'is for sessions of this file’s inputs; an output that listens has `limits.outgoing_bytes`';
+    fail(['max_outgoing_bytes'], message);
   }
   if (givenOf(value.limits).in_flight_share !== undefined) {
     fail(['limits', 'in_flight_share'], 'has no effect here: messages from clients to an output are dropped');

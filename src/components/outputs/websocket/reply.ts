@@ -37,7 +37,7 @@ export class WebSocketReplyOutput implements Output {
   constructor(config: ReplyOutputConfig, context: Context) {
     this.#sessions = context.sessions;
     this.#events = context.events;
-    const { slow_consumer: policy, outgoing_buffer: limit, slow_timeout: patience } = config;
+    const { slow_consumer: policy, max_outgoing_bytes: limit, slow_timeout: patience } = config;
     this.#framer = openFramer(config, context);
     this.#room = new Room(policy, limit, patience);
     context.sessions.attach(undefined);

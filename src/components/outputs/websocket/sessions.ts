@@ -23,7 +23,7 @@ export class WebSocketSessionsOutput implements Output {
     this.#broadcast = new Broadcast({
       audience: this.#audience,
       policy: config.slow_consumer,
-      limit: config.outgoing_buffer,
+      limit: config.max_outgoing_bytes,
       framer: openFramer(config, context),
       events: context.events,
     });
