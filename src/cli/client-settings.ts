@@ -25,24 +25,11 @@ export interface ClientSettings {
   readonly config: ClientConfig;
 }
 
-/**
- * Checks the command line as a file would be checked. `onOpen` are messages to send when the connection has opened.
- * @throws UsageError that lists every mistake
- */
-export function clientSettings(
-  address: string,
-  options: ClientOptions,
-  onOpen: readonly string[] = [],
-): ClientSettings {
-  const url = withScheme(address);
+/** The fields of a WebSocket client, as a file would give them. `onOpen` are messages to send when it has connected. */
+export function clientFieldsOf(address: string, options: ClientOptions, onOpen: readonly string[] = []) {
   const { caFile, certFile, keyFile, insecure } = options;
-  if (/^ws:/i.test(url) && (caFile ?? certFile ?? keyFile ?? insecure) !== undefined) {
-    throw new UsageError(
-      '--ca-file, --cert-file, --key-file and --insecure have no effect with ws://; use wss://',
-    );
-  }
-  const parsed = schema.safeParse({
-    url,
+  return {
+    url: withScheme(address),
     protocols: options.protocol ?? [],
     auth: authOf(options),
     headers: headersOf(options.header ?? []),
@@ -52,8 +39,30 @@ export function clientSettings(
     max_message_size: options.maxMessageSize,
     compression: options.compress ?? false,
     ping_interval: options.pingInterval,
-    tls: { ca_file: caFile, cert_file: certFile, key_file: keyFile, insecure_skip_verify: insecure },
-  });
+    tls:
+      (caFile ?? certFile ?? keyFile ?? insecure) === undefined
+        ? undefined
+        : { ca_file: caFile, cert_file: certFile, key_file: keyFile, insecure_skip_verify: insecure },
+  };
+}
+
+/**
+ * Checks the command line as a file would be checked. `onOpen` are messages to send when the connection has opened.
+ * @throws UsageError that lists every mistake
+ */
+export function clientSettings(
+  address: string,
+  options: ClientOptions,
+  onOpen: readonly string[] = [],
+): ClientSettings {
+  const fields = clientFieldsOf(address, options, onOpen);
+  const { url } = fields;
+  if (/^ws:/i.test(url) && fields.tls !== undefined) {
+    throw new UsageError(
+      '--ca-file, --cert-file, --key-file and --insecure have no effect with ws://; use wss://',
+    );
+  }
+  const parsed = schema.safeParse(fields);
   if (!parsed.success) throw new UsageError(listOf(parsed.error.issues));
   const mistakes: Mistake[] = [];
   checkClientConfig(parsed.data, [url], (path, message) => mistakes.push({ path, message }));

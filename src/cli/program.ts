@@ -4,6 +4,7 @@ import { addClientCommands } from './client-commands.ts';
 import { version } from '../telemetry/version.ts';
 import { addReplayCommand } from './replay.ts';
 import { type Printable, type Shell, UsageError } from './shell.ts';
+import { addSqlCommand } from './sql.ts';
 
 const examples = `
 Examples:
@@ -15,6 +16,7 @@ Examples:
   $ millrace schema > millrace.json    JSON Schema of the file, for editors
   $ millrace send URL readings.jsonl   send lines to a WebSocket server
   $ millrace tail URL                  print what a WebSocket server sends
+  $ millrace sql QUERY FILE            run a query over a file, a URL or a stream
   $ millrace replay FILE --to URL      send dead letters again
   $ millrace wal ./data/wal            show the contents of a stream's log
 
@@ -111,6 +113,10 @@ export async function runProgram(argv: readonly string[], shell: Shell): Promise
   });
 
   addReplayCommand(program, shell, (exitCode) => {
+    code = exitCode;
+  });
+
+  addSqlCommand(program, shell, (exitCode) => {
     code = exitCode;
   });
 

@@ -5,10 +5,10 @@ import type { ComponentConfig } from '../component/context.ts';
 import type { AnyDefinition } from '../component/define.ts';
 import { pathPattern } from '../components/outputs/file/path.ts';
 import { loadConfig, type LoadedConfig } from '../config/load.ts';
-import { nearest } from '../config/nearest.ts';
 import type { Engine } from '../runtime/engine.ts';
 import type { StreamPlan } from '../runtime/plan.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import { chosenStream } from './chosen-stream.ts';
 import { prepareEngine } from './engine.ts';
 import { Progress } from './progress.ts';
 import { REPLAY, ReplayInput } from './replay-input.ts';
@@ -25,7 +25,7 @@ export async function configReplay(
 ) {
   const loaded = await loadConfig(config, { registry: await shell.registry(), env: shell.env });
   const { streams, logging } = loaded.plan;
-  const index = chosen(streams, options.stream, config);
+  const index = chosenStream(streams, options.stream, config);
   const stream = streams[index]!;
   refuseItself(stream, options.file, shell);
 
@@ -95,20 +95,6 @@ async function run(
 async function rejected(engine: Engine): Promise<number> {
   const { values } = await engine.metrics.deadLetters.get();
   return values.reduce((sum, { value }) => sum + value, 0);
-}
-
-/** @throws UsageError when it is not clear which stream is meant */
-function chosen(streams: readonly StreamPlan[], id: string | undefined, config: string): number {
-  const ids = streams.map((stream) => stream.id);
-  if (id === undefined) {
-    if (streams.length === 1) return 0;
-    throw new UsageError(`${config} has ${streams.length} streams: give --stream, one of ${ids.join(', ')}`);
-  }
-  const index = ids.indexOf(id);
-  if (index >= 0) return index;
-  const meant = nearest(id, ids);
-  const hint = meant === undefined ? `it has ${ids.join(', ')}` : `did you mean ${meant}?`;
-  throw new UsageError(`--stream ${id}: ${config} has no such stream; ${hint}`);
 }
 
 /** The file with this stream alone, which reads the letters. */

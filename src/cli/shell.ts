@@ -13,7 +13,11 @@ export interface Stdio {
 }
 
 /** A stream that may be a terminal. */
-export type Printable = Writable & { readonly isTTY?: boolean; readonly columns?: number };
+export type Printable = Writable & {
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+  readonly rows?: number;
+};
 
 /** Everything that a command works with, so that no command touches the process itself. */
 export interface Shell {
