@@ -17,6 +17,8 @@ import { registry } from '../src/components/index.ts';
 import { describeFields, type FieldDescription } from '../src/config/describe-fields.ts';
 import { defOf, tagsOf, unwrap } from '../src/config/schema-walk.ts';
 import { errorCodes } from '../src/cli/error-codes.ts';
+import { subjects } from '../src/sql/datafusion/functions.ts';
+import type { Subject } from '../src/sql/datafusion/subject.ts';
 import { createMetrics } from '../src/telemetry/metrics.ts';
 import { collectProcessMetrics } from '../src/telemetry/process-metrics.ts';
 
@@ -59,6 +61,7 @@ export async function generatePages(): Promise<Map<string, string>> {
   for (const definition of definitions()) pages.set(pageOf(definition), componentPage(definition));
   pages.set('docs/reference/README.md', indexPage());
   pages.set('docs/reference/errors.md', errorsPage());
+  pages.set('docs/reference/datafusion-functions.md', functionsPage());
   const regions: Readonly<Record<string, () => string | Promise<string>>> = {
     components: componentsTable,
     'spec-examples': specExamples,
@@ -78,6 +81,44 @@ export async function generatePages(): Promise<Map<string, string>> {
   }
   const formatted = [...pages].map(async ([path, text]) => [path, await pretty(path, text)] as const);
   return new Map(await Promise.all(formatted));
+}
+
+/** The functions of DataFusion, each with the way in which a query gets it. */
+function functionsPage(): string {
+  return [
+    NOTE,
+    '# Functions of DataFusion',
+    'ArkFlow runs queries in DataFusion, Millrace in DuckDB. This page lists every function that DataFusion and datafusion-functions-json document. A query may call those under **own** and **added** by the same name, with the same result. Millrace creates an added function when a query calls it; it takes no `DISTINCT`, `FILTER` or `ORDER BY` in its parentheses.',
+    'Other parts of SQL that differ:',
+    [
+      '| | DataFusion | DuckDB |',
+      '| --- | --- | --- |',
+      '| `5 / 2` | `2` | `2.5`; `5 // 2` is `2` |',
+      '| `1 / 0` | an error | infinity, which becomes null in JSON |',
+      '| `CAST(2.5 AS INT)` | `2` | `3`; write `CAST(trunc(2.5) AS INT)` |',
+      '| `ORDER BY x DESC` | NULL first | NULL last; write `ORDER BY x DESC NULLS FIRST` |',
+    ].join('\n'),
+    ...subjects.flatMap(functionsOf),
+  ].join('\n\n');
+}
+
+function functionsOf({ title, own, macros, differs, missing }: Subject): string[] {
+  const code = (names: readonly string[]): string => names.map((name) => `\`${name}\``).join(', ');
+  const added = Object.keys(macros).flatMap((names) => names.split(' '));
+  const rows = (said: Readonly<Record<string, string>>, split: boolean): string[] =>
+    Object.entries(said).map(
+      ([names, text]) =>
+        `| ${split ? code(names.split(/[ ,]+/)) : code([names])} | ${text.replaceAll('|', '\\|')} |`,
+    );
+  const table = (head: string, lines: readonly string[]): string[] =>
+    lines.length === 0 ? [] : [`| ${head} | |\n| --- | --- |\n${lines.join('\n')}`];
+  return [
+    `## ${title}`,
+    ...(own === '' ? [] : [`Own: ${code(own.split(' '))}.`]),
+    ...(added.length === 0 ? [] : [`Added: ${code(added.toSorted())}.`]),
+    ...table('with another meaning', rows(differs, true)),
+    ...table('not available', rows(missing, false)),
+  ];
 }
 
 /** The library's exports, each with its docstring. @throws Error for an export without one */

@@ -4,6 +4,7 @@ import { MillraceError } from '../errors.ts';
 import { refuseOutside } from './allowed.ts';
 import { bindArrows } from './arrows.ts';
 import { literal } from './database.ts';
+import { AGGREGATE_MACROS, defineFunctions } from './datafusion/macros.ts';
 import { placeAt, unedited, type Edited, type Place } from './edits.ts';
 import { faultsOf, type Faults } from './faults.ts';
 import { ROW } from './metadata.ts';
@@ -75,6 +76,7 @@ export async function analyseQuery(
   }
   const parsesText = PARSES_TEXT.test(serialized);
   const { node } = tree.statements[0]!;
+  await defineFunctions(connection, node);
   const aggregates = await aggregatesOf(connection);
   const rowwise = isRowwise(node, tableName, aggregates);
   const columns = readSyntax(node, tableName);
@@ -95,7 +97,7 @@ async function withNumbers(connection: DuckDBConnection, serialized: string): Pr
 async function aggregatesOf(connection: DuckDBConnection): Promise<ReadonlySet<string>> {
   const sql = `SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type = 'aggregate'`;
   const reader = await connection.runAndReadAll(sql);
-  return new Set(reader.getRows().map(([name]) => String(name)));
+  return new Set([...reader.getRows().map(([name]) => String(name)), ...AGGREGATE_MACROS]);
 }
 
 function notOneSelect(): MillraceError {
