@@ -1,6 +1,8 @@
 import {
+  hasNames,
   innerTypes,
   isFixed,
+  type BytesValues,
   type ColumnType,
   type FixedKind,
   type ListValues,
@@ -9,7 +11,8 @@ import {
   type Values,
 } from './rows.ts';
 import {
-  blobText,
+  bignumText,
+  bitText,
   dateText,
   decimalText,
   intervalText,
@@ -24,9 +27,11 @@ import { textOf } from './text.ts';
 /**
  * A value of a column in JavaScript, without loss:
  * - BOOLEAN is a boolean; integers of up to 32 bits, FLOAT and DOUBLE are numbers; larger integers are bigints
- * - VARCHAR, JSON and ENUM are their text; so are DECIMAL with all its digits, UUID, and times as SQL writes them
+ * - VARCHAR, JSON, ENUM and BIT are their text; so are DECIMAL and BIGNUM with all their digits, UUID, INTERVAL as SQL
+ *   writes it, and times as ISO 8601
  * - BLOB is bytes, which are valid only as long as the rows
- * - LIST and ARRAY are arrays, STRUCT is an object, MAP is a Map
+ * - LIST, ARRAY and a STRUCT without names are arrays, STRUCT is an object, MAP is a Map, UNION is an object with one
+ *   member
  */
 export type RowValue =
   | null
@@ -46,18 +51,11 @@ export function valueReader({ type, values }: Pick<RowColumn, 'type' | 'values'>
   return valid === undefined ? read : (row) => (valid[row] === 0 ? null : read(row));
 }
 
-/** Values as SQL writes them, for a type that is neither nested nor FLOAT or DOUBLE. Do not call it for NULL. */
-export function textReader(type: ColumnType, values: Values): (row: number) => string {
-  if (values.storage === 'bytes') {
-    const { offsets, data } = values;
-    const read = type.kind === 'blob' ? blobText : textOf;
-    return (row) => read(data.subarray(offsets[row], offsets[row + 1]));
-  }
-  const read = scalarReader(type, values);
-  // DuckDB writes a DECIMAL that is only a fraction without a digit before its point.
-  if (type.kind === 'decimal' && type.width === type.scale)
-    return (row) => String(read(row)).replace(/^(-?)0\./, '$1.');
-  return (row) => String(read(row));
+/** Texts of a type whose values are bytes, except BLOB. Do not call it for NULL. */
+export function textReader({ kind }: ColumnType, { offsets, data }: BytesValues): (row: number) => string {
+  if (kind === 'bit') return (row) => bitText(data.subarray(offsets[row], offsets[row + 1]));
+  if (kind === 'bignum') return (row) => bignumText(data.subarray(offsets[row], offsets[row + 1]));
+  return (row) => textOf(data, offsets[row], offsets[row + 1]);
 }
 
 /** Values that take a fixed number of bytes. Do not call it for NULL. */
@@ -106,8 +104,8 @@ const READ: Readonly<Record<FixedKind, (view: DataView, at: number) => Scalar>> 
   float: (view, at) => view.getFloat32(at, true),
   double: (view, at) => view.getFloat64(at, true),
   date: (view, at) => dateText(view.getInt32(at, true)),
-  time: (view, at) => timeText(int64(view, at)),
-  time_ns: (view, at) => timeNsText(int64(view, at)),
+  time: (view, at) => timeText(Number(int64(view, at))),
+  time_ns: (view, at) => timeNsText(Number(int64(view, at))),
   time_tz: (view, at) => timeTzText(view.getBigUint64(at, true)),
   timestamp_s: (view, at) => timestampText('timestamp_s', int64(view, at)),
   timestamp_ms: (view, at) => timestampText('timestamp_ms', int64(view, at)),
@@ -122,16 +120,27 @@ const READ: Readonly<Record<FixedKind, (view: DataView, at: number) => Scalar>> 
 function notNull(type: ColumnType, values: Values): (row: number) => RowValue {
   if (values.storage === 'fixed') return scalarReader(type, values);
   if (values.storage === 'list') return listReader(type, values);
-  if (values.storage === 'struct') return structReader(type, values);
+  if (values.storage === 'struct')
+    return type.kind === 'union' ? unionReader(type, values) : structReader(type, values);
+  if (type.kind !== 'blob') return textReader(type, values);
   const { offsets, data } = values;
-  if (type.kind === 'blob') return (row) => data.subarray(offsets[row], offsets[row + 1]);
-  return (row) => textOf(data, offsets[row], offsets[row + 1]);
+  return (row) => data.subarray(offsets[row], offsets[row + 1]);
 }
 
 function structReader(type: ColumnType, values: StructValues): (row: number) => RowValue {
   const names = type.kind === 'struct' ? type.fields.map(({ name }) => name) : [];
   const fields = innerReaders(type, values.fields);
+  if (!hasNames(type)) return (row) => fields.map((read) => read(row));
   return (row) => Object.fromEntries(names.map((name, index) => [name, fields[index]!(row)]));
+}
+
+function unionReader(type: ColumnType, values: StructValues): (row: number) => RowValue {
+  const names = type.kind === 'union' ? type.members.map(({ name }) => name) : [];
+  const [tag, ...members] = innerReaders(type, values.fields);
+  return (row) => {
+    const member = Number(tag!(row));
+    return Object.fromEntries([[names[member]!, members[member]!(row)]]);
+  };
 }
 
 function listReader(type: ColumnType, { offsets, items }: ListValues): (row: number) => RowValue {

@@ -1,135 +1,236 @@
-import { compactJson } from './json-compact.ts';
+import { mayHaveNaN, nullForNaN } from './json-finite.ts';
+import { JsonWriter } from './json-writer.ts';
 import { scalarReader, textReader } from './row-values.ts';
 import {
+  bytesOfRows,
+  hasNames,
   innerTypes,
+  type BytesValues,
   type ColumnType,
+  type FixedValues,
   type ListValues,
   type Rows,
   type StructValues,
   type Values,
 } from './rows.ts';
-import { textOf } from './text.ts';
 
-/** A DECIMAL of up to this many digits is written as the shortest number, and a larger one with all its digits. */
-const DIGITS_OF_DOUBLE = 15;
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const COLON = 0x3a;
+const LF = 0x0a;
+const CR = 0x0d;
+const SPACE = 0x20;
+const OPEN_ARRAY = 0x5b;
+const CLOSE_ARRAY = 0x5d;
+const OPEN_OBJECT = 0x7b;
+const CLOSE_OBJECT = 0x7d;
 
-/** The number of rows that are converted to text at a time. */
-const ROWS_AT_A_TIME = 1000;
+/** The bytes that a row is expected to take for a column, besides its name and its value’s own. */
+const ROOM = 12;
 
-type Writer = (row: number) => string;
+/** Writes a row’s value. A value that is NULL is not written by it. */
+type Write = (row: number, json: JsonWriter) => void;
 
 /**
- * Each row as a JSON object and a line feed, as the SQL step writes lines: NaN and infinities are null, and a BLOB is
- * base64.
+ * Each row as a JSON object and a line feed, without loss: numbers with all their digits, JSON as it is spelled, times
+ * as ISO 8601, a BLOB as base64. NaN and infinities, which JSON has not, are null.
  */
-export function rowsToLines({ columns, length }: Rows): Buffer {
-  const writers = columns.map(({ name, type, values }, index) => {
-    const before = `${index === 0 ? '{' : ','}${quote(name)}:`;
-    const write = type.kind === 'blob' ? base64Writer(values) : writerOf(type, values);
-    return (row: number): string => before + write(row);
+export function rowsToLines(rows: Rows): Buffer {
+  const { columns, length } = rows;
+  let size = 3 * length;
+  const names = columns.map(({ name }, index) => {
+    const before = Buffer.from(`${index === 0 ? '{' : ','}${JSON.stringify(name)}:`);
+    size += (before.length + ROOM) * length;
+    return before;
   });
-  const end = columns.length === 0 ? '{}\n' : '}\n';
-  const parts: Buffer[] = [];
-  for (let start = 0; start < length; start += ROWS_AT_A_TIME) {
-    let text = '';
-    for (let row = start; row < length && row < start + ROWS_AT_A_TIME; row++) {
-      for (const write of writers) text += write(row);
-      text += end;
+  const json = new JsonWriter(size + bytesOfRows(rows));
+  const writers = columns.map(({ type, values }) => writerOf(type, values));
+  const end = Buffer.from(columns.length === 0 ? '{}\n' : '}\n');
+  for (let row = 0; row < length; row++) {
+    for (let index = 0; index < writers.length; index++) {
+      const before = names[index]!;
+      json.copy(before, 0, before.length);
+      writers[index]!(row, json);
     }
-    parts.push(Buffer.from(text));
+    json.copy(end, 0, end.length);
   }
-  return Buffer.concat(parts);
+  return json.written;
 }
 
-function writerOf(type: ColumnType, values: Values): Writer {
-  const { valid } = values;
+function writerOf(type: ColumnType, values: Values): Write {
   const write = notNull(type, values);
-  return valid === undefined ? write : (row) => (valid[row] === 0 ? 'null' : write(row));
+  const { valid } = values;
+  if (valid === undefined) return write;
+  return (row, json) => {
+    if (valid[row] === 0) json.ascii('null');
+    else write(row, json);
+  };
 }
 
-const INTEGER = /^u?(tiny|small|big|huge)int$|^u?integer$/;
-
-function notNull(type: ColumnType, values: Values): Writer {
-  if (values.storage === 'struct') return structWriter(type, values);
+function notNull(type: ColumnType, values: Values): Write {
+  if (values.storage === 'fixed') return fixedWriter(type, values);
+  if (values.storage === 'bytes') return bytesWriter(type, values);
   if (values.storage === 'list')
     return type.kind === 'map' ? mapWriter(type, values) : listWriter(type, values);
-  if (type.kind === 'json' && values.storage === 'bytes') {
-    const { data, offsets } = values;
-    return (row) => textOf(compactJson(data.subarray(offsets[row], offsets[row + 1])));
+  return type.kind === 'union' ? unionWriter(type, values) : structWriter(type, values);
+}
+
+const NUMBERS: Readonly<
+  Partial<Record<ColumnType['kind'], (json: JsonWriter, view: DataView, row: number) => void>>
+> = {
+  null: (json) => json.ascii('null'),
+  boolean: (json, view, row) => json.ascii(view.getUint8(row) === 0 ? 'false' : 'true'),
+  tinyint: (json, view, row) => json.integer(view.getInt8(row)),
+  smallint: (json, view, row) => json.integer(view.getInt16(row * 2, true)),
+  integer: (json, view, row) => json.integer(view.getInt32(row * 4, true)),
+  utinyint: (json, view, row) => json.integer(view.getUint8(row)),
+  usmallint: (json, view, row) => json.integer(view.getUint16(row * 2, true)),
+  uinteger: (json, view, row) => json.integer(view.getUint32(row * 4, true)),
+  float: (json, view, row) => json.float(view.getFloat32(row * 4, true)),
+  double: (json, view, row) => json.double(view.getFloat64(row * 8, true)),
+};
+
+function fixedWriter(type: ColumnType, values: FixedValues): Write {
+  const { data } = values;
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  const write = NUMBERS[type.kind];
+  if (write !== undefined) return (row, json) => write(json, view, row);
+  if (type.kind === 'decimal') return decimalWriter(type, values, type.scale);
+  if (type.kind === 'bigint' || type.kind === 'hugeint') return decimalWriter(type, values, 0);
+  const read = scalarReader(type, values);
+  if (type.kind === 'ubigint' || type.kind === 'uhugeint')
+    return (row, json) => json.ascii(String(read(row)));
+  if (type.kind !== 'enum') return (row, json) => json.quoted(String(read(row)));
+  const quoted = new Map(type.values.map((value) => [value, Buffer.from(JSON.stringify(value))]));
+  return (row, json) => {
+    const text = quoted.get(String(read(row)))!;
+    json.copy(text, 0, text.length);
+  };
+}
+
+/** Signed integers of a number of bytes, and DECIMAL. Most of them are safe integers. */
+function decimalWriter(type: ColumnType, values: FixedValues, scale: number): Write {
+  const { data, width } = values;
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  if (width === 2) return (row, json) => json.decimal(view.getInt16(row * 2, true), scale);
+  if (width === 4) return (row, json) => json.decimal(view.getInt32(row * 4, true), scale);
+  const read = scalarReader(type, values);
+  return (row, json) => {
+    const at = row * width;
+    const low = view.getUint32(at, true);
+    const high = view.getInt32(at + 4, true);
+    const isLong =
+      width === 16 &&
+      (view.getInt32(at + 8, true) !== high >> 31 || view.getInt32(at + 12, true) !== high >> 31);
+    if (isLong || high >= SAFE_HIGH || high < -SAFE_HIGH) json.ascii(String(read(row)));
+    else json.decimal(high * 0x1_0000_0000 + low, scale);
+  };
+}
+/** From here on, an integer whose upper half this is may not be safe. */
+const SAFE_HIGH = 0x20_0000;
+
+function bytesWriter(type: ColumnType, values: BytesValues): Write {
+  const { data, offsets } = values;
+  if (type.kind === 'varchar') return (row, json) => json.string(data, offsets[row]!, offsets[row + 1]!);
+  if (type.kind === 'json') {
+    const plain = oneLine(data);
+    if (!mayHaveNaN(plain)) return (row, json) => json.copy(plain, offsets[row]!, offsets[row + 1]!);
+    return (row, json) => {
+      const value = nullForNaN(plain.subarray(offsets[row], offsets[row + 1]));
+      json.copy(value, 0, value.length);
+    };
   }
-  const isShort = type.kind === 'decimal' && type.width <= DIGITS_OF_DOUBLE;
-  if (isShort || type.kind === 'float' || type.kind === 'double') {
-    const read = scalarReader(type, values);
-    return (row) => numberText(Number(read(row)));
-  }
-  if (type.kind === 'decimal' || type.kind === 'boolean' || INTEGER.test(type.kind)) {
-    const read = scalarReader(type, values);
-    return (row) => String(read(row));
+  if (type.kind === 'blob') {
+    const bytes = Buffer.from(data.buffer, data.byteOffset, data.length);
+    return (row, json) => json.quoted(bytes.toString('base64', offsets[row], offsets[row + 1]));
   }
   const read = textReader(type, values);
-  return (row) => quote(read(row));
+  // BIGNUM is a number, BIT a text.
+  return type.kind === 'bignum'
+    ? (row, json) => json.ascii(read(row))
+    : (row, json) => json.quoted(read(row));
 }
 
-function base64Writer(values: Values): Writer {
-  if (values.storage !== 'bytes') throw new TypeError('a BLOB is kept as bytes');
-  const { data, offsets, valid } = values;
-  const bytes = Buffer.from(data.buffer, data.byteOffset, data.length);
-  return (row) =>
-    valid?.[row] === 0 ? 'null' : `"${bytes.toString('base64', offsets[row], offsets[row + 1])}"`;
+/** A line break between the tokens of JSON becomes a space: each row is one line. */
+function oneLine(data: Uint8Array): Uint8Array {
+  if (!data.includes(LF) && !data.includes(CR)) return data;
+  return data.map((byte) => (byte === LF || byte === CR ? SPACE : byte));
 }
 
-function structWriter(type: ColumnType, values: StructValues): Writer {
-  const names = type.kind === 'struct' ? type.fields.map(({ name }) => name) : [];
-  const fields = innerTypes(type).map((each, index) => {
-    const before = `${index === 0 ? '' : ','}${quote(names[index]!)}:`;
-    const write = writerOf(each, values.fields[index]!);
-    return (row: number): string => before + write(row);
-  });
-  return (row) => {
-    let text = '{';
-    for (const write of fields) text += write(row);
-    return `${text}}`;
-  };
-}
-
-function listWriter(type: ColumnType, { offsets, items }: ListValues): Writer {
-  const write = writerOf(innerTypes(type)[0]!, items[0]!);
-  return (row) => {
-    const start = offsets[row]!;
-    let text = '[';
-    for (let item = start; item < offsets[row + 1]!; item++)
-      text += (item === start ? '' : ',') + write(item);
-    return `${text}]`;
-  };
-}
-
-function mapWriter(type: ColumnType, { offsets, items }: ListValues): Writer {
-  const [keyType, valueType] = innerTypes(type);
-  const key = textReader(keyType!, items[0]!);
-  const value = writerOf(valueType!, items[1]!);
-  return (row) => {
-    const start = offsets[row]!;
-    let text = '{';
-    for (let item = start; item < offsets[row + 1]!; item++)
-      text += `${item === start ? '' : ','}${quote(key(item))}:${value(item)}`;
-    return `${text}}`;
-  };
-}
-
-/** A number that may have a fraction, as DuckDB writes it: always with a point, or an exponent without a plus. */
-function numberText(value: number): string {
-  if (!Number.isFinite(value)) return 'null';
-  if (Object.is(value, -0)) return '-0.0';
-  const text = String(value);
-  if (text.includes('e')) return text.replace('e+', 'e');
-  return text.includes('.') ? text : `${text}.0`;
-}
-
-/** Text as DuckDB quotes it: digits above 9 in escapes are capitals. */
-function quote(text: string): string {
-  const quoted = JSON.stringify(text);
-  if (!quoted.includes('\\u00')) return quoted;
-  return quoted.replaceAll(/\\(?:u[\da-f]{4}|.)/g, (escape) =>
-    escape.length > 2 ? `\\u${escape.slice(2).toUpperCase()}` : escape,
+/** An object; fields without names are an array. */
+function structWriter(type: ColumnType, values: StructValues): Write {
+  const types = type.kind === 'struct' ? type.fields : [];
+  const isNamed = hasNames(type);
+  const [open, close] = isNamed ? [OPEN_OBJECT, CLOSE_OBJECT] : [OPEN_ARRAY, CLOSE_ARRAY];
+  const befores = types.map(({ name }, index) =>
+    Buffer.from((index === 0 ? '' : ',') + (isNamed ? `${JSON.stringify(name)}:` : '')),
   );
+  const writers = types.map((field, index) => writerOf(field.type, values.fields[index]!));
+  return (row, json) => {
+    json.byte(open);
+    for (let index = 0; index < writers.length; index++) {
+      const before = befores[index]!;
+      json.copy(before, 0, before.length);
+      writers[index]!(row, json);
+    }
+    json.byte(close);
+  };
+}
+
+/** A value as an object with one member, of the name under which the union has it. */
+function unionWriter(type: ColumnType, { fields }: StructValues): Write {
+  const members = type.kind === 'union' ? type.members : [];
+  const tags = fields[0] as FixedValues;
+  const befores = members.map(({ name }) => Buffer.from(`{${JSON.stringify(name)}:`));
+  const writers = members.map((member, index) => writerOf(member.type, fields[index + 1]!));
+  return (row, json) => {
+    const tag = tags.data[row]!;
+    const before = befores[tag]!;
+    json.copy(before, 0, before.length);
+    writers[tag]!(row, json);
+    json.byte(CLOSE_OBJECT);
+  };
+}
+
+function listWriter(type: ColumnType, { offsets, items }: ListValues): Write {
+  const write = writerOf(innerTypes(type)[0]!, items[0]!);
+  return (row, json) => {
+    const [start, end] = [offsets[row]!, offsets[row + 1]!];
+    json.byte(OPEN_ARRAY);
+    for (let item = start; item < end; item++) {
+      if (item > start) json.byte(COMMA);
+      write(item, json);
+    }
+    json.byte(CLOSE_ARRAY);
+  };
+}
+
+/** An object; a key that is no text is the text of its JSON. */
+function mapWriter(type: ColumnType, { offsets, items }: ListValues): Write {
+  const [keyType, valueType] = innerTypes(type);
+  const write = writerOf(valueType!, items[1]!);
+  const writeKey = keyWriter(keyType!, items[0]!);
+  return (row, json) => {
+    const [start, end] = [offsets[row]!, offsets[row + 1]!];
+    json.byte(OPEN_OBJECT);
+    for (let item = start; item < end; item++) {
+      if (item > start) json.byte(COMMA);
+      writeKey(item, json);
+      json.byte(COLON);
+      write(item, json);
+    }
+    json.byte(CLOSE_OBJECT);
+  };
+}
+
+function keyWriter(type: ColumnType, values: Values): Write {
+  const write = writerOf(type, values);
+  const key = new JsonWriter(0);
+  return (row, json) => {
+    key.clear();
+    write(row, key);
+    const { written } = key;
+    if (written[0] === QUOTE) json.copy(written, 0, written.length);
+    else json.string(written, 0, written.length);
+  };
 }

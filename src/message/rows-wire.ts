@@ -15,7 +15,8 @@ import {
  *     rows    u32 rows · u32 columns · each column: text name · type · values
  *     text    u32 length · UTF-8
  *     type    u8 tag, of `TAGS` · for `decimal` u8 width · u8 scale; for `enum` u32 values · text of each;
- *             for `list` type; for `array` u32 length · type; for `struct` u32 fields · each: text name · type;
+ *             for `list` type; for `array` u32 length · type; for `struct` and `union` u32 fields or members · each:
+ *             text name · type;
  *             for `map` type of keys · type of values
  *     values  u8: 1 if a byte for each value follows that is 1 where it is not NULL; then
  *             fixed: the bytes of each; bytes and lists: u32 offset of each and the end, and the bytes, or the items
@@ -57,6 +58,9 @@ const TAGS = {
   struct: 32,
   map: 33,
   null: 34,
+  union: 35,
+  bit: 36,
+  bignum: 37,
 } as const satisfies Record<ColumnType['kind'], number>;
 
 const KINDS: ReadonlyMap<number, ColumnType['kind']> = new Map(
@@ -100,9 +104,10 @@ function writeType(parts: WireParts, type: ColumnType): void {
     parts.u32(type.values.length);
     for (const value of type.values) parts.text(value);
   } else if (type.kind === 'array') parts.u32(type.length);
-  else if (type.kind === 'struct') {
-    parts.u32(type.fields.length);
-    for (const field of type.fields) {
+  else if (type.kind === 'struct' || type.kind === 'union') {
+    const fields = type.kind === 'struct' ? type.fields : type.members;
+    parts.u32(fields.length);
+    for (const field of fields) {
       parts.text(field.name);
       writeType(parts, field.type);
     }
@@ -117,11 +122,10 @@ function readType(reader: WireReader): ColumnType {
   if (kind === undefined) throw unknownTag('the type of a column', tag);
   if (kind === 'enum') return { kind, values: reader.many(() => readText(reader)) };
   if (kind === 'list') return { kind, of: readType(reader) };
-  if (kind === 'struct')
-    return {
-      kind,
-      fields: reader.many((): StructField => ({ name: readText(reader), type: readType(reader) })),
-    };
+  const readFields = (): StructField[] =>
+    reader.many((): StructField => ({ name: readText(reader), type: readType(reader) }));
+  if (kind === 'struct') return { kind, fields: readFields() };
+  if (kind === 'union') return { kind, members: readFields() };
   // Read in the order of writing.
   if (kind === 'decimal') {
     const width = reader.u8();

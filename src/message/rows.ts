@@ -38,8 +38,13 @@ export const FIXED_BYTES = {
 
 export type FixedKind = keyof typeof FIXED_BYTES;
 
-/** Types whose values are bytes: UTF-8 except for `blob`. `json` is exactly one JSON value. */
-export const BYTES_KINDS = ['varchar', 'json', 'blob'] as const;
+/**
+ * Types whose values are bytes: UTF-8 for `varchar` and `json`, which is exactly one JSON value. A `bit` begins with a
+ * byte that says how many of the next byte’s upper bits do not count. A `bignum` begins with three bytes, the number of
+ * the others with the highest bit set; the others are the number’s, the most significant first. All bits of a negative
+ * one are flipped.
+ */
+export const BYTES_KINDS = ['varchar', 'json', 'blob', 'bit', 'bignum'] as const;
 export type BytesKind = (typeof BYTES_KINDS)[number];
 
 export interface StructField {
@@ -56,7 +61,10 @@ export type ColumnType =
   | { readonly kind: 'enum'; readonly values: readonly string[] }
   | { readonly kind: 'list'; readonly of: ColumnType }
   | { readonly kind: 'array'; readonly of: ColumnType; readonly length: number }
+  /** Either all fields have names, each another one, or none has, and then each name is empty. */
   | { readonly kind: 'struct'; readonly fields: readonly StructField[] }
+  /** A struct of the number of the member that the value is (`utinyint`), and all members. */
+  | { readonly kind: 'union'; readonly members: readonly StructField[] }
   | { readonly kind: 'map'; readonly key: ColumnType; readonly value: ColumnType };
 
 interface Nullable {
@@ -122,7 +130,7 @@ export function storageOf(type: ColumnType): { storage: Values['storage']; width
   if (isFixed(type)) return { storage: 'fixed', width: FIXED_BYTES[type.kind] };
   if (type.kind === 'decimal') return { storage: 'fixed', width: decimalBytes(type.width) };
   if (type.kind === 'enum') return { storage: 'fixed', width: enumBytes(type.values.length) };
-  if (type.kind === 'struct') return { storage: 'struct', width: 0 };
+  if (type.kind === 'struct' || type.kind === 'union') return { storage: 'struct', width: 0 };
   const isList = type.kind === 'list' || type.kind === 'array' || type.kind === 'map';
   return { storage: isList ? 'list' : 'bytes', width: 0 };
 }
@@ -131,7 +139,14 @@ export function storageOf(type: ColumnType): { storage: Values['storage']; width
 export function innerTypes(type: ColumnType): readonly ColumnType[] {
   if (type.kind === 'list' || type.kind === 'array') return [type.of];
   if (type.kind === 'map') return [type.key, type.value];
+  if (type.kind === 'union') return [TAG, ...type.members.map((member) => member.type)];
   return type.kind === 'struct' ? type.fields.map((field) => field.type) : [];
+}
+const TAG: ColumnType = { kind: 'utinyint' };
+
+/** True for a struct whose fields have names: `row(1, 2)` gives them none. */
+export function hasNames(type: ColumnType): boolean {
+  return type.kind === 'struct' && (type.fields.length === 0 || type.fields.some(({ name }) => name !== ''));
 }
 
 export function lengthOf(values: Values): number {
@@ -146,7 +161,8 @@ export function bytesOfRows(rows: Rows): number {
   return sum;
 }
 
-function bytesOf(values: Values): number {
+/** Bytes of memory that the values take. */
+export function bytesOf(values: Values): number {
   let sum = values.valid?.length ?? 0;
   if (values.storage === 'fixed' || values.storage === 'bytes') sum += values.data.length;
   if (values.storage === 'bytes' || values.storage === 'list') sum += values.offsets.byteLength;

@@ -1,57 +1,73 @@
-// Values of SQL types as the text that SQL writes for them (DuckDB's `CAST(… AS VARCHAR)`), in UTC.
+// Values of SQL types as text: dates and times as ISO 8601 has them, everything else as SQL writes it.
 
 /** The largest number means infinity, and its negative means negative infinity. */
 const INFINITE_DATE = 0x7fff_ffff;
 const INFINITE_TIME = 0x7fff_ffff_ffff_ffffn;
 
+const SECONDS_PER_DAY = 86_400;
+
 /** Units per second of a timestamp, and digits of their fraction. */
 const UNITS = {
-  timestamp_s: { perSecond: 1n, digits: 0 },
-  timestamp_ms: { perSecond: 1000n, digits: 3 },
-  timestamp: { perSecond: 1_000_000n, digits: 6 },
-  timestamp_tz: { perSecond: 1_000_000n, digits: 6 },
-  timestamp_ns: { perSecond: 1_000_000_000n, digits: 9 },
+  timestamp_s: { perSecond: 1, digits: 0, zone: '' },
+  timestamp_ms: { perSecond: 1000, digits: 3, zone: '' },
+  timestamp: { perSecond: 1_000_000, digits: 6, zone: '' },
+  timestamp_tz: { perSecond: 1_000_000, digits: 6, zone: 'Z' },
+  timestamp_ns: { perSecond: 1_000_000_000, digits: 9, zone: '' },
 } as const;
 
 export type TimestampKind = keyof typeof UNITS;
 
-/** `days` since 1970-01-01. */
+/** `days` since 1970-01-01. Most often the next one is the same. */
 export function dateText(days: number): string {
+  if (days === lastDay) return lastDate;
   if (days === INFINITE_DATE) return 'infinity';
   if (days === -INFINITE_DATE) return '-infinity';
-  const { date, era } = civil(days);
-  return date + era;
+  lastDate = civil(days);
+  lastDay = days;
+  return lastDate;
 }
+let lastDay = 0;
+let lastDate = '1970-01-01';
 
-/** `value` in the kind’s unit, since 1970-01-01 00:00:00. */
+/** `value` in the kind’s unit, since 1970-01-01 00:00:00. A time with a zone is in UTC. */
 export function timestampText(kind: TimestampKind, value: bigint): string {
   if (value === INFINITE_TIME) return 'infinity';
   if (value === -INFINITE_TIME) return '-infinity';
-  const { perSecond, digits } = UNITS[kind];
-  const perDay = perSecond * 86_400n;
-  const days = floorDivide(value, perDay);
-  const { date, era } = civil(Number(days));
-  const time = clock(value - days * perDay, perSecond, digits);
-  return `${date}${era} ${time}${kind === 'timestamp_tz' ? '+00' : ''}`;
+  const { perSecond, digits, zone } = UNITS[kind];
+  const perDay = perSecond * SECONDS_PER_DAY;
+  const rounded = Number(value);
+  let days = Math.floor(rounded / perDay);
+  let rest = Number.isSafeInteger(rounded)
+    ? rounded - days * perDay
+    : Number(value - BigInt(days) * BigInt(perDay));
+  // The quotient is rounded.
+  if (rest < 0) {
+    days--;
+    rest += perDay;
+  } else if (rest >= perDay) {
+    days++;
+    rest -= perDay;
+  }
+  return `${dateText(days)}T${timeOfDay(rest, perSecond, digits)}${zone}`;
 }
 
 /** `micros` since midnight, at most a whole day. */
-export function timeText(micros: bigint): string {
-  return clock(micros, 1_000_000n, 6);
+export function timeText(micros: number): string {
+  return timeOfDay(micros, 1_000_000, 6);
 }
 
-export function timeNsText(nanos: bigint): string {
-  return clock(nanos, 1_000_000_000n, 9);
+export function timeNsText(nanos: number): string {
+  return timeOfDay(nanos, 1_000_000_000, 9);
 }
 
 /** A time with its offset, as `rows.ts` describes it. */
 export function timeTzText(bits: bigint): string {
   const offset = 57_599 - Number(bits & 0xff_ffffn);
   const seconds = Math.abs(offset);
-  const parts = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
-  while (parts.length > 1 && parts.at(-1) === 0) parts.pop();
-  const sign = offset < 0 ? '-' : '+';
-  return timeText(bits >> 24n) + sign + parts.map((part) => pad(part)).join(':');
+  const parts = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
+  // ISO 8601 has no seconds here; SQL has.
+  if (seconds % 60 !== 0) parts.push(seconds % 60);
+  return timeText(Number(bits >> 24n)) + (offset < 0 ? '-' : '+') + parts.map((part) => pad(part)).join(':');
 }
 
 export function intervalText(months: number, days: number, micros: bigint): string {
@@ -63,8 +79,10 @@ export function intervalText(months: number, days: number, micros: bigint): stri
   add(months % 12, 'month');
   add(days, 'day');
   if (micros !== 0n || parts.length === 0) {
-    const sign = micros < 0n ? '-' : '';
-    parts.push(sign + timeText(micros < 0n ? -micros : micros));
+    const size = micros < 0n ? -micros : micros;
+    // The hours may be more than a double holds in microseconds.
+    const time = clock(Number(size / 1_000_000n), Number(size % 1_000_000n), 6);
+    parts.push((micros < 0n ? '-' : '') + time);
   }
   return parts.join(' ');
 }
@@ -82,26 +100,39 @@ export function uuidText(low: bigint, high: bigint): string {
   return [[0, 8], [8, 12], [12, 16], [16, 20], [20]].map(([from, to]) => hex.slice(from, to)).join('-');
 }
 
-/** Printable ASCII unchanged, and `\xAB` for any other byte, for quotes and for the backslash. */
-export function blobText(bytes: Uint8Array): string {
+/** The bits of a BIT, as `rows.ts` describes it. */
+export function bitText(bytes: Uint8Array): string {
   let text = '';
-  for (const byte of bytes) {
-    const printable = byte >= 0x20 && byte < 0x7f && byte !== 0x22 && byte !== 0x27 && byte !== 0x5c;
-    text += printable ? String.fromCharCode(byte) : `\\x${byte.toString(16).toUpperCase().padStart(2, '0')}`;
-  }
-  return text;
+  for (const byte of bytes.subarray(1)) text += byte.toString(2).padStart(8, '0');
+  return text.slice(bytes[0]);
 }
 
-/** A time of day in units of a given number per second, without trailing zeros. */
-function clock(value: bigint, perSecond: bigint, digits: number): string {
-  const seconds = Number(value / perSecond);
-  const fraction = value % perSecond;
+/** The digits of a BIGNUM, as `rows.ts` describes it. */
+export function bignumText(bytes: Uint8Array): string {
+  const isNegative = bytes[0]! < 0x80;
+  let hex = '';
+  for (const byte of bytes.subarray(3))
+    hex += (isNegative ? 0xff - byte : byte).toString(16).padStart(2, '0');
+  return (isNegative ? '-' : '') + String(BigInt(`0x${hex}`));
+}
+
+/** A time of day in units of a given number per second. */
+function timeOfDay(value: number, perSecond: number, digits: number): string {
+  const seconds = Math.floor(value / perSecond);
+  return clock(seconds, value - seconds * perSecond, digits);
+}
+
+/** Seconds, and their fraction in units of `digits` digits, without zeros at its end. */
+function clock(seconds: number, fraction: number, digits: number): string {
   const text = `${pad(Math.floor(seconds / 3600))}:${pad(Math.floor(seconds / 60) % 60)}:${pad(seconds % 60)}`;
-  return fraction === 0n ? text : `${text}.${String(fraction).padStart(digits, '0').replace(/0+$/, '')}`;
+  return fraction === 0 ? text : `${text}.${String(fraction).padStart(digits, '0').replace(/0+$/, '')}`;
 }
 
-/** The day of the proleptic Gregorian calendar with this number: era by era of 400 years, each of 146,097 days. */
-function civil(days: number): { date: string; era: string } {
+/**
+ * The day of the proleptic Gregorian calendar with this number: era by era of 400 years, each of 146,097 days. The year
+ * before 1 is 0. Years that four digits do not hold have a sign and six digits, as `Date` reads and writes them.
+ */
+function civil(days: number): string {
   const shifted = days + 719_468;
   const era = Math.floor(shifted / 146_097);
   const dayOfEra = shifted - era * 146_097;
@@ -116,18 +147,13 @@ function civil(days: number): { date: string; era: string } {
   const month = Math.floor((5 * dayOfYear + 2) / 153);
   const day = dayOfYear - Math.floor((153 * month + 2) / 5) + 1;
   const year = yearOfEra + era * 400 + (month >= 10 ? 1 : 0);
-  const shown = year > 0 ? year : 1 - year;
-  return {
-    date: `${String(shown).padStart(4, '0')}-${pad(month < 10 ? month + 3 : month - 9)}-${pad(day)}`,
-    era: year > 0 ? '' : ' (BC)',
-  };
-}
-
-function floorDivide(value: bigint, by: bigint): bigint {
-  const quotient = value / by;
-  return value < 0n && quotient * by !== value ? quotient - 1n : quotient;
+  const shown =
+    year >= 0 && year <= 9999
+      ? String(year).padStart(4, '0')
+      : `${year < 0 ? '-' : '+'}${String(Math.abs(year)).padStart(6, '0')}`;
+  return `${shown}-${pad(month < 10 ? month + 3 : month - 9)}-${pad(day)}`;
 }
 
 function pad(value: number): string {
-  return String(value).padStart(2, '0');
+  return value < 10 ? `0${value}` : String(value);
 }

@@ -17,6 +17,8 @@ export interface QueryAnalysis extends QueryColumns {
   readonly rowwise: boolean;
   /** The rows of the batch on which the query fails; undefined if that cannot be determined. */
   readonly faults: Faults | undefined;
+  /** True if it cannot give many more rows than the batch has: it multiplies none. */
+  readonly isBounded: boolean;
   /** The query, without a semicolon at its end and with its arrows in parentheses. */
   readonly query: string;
   /** The place in the query as the user wrote it. */
@@ -31,6 +33,9 @@ export interface QueryAnalysis extends QueryColumns {
 }
 
 const PARSES_TEXT = /json|variant|"->>?"|"LAMBDA"/i;
+
+const MULTIPLIES =
+  /"type":"(?:JOIN|TABLE_FUNCTION|RECURSIVE_CTE_NODE)"|"function_name":"(?:unnest|unlist|generate_subscripts)"/i;
 
 interface Serialized {
   readonly error: boolean;
@@ -82,7 +87,8 @@ export async function analyseQuery(
   const columns = readSyntax(node, tableName);
   const numbered = rowwise && columns.rows === 'any' ? await withNumbers(connection, serialized) : undefined;
   const faults = await faultsOf(connection, serialized, tableName, aggregates);
-  return { ...columns, query: unended, original, parsesText, rowwise, numbered, faults };
+  const isBounded = !MULTIPLIES.test(serialized);
+  return { ...columns, query: unended, original, parsesText, rowwise, isBounded, numbered, faults };
 }
 
 /** The first list of columns in `serialized` is the query's own: in a rowwise query nothing precedes it. */

@@ -1,5 +1,5 @@
 // Typed rows in and out of DuckDB: everything that needs its library, imported when a stream has SQL.
 
-export { fetchChunks, readRows } from './row-chunks.ts';
+export { runRows } from './row-chunks.ts';
 export { RowTable } from './row-table.ts';
 export { columnTypeOf } from './row-types.ts';

@@ -10,7 +10,7 @@ import type { FlowSchema } from './flow-schema.ts';
 import type { FlowOptions, MetadataMode } from './flow-sql.ts';
 import type { RowsFlow } from './rows-flow.ts';
 import { liftMetadata, ROW } from './metadata.ts';
-import { resultFor, selectResult, typedFields, type Result } from './rows.ts';
+import { fieldsOf, resultFor, selectResult, type Result } from './rows.ts';
 
 /** The table that is the batch, as SQL. */
 export interface Flow {
@@ -32,8 +32,10 @@ export interface Plan {
   readonly metadata: MetadataMode;
   /** True if rows that are made of one message each must know what its sender sent. */
   readonly traced: boolean;
-  /** Set if rows keep their types: returns the type of a column, or undefined for a type that rows cannot have. */
-  readonly typeOf: ((type: DuckDBType) => ColumnType | undefined) | undefined;
+  /** True if the next component takes the rows with their types. */
+  readonly typed: boolean;
+  /** The type of a column, or undefined for a type that rows cannot have. */
+  readonly typeOf: (type: DuckDBType) => ColumnType | undefined;
 }
 
 /** A statement for one table; its parameter is the batch. */
@@ -41,8 +43,8 @@ export interface Prepared {
   readonly of: Flow['of'];
   readonly statement: DuckDBPreparedStatement;
   readonly result: Result;
-  /** The columns of rows that keep their types; undefined if the rows are JSON. */
-  readonly typed: readonly StructField[] | undefined;
+  /** The fields of its rows. */
+  readonly fields: readonly StructField[];
   /** True if the query gives its rows metadata. */
   readonly isLifted: boolean;
   /** The user's query in it. */
@@ -58,7 +60,7 @@ export interface Prepared {
 /** @throws MillraceError with the database's message */
 export async function prepare(
   connection: DuckDBConnection,
-  { analysis, tableName, metadata, traced, typeOf }: Plan,
+  { analysis, tableName, metadata, traced, typed, typeOf }: Plan,
   { of, format, missing, sql }: Flow,
 ): Promise<Prepared> {
   const hasFields = format === 'json' || format === 'rows';
@@ -80,25 +82,24 @@ export async function prepare(
       const described = await connection.prepare(`${before} *${after}`);
       const columns = Array.from({ length: described.columnCount }, (_, index) => ({
         name: described.columnName(index),
-        isBlob: described.columnType(index).toString() === 'BLOB',
-        type: typeOf?.(described.columnType(index)),
+        type: typeOf(described.columnType(index)),
       }));
       described.destroySync();
       const result = hasFields && analysis.rows === 'messages' ? 'numbers' : resultFor(columns);
-      const fields = typeOf === undefined || result === 'numbers' ? undefined : typedFields(columns);
-      const typed =
-        fields && (await withoutGuesses(connection, fields, (list) => `${before} ${list}${after}`));
-      const statement = await connection.prepare(`${before} ${selectResult(columns, result, typed)}${after}`);
+      const select = (list: string): string => `${before} ${list}${after}`;
+      const known = result === 'numbers' ? [] : fieldsOf(columns);
+      const fields = typed ? await withoutGuesses(connection, known, select) : known;
+      const statement = await connection.prepare(select(selectResult(columns, result)));
       const probed = (): string => sql({ metadata, missing: missing.values(), nullOf, probe: true });
       let found: Promise<DuckDBPreparedStatement | undefined> | undefined;
       const probe = (): Promise<DuckDBPreparedStatement | undefined> =>
         (found ??= prepareProbe(connection, analysis, tableName, probed()));
       const isLifted = liftMetadata(columns.map(({ name }) => name)) !== undefined;
-      const plain = { of, statement, result, typed, isLifted, within, probe };
+      const plain = { of, statement, result, fields, isLifted, within, probe };
       if (numbered === undefined || result !== 'rows') return plain;
       const traces = 'rows and messages';
-      const select = selectResult([...columns, { name: ROW, isBlob: false }], traces, typed);
-      const tracing = await connection.prepare(`${before} ${select} FROM (\n${numbered}\n)`);
+      const list = selectResult(columns, traces);
+      const tracing = await connection.prepare(`${before} ${list} FROM (\n${numbered}\n)`);
       return { ...plain, statement: tracing, result: traces, plain };
     } catch (error) {
       const message = errorMessage(error);

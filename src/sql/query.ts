@@ -17,7 +17,7 @@ import { META } from './metadata.ts';
 import { failed, fieldFault, prepare, type Flow, type Plan, type Prepared } from './prepare.ts';
 import type { RowTable } from './row-table.ts';
 import { METADATA_FIELD, RowsFlow, tableRows } from './rows-flow.ts';
-import { readResult, readText, readTyped } from './rows.ts';
+import { readResult, readText, resultColumns } from './rows.ts';
 
 /** The modules that need DuckDB itself, imported when a query is opened. */
 type DuckDBRows = typeof duckdbRows;
@@ -72,7 +72,7 @@ export interface QueryOptions {
   readonly allowExternalAccess: boolean;
   /** True if the rows must know which message each was made of, as far as it was one. */
   readonly traced: boolean;
-  /** True if the rows keep their types instead of becoming JSON. */
+  /** True if the next component takes the rows with their types. */
   readonly typed?: boolean;
   /** How long the query may run on a batch, in milliseconds. */
   readonly timeout: number;
@@ -114,8 +114,8 @@ export class Query {
     this.#declared = schema;
     this.#duckdb = duckdb;
     const { tableName, traced, typed = false } = options;
-    const typeOf = typed ? duckdb.columnTypeOf : undefined;
-    this.#plan = { analysis, tableName, traced, metadata: metadataFor(analysis), typeOf };
+    const { columnTypeOf: typeOf } = duckdb;
+    this.#plan = { analysis, tableName, traced, typed, metadata: metadataFor(analysis), typeOf };
     this.#admission = new Admission(schema, (grown) => this.#objection(grown), options.widened);
   }
 
@@ -340,12 +340,13 @@ export class Query {
     batch: Batch,
     check: (bytes: number) => void,
   ): Promise<Batch | undefined> {
-    const execute = async ({ statement, result, isLifted, typed }: Prepared): Promise<Batch | undefined> => {
+    const execute = async ({ statement, result, isLifted, fields }: Prepared): Promise<Batch | undefined> => {
       give(statement, batch);
-      const rows = await statement.run();
-      if (typed === undefined) return readResult((await rows.fetchChunk())!, batch, result, check);
-      const { fetchChunks, readRows: read } = this.#duckdb;
-      return readTyped(await fetchChunks(rows), batch, { result, isLifted, typed, read }, check);
+      const columns = resultColumns(fields, result, isLifted);
+      const { isBounded } = this.#plan.analysis;
+      const reading = { isBounded, check, counted: fields.length };
+      const rows = await this.#duckdb.runRows(statement, columns, reading);
+      return readResult(rows, batch, { result, fields, isLifted });
     };
     try {
       return await execute(prepared).catch((error: unknown) => {

@@ -1,5 +1,5 @@
 import * as duckdb from '@duckdb/node-api';
-import { isFixed, type ColumnType, type FixedKind } from '../message/rows.ts';
+import { isFixed, type ColumnType, type FixedKind, type StructField } from '../message/rows.ts';
 
 const { DuckDBTypeId: Id } = duckdb;
 
@@ -34,10 +34,7 @@ const kindOf = new Map(FIXED.map(([kind, type]) => [type.typeId, kind]));
 const fixedType = new Map(FIXED);
 const JSON_TYPE = duckdb.DuckDBVarCharType.create('JSON');
 
-/** In JSON, the key of a map is text, and DuckDB has its own way to write these types as text. */
-const OWN_TEXT: ReadonlySet<string> = new Set(['float', 'double', 'list', 'array', 'struct', 'map']);
-
-/** The column type for a DuckDB type; undefined for a type that rows cannot have (UNION, BIT, VARIANT…). */
+/** The column type for a DuckDB type; undefined for a type that rows cannot have (VARIANT, GEOMETRY). */
 export function columnTypeOf(type: duckdb.DuckDBType): ColumnType | undefined {
   const kind = kindOf.get(type.typeId);
   if (kind !== undefined) return { kind };
@@ -46,6 +43,8 @@ export function columnTypeOf(type: duckdb.DuckDBType): ColumnType | undefined {
     return type.alias === 'JSON' ? { kind: 'json' } : undefined;
   }
   if (type.typeId === Id.BLOB) return { kind: 'blob' };
+  if (type.typeId === Id.BIT) return { kind: 'bit' };
+  if (type.typeId === Id.BIGNUM) return { kind: 'bignum' };
   if (type instanceof duckdb.DuckDBDecimalType)
     return { kind: 'decimal', width: type.width, scale: type.scale };
   if (type instanceof duckdb.DuckDBEnumType) return { kind: 'enum', values: [...type.values] };
@@ -57,25 +56,29 @@ export function columnTypeOf(type: duckdb.DuckDBType): ColumnType | undefined {
     const of = columnTypeOf(type.valueType);
     return of && { kind: 'array', of, length: type.length };
   }
-  if (type instanceof duckdb.DuckDBStructType) return structTypeOf(type);
+  if (type instanceof duckdb.DuckDBStructType) {
+    const fields = fieldsOf(type.entryNames, type.entryTypes);
+    return fields && { kind: 'struct', fields };
+  }
   if (type instanceof duckdb.DuckDBMapType) {
     const [key, value] = [columnTypeOf(type.keyType), columnTypeOf(type.valueType)];
-    return key === undefined || value === undefined || OWN_TEXT.has(key.kind)
-      ? undefined
-      : { kind: 'map', key, value };
+    return key === undefined || value === undefined ? undefined : { kind: 'map', key, value };
+  }
+  if (type instanceof duckdb.DuckDBUnionType) {
+    const members = fieldsOf(type.memberTags, type.memberTypes);
+    return members && { kind: 'union', members };
   }
   return undefined;
 }
 
-function structTypeOf(type: duckdb.DuckDBStructType): ColumnType | undefined {
-  const names = type.entryNames;
-  // `row(1, 2)` has no names.
-  if (new Set(names).size < names.length) return undefined;
-  const fields = names.flatMap((name, index) => {
-    const field = columnTypeOf(type.entryTypes[index]!);
-    return field === undefined ? [] : [{ name, type: field }];
-  });
-  return fields.length === names.length ? { kind: 'struct', fields } : undefined;
+function fieldsOf(names: readonly string[], types: readonly duckdb.DuckDBType[]): StructField[] | undefined {
+  const fields: StructField[] = [];
+  for (const [index, name] of names.entries()) {
+    const type = columnTypeOf(types[index]!);
+    if (type === undefined) return undefined;
+    fields.push({ name, type });
+  }
+  return fields;
 }
 
 /** The DuckDB type for a column type. */
@@ -84,15 +87,19 @@ export function duckTypeOf(type: ColumnType): duckdb.DuckDBType {
   if (type.kind === 'varchar') return duckdb.VARCHAR;
   if (type.kind === 'json') return JSON_TYPE;
   if (type.kind === 'blob') return duckdb.BLOB;
+  if (type.kind === 'bit') return duckdb.BIT;
+  if (type.kind === 'bignum') return duckdb.BIGNUM;
   if (type.kind === 'decimal') return duckdb.DECIMAL(type.width, type.scale);
   if (type.kind === 'enum') return duckdb.ENUM(type.values);
   if (type.kind === 'list') return duckdb.LIST(duckTypeOf(type.of));
   if (type.kind === 'array') return duckdb.ARRAY(duckTypeOf(type.of), type.length);
   if (type.kind === 'map') return duckdb.MAP(duckTypeOf(type.key), duckTypeOf(type.value));
-  if (type.kind !== 'struct') throw new TypeError(`DuckDB has no type ${type.kind}`);
+  if (type.kind !== 'struct' && type.kind !== 'union') throw new TypeError(`DuckDB has no type ${type.kind}`);
+  const fields = type.kind === 'struct' ? type.fields : type.members;
+  const names = fields.map(({ name }) => name);
+  const types = fields.map((field) => duckTypeOf(field.type));
   // Not built from an object, in which `__proto__` would not become a field.
-  return new duckdb.DuckDBStructType(
-    type.fields.map(({ name }) => name),
-    type.fields.map((field) => duckTypeOf(field.type)),
-  );
+  return type.kind === 'struct'
+    ? new duckdb.DuckDBStructType(names, types)
+    : new duckdb.DuckDBUnionType(names, types);
 }

@@ -269,14 +269,14 @@ test('iot-data: readings with their device and time; anything else is a dead let
     {
       sensor_id: 'temp_001',
       temperature: 23.5,
-      measured: '2021-06-29 20:53:20',
+      measured: '2021-06-29T20:53:20',
       received: expect.any(String),
       device: 'd1',
     },
     {
       sensor_id: 'temp_003',
       temperature: -1,
-      measured: '2021-06-29 20:53:20.001',
+      measured: '2021-06-29T20:53:20.001',
       received: expect.any(String),
       device: 'd1',
     },

@@ -43,9 +43,7 @@ test('what SQL writes like a column and is the time, is the time', async () => {
     'SELECT current_timestamp AS a, current_date AS b, localtimestamp AS c, current_time AS d FROM flow';
   const { rows } = await run(query, ['{"n":1}'], json);
   expect(rows).toHaveLength(1);
-  expect(
-    Math.abs(Date.parse(String(rows[0]!['a']).replace(' ', 'T').replace(/\+00$/, 'Z')) - Date.now()),
-  ).toBeLessThan(60_000);
+  expect(Math.abs(Date.parse(String(rows[0]!['a'])) - Date.now())).toBeLessThan(60_000);
   expect(Object.values(rows[0]!).every((value) => typeof value === 'string')).toBe(true);
 });
 

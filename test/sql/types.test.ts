@@ -252,7 +252,7 @@ describe('declared types', () => {
       schema: { t: 'TIMESTAMP', price: 'DECIMAL(18,4)', id: 'VARCHAR' },
     });
     expect((await run('{"t":"2024-01-01T10:00:00Z","price":"0.1","id":7,"x":1.50}')).rows).toEqual([
-      '{"t":"2024-01-01 10:00:00","price":0.1000,"id":"7","x":1.5,"later":"2024-01-01 11:00:00"}',
+      '{"t":"2024-01-01T10:00:00","price":0.1000,"id":"7","x":1.5,"later":"2024-01-01T11:00:00"}',
     ]);
     const all = await open('SELECT * FROM flow', { schema: { t: 'DATE' } });
     expect((await all.run('{"t":"2024-01-01T10:00:00Z"}', '{"x":1}')).rows).toEqual([
