@@ -26,11 +26,13 @@ export interface SourceDocument {
 
 /** Where the fields and values of a document stand in its text. */
 export class Places {
+  readonly #text: string;
   readonly #lineStarts: number[] = [0];
   readonly #keys = new Map<string, number>();
   readonly #values = new Map<string, number>();
 
   constructor(text: string) {
+    this.#text = text;
     for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) this.#lineStarts.push(at + 1);
   }
 
@@ -54,6 +56,42 @@ export class Places {
   /** The position of the name of the field at `path`; of the value, if it has no name (in a list). */
   key(path: Path): Position {
     return this.#nearest(path, (key) => this.#keys.get(key) ?? this.#values.get(key));
+  }
+
+  /**
+   * The position of a place within the text that is the value at `path`, such as a query; `line` and `column` count from
+   * 1. Undefined if the file writes the text in another way than line for line: with escapes, or folded.
+   */
+  inside(path: Path, line: number, column: number): Position | undefined {
+    const start = this.#values.get(pathKey(path));
+    if (start === undefined) return undefined;
+    const first = this.#text.slice(start, this.#endOfLine(start));
+    if (/^\|[+-]?\s*(?:#.*)?$/.test(first)) return this.#inBlock(this.position(start).line, line, column);
+    if (/^(?:"""|''')\r?$/.test(first)) {
+      // TOML: the text begins on the next line, and is not indented.
+      return { line: this.position(start).line + line, column };
+    }
+    const quoted = /^(["'])((?:(?!\1|\\).)*)\1/.exec(first);
+    const written = quoted === null ? (/^["'>&!*]/.test(first) ? '' : first) : quoted[2]!;
+    if (line !== 1 || column > written.length + 1) return undefined;
+    return this.position(start + (quoted === null ? 0 : 1) + column - 1);
+  }
+
+  /** In a literal block of YAML, whose text begins on the line after `above` with the indentation of its first line. */
+  #inBlock(above: number, line: number, column: number): Position {
+    let indent = 0;
+    for (const start of this.#lineStarts.slice(above)) {
+      const text = this.#text.slice(start, this.#endOfLine(start));
+      if (text.trim() === '') continue;
+      indent = text.length - text.trimStart().length;
+      break;
+    }
+    return { line: above + line, column: indent + column };
+  }
+
+  #endOfLine(offset: number): number {
+    const end = this.#text.indexOf('\n', offset);
+    return end < 0 ? this.#text.length : end;
   }
 
   /** Offset of the name of the field at `path`, if there is one. */

@@ -232,10 +232,33 @@ function check(draft: Draft, registry: Registry): LoadedConfig {
     mistakes: (findings) => {
       const mask = createMask(schema, expansion);
       return new ConfigError(
-        findings.map(({ path, message }) => problem(inFile(path), mask(message), places.value(inFile(path)))),
+        findings.map(({ path, message }) => {
+          const { said, at } = placed(message, inFile(path), places, expansion.filled.has(pathKey(path)));
+          return problem(inFile(path), mask(said), at);
+        }),
       );
     },
   };
+}
+
+/** A mistake within a text of the file, such as a query, with its place in the text at the end of its message. */
+const INSIDE = / \(line (\d+), column (\d+) of the (\w+)\)$/;
+
+/** The place of a mistake in the file, and its message without a place in the text if the file's says it. */
+function placed(
+  message: string,
+  path: Path,
+  places: Places,
+  filled: boolean,
+): { said: string; at: Position } {
+  const [end, line, column, field] = INSIDE.exec(message) ?? [];
+  const at =
+    end !== undefined && field === path.at(-1) && !filled
+      ? places.inside(path, Number(line), Number(column))
+      : undefined;
+  return at === undefined
+    ? { said: message, at: places.value(path) }
+    : { said: message.slice(0, -end!.length), at };
 }
 
 function read(text: string, format: ConfigFormat): SourceDocument {
