@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
-import { sharedFiles } from './test/support/shared-imports.ts';
+import { apartFiles } from './test/support/shared-imports.ts';
 
 const report = process.env['MILLRACE_TEST_REPORT'];
 
@@ -17,13 +17,16 @@ const longest = [
 
 const path = (name: string): string => `test/${name}.test.ts`;
 
-/** The longest files first. Last those that share their imports, in a row: only then does a worker go on to the next. */
+/**
+ * First the files that have imports of their own, then the others in a row: only then does a worker go on to the next.
+ * The longest of each come first.
+ */
 class Order extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const rank = (file: TestSpecification): number => {
-      if (file.project.name === 'shared') return longest.length + 1;
       const index = longest.findIndex((name) => file.moduleId.endsWith(path(name)));
-      return index < 0 ? longest.length : index;
+      const place = index < 0 ? longest.length : index;
+      return file.project.name === 'shared' ? longest.length + 1 + place : place;
     };
     // eslint-disable-next-line unicorn/no-array-sort -- the method of a sequencer
     const sorted = await super.sort(files);
@@ -44,14 +47,18 @@ export default defineConfig({
       {
         extends: true,
         test: {
-          name: 'isolated',
-          include: ['test/**/*.test.ts'],
-          exclude: sharedFiles,
+          name: 'apart',
+          include: apartFiles,
         },
       },
       {
         extends: true,
-        test: { name: 'shared', include: sharedFiles, isolate: false },
+        test: {
+          name: 'shared',
+          include: ['test/**/*.test.ts'],
+          exclude: apartFiles,
+          isolate: false,
+        },
       },
     ],
     ...(report !== undefined && { reporters: ['default', ['json', { outputFile: report }]] }),

@@ -1,38 +1,24 @@
-const folders = [
-  'architecture',
-  'component',
-  'config',
-  'control',
-  'delivery',
-  'docs',
-  'framing',
-  'message',
-  'sql',
-  'telemetry',
-  'websocket',
-];
-
-/** Files in them that look at the memory, the limits or the clock of their process, or need most of a machine. */
-const apart = [
-  'backpressure',
-  '*-compression',
-  'crash',
-  'endless-files',
-  'files',
-  'foreign-*',
-  'full-disk',
-  'heartbeat',
-  'hostile-*',
-  'limits',
-  '*-memory',
-  'server-jwt',
-  '*-threads',
-  'webpubsub-frames',
-  'webpubsub-strangers',
-];
-
 /**
- * Test files that leave nothing behind in their process: those that a worker runs share what they have imported.
- * `test/support/setup.ts` cleans up between them.
+ * Test files that a worker runs with imports of their own, because they look at the memory, the limits or the clock of
+ * their process, or need most of a machine. All others leave nothing behind in their process, and share what their
+ * worker has imported; `test/support/setup.ts` cleans up between them.
  */
-export const sharedFiles = folders.map((folder) => `test/${folder}/**/!(${apart.join('|')}).test.ts`);
+export const apartFiles = [
+  'config/endless-files',
+  'delivery/log/crash',
+  'delivery/log/files',
+  'delivery/log/full-disk',
+  '**/*-memory',
+  'package/*',
+  'sql/limits',
+  'websocket/*-compression',
+  'websocket/*-threads',
+  'websocket/backpressure',
+  'websocket/foreign-*',
+  'websocket/heartbeat',
+  'websocket/hostile-*',
+  'websocket/server-jwt',
+  'websocket/server-limits',
+  'websocket/webpubsub-frames',
+  'websocket/webpubsub-strangers',
+].map((name) => `test/${name}.test.ts`);
