@@ -6,6 +6,7 @@ import { errorCode } from '../telemetry/events.ts';
 import { reopenLog, type Logger } from '../telemetry/logger.ts';
 import { collectProcessMetrics } from '../telemetry/process-metrics.ts';
 import { prepareEngine } from './engine.ts';
+import { collectGarbage } from './garbage.ts';
 import type { Shell } from './shell.ts';
 
 /** How long a shutdown may take before messages in flight are abandoned. Milliseconds. */
@@ -18,6 +19,8 @@ const ABORT_GRACE = 5_000;
  */
 const SAME_SIGNAL = 500;
 const KEEP_ALIVE = 3_600_000;
+/** How long after its start a process without messages collects its garbage. Milliseconds. */
+const STARTED = 1_000;
 
 /** `millrace run FILE`: runs its streams until they end, or until SIGTERM or SIGINT. */
 export async function runCommand(shell: Shell, file: string): Promise<number> {
@@ -26,6 +29,11 @@ export async function runCommand(shell: Shell, file: string): Promise<number> {
   const engine = await prepareEngine(config, logger, shell.env);
   collectProcessMetrics(engine.metrics.registry);
   const signals = handleSignals(engine, logger, () => reopenFiles(engine, logger));
+  const started = setTimeout(() => {
+    // Messages would wait meanwhile, and V8 looks after a busy process.
+    const isQuiet = engine.health().every((stream) => stream.last_message_age_seconds === null);
+    if (isQuiet) void collectGarbage().catch(() => {});
+  }, STARTED);
   try {
     const { failed, left } = await Promise.race([engine.run(), signals.lost]);
     for (const each of left) {
@@ -39,6 +47,7 @@ export async function runCommand(shell: Shell, file: string): Promise<number> {
     logger.error({ code: errorCode(error) }, errorMessage(error));
     return 1;
   } finally {
+    clearTimeout(started);
     signals.ignore();
   }
 }
