@@ -10,6 +10,7 @@ import { faultsOf, type Faults } from './faults.ts';
 import { ROW } from './metadata.ts';
 import { isRowwise } from './rowwise.ts';
 import { readSyntax, type Node, type QueryColumns } from './syntax.ts';
+import { readValueAsText, VALUE_TEXT_MACRO } from './value-text.ts';
 
 /** A query that is one SELECT, and the columns that it mentions. */
 export interface QueryAnalysis extends QueryColumns {
@@ -55,15 +56,25 @@ export async function analyseQuery(
   tableName: string,
   allowExternalAccess: boolean,
 ): Promise<QueryAnalysis> {
-  const edited = bindArrows(unedited(written));
-  const { text: query, original } = edited;
   const serialize = async (sql: string): Promise<string> => {
     const reader = await connection.runAndReadAll(`SELECT json_serialize_sql(${literal(sql)})`);
     return String(reader.getRows()[0]?.[0]);
   };
-  const serialized = await serialize(query);
-  const tree = JSON.parse(serialized) as Serialized;
-  if (tree.error) throw invalid(edited, tree);
+  const parse = async (query: Edited): Promise<{ serialized: string; tree: Serialized }> => {
+    const serialized = await serialize(query.text);
+    const tree = JSON.parse(serialized) as Serialized;
+    if (tree.error) throw invalid(query, tree);
+    return { serialized, tree };
+  };
+  const bound = bindArrows(unedited(written));
+  let parsed = await parse(bound);
+  const edited = readValueAsText(bound, parsed.tree);
+  if (edited !== bound) {
+    await connection.run(VALUE_TEXT_MACRO);
+    parsed = await parse(edited);
+  }
+  const { text: query, original } = edited;
+  const { serialized, tree } = parsed;
   if (tree.statements?.length !== 1) throw notOneSelect();
   if (!allowExternalAccess) await refuseOutside(connection, tree.statements[0]!.node, tableName);
   // The batch is the only parameter.

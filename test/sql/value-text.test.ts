@@ -1,0 +1,68 @@
+import { describe, expect, test } from 'vitest';
+import { batchOf, open, runOn } from './support.ts';
+
+const bytes = (query: string, ...payloads: readonly (string | Uint8Array)[]) =>
+  open(query).then(({ query: opened }) => runOn(opened, batchOf(payloads, { format: 'bytes' })));
+
+describe('a cast of __value__ to text', () => {
+  test('is the text of the bytes, in every spelling, and keeps its name', async () => {
+    const { rows, rejected } = await bytes(
+      `SELECT /* ä */ cast( __value__  as string) as s, f.__value__::VARCHAR AS t, CAST("__value__" AS text),
+         upper(f.__VALUE__::string) AS u, CAST(__value__ AS BLOB) = __value__ AS same
+       FROM flow f WHERE cast(__value__ as string) LIKE '%ä%'`,
+      'plain',
+      'Bär "ä"\n',
+      Buffer.of(0xe4, 0x9b, 0xb6, 0xc3, 0xa4),
+    );
+    expect(rejected).toEqual([]);
+    expect(rows.map((row) => JSON.parse(row) as unknown)).toEqual(
+      ['Bär "ä"\n', '䛶ä'].map((text) => ({
+        s: text,
+        t: text,
+        'CAST(__value__ AS VARCHAR)': text,
+        u: text.toUpperCase(),
+        same: true,
+      })),
+    );
+  });
+
+  test('rejects the message that is no text alone, with the reason; TRY_CAST makes NULL of it', async () => {
+    const bad = Buffer.of(0x61, 0xff);
+    const { rows, rejected } = await bytes(
+      'SELECT cast(__value__ AS string) AS s, * FROM flow',
+      'a',
+      bad,
+      '',
+      'b',
+    );
+    expect(rows.map((row) => JSON.parse(row) as unknown)).toEqual([
+      { s: 'a', __value__: 'YQ==' },
+      { s: '', __value__: '' },
+      { s: 'b', __value__: 'Yg==' },
+    ]);
+    expect(rejected).toEqual([expect.stringMatching(/^1: MILLRACE_PROCESSOR_FAILED .*invalid UTF8/)]);
+    expect((await bytes('SELECT TRY_CAST(__value__ AS VARCHAR) AS s FROM flow', 'a', bad)).rows).toEqual([
+      '{"s":"a"}',
+      '{"s":null}',
+    ]);
+  });
+
+  test('is the same for text, and for JSON that is no object or has such a field', async () => {
+    const { query } = await open('SELECT cast(__value__ AS string) AS s FROM flow');
+    expect((await runOn(query, batchOf(['ä', '{"a":1}'], { format: 'text' }))).rows).toEqual([
+      '{"s":"ä"}',
+      '{"s":"{\\"a\\":1}"}',
+    ]);
+    expect((await runOn(query, batchOf(['[1,2]', '17']))).rows).toEqual(['{"s":"[1,2]"}', '{"s":"17"}']);
+    const field = await open('SELECT cast(__value__ AS string) AS s FROM flow');
+    expect((await runOn(field.query, batchOf(['{"__value__":"ä"}']))).rows).toEqual(['{"s":"ä"}']);
+  });
+
+  test('leaves other casts alone, and mistakes keep their places', async () => {
+    const { rows } = await bytes("SELECT CAST('\\xC3\\xA4'::BLOB AS VARCHAR) AS other FROM flow", 'a');
+    expect(rows).toEqual(['{"other":"\\\\xC3\\\\xA4"}']);
+    await expect(open('SELECT cast(__value__ AS string) AS s,\n  nothing(1) FROM flow')).rejects.toThrow(
+      /nothing[^]*line 2/,
+    );
+  });
+});
