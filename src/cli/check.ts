@@ -14,13 +14,20 @@ export interface CheckOptions {
   readonly dial?: boolean;
   /** How long `dial` waits for all connections together; a duration, as in a file. */
   readonly timeout: string;
+  /** A file of messages to send through a stream. */
+  readonly sample?: string;
+  /** The stream for the sample. */
+  readonly stream?: string;
 }
 
-/** `millrace check FILE`: every mistake of the file; with `--dial`, also whether its inputs and outputs connect. */
+/** `millrace check FILE`: every mistake of the file; with `--dial`, also whether its inputs and outputs connect;
+ * with `--sample`, whether messages get through a stream. */
 export async function checkCommand(shell: Shell, file: string, options: CheckOptions): Promise<number> {
   const timeout = duration('s', { min: 1 }).safeParse(options.timeout);
   if (!timeout.success)
     throw new UsageError(`--timeout ${options.timeout}: expected a duration, such as 10s`);
+  if (options.stream !== undefined && options.sample === undefined)
+    throw new UsageError('--stream needs --sample');
   const config = await loadConfig(file, { registry: await shell.registry(), env: shell.env });
   // Log only the warnings that a run would log too.
   const logger = shell.logger({ level: 'warn', format: config.plan.logging.format });
@@ -28,7 +35,14 @@ export async function checkCommand(shell: Shell, file: string, options: CheckOpt
   try {
     const count = config.plan.streams.length;
     await shell.out(`${file}: OK, ${plural(count, 'stream')}\n`);
-    return options.dial === true ? await report(shell, await dial(engine, timeout.data), options.timeout) : 0;
+    const code =
+      options.dial === true ? await report(shell, await dial(engine, timeout.data), options.timeout) : 0;
+    if (options.sample === undefined) return code;
+    const { checkSample } = await import('./check-sample.ts');
+    return Math.max(
+      code,
+      await checkSample(shell, config, { file, sample: options.sample, stream: options.stream }),
+    );
   } finally {
     await engine.close();
   }

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { nearest } from '../config/nearest.ts';
 import { addClientCommands } from './client-commands.ts';
+import type { CheckOptions } from './check.ts';
 import { version } from '../telemetry/version.ts';
 import { addReplayCommand } from './replay.ts';
 import { type Printable, type Shell, UsageError } from './shell.ts';
@@ -72,7 +73,12 @@ export async function runProgram(argv: readonly string[], shell: Shell): Promise
     .argument('<file>', '.yaml, .yml, .json or .toml')
     .option('--dial', 'also connect every input and output once, and open each log')
     .option('--timeout <duration>', 'how long --dial waits for all of them', '10s')
-    .action(async (file: string, options: { dial?: boolean; timeout: string }) => {
+    .option(
+      '--sample <messages>',
+      'also send the messages of this file through a stream, without its outputs',
+    )
+    .option('--stream <id>', 'the stream for --sample, if the file has several')
+    .action(async (file: string, options: CheckOptions) => {
       const { checkCommand } = await import('./check.ts');
       code = await checkCommand(shell, file, options);
     });

@@ -1,6 +1,5 @@
 import { fstatSync, statSync, type BigIntStats } from 'node:fs';
 import { resolve } from 'node:path';
-import { isDeepStrictEqual } from 'node:util';
 import type { ComponentConfig } from '../component/context.ts';
 import type { AnyDefinition } from '../component/define.ts';
 import { pathPattern } from '../components/outputs/file/path.ts';
@@ -16,6 +15,7 @@ import type { Letters } from './replay-letters.ts';
 import type { Replayed } from './replay-summary.ts';
 import { handleSignals } from './run.ts';
 import { type Shell, UsageError } from './shell.ts';
+import { codecOf } from './stream-codec.ts';
 
 /** Sends dead letters through a stream of a file: its pipeline, output and error_output, in this process. */
 export async function configReplay(
@@ -97,6 +97,8 @@ async function rejected(engine: Engine): Promise<number> {
   return values.reduce((sum, { value }) => sum + value, 0);
 }
 
+const UNKNOWN = 'a dead letter does not say which input it came from';
+
 /** The file with this stream alone, which reads the letters. */
 function replaced(loaded: LoadedConfig, index: number, input: AnyDefinition): LoadedConfig {
   const { plan } = loaded;
@@ -109,7 +111,8 @@ function replaced(loaded: LoadedConfig, index: number, input: AnyDefinition): Lo
       streams: [
         {
           ...stream,
-          input: { type: REPLAY, codec: codecOf(stream.input) },
+          // Dead letters come from before and after the codec, and a log's messages do too: the input takes both.
+          input: { type: REPLAY, codec: codecOf(stream.input, UNKNOWN) },
           output: kept(stream.output),
           error_output: stream.error_output && kept(stream.error_output),
           durability: undefined,
@@ -126,18 +129,6 @@ function replaced(loaded: LoadedConfig, index: number, input: AnyDefinition): Lo
         })),
       ),
   };
-}
-
-/** Dead letters come from before and after the codec, and a log's messages do too: the input takes both. */
-function codecOf(input: ComponentConfig): ComponentConfig | undefined {
-  const own = input['codec'] as ComponentConfig | undefined;
-  const inputs = input['inputs'] as readonly ComponentConfig[] | undefined;
-  if (own !== undefined || inputs === undefined) return own;
-  const [first, ...others] = inputs.map(codecOf);
-  if (others.every((other) => isDeepStrictEqual(first, other))) return first;
-  throw new UsageError(
-    'the inputs of this stream have different codecs, and a dead letter does not say which input it came from; expected one codec for all',
-  );
 }
 
 /** A file that the stream's start would empty keeps its content. */

@@ -1,10 +1,11 @@
-import { closeSync, existsSync, openSync, readSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { loadConfig, parseConfig } from '../config/load.ts';
 import type { Registry } from '../component/registry.ts';
 import type { ComponentConfig } from '../component/context.ts';
 import type { EnginePlan, StreamPlan } from '../runtime/plan.ts';
 import { clientFieldsOf, clientSettings } from './client-settings.ts';
 import { chosenStream } from './chosen-stream.ts';
+import { sampleFile } from './sample-file.ts';
 import type { ClientOptions } from './client-options.ts';
 import { STDIN, StdinInput } from './sql-stdin.ts';
 import { type Shell, UsageError } from './shell.ts';
@@ -68,31 +69,11 @@ function urlInput(url: string, options: SqlOptions): ComponentConfig {
 }
 
 function fileInput(path: string, options: SqlOptions): ComponentConfig {
-  if (path === '-') return { type: STDIN, ...codecOf(options) };
-  const compression = /\.gz$/i.test(path) ? 'gzip' : /\.zst$/i.test(path) ? 'zstd' : undefined;
-  const type = compression === undefined && beginsWithBracket(path) ? 'json_array' : 'lines';
-  return {
-    type: 'file',
-    path,
-    framing: { type, ...(compression && { compression }) },
-    ...codecOf(options),
-  };
+  return { ...(path === '-' ? { type: STDIN } : sampleFile(path)), ...codecOf(options) };
 }
 
 function codecOf({ codec }: SqlOptions): { codec?: ComponentConfig } {
   return codec === 'none' ? {} : { codec: { type: codec } };
-}
-
-/** True for a file whose first character is that of a JSON array. */
-function beginsWithBracket(path: string): boolean {
-  const file = openSync(path, 'r');
-  try {
-    const start = Buffer.alloc(64);
-    const length = readSync(file, start, 0, start.length, 0);
-    return /^\uFEFF?\s*\[/.test(start.toString('utf8', 0, length));
-  } finally {
-    closeSync(file);
-  }
 }
 
 /** A stream of a file, up to a stage, without its log, output and error_output. */

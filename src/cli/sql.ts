@@ -136,7 +136,11 @@ function queryOf(
     type: 'sql',
     query,
     schema: Object.fromEntries((options.column ?? []).map(columnOf)),
-    ...(isWhole && { memory_limit: WHOLE.database, max_result_bytes: WHOLE.memory, timeout: WHOLE.timeout }),
+    ...(isWhole && {
+      max_memory_bytes: WHOLE.database,
+      max_result_bytes: WHOLE.memory,
+      timeout: WHOLE.timeout,
+    }),
   };
   const processors: ComponentConfig[] = [sql];
   if (isWhole) processors.unshift({ type: 'whole' });

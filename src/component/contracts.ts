@@ -1,4 +1,4 @@
-import type { Rejection } from '../errors.ts';
+import type { MillraceError, Rejection } from '../errors.ts';
 import type { Batch } from '../message/batch.ts';
 import type { Delivery, InputDelivery } from '../message/delivery.ts';
 import type { LogEntries, Receipt } from '../message/receipt.ts';
@@ -197,6 +197,11 @@ export interface Processor {
   readonly flushAt?: number | undefined;
   /** Why messages do not get through it as they should, or undefined; readiness reports it. */
   notReady?(): string | undefined;
+  /**
+   * Likely mistakes in the configuration that the messages so far have shown, such as a column that none of them has.
+   * `millrace check --sample` reports them, also after `close`.
+   */
+  remarks?(): readonly MillraceError[];
   /** As `Input.close`. */
   close?(signal: AbortSignal): Promise<void> | void;
 }

@@ -17,6 +17,7 @@ import {
   leftBy,
   prepareStream,
   recover,
+  remarksOf,
   type Member,
   type PrepareProblem,
 } from './member.ts';
@@ -95,6 +96,13 @@ export class Engine {
       }
     }
     return problems;
+  }
+
+  /** Likely mistakes in the configuration that messages have shown so far, each with its place in the file. */
+  remarks(): PrepareProblem[] {
+    return this.#members.flatMap(({ stream }, index) =>
+      remarksOf(stream).map(({ path, message }) => ({ path: ['streams', index, ...path], message })),
+    );
   }
 
   /** Frees the results of `prepare` if `run` is not called. */

@@ -33,16 +33,25 @@ export interface Member {
 export async function prepareStream({ parts }: Stream): Promise<PrepareProblem[]> {
   const problems: PrepareProblem[] = [];
   const { source, pipeline, sink, errorSink } = parts;
-  const report = (place: readonly (string | number)[], error: unknown): void => {
-    const field = error instanceof MillraceError ? (error.field?.split('.') ?? []) : [];
-    const names = field.map((part) => (/^\d+$/.test(part) ? Number(part) : part));
-    problems.push({ path: [...place, ...names], message: errorMessage(error) });
-  };
+  const report = (place: Path, error: unknown): void => void problems.push(problemAt(place, error));
   await source.prepare().catch((error: unknown) => report(['input'], error));
   for (const { path, error } of await pipeline.prepare()) report(path, error);
   await sink.prepare().catch((error: unknown) => report(['output'], error));
   await errorSink?.prepare().catch((error: unknown) => report(['error_output'], error));
   return problems;
+}
+
+/** Likely mistakes that messages have shown. */
+export function remarksOf({ parts }: Stream): PrepareProblem[] {
+  return parts.pipeline.remarks().map(({ path, error }) => problemAt(path, error));
+}
+
+type Path = PrepareProblem['path'];
+
+function problemAt(place: Path, error: unknown): PrepareProblem {
+  const field = error instanceof MillraceError ? (error.field?.split('.') ?? []) : [];
+  const names = field.map((part) => (/^\d+$/.test(part) ? Number(part) : part));
+  return { path: [...place, ...names], message: errorMessage(error) };
 }
 
 export async function recover({ stream: { parts } }: Member): Promise<void> {

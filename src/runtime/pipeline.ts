@@ -139,6 +139,13 @@ export class Pipeline {
     return reasons.filter((reason) => reason !== undefined);
   }
 
+  /** Likely mistakes that messages have shown, with each processor's place. */
+  remarks(): { path: Operator['path']; error: MillraceError }[] {
+    return this.#steps.flatMap(({ path, processor }) =>
+      (processor.remarks?.() ?? []).map((error) => ({ path, error })),
+    );
+  }
+
   async close(signal: AbortSignal): Promise<void> {
     for (const { processor, connection } of this.#steps) {
       connection?.close();

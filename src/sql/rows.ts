@@ -61,7 +61,7 @@ export function resultColumns(
   return columns;
 }
 
-/** What the columns of a result are. */
+/** The columns of a result, by what they are for. */
 interface Meaning {
   readonly result: Result;
   readonly fields: readonly StructField[];
