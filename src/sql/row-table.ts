@@ -4,6 +4,7 @@ import type { Rows, StructField } from '../message/rows.ts';
 import { columnName, ROW_NUMBER } from './row-table-names.ts';
 import { duckTypeOf } from './row-types.ts';
 import { writeVector } from './row-vectors.ts';
+import { copyToVector } from './string-vectors.ts';
 
 /** The number of rows that DuckDB takes at a time. */
 const CHUNK = duckdb.vector_size();
@@ -76,6 +77,8 @@ export class RowTable {
 }
 
 function writeNumbers(vector: duckdb.Vector, start: number, count: number): void {
-  const numbers = BigInt64Array.from({ length: count }, (_, at) => BigInt(start + at));
-  duckdb.copy_data_to_vector(vector, 0, numbers.buffer, 0, numbers.byteLength);
+  // Integers of 64 bits, of which the upper words stay 0.
+  const words = new Uint32Array(count * 2);
+  for (let at = 0; at < count; at++) words[at * 2] = start + at;
+  copyToVector(vector, words);
 }

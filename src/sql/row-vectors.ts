@@ -3,18 +3,15 @@ import {
   innerTypes,
   selectValues,
   storageOf,
-  type BytesValues,
   type ColumnType,
   type ListValues,
   type Values,
 } from '../message/rows.ts';
+import { copyToVector, dataOf, readStrings, viewOf, writeStrings } from './string-vectors.ts';
 
 // Values move between DuckDB's vectors and rows as blocks of memory: no object is made for a value of fixed size.
 
-/** DuckDB's layout of a string: its length, then the string itself if it is this short, otherwise a pointer to it. */
-const STRING_BYTES = 16;
-const INLINE_BYTES = 12;
-/** DuckDB's layout of a list: the start of its items, and their number. */
+/** DuckDB's layout of a list: the start of its items, and their number, both below 2^32. */
 const ENTRY_BYTES = 16;
 const WORD = 64;
 
@@ -25,7 +22,7 @@ export function readVector(vector: Vector, type: ColumnType, count: number, amon
   if (type.kind === 'null')
     return { storage: 'fixed', valid: new Uint8Array(count), width, data: new Uint8Array(count) };
   if (storage === 'fixed') return { storage, valid, width, data: dataOf(vector, count * width).slice() };
-  if (storage === 'bytes') return readBytes(vector, count, valid);
+  if (storage === 'bytes') return readStrings(vector, count, valid);
   if (type.kind === 'array') return readArrays(vector, type, count, valid);
   if (storage === 'list') return readLists(vector, type, count, valid);
   const fields = innerTypes(type).map((each, index) =>
@@ -47,18 +44,12 @@ export function writeVector(
   switch (values.storage) {
     case 'fixed': {
       const { data, width } = values;
-      copy(vector, data.subarray(start * width, (start + count) * width));
+      copyToVector(vector, data.subarray(start * width, (start + count) * width));
       return;
     }
-    case 'bytes': {
-      const { offsets, data, valid } = values;
-      for (let at = 0; at < count; at++) {
-        const row = start + at;
-        if (valid?.[row] === 0) continue;
-        duckdb.vector_assign_string_element_len(vector, at, data.subarray(offsets[row], offsets[row + 1]));
-      }
+    case 'bytes':
+      writeStrings(vector, type.kind !== 'blob', values, start, count);
       return;
-    }
     case 'list':
       writeLists(vector, type, values, start, count);
       return;
@@ -68,20 +59,11 @@ export function writeVector(
   }
 }
 
-function dataOf(vector: Vector, bytes: number): Uint8Array {
-  return bytes === 0 ? new Uint8Array() : duckdb.vector_get_data(vector, bytes);
-}
-
-function copy(vector: Vector, bytes: Uint8Array): void {
-  if (bytes.length > 0)
-    duckdb.copy_data_to_vector(vector, 0, bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.byteLength);
-}
-
 /** A byte for each value: 0 if it or its parent is NULL. Undefined if none is NULL. */
 function validityOf(vector: Vector, count: number, among: Uint8Array | undefined): Uint8Array | undefined {
   // A vector without NULL has no validity mask, although the types of the binding say otherwise.
   const bits = duckdb.vector_get_validity(vector, Math.ceil(count / WORD) * 8) as Uint8Array | null;
-  if (bits === null || count === 0) return among;
+  if (bits === null || count === 0 || areAllSet(bits, count)) return among;
   const valid = new Uint8Array(count);
   let all = true;
   for (let at = 0; at < count; at++) {
@@ -92,32 +74,19 @@ function validityOf(vector: Vector, count: number, among: Uint8Array | undefined
   return all ? undefined : valid;
 }
 
+function areAllSet(bits: Uint8Array, count: number): boolean {
+  const whole = count >> 3;
+  for (let at = 0; at < whole; at++) if (bits[at] !== 0xff) return false;
+  const rest = (1 << (count & 7)) - 1;
+  return (bits[whole]! & rest) === rest;
+}
+
 function writeValidity(vector: Vector, valid: Uint8Array | undefined, start: number, count: number): void {
   if (valid === undefined || !valid.subarray(start, start + count).includes(0)) return;
   const bits = new Uint8Array(Math.ceil(count / WORD) * 8).fill(0xff);
   for (let at = 0; at < count; at++) if (valid[start + at] === 0) bits[at >> 3]! &= ~(1 << (at & 7));
   duckdb.vector_ensure_validity_writable(vector);
   duckdb.copy_data_to_vector_validity(vector, 0, bits.buffer, 0, bits.byteLength);
-}
-
-function readBytes(vector: Vector, count: number, valid: Uint8Array | undefined): BytesValues {
-  const strings = dataOf(vector, count * STRING_BYTES);
-  const { buffer, byteOffset } = strings;
-  const view = new DataView(buffer, byteOffset, strings.byteLength);
-  const offsets = new Uint32Array(count + 1);
-  for (let at = 0; at < count; at++)
-    offsets[at + 1] = offsets[at]! + (valid?.[at] === 0 ? 0 : view.getUint32(at * STRING_BYTES, true));
-  const data = new Uint8Array(offsets[count]!);
-  for (let at = 0; at < count; at++) {
-    const to = offsets[at]!;
-    const length = offsets[at + 1]! - to;
-    const from = at * STRING_BYTES + 4;
-    if (length > INLINE_BYTES) {
-      const pointer = byteOffset + from + 4;
-      data.set(duckdb.get_data_from_pointer(buffer as ArrayBuffer, pointer, length), to);
-    } else for (let byte = 0; byte < length; byte++) data[to + byte] = strings[from + byte]!;
-  }
-  return { storage: 'bytes', valid, offsets, data };
 }
 
 function readArrays(
@@ -140,14 +109,13 @@ function readLists(
   count: number,
   valid: Uint8Array | undefined,
 ): ListValues {
-  const bytes = dataOf(vector, count * ENTRY_BYTES);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const view = viewOf(dataOf(vector, count * ENTRY_BYTES));
   const offsets = new Uint32Array(count + 1);
   const starts = new Uint32Array(count);
   let inOrder = true;
   for (let at = 0; at < count; at++) {
-    const length = valid?.[at] === 0 ? 0 : Number(view.getBigUint64(at * ENTRY_BYTES + 8, true));
-    const start = length === 0 ? offsets[at]! : Number(view.getBigUint64(at * ENTRY_BYTES, true));
+    const length = valid?.[at] === 0 ? 0 : view.getUint32(at * ENTRY_BYTES + 8, true);
+    const start = length === 0 ? offsets[at]! : view.getUint32(at * ENTRY_BYTES, true);
     if (start !== offsets[at]) inOrder = false;
     starts[at] = start;
     offsets[at + 1] = offsets[at]! + length;
@@ -179,13 +147,14 @@ function writeLists(
     writeVector(duckdb.array_vector_get_child(vector), type.of, items[0]!, first, size);
     return;
   }
-  const entries = new BigUint64Array(count * 2);
+  // Two numbers of 64 bits, of which the upper words stay 0.
+  const entries = new Uint32Array(count * 4);
   for (let at = 0; at < count; at++) {
     const from = offsets[start + at]!;
-    entries[at * 2] = BigInt(from - first);
-    entries[at * 2 + 1] = BigInt(offsets[start + at + 1]! - from);
+    entries[at * 4] = from - first;
+    entries[at * 4 + 2] = offsets[start + at + 1]! - from;
   }
-  copy(vector, new Uint8Array(entries.buffer));
+  copyToVector(vector, new Uint8Array(entries.buffer));
   duckdb.list_vector_reserve(vector, size);
   duckdb.list_vector_set_size(vector, size);
   const child = duckdb.list_vector_get_child(vector);

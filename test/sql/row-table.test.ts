@@ -1,7 +1,14 @@
 import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { doubleText } from '../../src/message/json-writer.ts';
-import { concatRows, selectRows, type Rows, type StructField } from '../../src/message/rows.ts';
+import { valueReader } from '../../src/message/row-values.ts';
+import {
+  concatRows,
+  selectRows,
+  type RowColumn,
+  type Rows,
+  type StructField,
+} from '../../src/message/rows.ts';
 import { rowsToLines } from '../../src/message/rows-json.ts';
 import { decodeRows, encodeRows } from '../../src/message/rows-wire.ts';
 import { runRows } from '../../src/sql/row-chunks.ts';
@@ -43,6 +50,14 @@ async function rowsOf(connection: DuckDBConnection, query: string): Promise<Rows
   const streamed = await runRows(statement, columns, { ...reading, isBounded: false });
   expect(rowsToLines(streamed).equals(rowsToLines(rows))).toBe(true);
   return rows;
+}
+
+function column(name: string, kind: 'varchar' | 'blob', parts: readonly (Buffer | undefined)[]): RowColumn {
+  const offsets = new Uint32Array(parts.length + 1);
+  for (const [row, part] of parts.entries()) offsets[row + 1] = offsets[row]! + (part?.length ?? 0);
+  const data = Buffer.concat(parts.filter((part) => part !== undefined));
+  const valid = Uint8Array.from(parts, (part) => (part === undefined ? 0 : 1));
+  return { name, type: { kind }, values: { storage: 'bytes', valid, offsets, data } };
 }
 
 /** `SELECT` with the rows’ own names from the table. */
@@ -96,6 +111,70 @@ describe('values out of DuckDB, as rows, and back into it', () => {
     expect(await textsOf(connection, `SELECT c3 AS struct FROM ${table.name}()`)).toEqual(
       [9, 5000, 9].map((index) => texts[index]),
     );
+  });
+
+  test('are strings of any length and bytes, wherever DuckDB keeps them', async () => {
+    const connection = await connect();
+    const lengths = [0, 1, 4, 11, 12, 13, 40, 41, 300, 5000];
+    const texts = Array.from({ length: 2500 }, (_, row) => {
+      const length = lengths[row % lengths.length]!;
+      return row % 7 === 0 ? undefined : `${row}é`.padEnd(length, 'x€\0').slice(0, length);
+    });
+    const bytesFor = (text: string): Buffer =>
+      Buffer.concat([Buffer.from([0xff, 0x80, 0]), Buffer.from(text)]);
+    const rows: Rows = {
+      length: texts.length,
+      columns: [
+        column(
+          'text',
+          'varchar',
+          texts.map((text) => (text === undefined ? text : Buffer.from(text))),
+        ),
+        column(
+          'bytes',
+          'blob',
+          texts.map((text) => (text === undefined ? text : bytesFor(text))),
+        ),
+      ],
+    };
+    const table = new RowTable(connection);
+    table.expect(rows.columns);
+    table.set(rows);
+    const from = `${table.name}()`;
+    for (const query of [
+      `SELECT i, c0, c1 FROM ${from}`,
+      `SELECT i, c0, c1 FROM ${from} ORDER BY hash(i)`,
+      `SELECT i, c0, c1 FROM ${from} WHERE i % 3 = 0`,
+      `SELECT i, any_value(c0), any_value(c1) FROM ${from} GROUP BY i`,
+      `SELECT a.i, max(b.c0), max(b.c1) FROM ${from} a JOIN ${from} b ON a.i = b.i GROUP BY a.i`,
+      `SELECT i, first_value(c0) OVER w, first_value(c1) OVER w FROM ${from} WINDOW w AS (PARTITION BY i)`,
+      `SELECT i, l[1], m.m FROM (SELECT i, [c0, 'other'] AS l, {m: c1} AS m FROM ${from})`,
+    ]) {
+      const { columns, length } = await rowsOf(connection, query);
+      const [number, text, bytes] = columns.map(valueReader);
+      expect(length).toBe(query.includes('WHERE') ? 834 : 2500);
+      for (let row = 0; row < length; row++) {
+        const expected = texts[Number(number!(row))];
+        if (text!(row) !== (expected ?? null)) expect(text!(row)).toBe(expected ?? null);
+        const found = bytes!(row);
+        const same = expected === undefined ? found === null : bytesFor(expected).equals(found as Uint8Array);
+        if (!same) expect(found).toEqual(expected && bytesFor(expected));
+      }
+    }
+  });
+
+  test('are NULL if they are text that is not UTF-8, even if it is together with the next', async () => {
+    const connection = await connect();
+    const parts = [[0x61], [0xe2, 0x82], [0xac, 0x61], [0xff], [0x62, 0x80]].map((bytes) =>
+      Buffer.from(bytes),
+    );
+    const whole = Buffer.from('a text that is longer than others');
+    const table = new RowTable(connection);
+    const rows: Rows = { length: 6, columns: [column('text', 'varchar', [...parts, whole])] };
+    table.expect(rows.columns);
+    table.set(rows);
+    const found = await connection.runAndReadAll(`SELECT c0 FROM ${table.name}()`);
+    expect(found.getRows().flat()).toEqual(['a', null, null, null, null, whole.toString()]);
   });
 
   test('may be read several times at once by one statement', async () => {
