@@ -84,3 +84,15 @@ test('a store or a place for the log that Millrace lacks is the only mistake of 
     '[0].durability.path: is missing; expected a string',
   ]);
 });
+
+test('a query that names a temporary store does not start without it', async () => {
+  const sql =
+    'type: sql, query: SELECT 1 AS x FROM flow, temporary_list: [{ name: t, table_name: t, key: { type: value, value: a } }]';
+  const file = (temporary: string): string =>
+    dir.file('t.yaml', `- ${generated}\n  pipeline: { processors: [{ ${sql} }] }\n${temporary}`);
+  const alone = await cli(['check', file('')]);
+  expect(alone.stderr).toContain('temporary_list: names a temporary store, and Millrace has none yet');
+  const { stderr } = await cli(['check', file('  temporary: [{ name: t, type: redis }]\n')]);
+  expect(stderr).toContain('"redis" is not a temporary store');
+  expect(stderr).toContain('1 mistake;');
+});

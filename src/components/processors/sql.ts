@@ -3,6 +3,7 @@ import type { Context } from '../../component/context.ts';
 import type { ProcessCall, Processor } from '../../component/contracts.ts';
 import { defineProcessor } from '../../component/define.ts';
 import { duration, size } from '../../component/fields.ts';
+import { MillraceError } from '../../errors.ts';
 import type { Batch } from '../../message/batch.ts';
 import { Query } from '../../sql/query.ts';
 
@@ -21,6 +22,11 @@ const schema = z.strictObject({
     .describe(
       'Types of columns, by name, as DuckDB writes them (`BIGINT`, `TIMESTAMP`, `STRUCT(a VARCHAR)`). A message whose value does not convert is rejected; a string converts if it reads as the type. Other columns get their type from the messages. If you don’t trust the senders, declare the columns that the query computes with.',
     ),
+  temporary_list: z
+    .array(z.looseObject({ name: z.string(), table_name: z.string() }))
+    .optional()
+    .meta({ foreign: true })
+    .describe('ArkFlow’s stores that the query reads beside the batch. Millrace has none yet.'),
   timeout: duration('s', { min: 1 })
     .default(30_000)
     .describe(
@@ -93,6 +99,10 @@ class SqlProcessor implements Processor {
   }
 
   async prepare(): Promise<void> {
+    if ((this.#config.temporary_list ?? []).length > 0) {
+      const message = 'names a temporary store, and Millrace has none yet';
+      throw new MillraceError('MILLRACE_CONFIG_INVALID', message, { field: 'temporary_list', fatal: true });
+    }
     await this.#open();
   }
 

@@ -21,7 +21,9 @@ export const texts: Subject = {
     },
     lpad: { 's, n': `(system.main.lpad(s, n, ' '))`, 's, n, fill': 'system.main.lpad(s, n, fill)' },
     rpad: { 's, n': `(system.main.rpad(s, n, ' '))`, 's, n, fill': 'system.main.rpad(s, n, fill)' },
-    octet_length: { 'x VARCHAR': 'strlen(x)', 'x BLOB': 'system.main.octet_length(x)' },
+    octet_length: {
+      x: `CASE typeof(x) WHEN 'BLOB' THEN system.main.octet_length(x::BLOB) WHEN 'BIT' THEN system.main.octet_length(x::VARCHAR::BIT) ELSE strlen(x::VARCHAR) END`,
+    },
     'substr_index substring_index': {
       's, part, n': `CASE WHEN n = 0 OR part = '' THEN '' WHEN n > 0 THEN array_to_string(string_split(s, part)[:n], part) ELSE array_to_string(string_split(s, part)[n:], part) END`,
     },

@@ -59,18 +59,22 @@ const timestamp = (micros: (units: string) => string, precision: string): Overlo
 };
 
 const EPOCH = `TIMESTAMP '1970-01-01 00:00:00'`;
+const EPOCH_UTC = `TIMESTAMPTZ '1970-01-01 00:00:00+00'`;
+
+/** An origin for times with a zone, on the clocks of the query's zone, or for others. */
+const inZoneOf = (value: string, zoned: string, plain: string): string =>
+  `CASE typeof(${value}) WHEN 'TIMESTAMP WITH TIME ZONE' THEN ${zoned} ELSE ${plain} END`;
 
 export const times: Subject = {
   title: 'Times',
   own: 'current_date current_time current_timestamp date_part date_trunc datepart datetrunc make_date make_time now today',
   macros: {
     date_bin: {
-      'width, t TIMESTAMP': `time_bucket(width, t, ${EPOCH})`,
-      'width, t TIMESTAMPTZ': `time_bucket(width, t, TIMESTAMPTZ '1970-01-01 00:00:00+00')`,
+      // DuckDB takes the first for a value whose type it does not know yet, such as an aggregate: it must take any type.
       'width, t VARCHAR': `time_bucket(width, ${moment('t')}, ${EPOCH})`,
-      'width, t TIMESTAMP, origin': `time_bucket(width, t, ${moment('origin')})`,
-      'width, t TIMESTAMPTZ, origin': `time_bucket(width, t, (${moment('origin')}) AT TIME ZONE 'UTC')`,
+      'width, t': `time_bucket(width, t, ${inZoneOf('t', `${EPOCH_UTC}::TIMESTAMP`, EPOCH)})`,
       'width, t VARCHAR, origin': `time_bucket(width, ${moment('t')}, ${moment('origin')})`,
+      'width, t, origin': `time_bucket(width, t, ${inZoneOf('t', `((${moment('origin')}) AT TIME ZONE 'UTC')::TIMESTAMP`, moment('origin'))})`,
     },
     'to_char date_format': { 't, format': `strftime(t, ${format('format')})` },
     from_unixtime: { x: 'make_timestamp(x::BIGINT * 1000000)' },
