@@ -35,13 +35,14 @@ export const refusedFunctions: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Refuses functions that reach beyond the batch, and DuckDB's own tables.
+ * Refuses functions that reach beyond the batch, and DuckDB's own tables; not those that `setup` has made (`own`).
  * @throws MillraceError MILLRACE_SQL_INVALID (fatal)
  */
 export async function refuseOutside(
   connection: DuckDBConnection,
   root: Node,
   tableName: string,
+  own: ReadonlySet<string>,
 ): Promise<void> {
   const tables = new Set<string>();
   const visit = (value: unknown): void => {
@@ -52,7 +53,7 @@ export async function refuseOutside(
     if (refusedFunctions.has(name)) throw refused(`the function ${name}`);
     if (node['type'] === 'TABLE_FUNCTION') {
       const called = fold(String((node['function'] as Node | undefined)?.['function_name']));
-      if (!tableFunctions.has(called)) throw refused(`the table function ${called}`);
+      if (!tableFunctions.has(called) && !own.has(called)) throw refused(`the table function ${called}`);
     }
     if (node['type'] === 'BASE_TABLE') {
       const table = fold(String(node['table_name']));
@@ -65,7 +66,7 @@ export async function refuseOutside(
   if (tables.size === 0) return;
   const views = await connection.runAndReadAll('SELECT view_name FROM duckdb_views()');
   for (const [view] of views.getRows())
-    if (tables.has(String(view))) throw refused(`the table ${String(view)}`);
+    if (tables.has(String(view)) && !own.has(fold(String(view)))) throw refused(`the table ${String(view)}`);
 }
 
 function refused(what: string): MillraceError {

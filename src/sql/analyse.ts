@@ -47,14 +47,14 @@ interface Serialized {
 }
 
 /**
- * Reads a query's columns from DuckDB's own syntax tree.
+ * Reads a query's columns from DuckDB's own syntax tree. `own` are the user's functions and views, by folded names.
  * @throws MillraceError MILLRACE_SQL_INVALID when it is not one SELECT statement
  */
 export async function analyseQuery(
   connection: DuckDBConnection,
   written: string,
   tableName: string,
-  allowExternalAccess: boolean,
+  { allowExternalAccess, own }: { allowExternalAccess: boolean; own: ReadonlySet<string> },
 ): Promise<QueryAnalysis> {
   const serialize = async (sql: string): Promise<string> => {
     const reader = await connection.runAndReadAll(`SELECT json_serialize_sql(${literal(sql)})`);
@@ -76,7 +76,7 @@ export async function analyseQuery(
   const { text: query, original } = edited;
   const { serialized, tree } = parsed;
   if (tree.statements?.length !== 1) throw notOneSelect();
-  if (!allowExternalAccess) await refuseOutside(connection, tree.statements[0]!.node, tableName);
+  if (!allowExternalAccess) await refuseOutside(connection, tree.statements[0]!.node, tableName, own);
   // The batch is the only parameter.
   if (serialized.includes('"class":"PARAMETER"')) {
     throw new MillraceError(sqlErrors.MILLRACE_SQL_INVALID, 'the query cannot have parameters', {
@@ -90,12 +90,13 @@ export async function analyseQuery(
     const without = `${unended.slice(0, at)} ${unended.slice(at + 1)}`;
     if ((await serialize(without)) === serialized) unended = without;
   }
-  const parsesText = PARSES_TEXT.test(serialized);
+  const parsesText = PARSES_TEXT.test(serialized) || own.size > 0;
   const { node } = tree.statements[0]!;
   await defineFunctions(connection, node);
   // DuckDB takes as long to list them as to open.
   const calls = serialized.includes('"class":"FUNCTION"');
-  const aggregates = calls ? await aggregatesOf(connection) : new Set<string>();
+  // A function of the user may hide an aggregate, or reading JSON.
+  const aggregates = calls ? new Set([...(await aggregatesOf(connection)), ...own]) : new Set<string>();
   const rowwise = isRowwise(node, tableName, aggregates);
   const columns = readSyntax(node, tableName);
   const numbered = rowwise && columns.rows === 'any' ? await withNumbers(connection, serialized) : undefined;

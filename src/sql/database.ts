@@ -1,42 +1,74 @@
 import type { DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import { LIKE_MACROS } from './like.ts';
+import { runSetup } from './setup.ts';
+
+/** Tables that are there before the first query, from files. */
+interface Preloaded {
+  /** The files that the database may read. */
+  readonly paths: readonly string[];
+  load(connection: DuckDBConnection): Promise<void>;
+}
+
+export interface DatabaseOptions {
+  readonly allowExternalAccess: boolean;
+  /** Bytes. */
+  readonly memoryLimit: number;
+  /** Statements of the user that make macros, views and tables. */
+  readonly setup?: string | undefined;
+  /** The files that are tables. */
+  readonly tables?: Preloaded | undefined;
+}
 
 /**
  * An in-memory DuckDB for one query. One thread per connection keeps rows in order; several batches run concurrently on
  * several connections.
  */
 export class Database {
+  /** The folded names of the functions and views that the user’s statements have made. */
+  readonly own: ReadonlySet<string>;
   readonly #instance: DuckDBInstance;
 
-  private constructor(instance: DuckDBInstance) {
+  private constructor(instance: DuckDBInstance, own: ReadonlySet<string>) {
     this.#instance = instance;
+    this.own = own;
   }
 
   /**
-   * Without `allowExternalAccess`, SQL cannot read or write files, attach databases or install extensions, and a query
-   * that does not fit into `memoryLimit` (bytes) fails instead of spilling to disk.
+   * Without `allowExternalAccess`, SQL cannot read or write files (except those of `tables`), attach databases or install
+   * extensions, and a query that does not fit into `memoryLimit` fails instead of spilling to disk.
+   * @throws MillraceError MILLRACE_SQL_INVALID (fatal) for mistakes in `setup`, and for files that cannot be read
    */
-  static async open(options: { allowExternalAccess: boolean; memoryLimit: number }): Promise<Database> {
+  static async open(options: DatabaseOptions): Promise<Database> {
     const { DuckDBInstance } = await import('@duckdb/node-api');
-    const external = String(options.allowExternalAccess);
+    const { allowExternalAccess, tables, setup } = options;
+    const external = String(allowExternalAccess);
     const instance = await DuckDBInstance.create(':memory:', {
       threads: '1',
-      enable_external_access: external,
       autoinstall_known_extensions: external,
       autoload_known_extensions: external,
       memory_limit: `${Math.ceil(options.memoryLimit / 1024)}KiB`,
-      ...(!options.allowExternalAccess && { max_temp_directory_size: '0B' }),
+      ...(!allowExternalAccess && { max_temp_directory_size: '0B' }),
     });
-    const connection = await instance.connect();
     try {
-      await connection.run(LIKE_MACROS);
-      // Times with a zone then have the same text on every machine, and the same value in typed rows.
-      await connection.run(`SET GLOBAL TimeZone = 'UTC'`);
-      await connection.run('SET lock_configuration = true');
-    } finally {
-      connection.closeSync();
+      const connection = await instance.connect();
+      try {
+        await connection.run(LIKE_MACROS);
+        // Times with a zone then have the same text on every machine, and the same value in typed rows.
+        await connection.run(`SET GLOBAL TimeZone = 'UTC'`);
+        const paths = tables?.paths.map(literal) ?? [];
+        if (paths.length > 0) await connection.run(`SET GLOBAL allowed_paths = [${paths.join(', ')}]`);
+        if (!allowExternalAccess) await connection.run('SET GLOBAL enable_external_access = false');
+        await connection.run('SET lock_configuration = true');
+        await tables?.load(connection);
+        const own = setup === undefined ? new Set<string>() : await runSetup(connection, setup);
+        return new Database(instance, own);
+      } finally {
+        connection.closeSync();
+      }
+    } catch (error) {
+      instance.closeSync();
+      throw error;
     }
-    return new Database(instance);
   }
 
   connect(): Promise<DuckDBConnection> {

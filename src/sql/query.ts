@@ -15,6 +15,7 @@ import { FlowSchema, type Widened } from './flow-schema.ts';
 import { flowSql, type MetadataMode } from './flow-sql.ts';
 import { META } from './metadata.ts';
 import { failed, fieldFault, prepare, type Flow, type Plan, type Prepared } from './prepare.ts';
+import { ReferenceTables } from './reference-tables.ts';
 import type { RowTable } from './row-table.ts';
 import { METADATA_FIELD, RowsFlow, tableRows } from './rows-flow.ts';
 import { readResult, readText, resultColumns } from './rows.ts';
@@ -70,6 +71,10 @@ export interface QueryOptions {
   /** Types of columns, as the user wrote them. */
   readonly schema: Readonly<Record<string, string>>;
   readonly allowExternalAccess: boolean;
+  /** Statements that make functions, views and tables before the first batch. */
+  readonly setup?: string | undefined;
+  /** The path of the file of each reference table. */
+  readonly tables?: Readonly<Record<string, string>>;
   /** True if the rows must know which message each was made of, as far as it was one. */
   readonly traced: boolean;
   /** True if the next component takes the rows with their types. */
@@ -90,6 +95,7 @@ export interface QueryOptions {
 export class Query {
   readonly #options: QueryOptions;
   readonly #database: Database;
+  readonly #tables: ReferenceTables;
   readonly #plan: Plan;
   readonly #admission: Admission;
   readonly #declared: FlowSchema;
@@ -105,12 +111,14 @@ export class Query {
   private constructor(
     options: QueryOptions,
     database: Database,
+    tables: ReferenceTables,
     analysis: QueryAnalysis,
     schema: FlowSchema,
     duckdb: DuckDBRows,
   ) {
     this.#options = options;
     this.#database = database;
+    this.#tables = tables;
     this.#declared = schema;
     this.#duckdb = duckdb;
     const { tableName, traced, typed = false } = options;
@@ -121,16 +129,20 @@ export class Query {
 
   /** @throws MillraceError MILLRACE_SQL_INVALID (fatal) for a query that no data can make valid */
   static async open(options: QueryOptions): Promise<Query> {
-    const database = await Database.open(options);
+    const tables = new ReferenceTables(options.tables ?? {});
+    const database = await Database.open({ ...options, tables });
     try {
       const connection = await database.connect();
       const declared = await readDeclared(connection, options.schema);
       const { query: text, tableName, allowExternalAccess } = options;
-      const analysis = await analyseQuery(connection, text, tableName, allowExternalAccess);
+      const analysis = await analyseQuery(connection, text, tableName, {
+        allowExternalAccess,
+        own: database.own,
+      });
       // Columns of declared types make rows that differ from the messages as they came.
       if (analysis.rows === 'messages' && declared.size > 0) analysis.rows = 'by message';
       const schema = FlowSchema.declare(analysis, declared);
-      const query = new Query(options, database, analysis, schema, await import('./duckdb-rows.ts'));
+      const query = new Query(options, database, tables, analysis, schema, await import('./duckdb-rows.ts'));
       await query.#validate(connection);
       query.#idle.push({ connection, prepared: new Map() });
       return query;
@@ -150,6 +162,7 @@ export class Query {
     reject: (rejection: Rejection) => void,
     signal: AbortSignal,
   ): Promise<readonly Batch[]> {
+    if (this.#tables.isDue) await this.#borrow(signal, ({ connection }) => this.#tables.refresh(connection));
     const { refused, task: taskOf } = await this.#admit(batch, reject);
     const taken = batch.without(refused);
     if (taken.length === 0) return [];
@@ -199,7 +212,7 @@ export class Query {
         ? `the query has been running on a batch for ${seconds}`
         : `a batch has been waiting for ${seconds} for one of the ${sqlGate().places} threads that SQL has`;
     }
-    return undefined;
+    return this.#tables.trouble;
   }
 
   /** Interrupts running statements and frees everything; a pending `run` fails as fatal. */

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Context } from '../../component/context.ts';
 import type { ProcessCall, Processor } from '../../component/contracts.ts';
 import { defineProcessor } from '../../component/define.ts';
-import { duration, size } from '../../component/fields.ts';
+import { duration, fixedPath, size } from '../../component/fields.ts';
 import { MillraceError } from '../../errors.ts';
 import type { Batch } from '../../message/batch.ts';
 import { Query } from '../../sql/query.ts';
@@ -27,6 +27,19 @@ const schema = z.strictObject({
     .optional()
     .meta({ foreign: true })
     .describe('ArkFlow’s stores that the query reads beside the batch. Millrace has none yet.'),
+  setup: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'Statements that run once, before the first batch, and make what the query uses: `CREATE MACRO`, `CREATE VIEW`, `CREATE TABLE … AS VALUES`. They don’t see the batch.',
+    ),
+  tables: z
+    .record(z.string().min(1), fixedPath)
+    .default({})
+    .describe(
+      'Reference tables to join with, by name: the path of a `.csv`, `.tsv`, `.json`, `.jsonl`, `.ndjson` or `.parquet` file. Text files may be compressed (`.gz`, `.zst`). Millrace reads a file at the start, and again within about a second after it has changed; if that fails, the table stays as it was, and readiness says why.',
+    ),
   timeout: duration('s', { min: 1 })
     .default(30_000)
     .describe(
@@ -66,6 +79,10 @@ export const sqlProcessor = defineProcessor({
     {
       title: 'Averages by sensor',
       yaml: 'type: sql\nquery: |\n  SELECT sensor, avg(temperature) AS average, count(*) AS readings\n  FROM flow GROUP BY sensor ORDER BY sensor\n',
+    },
+    {
+      title: 'A reference table and a function',
+      yaml: 'type: sql\ntables:\n  sites: ./sites.csv\nsetup: CREATE MACRO fahrenheit(c) AS c * 9 / 5 + 32\nquery: |\n  SELECT site, name, fahrenheit(temperature) AS temperature\n  FROM flow LEFT JOIN sites USING (site)\n',
     },
     { title: 'Filter', yaml: 'type: sql\nquery: SELECT * FROM flow WHERE temperature > 30\n' },
   ],
@@ -135,6 +152,8 @@ class SqlProcessor implements Processor {
       tableName: config.table_name,
       schema: config.schema,
       allowExternalAccess: config.allow_external_access,
+      setup: config.setup,
+      tables: config.tables,
       // A following component may reject a row, and the dead letter shows the message.
       traced: stream.followed,
       typed: stream.takesRows,
