@@ -10,7 +10,15 @@ import {
   type FieldNode,
 } from './field-tree.ts';
 import { ALL_KINDS, escapesIn, fieldKinds, ValueReader, valueFlags } from './json-kinds.ts';
-import { endOfContainer, endOfDigits, endOfSpace, endOfString, endOfValue, hasEscape } from './json-skip.ts';
+import {
+  endOfContainer,
+  endOfDigits,
+  endOfKey,
+  endOfSpace,
+  endOfString,
+  endOfValue,
+  hasEscape,
+} from './json-skip.ts';
 import { BatchSlices } from './json-slices.ts';
 import { textOf, unquote } from './text.ts';
 
@@ -240,10 +248,10 @@ export class FieldScanner {
 
       const nameStart = at;
       let field = before.next;
-      at = endOfKey(field, payload, nameStart, length);
+      at = endOfKey(field?.key, payload, nameStart);
       if (at < 0) {
         field = before.otherNext;
-        at = endOfKey(field, payload, nameStart, length);
+        at = endOfKey(field?.key, payload, nameStart);
       }
       if (at < 0) {
         at = endOfString(payload, nameStart, length);
@@ -450,16 +458,6 @@ export class FieldScanner {
     this.#duplicate = path as Path;
     this.#found |= DUPLICATE;
   }
-}
-
-/** The offset after the name and its closing quote if it is the field's name; otherwise -1. */
-function endOfKey(field: Field | undefined, payload: Uint8Array, start: number, length: number): number {
-  const key = field?.key;
-  if (key === undefined || start + key.length > length) return -1;
-  for (let index = 0; index < key.length; index++) {
-    if (payload[start + index] !== key[index]) return -1;
-  }
-  return start + key.length;
 }
 
 function findingsIn(kind: number): number {

@@ -1,5 +1,5 @@
 import { ValueReader } from './json-kinds.ts';
-import { endOfSpace, endOfString } from './json-skip.ts';
+import { endOfKey, endOfSpace, endOfString } from './json-skip.ts';
 import { createSlices, type Slices } from './json-slices.ts';
 import { textOf, unquote } from './text.ts';
 
@@ -109,11 +109,4 @@ export function membersOf(
     }
   }
   return slices;
-}
-
-/** The offset after the key if it is at `start`; otherwise -1. */
-function endOfKey(key: Uint8Array | undefined, payload: Uint8Array, start: number): number {
-  if (key === undefined) return -1;
-  for (let index = 0; index < key.length; index++) if (payload[start + index] !== key[index]) return -1;
-  return start + key.length;
 }

@@ -28,6 +28,13 @@ export function endOfDigits(payload: Uint8Array, start: number, length: number):
   return at;
 }
 
+/** The offset after the bytes of `key` if they are at `start`; otherwise -1. */
+export function endOfKey(key: Uint8Array | undefined, payload: Uint8Array, start: number): number {
+  if (key === undefined || start + key.length > payload.length) return -1;
+  for (let index = 0; index < key.length; index++) if (payload[start + index] !== key[index]) return -1;
+  return start + key.length;
+}
+
 /** The end of a number or a word; `start` is within it. */
 export function endOfWord(payload: Uint8Array, start: number, length: number): number {
   let at = start;
