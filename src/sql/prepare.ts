@@ -9,8 +9,9 @@ import { explain, type Within } from './explain.ts';
 import type { FlowSchema } from './flow-schema.ts';
 import type { FlowOptions, MetadataMode } from './flow-sql.ts';
 import type { RowsFlow } from './rows-flow.ts';
-import { liftMetadata, ROW } from './metadata.ts';
-import { fieldsOf, resultFor, selectResult, type Result } from './rows.ts';
+import { liftedColumns } from './lifted.ts';
+import { ROW } from './metadata.ts';
+import { fieldsOf, resultFor, selectResult, type ResultShape } from './rows.ts';
 
 /** The table that is the batch, as SQL. */
 export interface Flow {
@@ -39,14 +40,9 @@ export interface Plan {
 }
 
 /** A statement for one table; its parameter is the batch. */
-export interface Prepared {
+export interface Prepared extends ResultShape {
   readonly of: Flow['of'];
   readonly statement: DuckDBPreparedStatement;
-  readonly result: Result;
-  /** The fields of its rows. */
-  readonly fields: readonly StructField[];
-  /** True if the query gives its rows metadata. */
-  readonly isLifted: boolean;
   /** The user's query in it. */
   readonly within: Within;
   /** The same without message numbers in its rows, so that errors point at places in the query as the user wrote it. */
@@ -71,7 +67,8 @@ export async function prepare(
   };
   for (;;) {
     // With a `*`, the number would be a field of the row.
-    const numbered = traced && metadata !== 'row' && !analysis.star ? analysis.numbered : undefined;
+    const wanted = traced || metadata === 'columns';
+    const numbered = wanted && metadata !== 'row' && !analysis.star ? analysis.numbered : undefined;
     const flow = sql({ metadata, numbered: numbered !== undefined, missing: missing.values(), nullOf });
     // DuckDB 1.5 returns no rows for some queries that read an unnested list more than once.
     const once = analysis.joins ? 'MATERIALIZED ' : '';
@@ -94,8 +91,8 @@ export async function prepare(
       let found: Promise<DuckDBPreparedStatement | undefined> | undefined;
       const probe = (): Promise<DuckDBPreparedStatement | undefined> =>
         (found ??= prepareProbe(connection, analysis, tableName, probed()));
-      const isLifted = liftMetadata(columns.map(({ name }) => name)) !== undefined;
-      const plain = { of, statement, result, fields, isLifted, within, probe };
+      const lifted = liftedColumns(columns);
+      const plain = { of, statement, result, fields, lifted, within, probe };
       if (numbered === undefined || result !== 'rows') return plain;
       const traces = 'rows and messages';
       const list = selectResult(columns, traces);

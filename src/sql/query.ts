@@ -71,6 +71,8 @@ export interface QueryOptions {
   /** Types of columns, as the user wrote them. */
   readonly schema: Readonly<Record<string, string>>;
   readonly allowExternalAccess: boolean;
+  /** The IANA name of the time zone in which the query runs. */
+  readonly timezone: string;
   /** Statements that make functions, views and tables before the first batch. */
   readonly setup?: string | undefined;
   /** The path of the file of each reference table. */
@@ -353,13 +355,12 @@ export class Query {
     batch: Batch,
     check: (bytes: number) => void,
   ): Promise<Batch | undefined> {
-    const execute = async ({ statement, result, isLifted, fields }: Prepared): Promise<Batch | undefined> => {
-      give(statement, batch);
-      const columns = resultColumns(fields, result, isLifted);
-      const { isBounded } = this.#plan.analysis;
-      const reading = { isBounded, check, counted: fields.length };
-      const rows = await this.#duckdb.runRows(statement, columns, reading);
-      return readResult(rows, batch, { result, fields, isLifted });
+    const { isBounded } = this.#plan.analysis;
+    const execute = async (of: Prepared): Promise<Batch | undefined> => {
+      give(of.statement, batch);
+      const reading = { isBounded, check, counted: of.fields.length };
+      const rows = await this.#duckdb.runRows(of.statement, resultColumns(of), reading);
+      return readResult(rows, batch, of);
     };
     try {
       return await execute(prepared).catch((error: unknown) => {

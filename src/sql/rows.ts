@@ -1,17 +1,12 @@
 import type { DuckDBDataChunk } from '@duckdb/node-api';
 import { Batch, type Origin, type Run } from '../message/batch.ts';
 import { valueReader } from '../message/row-values.ts';
-import { lengthOf, type ColumnType, type RowColumn, type Rows, type StructField } from '../message/rows.ts';
+import { lengthOf, type RowColumn, type Rows, type StructField } from '../message/rows.ts';
 import { textOf } from '../message/text.ts';
 import { identifier } from './database.ts';
 import { asObject } from './encode.ts';
-import { liftMetadata, metadataColumn, withLifted, ROW } from './metadata.ts';
-
-/** A column of the query's result. Its type is undefined if rows cannot have it. */
-export interface ResultColumn {
-  readonly name: string;
-  readonly type: ColumnType | undefined;
-}
+import { liftedColumns, withLifted, type ResultColumn } from './lifted.ts';
+import { metadataColumn, ROW } from './metadata.ts';
 
 /**
  * The database's result for a batch:
@@ -43,36 +38,29 @@ export function selectResult(columns: readonly ResultColumn[], result: Result): 
   const selected = columns
     .filter(({ name }) => name !== ROW && metadataColumn(name) === undefined)
     .map(({ name, type }) => (type === undefined ? `CAST(${identifier(name)} AS JSON)` : identifier(name)));
-  const lifted = liftMetadata(columns.map(({ name }) => name));
-  if (lifted !== undefined) selected.push(`CAST(to_json(${lifted}) AS VARCHAR)`);
+  selected.push(...liftedColumns(columns).map(({ select }) => select));
   if (result !== 'rows') selected.push(ROW);
   return selected.length === 0 ? 'NULL' : selected.join(', ');
 }
 
-/** The columns of `selectResult`. */
-export function resultColumns(
-  fields: readonly StructField[],
-  result: Result,
-  isLifted: boolean,
-): StructField[] {
-  const columns = [...fields];
-  if (isLifted && result !== 'numbers') columns.push({ name: 'lifted', type: { kind: 'varchar' } });
-  if (result !== 'rows') columns.push({ name: 'numbers', type: { kind: 'bigint' } });
-  return columns;
-}
-
-/** The columns of a result, by what they are for. */
-interface Meaning {
+/** The columns that `selectResult` lists, by what they are for: fields, then metadata, then the number. */
+export interface ResultShape {
   readonly result: Result;
   readonly fields: readonly StructField[];
-  readonly isLifted: boolean;
+  readonly lifted: readonly StructField[];
 }
+
+export function resultColumns({ result, fields, lifted }: ResultShape): StructField[] {
+  if (result === 'numbers') return [NUMBER];
+  return result === 'rows' ? [...fields, ...lifted] : [...fields, ...lifted, NUMBER];
+}
+const NUMBER: StructField = { name: ROW, type: { kind: 'bigint' } };
 
 /** The result for the batch, of `resultColumns`, as messages; undefined if there are none. */
 export function readResult(
   all: Rows,
   batch: Batch,
-  { result, fields, isLifted }: Meaning,
+  { result, fields, lifted }: ResultShape,
 ): Batch | undefined {
   if (all.length === 0) return undefined;
   const numbers = result === 'rows' ? undefined : numbersIn(all.columns.at(-1)!);
@@ -83,13 +71,9 @@ export function readResult(
     numbers === undefined
       ? new Batch(rows, { runs: runs!, format: 'json' })
       : batch.derive(numbers, rows, 'json', runs);
-  if (!isLifted) return made;
-  const lifted = valueReader(all.columns[fields.length]!);
-  return withLifted(
-    made,
-    Array.from({ length: all.length }, (_, row) => lifted(row) as string),
-    batch,
-  );
+  if (lifted.length === 0) return made;
+  const columns = all.columns.slice(fields.length, fields.length + lifted.length);
+  return withLifted(made, { length: all.length, columns }, batch, numbers);
 }
 
 /** Messages that are the rows. */

@@ -54,7 +54,11 @@ test('every function that DataFusion documents has its line, and says the truth 
 });
 
 test('their values are those of DataFusion, also of NULL, negative numbers and empty lists', async () => {
-  const database = await Database.open({ allowExternalAccess: false, memoryLimit: 256 * 1024 ** 2 });
+  const database = await Database.open({
+    allowExternalAccess: false,
+    timezone: 'UTC',
+    memoryLimit: 256 * 1024 ** 2,
+  });
   const connection = await database.connect();
   const ask = async (sql: string): Promise<string> =>
     String((await connection.runAndReadAll(sql)).getRows()[0]![0]);
@@ -130,7 +134,11 @@ test('one that makes one value of many rows is an aggregate for the query too', 
 });
 
 test('only those that a query calls are made; one that DuckDB has stays its own unless an argument is added', async () => {
-  const database = await Database.open({ allowExternalAccess: false, memoryLimit: 64 * 1024 ** 2 });
+  const database = await Database.open({
+    allowExternalAccess: false,
+    timezone: 'UTC',
+    memoryLimit: 64 * 1024 ** 2,
+  });
   const connection = await database.connect();
   const made = async (): Promise<string[]> => {
     const reader = await connection.runAndReadAll(

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Context } from '../../component/context.ts';
 import type { ProcessCall, Processor } from '../../component/contracts.ts';
 import { defineProcessor } from '../../component/define.ts';
-import { duration, fixedPath, size } from '../../component/fields.ts';
+import { duration, fixedPath, size, timeZone } from '../../component/fields.ts';
 import { MillraceError } from '../../errors.ts';
 import type { Batch } from '../../message/batch.ts';
 import { Query } from '../../sql/query.ts';
@@ -39,6 +39,11 @@ const schema = z.strictObject({
     .default({})
     .describe(
       'Reference tables to join with, by name: the path of a `.csv`, `.tsv`, `.json`, `.jsonl`, `.ndjson` or `.parquet` file. Text files may be compressed (`.gz`, `.zst`). Millrace reads a file at the start, and again within about a second after it has changed; if that fails, the table stays as it was, and readiness says why.',
+    ),
+  timezone: timeZone()
+    .default('UTC')
+    .describe(
+      'The time zone of the query, an IANA name such as `Europe/Berlin`: for `hour(now())`, `now()::DATE`, `date_trunc`, and times without an offset that become times with a zone. Times with a zone become JSON in UTC, whatever it is.',
     ),
   timeout: duration('s', { min: 1 })
     .default(30_000)
@@ -152,6 +157,7 @@ class SqlProcessor implements Processor {
       tableName: config.table_name,
       schema: config.schema,
       allowExternalAccess: config.allow_external_access,
+      timezone: config.timezone,
       setup: config.setup,
       tables: config.tables,
       // A following component may reject a row, and the dead letter shows the message.
