@@ -1,5 +1,6 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { MillraceError } from '../errors.ts';
+import { defineFunctionsIn } from './datafusion/macros.ts';
 import { explain } from './explain.ts';
 import { sqlErrors } from './sql-errors.ts';
 
@@ -8,6 +9,7 @@ import { sqlErrors } from './sql-errors.ts';
  * @throws MillraceError MILLRACE_SQL_INVALID (fatal)
  */
 export async function runSetup(connection: DuckDBConnection, setup: string): Promise<ReadonlySet<string>> {
+  await defineFunctionsIn(connection, setup);
   const before = await namesOf(connection);
   try {
     await connection.run(setup);

@@ -133,6 +133,16 @@ test('one that makes one value of many rows is an aggregate for the query too', 
   expect([...AGGREGATE_MACROS]).toContain('covar');
 });
 
+test('setup may call them, and a function that it makes is its own', async () => {
+  const { run } = await open(
+    'SELECT label(a) AS label, nvl(a, 2) AS mine, nvl2(a, 1, 2) AS theirs FROM flow',
+    {
+      setup: `CREATE MACRO nvl(x, y) AS 'mine'; CREATE FUNCTION label(x) AS initcap(nvl2(x, 'some', 'none'))`,
+    },
+  );
+  expect((await run('{"a":null}')).rows).toEqual(['{"label":"None","mine":"mine","theirs":2}']);
+});
+
 test('only those that a query calls are made; one that DuckDB has stays its own unless an argument is added', async () => {
   const database = await Database.open({
     allowExternalAccess: false,
@@ -156,7 +166,7 @@ test('only those that a query calls are made; one that DuckDB has stays its own 
   expect(await made()).toEqual(['json_get', 'lpad', 'nvl']);
   // All of them are SQL that DuckDB takes, and a name in a lambda cannot be that of a column.
   for (const sql of createMacros()) {
-    await connection.run(sql.replace('CREATE', 'CREATE OR REPLACE'));
+    await connection.run(sql.replace('CREATE MACRO IF NOT EXISTS', 'CREATE OR REPLACE MACRO'));
     for (const [, names] of sql.matchAll(/lambda ([^:]*):/g)) expect(names).toMatch(/^(?:__\w+(?:, )?)+$/);
   }
   connection.closeSync();

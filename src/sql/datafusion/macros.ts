@@ -1,5 +1,5 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
-import { fold, identifier } from '../database.ts';
+import { tokensOf } from '../tokens.ts';
 import { subjects } from './functions.ts';
 import type { Overloads } from './subject.ts';
 
@@ -33,6 +33,21 @@ export async function defineFunctions(connection: DuckDBConnection, tree: unknow
   if (sql.length > 0) await connection.run(sql.join(';'));
 }
 
+/** The same for statements of any kind, which DuckDB cannot give as a tree. A function that they make is theirs. */
+export async function defineFunctionsIn(connection: DuckDBConnection, statements: string): Promise<void> {
+  const tokens = tokensOf(statements);
+  const names = new Set<string>();
+  for (const [at, { kind, text }] of tokens.entries()) {
+    const isMade = /^(?:macro|function|exists)$/i.test(tokens[at - 1]?.text ?? '');
+    if (kind === 'word' && tokens[at + 1]?.text === '(' && !isMade) names.add(text.toLowerCase());
+  }
+  const sql = [...names].flatMap((name) => {
+    const overloads = macros.get(name);
+    return overloads === undefined ? [] : [createMacro(name, overloads)];
+  });
+  if (sql.length > 0) await connection.run(sql.join(';'));
+}
+
 /** The statements for all of them. */
 export function createMacros(): string[] {
   return [...macros].map(([name, overloads]) => createMacro(name, overloads));
@@ -40,7 +55,7 @@ export function createMacros(): string[] {
 
 function createMacro(name: string, overloads: Overloads): string {
   const bodies = Object.entries(overloads).map(([parameters, body]) => `(${parameters}) AS ${body}`);
-  return `CREATE MACRO ${identifier(name)} ${bodies.join(', ')}`;
+  return `CREATE MACRO IF NOT EXISTS "${name}" ${bodies.join(', ')}`;
 }
 
 /** False if DuckDB's own function takes every call as it is. */
@@ -63,8 +78,8 @@ function calledIn(tree: unknown): Map<string, Set<number>> {
     const node = value as Readonly<Record<string, unknown>>;
     const { function_name: name, children } = node;
     if (typeof name === 'string' && Array.isArray(children)) {
-      const counts = called.get(fold(name)) ?? new Set();
-      called.set(fold(name), counts.add(children.length));
+      const counts = called.get(name.toLowerCase()) ?? new Set();
+      called.set(name.toLowerCase(), counts.add(children.length));
     }
     Object.values(node).forEach(visit);
   };
