@@ -1,5 +1,6 @@
 import { fstatSync, statSync, type BigIntStats } from 'node:fs';
 import { resolve } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import type { ComponentConfig } from '../component/context.ts';
 import type { AnyDefinition } from '../component/define.ts';
 import { pathPattern } from '../components/outputs/file/path.ts';
@@ -10,7 +11,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import { chosenStream } from './chosen-stream.ts';
 import { prepareEngine } from './engine.ts';
 import { Progress } from './progress.ts';
-import { REPLAY, ReplayInput } from './replay-input.ts';
+import { REPLAY, ReplayInput, SEVERAL } from './replay-input.ts';
 import type { Letters } from './replay-letters.ts';
 import type { Replayed } from './replay-summary.ts';
 import { handleSignals } from './run.ts';
@@ -112,7 +113,11 @@ function replaced(loaded: LoadedConfig, index: number, input: AnyDefinition): Lo
         {
           ...stream,
           // Dead letters come from before and after the codec, and a log's messages do too: the input takes both.
-          input: { type: REPLAY, codec: codecOf(stream.input, UNKNOWN) },
+          input: {
+            type: REPLAY,
+            codec: codecOf(stream.input, UNKNOWN),
+            framing: framingOf(stream.input),
+          },
           output: kept(stream.output),
           error_output: stream.error_output && kept(stream.error_output),
           durability: undefined,
@@ -129,6 +134,14 @@ function replaced(loaded: LoadedConfig, index: number, input: AnyDefinition): Lo
         })),
       ),
   };
+}
+
+/** For letters of parts that were not framed. */
+function framingOf(input: ComponentConfig): unknown {
+  const inputs = input['inputs'] as readonly ComponentConfig[] | undefined;
+  if (inputs === undefined) return input['framing'];
+  const [first, ...others] = inputs.map(framingOf);
+  return others.every((other) => isDeepStrictEqual(first, other)) ? first : SEVERAL;
 }
 
 /** A file that the stream's start would empty keeps its content. */

@@ -1,18 +1,32 @@
 import { z } from 'zod';
+import type { Context } from '../component/context.ts';
 import type { Input } from '../component/contracts.ts';
 import { defineInput } from '../component/define.ts';
-import { EndOfInputError } from '../errors.ts';
+import { openUnframer } from '../component/framing/open-framing.ts';
+import { framingErrors } from '../component/framing/records.ts';
+import type { Unframed } from '../component/framing/framing.ts';
+import type { Unframer } from '../component/framing/unframer.ts';
+import { EndOfInputError, MillraceError, type Rejection } from '../errors.ts';
 import { Contiguous } from '../delivery/contiguous.ts';
 import { Batch, type Metadata, type Origin, type Run } from '../message/batch.ts';
-import type { Delivery } from '../message/delivery.ts';
+import type { InputDelivery } from '../message/delivery.ts';
 import { NO_OFFSET, type MetaColumn, type MetaColumns, type MetaName } from '../message/metadata.ts';
 import { createReceipt } from '../message/receipt.ts';
+import { commandErrors } from './command-errors.ts';
 import type { Letters, NumberedLetter } from './replay-letters.ts';
 
 /** The type of the input, in a plan that a file cannot have. */
 export const REPLAY = 'replay';
 
-/** The letters as an input of a stream, which counts their outcomes. */
+/** The framing of a stream whose inputs have several. */
+export const SEVERAL = 'several';
+
+/** The configuration of the input. */
+export interface ReplayConfig {
+  readonly framing?: object | typeof SEVERAL | undefined;
+}
+
+/** The letters as an input of a stream, which counts their outcomes. Parts that were not framed are framed again. */
 export class ReplayInput implements Input {
   readonly #letters: Letters;
   readonly #blocks: AsyncGenerator<readonly NumberedLetter[], void, undefined>;
@@ -20,6 +34,7 @@ export class ReplayInput implements Input {
   #read = 0;
   #confirmed = 0;
   readonly #done = new Contiguous(0);
+  #unframer: Unframer | typeof SEVERAL | undefined;
 
   constructor(letters: Letters) {
     this.#letters = letters;
@@ -32,7 +47,8 @@ export class ReplayInput implements Input {
     status: 'stable',
     schema: z.strictObject({}),
     examples: [],
-    create: () => this,
+    framing: 'own',
+    create: (config: ReplayConfig, context) => this.#opened(config, context),
   });
 
   /** How many letters are confirmed. */
@@ -49,7 +65,7 @@ export class ReplayInput implements Input {
     return Promise.resolve();
   }
 
-  async read(signal: AbortSignal): Promise<Delivery> {
+  async read(signal: AbortSignal): Promise<InputDelivery> {
     // Stdin may never end: then the waiting read must be released.
     const stop = (): void => this.#letters.close();
     signal.addEventListener('abort', stop);
@@ -67,7 +83,12 @@ export class ReplayInput implements Input {
     return Promise.resolve();
   }
 
-  #delivery(letters: readonly NumberedLetter[]): Delivery {
+  #opened(config: ReplayConfig, context: Context): this {
+    this.#unframer = config.framing === SEVERAL ? SEVERAL : openUnframer(config, context);
+    return this;
+  }
+
+  #delivery(letters: readonly NumberedLetter[]): InputDelivery {
     const before = this.#read;
     this.#read += letters.length;
     const receipt = createReceipt({
@@ -77,14 +98,38 @@ export class ReplayInput implements Input {
         this.#confirmed += letters.length;
       },
     });
-    const runs = letters.map(({ metadata }, start): Run => ({
+    const payloads: Uint8Array[] = [];
+    const sources: Metadata[] = [];
+    const refused: Rejection[] = [];
+    for (const letter of letters) {
+      const { messages, errors } = this.#messagesOf(letter);
+      for (const [place, error] of errors ?? []) refused.push({ index: payloads.length + place, error });
+      for (const message of messages) {
+        payloads.push(message);
+        sources.push(letter.metadata);
+      }
+    }
+    const runs = sources.map((metadata, start): Run => ({
       start,
       time: metadata.ingestTime,
       ...this.#origins.of(metadata),
     }));
-    const payloads = letters.map(({ payload }) => payload);
-    const columns = columnsOf(letters.map(({ metadata }) => metadata));
-    return { batch: new Batch(payloads, { runs, columns }), receipt };
+    const batch = new Batch(payloads, { runs, columns: columnsOf(sources) });
+    return { batch, receipt, refused: refused.length > 0 ? refused : undefined };
+  }
+
+  /** @throws MillraceError if the letter is a part of a frame, and nobody knows of which framing */
+  #messagesOf({ payload, code, line }: NumberedLetter): Pick<Unframed, 'messages' | 'errors'> {
+    const unframer = this.#unframer;
+    if (unframer === undefined || code === undefined || !Object.hasOwn(framingErrors, code)) {
+      return { messages: [payload], errors: undefined };
+    }
+    if (unframer !== SEVERAL) return unframer.again(payload, code);
+    throw new MillraceError(
+      commandErrors.MILLRACE_REPLAY_INVALID,
+      `${this.#letters.name}:${line}: a part of a frame (${code}), and the inputs of this stream have different framings; select the other letters with --code`,
+      { fatal: true },
+    );
   }
 }
 

@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { Metadata } from '../message/batch.ts';
 import { describeMessage, microsToIso } from '../message/described.ts';
+import type { MillraceError } from '../errors.ts';
 import { asLine } from '../message/lines.ts';
 import { textOf } from '../message/text.ts';
 import { plural } from '../plural.ts';
@@ -50,13 +51,13 @@ function summary(found: Inspection): string {
   return rows.map(([name, value]) => `${name.padEnd(10)}  ${value}\n`).join('');
 }
 
-type Format = (payload: Uint8Array, metadata: Metadata) => string;
+type Format = (payload: Uint8Array, metadata: Metadata, error: MillraceError | undefined) => string;
 
 async function exportMessages(shell: Shell, found: Inspection, format: Format): Promise<void> {
   let lines = '';
   for await (const entry of found.contents()) {
-    for (const { payload, metadata } of messagesOf(entry)) {
-      lines += `${format(payload, metadata)}\n`;
+    for (const { payload, metadata, error } of messagesOf(entry)) {
+      lines += `${format(payload, metadata, error)}\n`;
       if (lines.length < PIECE) continue;
       await shell.out(lines);
       lines = '';
@@ -68,16 +69,17 @@ async function exportMessages(shell: Shell, found: Inspection, format: Format): 
 /** An entry's messages; those that its codec rejected come last, in the form in which they arrived. */
 function* messagesOf({ batch, rejected }: StoredEntry) {
   for (const [index, payload] of batch.payloads.entries()) {
-    yield { payload, metadata: batch.metadata(index) };
+    yield { payload, metadata: batch.metadata(index), error: undefined };
   }
   if (rejected === undefined) return;
-  for (const { index } of rejected.rejections) {
-    yield { payload: rejected.batch.payloads[index]!, metadata: rejected.batch.metadata(index) };
+  for (const { index, error } of rejected.rejections) {
+    yield { payload: rejected.batch.payloads[index]!, metadata: rejected.batch.metadata(index), error };
   }
 }
 
-function asJson(payload: Uint8Array, metadata: Metadata): string {
-  return JSON.stringify(describeMessage(payload, metadata));
+function asJson(payload: Uint8Array, metadata: Metadata, error: MillraceError | undefined): string {
+  const rejected = error && { error: { code: error.code, stage: 'codec', message: error.message } };
+  return JSON.stringify({ ...describeMessage(payload, metadata), ...rejected });
 }
 
 function asText(payload: Uint8Array, metadata: Metadata): string {

@@ -74,19 +74,6 @@ const comma = Buffer.from(',');
 const openObject = Buffer.from('{');
 const closeObject = Buffer.from('}');
 
-/** The object, of the same length, with its members called `from` under the name `to`, which SQL considers equal. */
-export function renameJsonMember(payload: Uint8Array, from: string, to: string): Uint8Array {
-  const renamed = Uint8Array.from(payload);
-  const name = Buffer.from(JSON.stringify(to));
-  for (const member of jsonMembers(payload)!) {
-    if (member.name !== from) continue;
-    // An escaped name may be shorter now; whitespace may stand before the colon.
-    renamed.fill(SPACE, member.start, member.nameEnd);
-    renamed.set(name, member.start);
-  }
-  return renamed;
-}
-
 /**
  * A JSON object that holds any payload: `{"__value__": "its text"}`, or if it is not valid UTF-8 `{"__value__": "its
  * bytes in base64", "encoding": "base64"}`.

@@ -179,26 +179,27 @@ export class Stream {
 
   async #process(): Promise<void> {
     const { signal } = this.parts.abort;
-    for (;;) {
+    await this.#tickets.slot(signal);
+    for await (const delivery of this.#read()) {
+      const result = this.parts.pipeline.process(delivery);
+      this.#push(result, true);
       await this.#tickets.slot(signal);
-      const delivery = await this.#read();
-      if (delivery === undefined) break;
-      this.#push(this.parts.pipeline.process(delivery), true);
     }
     this.#flush(Infinity);
     this.#tickets.end();
   }
 
-  /** Undefined at the end of the input. */
-  async #read(): Promise<Delivery | undefined> {
+  async *#read(): AsyncGenerator<Delivery> {
+    const { signal } = this.parts.abort;
     try {
-      const delivery = await this.parts.source.read(this.parts.abort.signal);
-      this.#lastMessage = performance.now();
-      this.#inputTaps.pass(delivery.batch);
-      return delivery;
+      for (;;) {
+        const delivery = await this.parts.source.read(signal);
+        this.#lastMessage = performance.now();
+        this.#inputTaps.pass(delivery.batch);
+        yield delivery;
+      }
     } catch (error) {
-      if (error instanceof EndOfInputError) return undefined;
-      throw error;
+      if (!(error instanceof EndOfInputError)) throw error;
     }
   }
 

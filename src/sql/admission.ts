@@ -1,24 +1,22 @@
 import { sqlErrors } from './sql-errors.ts';
 import { MillraceError, type DeclaredError, type Rejection } from '../errors.ts';
 import type { Batch } from '../message/batch.ts';
-import { pathText } from '../message/field-path.ts';
-import { FieldScanner, scanFindings, WHOLE_VALUE, type FieldNews } from '../message/json-fields.ts';
-import { fieldKinds } from '../message/json-kinds.ts';
-import { hasLoneSurrogate } from '../message/json-skip.ts';
+import { pathKey, pathText, type Path } from '../message/field-path.ts';
+import { FieldScanner, scanFindings, WHOLE_VALUE } from '../message/json-fields.ts';
+import { ALL_KINDS, fieldKinds, valueFlags } from '../message/json-kinds.ts';
+import type { BatchSlices, Slices } from '../message/json-slices.ts';
 import { MAX_JSON_DEPTH } from '../message/json-validate.ts';
-import { renameJsonMember } from '../message/json.ts';
 import { hasDeepText } from '../message/text-depth.ts';
 import { isNumeric } from './column.ts';
 import { fold } from './database.ts';
 import type { Candidate, FlowSchema, Prefers, Widened } from './flow-schema.ts';
 import { Growth, keyOf, type Group } from './growth.ts';
 import { Questions } from './questions.ts';
-import { shorten, takeSpellings } from './spellings.ts';
+import { shorten, Spellings } from './spellings.ts';
 
 export const TOO_DEEP = `the message is or holds text whose brackets are nested deeper than ${MAX_JSON_DEPTH} levels, and the query reads JSON from text`;
 
-const BACKSLASH = 0x5c;
-const SURROGATE = 'the message has a \\u escape of half a surrogate pair, which is not text';
+const SURROGATE = String.raw`a \u escape of half a surrogate pair, which is not text`;
 
 /**
  * A column is forgotten when no message has had it between two looks. Two looks are this far apart: in batches, and in
@@ -33,8 +31,8 @@ export interface Admitted {
   readonly refused: readonly number[];
   /** The columns that all other messages fit. */
   readonly schema: FlowSchema;
-  /** Replacements for payloads that spell a name differently from the columns: the database reads the replacement. */
-  readonly respelled: ReadonlyMap<Uint8Array, Uint8Array>;
+  /** Where the values of a column are in the batch. */
+  readonly slices: (path: Path) => Slices | undefined;
 }
 
 /** A rejected message, and the reason. */
@@ -47,11 +45,14 @@ interface Refusal {
 
 interface Scan {
   readonly refusals: Refusal[];
-  /** The new fields, kinds and spellings of each message, by its place. */
+  /** The new columns and kinds of each message, by its place. */
   readonly news: Map<number, Group>;
+  /** Places of messages with a value that not every type can hold. */
+  readonly doubtful: readonly number[];
+  readonly slices: BatchSlices;
 }
 
-const NONE: ReadonlyMap<Uint8Array, Uint8Array> = new Map();
+const { NEW_FIELD, DUPLICATE, NOT_OBJECT, LONE_SURROGATE, OUT_OF_RANGE } = scanFindings;
 
 /**
  * Decides which messages a query can take, and grows its columns by what they bring. A message that would change how
@@ -63,6 +64,7 @@ export class Admission {
   readonly #growth: Growth;
   readonly #widened: (column: Widened) => void;
   readonly #scanner: FieldScanner;
+  readonly #spellings = new Spellings();
   readonly #questions = new Questions();
   #turn: Promise<void> = Promise.resolve();
   #batches = 0;
@@ -78,8 +80,9 @@ export class Admission {
     this.#schema = schema;
     this.#growth = new Growth(objects);
     this.#widened = widened;
-    this.#scanner = new FieldScanner({ matters: (name) => !schema.ignores(name) });
-    for (const { name, kinds } of schema.columns) this.#scanner.allow([name], kinds);
+    const paths = schema.paths;
+    this.#scanner = new FieldScanner({ matters: (name) => !schema.ignores(name), paths, fold });
+    for (const { path, kinds } of schema.columns) this.#scanner.allow(path, kinds);
   }
 
   /** The columns as they are now. */
@@ -90,18 +93,16 @@ export class Admission {
   /** Rejects the messages that the query cannot take. */
   async check(batch: Batch, reject: (rejection: Rejection) => void): Promise<Admitted> {
     this.#batches++;
-    const { refusals, news } = this.#scan(batch);
-    if (news.size > 0 || this.#isTimeToLook(batch)) {
+    const scan = this.#scan(batch);
+    if (scan.news.size > 0 || this.#isTimeToLook(batch))
       return await this.#inTurn(() => this.#settle(batch, reject));
-    }
-    return this.#admitted(refusals, NONE, reject);
+    return this.#admitted(scan, reject);
   }
 
-  #admitted(
-    refusals: readonly Refusal[],
-    respelled: Admitted['respelled'],
-    reject: (rejection: Rejection) => void,
-  ): Admitted {
+  #admitted({ refusals, doubtful, slices }: Scan, reject: (rejection: Rejection) => void): Admitted {
+    const of = (path: Path): Slices | undefined => this.#spellings.slices(path, slices);
+    this.#judge(doubtful, of, refusals);
+    refusals.sort((a, b) => a.index - b.index);
     // Creating an error is slow; messages that are wrong in the same way share one.
     const errors = new Map<string, MillraceError>();
     for (const { index, message, code = sqlErrors.MILLRACE_SQL_FIELD_CONFLICT, field } of refusals) {
@@ -109,50 +110,115 @@ export class Admission {
       errors.set(message, error);
       reject({ index, error, ...(field !== undefined && { field }) });
     }
-    return { refused: refusals.map(({ index }) => index), schema: this.#schema, respelled };
+    return { refused: refusals.map(({ index }) => index), schema: this.#schema, slices: of };
+  }
+
+  /** Refuses those of the messages whose values their columns cannot hold. */
+  #judge(doubtful: readonly number[], slices: (path: Path) => Slices | undefined, refusals: Refusal[]): void {
+    if (doubtful.length === 0) return;
+    const gone = new Set(refusals.map(({ index }) => index));
+    for (const { path, name, type: stored, declared } of this.#schema.tableColumns) {
+      const type = declared ?? stored.kind.toUpperCase();
+      const found = type === 'JSON' ? undefined : slices(path);
+      if (found === undefined) continue;
+      for (const index of doubtful) {
+        const kind = gone.has(index) ? 0 : found.kinds[index]!;
+        let message: string | undefined;
+        if ((kind & valueFlags.LONE_HALF) !== 0) message = SURROGATE;
+        else if ((kind & valueFlags.TOO_LARGE) !== 0 && (type === 'DOUBLE' || type === 'FLOAT'))
+          message = `not a number within the range of the type ${type}`;
+        if (message === undefined) continue;
+        gone.add(index);
+        refusals.push({ index, message: `field ${shorten(name)}: ${message}`, field: name });
+      }
+    }
   }
 
   /** Calls `each` for each message that is not refused, after scanning it. */
   #scan({ payloads, format }: Batch, each?: (index: number) => void): Scan {
     const refusals: Refusal[] = [];
     const news = new Map<number, Group>();
+    const doubtful: number[] = [];
     const scanner = this.#scanner;
     const { parsesText } = this.#schema;
-    if (format !== 'json' && !parsesText) return { refusals, news };
+    const slices = scanner.begin(format === 'json' ? payloads.length : 0);
+    const scan = { refusals, news, doubtful, slices };
+    if (format !== 'json' && !parsesText) return scan;
     for (let index = 0; index < payloads.length; index++) {
-      if (parsesText && hasDeepText(payloads[index]!)) {
+      const payload = payloads[index]!;
+      if (parsesText && hasDeepText(payload)) {
         refusals.push({ index, code: sqlErrors.MILLRACE_SQL_TEXT_TOO_DEEP, message: TOO_DEEP });
         continue;
       }
       if (format !== 'json') continue;
-      const payload = payloads[index]!;
-      // DuckDB parses the whole message, and half of a surrogate pair anywhere is an error to it.
-      const isText = !payload.includes(BACKSLASH) || !hasLoneSurrogate(payload, 0, payload.length);
-      const found = isText ? scanner.scan(payload) : scanner.scan(payload) | scanFindings.LONE_SURROGATE;
+      let found = scanner.scan(payload, index);
       if (found !== 0) {
-        if ((found & scanFindings.DUPLICATE) !== 0) {
+        while ((found & NEW_FIELD) !== 0 && this.#learnSpellings()) found = scanner.scan(payload, index);
+        if ((found & DUPLICATE) !== 0) {
           const name = pathText(scanner.duplicate!);
           refusals.push({ index, message: `field ${shorten(name)}: the message has it twice`, field: name });
           continue;
         }
-        if ((found & scanFindings.LONE_SURROGATE) !== 0) {
-          refusals.push({ index, message: SURROGATE });
-          continue;
-        }
-        const notObject = (found & scanFindings.NOT_OBJECT) !== 0;
-        const group = notObject ? this.#bareValue() : candidatesOf(scanner.news);
+        if ((found & (LONE_SURROGATE | OUT_OF_RANGE)) !== 0) doubtful.push(index);
+        const group = (found & NOT_OBJECT) === 0 ? this.#candidates() : this.#bareValue();
         if (group.length > 0) news.set(index, group);
       }
       each?.(index);
     }
-    return { refusals, news };
+    this.#compareSpellings(scan);
+    return scan;
+  }
+
+  /** Makes the scanner note other spellings of columns in the last message. @returns true if there was a new one */
+  #learnSpellings(): boolean {
+    let learnt = false;
+    for (const { path } of this.#scanner.news) {
+      const column = this.#schema.named(path);
+      if (column === undefined || pathKey(column) === pathKey(path)) continue;
+      if (!this.#spellings.add(column, path)) continue;
+      this.#scanner.allow(path, ALL_KINDS);
+      learnt = true;
+    }
+    return learnt;
+  }
+
+  /** The new columns and kinds of the last message. */
+  #candidates(): Candidate[] {
+    const candidates: Candidate[] = [];
+    for (const { path, kinds } of this.#scanner.news)
+      if (pathKey(this.#schema.named(path) ?? path) === pathKey(path)) candidates.push({ path, kind: kinds });
+    return candidates;
+  }
+
+  /** The news of columns in other spellings. The scanner allows these whatever they hold. */
+  #compareSpellings({ refusals, news, slices }: Scan): void {
+    let gone: Set<number> | undefined;
+    for (const column of this.#spellings.columns) {
+      const found = this.#spellings.slices(column, slices);
+      if (found === undefined) continue;
+      const known = this.#schema.column(column)?.kinds ?? 0;
+      gone ??= new Set(refusals.map(({ index }) => index));
+      for (let index = 0; index < slices.length; index++) {
+        const kind = found.kinds[index]! & ALL_KINDS;
+        if (kind === 0 || (known & kind) !== 0 || gone.has(index)) continue;
+        const group = news.get(index) ?? [];
+        const isReported = group.some(({ path }) => pathKey(path) === pathKey(column));
+        if (!isReported) news.set(index, [...group, { path: column, kind }]);
+      }
+    }
+    // Columns grow in the order of messages.
+    const inOrder = gone === undefined ? [] : [...news].toSorted(([a], [b]) => a - b);
+    for (const [index, group] of inOrder) {
+      news.delete(index);
+      news.set(index, group);
+    }
   }
 
   /** A JSON value that is not an object is the column `__value__`; its kind does not matter. */
   #bareValue(): Candidate[] {
-    const [name] = WHOLE_VALUE;
-    const known = (this.#scanner.knows(WHOLE_VALUE) & fieldKinds.NESTED) !== 0 || this.#schema.ignores(name);
-    return known ? [] : [{ name, kind: fieldKinds.NESTED }];
+    const known =
+      (this.#scanner.knows(WHOLE_VALUE) & fieldKinds.NESTED) !== 0 || this.#schema.ignores(WHOLE_VALUE[0]);
+    return known ? [] : [{ path: WHOLE_VALUE, kind: fieldKinds.NESTED }];
   }
 
   /** Batches are checked concurrently, but only one batch at a time changes the columns. */
@@ -168,12 +234,13 @@ export class Admission {
   async #settle(batch: Batch, reject: (rejection: Rejection) => void): Promise<Admitted> {
     if (this.#isTimeToLook(batch)) await this.#forget(batch);
     const first = this.#scan(batch);
-    const inQuestion = this.#questions.count(batch, first.news, this.#schema, this.#scanner, (each) =>
+    const takeCount = (path: Path): number => this.#takeCount(path);
+    const inQuestion = this.#questions.count(batch, first.news, this.#schema, takeCount, (each) =>
       this.#scan(batch, each),
     );
     const changed = new Set<string>();
     for (;;) {
-      const { refusals, news } = this.#resolved(batch);
+      const { news } = this.#scan(batch);
       const turned = new Set<string>();
       const prefers: Prefers = (key, one, others) => {
         const preferred = !changed.has(key) && this.#questions.prefer(key, one, others);
@@ -182,70 +249,48 @@ export class Admission {
       };
       const { schema, refused } = await this.#growth.grow(this.#schema, news.values(), prefers);
       for (const key of turned) changed.add(key);
-      // If a column has lost a type or a spelling, messages that fitted before may no longer fit.
+      // If a column has lost a type, messages that fitted before may no longer fit.
       if (this.#change(schema) || turned.size > 0) continue;
-      const respelled = new Map<Uint8Array, Uint8Array>();
+      // Now the scanner notes the new columns.
+      const scan = this.#scan(batch);
       for (const [index, group] of news) {
         const culprit = refused.get(keyOf(group));
-        if (culprit !== undefined) {
-          const { name, reason } = culprit;
-          refusals.push({ index, message: `field ${shorten(name)}: ${reason}`, field: name });
-          continue;
-        }
-        const payload = batch.payloads[index]!;
-        const read = this.#take(payload, group);
-        if (read !== payload) respelled.set(payload, read);
+        if (culprit === undefined) continue;
+        const name = pathText(culprit.path);
+        const message = `field ${shorten(name)}: ${culprit.reason}`;
+        scan.refusals.push({ index, message, field: name });
       }
-      for (const key of inQuestion) {
-        const column = schema.column(key);
-        if (column === undefined) this.#questions.forget(key);
+      for (const path of inQuestion) {
+        if (schema.column(path) === undefined) this.#questions.forget(path);
         // The votes of this batch have been counted.
-        else this.#scanner.takeCount([column.name]);
+        else this.#takeCount(path);
       }
-      refusals.sort((a, b) => a.index - b.index);
-      return this.#admitted(refusals, respelled, reject);
+      return this.#admitted(scan, reject);
     }
   }
 
-  /** Scans the batch. Of fields whose names are equal in SQL, only the one that is the column counts. */
-  #resolved(batch: Batch): Scan {
-    const { refusals, news } = this.#scan(batch);
-    for (const [index, group] of news) {
-      const taken = takeSpellings(this.#schema, batch.payloads[index]!, group);
-      if (typeof taken === 'string') refusals.push({ index, message: taken });
-      if (typeof taken === 'string' || taken.length === 0) news.delete(index);
-      else news.set(index, taken);
-    }
-    return { refusals, news };
+  /** How many messages have had the column with an allowed, non-null value since the last call. */
+  #takeCount(path: Path): number {
+    let sum = this.#scanner.takeCount(path);
+    for (const other of this.#spellings.of(path)) sum += this.#scanner.takeCount(other);
+    return sum;
   }
 
-  /** Counts what was new in a message, and returns the payload as the columns spell it. */
-  #take(payload: Uint8Array, group: Group): Uint8Array {
-    let read = payload;
-    for (const { name } of group) {
-      const spelling = this.#schema.column(name)?.name ?? name;
-      this.#scanner.count([spelling]);
-      if (spelling !== name) read = renameJsonMember(read, name, spelling);
-    }
-    return read;
-  }
-
-  /** Makes the scanner follow the schema. @returns true if a column has lost a type or a spelling */
+  /** Makes the scanner follow the schema. @returns true if a column has lost a type */
   #change(schema: FlowSchema): boolean {
     const before = this.#schema;
     this.#schema = schema;
     let lost = false;
     for (const column of schema.columns) {
-      const { name, kinds } = column;
-      const earlier = before.column(name);
+      const { path, kinds } = column;
+      const earlier = before.column(path);
       if (earlier === column) continue;
-      if (earlier !== undefined && (earlier.name !== name || (earlier.kinds & ~kinds) !== 0)) {
+      if (earlier !== undefined && (earlier.kinds & ~kinds) !== 0) {
         lost = true;
-        this.#scanner.forget([earlier.name]);
-        const numbers = isNumeric(earlier) && isNumeric(column) && (earlier.kinds & ~kinds) !== 0;
-        if (numbers) this.#questions.swapNumbers(fold(name));
+        this.#scanner.forget(path);
+        if (isNumeric(earlier) && isNumeric(column)) this.#questions.swapNumbers(path);
       }
-      this.#scanner.allow([name], kinds);
+      this.#scanner.allow(path, kinds);
     }
     if (lost) this.#growth.forgetRefusals();
     schema.widenedSince(before).forEach(this.#widened);
@@ -265,22 +310,18 @@ export class Admission {
     const scanner = this.#scanner;
     this.#look = { batch: this.#batches, time: runs[0]!.time, message: scanner.messages };
     const before = this.#schema;
-    const stale = [...before.columns].filter(({ name }) => scanner.lastWith([name]) <= last);
-    const left = before.without(stale.map(({ name }) => name));
+    const lastWith = (path: Path): number =>
+      Math.max(...[path, ...this.#spellings.of(path)].map((each) => scanner.lastWith(each)));
+    const stale = [...before.columns].filter(({ path }) => lastWith(path) <= last);
+    const left = before.without(stale.map(({ path }) => path));
     // A query may need a column to exist, whatever its type.
     if (left === before || !(await this.#growth.fitsAsWell(left, before))) return;
     this.#schema = left;
-    for (const { name } of stale) {
-      if (left.column(name) !== undefined) continue;
-      scanner.forget([name]);
-      this.#questions.forget(fold(name));
+    for (const { path } of stale) {
+      if (left.column(path) !== undefined) continue;
+      scanner.forget(path);
+      this.#questions.forget(path);
     }
     this.#growth.forgetRefusals();
   }
-}
-
-function candidatesOf(news: Iterable<FieldNews>): Candidate[] {
-  const candidates: Candidate[] = [];
-  for (const { path, kinds } of news) candidates.push({ name: path[0], kind: kinds });
-  return candidates;
 }

@@ -2,7 +2,7 @@ import { sqlErrors } from './sql-errors.ts';
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { MillraceError } from '../errors.ts';
 import { fold } from './database.ts';
-import type { Node } from './syntax.ts';
+import type { Node } from './syntax-node.ts';
 
 /**
  * The table functions that read only their arguments. All others are refused: they read files, settings, logs or

@@ -3,32 +3,36 @@ import type { DuckDBConnection } from '@duckdb/node-api';
 import { MillraceError } from '../errors.ts';
 import { refuseOutside } from './allowed.ts';
 import { bindArrows } from './arrows.ts';
-import { literal } from './database.ts';
+import { fold, identifier } from './database.ts';
 import { AGGREGATE_MACROS, defineFunctions } from './datafusion/macros.ts';
-import { placeAt, unedited, type Edited, type Place } from './edits.ts';
-import { faultsOf, type Faults } from './faults.ts';
-import { ROW } from './metadata.ts';
-import { isRowwise } from './rowwise.ts';
-import { readSyntax, type Node, type QueryColumns } from './syntax.ts';
+import { edit, placeAt, unedited, type Edit, type Edited } from './edits.ts';
+import { serializeQuery, textOfExpression } from './expression-text.ts';
+import { pathEdits, type PathColumn, type PathEdits } from './path-edits.ts';
+import { holds, isByMessage, isRowwise } from './rowwise.ts';
+import { readSyntax, type QueryColumns, type Reference } from './syntax.ts';
+import type { Node } from './syntax-node.ts';
+import { tokensOf } from './tokens.ts';
 import { readValueAsText, VALUE_TEXT_MACRO } from './value-text.ts';
 
 /** A query that is one SELECT, and the columns that it mentions. */
 export interface QueryAnalysis extends QueryColumns {
   /** Each row is made of one message and does not depend on the others. */
   readonly rowwise: boolean;
-  /** The rows of the batch on which the query fails; undefined if that cannot be determined. */
-  readonly faults: Faults | undefined;
   /** True if it cannot give many more rows than the batch has: it multiplies none. */
   readonly isBounded: boolean;
-  /** The query, without a semicolon at its end and with its arrows in parentheses. */
-  readonly query: string;
-  /** The place in the query as the user wrote it. */
-  readonly original: (place: Place) => Place;
+  /** The folded names of DuckDB's aggregate functions. */
+  readonly aggregates: ReadonlySet<string>;
+  /** Columns that are paths into fields. */
+  readonly pathColumns: readonly PathColumn[];
+  /** The name of the column that numbers the rows, which the query does not use. */
+  readonly row: string;
   /**
-   * The same, with each row's message number; undefined if rows are made of several messages, or carry the number
-   * already.
+   * The query, without a semicolon at its end and with its arrows in parentheses. Fields for which `isParted` is true
+   * are read by their paths. `numbered`: its rows begin with the number of their message, unless a `*` brings it.
    */
-  readonly numbered: string | undefined;
+  readonly query: (isParted: (field: string) => boolean, numbered: boolean) => Edited;
+  /** For each item of the root's select list: the name that DuckDB gives it, if paths would change that. */
+  readonly itemNames: readonly (string | undefined)[];
   /** True if the query may read JSON from text: it has a function or a type of that name, or an arrow. */
   readonly parsesText: boolean;
 }
@@ -56,10 +60,7 @@ export async function analyseQuery(
   tableName: string,
   { allowExternalAccess, own }: { allowExternalAccess: boolean; own: ReadonlySet<string> },
 ): Promise<QueryAnalysis> {
-  const serialize = async (sql: string): Promise<string> => {
-    const reader = await connection.runAndReadAll(`SELECT json_serialize_sql(${literal(sql)})`);
-    return String(reader.getRows()[0]?.[0]);
-  };
+  const serialize = (sql: string): Promise<string> => serializeQuery(connection, sql);
   const parse = async (query: Edited): Promise<{ serialized: string; tree: Serialized }> => {
     const serialized = await serialize(query.text);
     const tree = JSON.parse(serialized) as Serialized;
@@ -73,7 +74,7 @@ export async function analyseQuery(
     await connection.run(VALUE_TEXT_MACRO);
     parsed = await parse(edited);
   }
-  const { text: query, original } = edited;
+  const { text: query } = edited;
   const { serialized, tree } = parsed;
   if (tree.statements?.length !== 1) throw notOneSelect();
   if (!allowExternalAccess) await refuseOutside(connection, tree.statements[0]!.node, tableName, own);
@@ -98,20 +99,79 @@ export async function analyseQuery(
   // A function of the user may hide an aggregate, or reading JSON.
   const aggregates = calls ? new Set([...(await aggregatesOf(connection)), ...own]) : new Set<string>();
   const rowwise = isRowwise(node, tableName, aggregates);
-  const columns = readSyntax(node, tableName);
-  const numbered = rowwise && columns.rows === 'any' ? await withNumbers(connection, serialized) : undefined;
-  const faults = await faultsOf(connection, serialized, tableName, aggregates);
-  const isBounded = !MULTIPLIES.test(serialized);
-  return { ...columns, query: unended, original, parsesText, rowwise, isBounded, numbered, faults };
+  const read = readSyntax(node, tableName, isByMessage(node, tableName, aggregates));
+  const names = new Map<Node, string>();
+  for (const reference of read.paths)
+    if (reference.isUnnamed) names.set(reference.node, await nameOf(connection, reference.node));
+  const paths = pathEdits(
+    unended,
+    read.paths,
+    (name) => read.names.has(name),
+    ({ node: each }) => names.get(each)!,
+  );
+  const columns = withWholes(read, paths);
+  const row = freeName('__row__', unended);
+  const numberAt = columns.star
+    ? undefined
+    : tokensOf(unended).find(({ kind, text }) => kind === 'word' && /^select$/i.test(text));
+  return {
+    ...columns,
+    aggregates,
+    pathColumns: paths.columns,
+    row,
+    rowwise,
+    isBounded: !MULTIPLIES.test(serialized),
+    parsesText,
+    itemNames: await itemNames(connection, node, paths.references),
+    query: (isParted, numbered) => {
+      const edits: Edit[] = paths.edits.flatMap(({ field, edit: each }) => (isParted(field) ? [each] : []));
+      if (numbered && numberAt !== undefined)
+        edits.push({ start: numberAt.end, end: numberAt.end, text: ` ${identifier(row)},` });
+      return edit({ ...edited, text: unended }, edits);
+    },
+  };
 }
 
-/** The first list of columns in `serialized` is the query's own: in a rowwise query nothing precedes it. */
-async function withNumbers(connection: DuckDBConnection, serialized: string): Promise<string> {
-  const list = '"select_list":[';
-  const row = JSON.stringify({ class: 'COLUMN_REF', type: 'COLUMN_REF', alias: '', column_names: [ROW] });
-  const numbered = serialized.replace(list, () => `${list}${row},`);
-  const reader = await connection.runAndReadAll(`SELECT json_deserialize_sql(${literal(numbered)})`);
-  return String(reader.getRows()[0]?.[0]);
+/** A column into which a path leads that cannot be read by itself is computed with as a whole. */
+function withWholes(columns: QueryColumns, { references }: PathEdits): QueryColumns {
+  const { paths, computed, items } = columns;
+  const others = paths.filter((reference) => !references.has(reference));
+  if (others.length === 0) return columns;
+  const wholes = others.map(({ path }) => fold(path[0]));
+  return {
+    ...columns,
+    computed: computed === 'all' ? 'all' : new Set([...computed, ...wholes]),
+    // Items that are passed on would have to be told apart.
+    items: others.some(({ isPassed }) => isPassed) ? undefined : items,
+  };
+}
+
+/** The name that DuckDB gives an item of a select list that has no other. */
+async function nameOf(connection: DuckDBConnection, item: Node): Promise<string> {
+  if (item['class'] === 'COLUMN_REF') return String((item['column_names'] as unknown[]).at(-1));
+  return await textOfExpression(connection, item);
+}
+
+async function itemNames(
+  connection: DuckDBConnection,
+  root: Node,
+  references: ReadonlySet<Reference>,
+): Promise<(string | undefined)[]> {
+  const nodes = new Set([...references].map(({ node }) => node));
+  const items = (Array.isArray(root['select_list']) ? root['select_list'] : []) as Node[];
+  const names: (string | undefined)[] = [];
+  for (const item of items) {
+    const isChanged = item['alias'] === '' && !nodes.has(item) && holds(item, (node) => nodes.has(node));
+    names.push(isChanged ? await textOfExpression(connection, item) : undefined);
+  }
+  return names;
+}
+
+/** A name that does not occur in the query. */
+function freeName(name: string, query: string): string {
+  let free = name;
+  for (let number = 1; fold(query).includes(free); number++) free = `${name}_${number}`;
+  return free;
 }
 
 async function aggregatesOf(connection: DuckDBConnection): Promise<ReadonlySet<string>> {

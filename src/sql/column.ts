@@ -1,11 +1,13 @@
+import type { Path } from '../message/field-path.ts';
 import { fieldKinds as Kind } from '../message/json-kinds.ts';
+import type { BytesKind, ColumnType, FixedKind } from '../message/rows.ts';
 
 const NUMBERS = Kind.INT | Kind.LONG | Kind.BIGINT | Kind.FLOAT | Kind.HUGE;
 
 export interface Column {
-  /** The spelling in messages. */
-  readonly name: string;
-  /** The column as the query sees it. */
+  /** Its place in messages; a message may spell its names in other case. */
+  readonly path: Path;
+  /** Its name in SQL. */
   readonly as: string;
   /** The kinds of JSON value that it has had. */
   readonly kinds: number;
@@ -18,6 +20,22 @@ export interface Column {
 export function typeOf(column: Column): string | undefined {
   return column.declared ?? columnType(column.kinds);
 }
+
+/** The type of the column's values in the table: for a declared type, text or JSON that SQL converts to it. */
+export function storedType(column: Column): ColumnType {
+  const { declared } = column;
+  if (declared !== undefined) return { kind: declared === 'JSON' || isNested(declared) ? 'json' : 'varchar' };
+  return { kind: STORED[columnType(column.kinds) ?? ''] ?? 'null' };
+}
+
+const STORED: Readonly<Record<string, BytesKind | FixedKind>> = {
+  BOOLEAN: 'boolean',
+  BIGINT: 'bigint',
+  HUGEINT: 'hugeint',
+  DOUBLE: 'double',
+  VARCHAR: 'varchar',
+  JSON: 'json',
+};
 
 export function isNested(type: string): boolean {
   return /^(STRUCT|MAP|UNION)\b|\]$/.test(type);
@@ -40,11 +58,6 @@ export function columnType(kinds: number): string | undefined {
 /** True if the column has had only numbers. */
 export function isNumeric(column: Column): boolean {
   return (column.kinds & ~(NUMBERS | Kind.NULL)) === 0;
-}
-
-/** True if the column's values, taken from JSON as `type`, need no check because none can be out of range. */
-export function isExact(column: Column, type: string): boolean {
-  return type === 'JSON' || type === 'VARCHAR' || type === columnType(column.kinds);
 }
 
 /** Kinds that may fit a type. A string fits if it reads as one. */

@@ -1,32 +1,9 @@
 import type { Batch } from '../message/batch.ts';
 import type { BytesValues } from '../message/rows.ts';
-import { joinJsonArray } from '../message/json.ts';
-import type { MetadataMode } from './flow-sql.ts';
 import { metadataTexts } from './metadata.ts';
 
 const SPACE = 0x20;
 const OPEN_OBJECT = 0x7b;
-
-/**
- * The batch as the JSON array that `flowSql` reads; every element is an object. `respelled` replaces payloads that do
- * not spell a name as the columns do.
- */
-export function encodeBatch(
-  batch: Batch,
-  metadata: MetadataMode,
-  respelled: ReadonlyMap<Uint8Array, Uint8Array>,
-): Uint8Array {
-  const { format } = batch;
-  const payloads =
-    respelled.size === 0
-      ? batch.payloads
-      : batch.payloads.map((payload) => respelled.get(payload) ?? payload);
-  const objects =
-    format === 'json' && payloads.every(isObject)
-      ? payloads
-      : payloads.map((payload) => asObject(payload, format));
-  return joinJsonArray(metadata === 'columns' ? withMetadata(batch, objects) : objects);
-}
 
 /** True if a JSON value is an object. */
 function isObject(payload: Uint8Array): boolean {
@@ -56,11 +33,3 @@ export function metadataValues(batch: Batch): BytesValues {
   for (const [index, text] of texts.entries()) offsets[index + 1] = offsets[index]! + text.length;
   return { storage: 'bytes', valid: undefined, offsets, data: Buffer.concat(texts) };
 }
-
-/** `{"v": the object, and its metadata}` of each. */
-function withMetadata(batch: Batch, objects: readonly Uint8Array[]): Uint8Array[] {
-  return metadataTexts(batch).map((text, index) =>
-    Buffer.concat([OBJECT_BEFORE, objects[index]!, Buffer.from(`,${text.slice(1)}`)]),
-  );
-}
-const OBJECT_BEFORE = Buffer.from('{"v":');

@@ -4,8 +4,13 @@ import type { Place } from './edits.ts';
 /** How a statement of ours holds the user's query: the lines before it, and the way to places in it as it was written. */
 export interface Within {
   readonly linesBefore: number;
+  /** The query as it is in the statement. */
+  readonly text: string;
   readonly original: (place: Place) => Place;
 }
+
+/** DuckDB shows only a part of a long line, between these. */
+const CUT = '...';
 
 /**
  * DuckDB's error message without its list of alternatives, and with the place in the user's query. Without `within`, no
@@ -25,8 +30,12 @@ export function explain(error: unknown, within?: Within): string {
   const [, number, shown, before] = place;
   const line = Number(number) - within.linesBefore;
   if (line < 1) return message;
-  // DuckDB shows only part of a long line, beginning with dots, and so the column is lost.
-  if (shown!.startsWith('...')) return `${message} (line ${line} of the query)`;
-  const { column } = within.original({ line, column: before!.length - `LINE ${number}: `.length + 1 });
+  const marked = before!.length - `LINE ${number}: `.length;
+  const written = within.text.split('\n')[line - 1] ?? '';
+  const part = shown!.startsWith(CUT) ? shown!.slice(CUT.length) : shown!;
+  const start = written.indexOf(part.endsWith(CUT) ? part.slice(0, -CUT.length) : part);
+  const at = part === shown ? marked : start + marked - CUT.length;
+  if (start < 0 && part !== shown) return `${message} (line ${line} of the query)`;
+  const { column } = within.original({ line, column: at + 1 });
   return `${message} (line ${line}, column ${column} of the query)`;
 }

@@ -1,7 +1,8 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
-import { fold, identifier, literal } from './database.ts';
+import { fold, identifier } from './database.ts';
+import { serializeQuery, textOfExpression } from './expression-text.ts';
 import { holds, isOfRows } from './rowwise.ts';
-import type { Node } from './syntax.ts';
+import type { Node } from './syntax-node.ts';
 
 /** At most this many expressions of a query are examined. */
 const MAX_EXPRESSIONS = 100;
@@ -18,14 +19,14 @@ export interface Faults {
  * The condition under which one row of the batch makes a query fail, for a query that reads only the batch: an
  * expression over single rows, in or around its aggregates, fails where the row passes its WHERE. The condition may be
  * wrong in both directions, so try the rows that it finds. Undefined if nothing can be said.
- * @param serialized the query as DuckDB writes its tree
  */
 export async function faultsOf(
   connection: DuckDBConnection,
-  serialized: string,
+  query: string,
   tableName: string,
   aggregates: ReadonlySet<string>,
 ): Promise<Faults | undefined> {
+  const serialized = await serializeQuery(connection, query);
   // Numbers that JavaScript cannot hold would come back changed. This one says that there is no place.
   if (/\d{16}/.test(serialized.replaceAll('18446744073709551615', ''))) return undefined;
   const skipPlaces = (key: string, value: unknown): unknown => (key === 'query_location' ? undefined : value);
@@ -46,12 +47,7 @@ export async function faultsOf(
     ofRows(list, aggregates),
   );
   if (expressions.length > MAX_EXPRESSIONS) return undefined;
-  const textOf = async (expression: Node): Promise<string> => {
-    const select = { ...root, ...EMPTY_SELECT, select_list: [{ ...expression, alias: '' }] };
-    const statement = JSON.stringify({ error: false, statements: [{ node: select, named_param_map: [] }] });
-    const reader = await connection.runAndReadAll(`SELECT json_deserialize_sql(${literal(statement)}::JSON)`);
-    return String(reader.getRows()[0]?.[0]).replace(/^SELECT /, '');
-  };
+  const textOf = (expression: Node): Promise<string> => textOfExpression(connection, expression);
   try {
     const fails: string[] = [];
     for (const expression of expressions) fails.push(failing(await textOf(expression)));
@@ -66,19 +62,6 @@ export async function faultsOf(
     return undefined;
   }
 }
-
-const EMPTY_SELECT = {
-  modifiers: [],
-  cte_map: { map: [] },
-  from_table: { type: 'EMPTY', alias: '', sample: null },
-  where_clause: null,
-  group_expressions: [],
-  group_sets: [],
-  aggregate_handling: 'STANDARD_HANDLING',
-  having: null,
-  sample: null,
-  qualify: null,
-};
 
 function failing(expression: string): string {
   return `(TRY((${expression}) IS NULL) IS NULL)`;

@@ -1,8 +1,20 @@
-import { fieldKinds as Kind } from '../message/json-kinds.ts';
-import type { QueryAnalysis } from './analyse.ts';
-import { classesOf, classOf, columnType, declaredKinds, kindName, typeOf, type Column } from './column.ts';
+import { pathKey, pathText, type Path, type PathStep } from '../message/field-path.ts';
+import { ALL_KINDS, fieldKinds as Kind } from '../message/json-kinds.ts';
+import type { ColumnType } from '../message/rows.ts';
+import {
+  classesOf,
+  classOf,
+  columnType,
+  declaredKinds,
+  kindName,
+  storedType,
+  typeOf,
+  type Column,
+} from './column.ts';
 import { fold } from './database.ts';
-import { META, ROW } from './metadata.ts';
+import { FlowTable, type FlowColumn } from './flow-table.ts';
+import type { FlowUses } from './flow-uses.ts';
+import { META } from './metadata.ts';
 
 /**
  * Limits for a query that takes all columns: their number, and the bytes of their names altogether. Each column costs
@@ -15,13 +27,14 @@ const MAX_NAME_LENGTH = 1024;
 /** Names that SQL writes like columns but that are not columns, unless messages have such fields. */
 const VALUES = ['current_date', 'current_time', 'current_timestamp', 'localtime', 'localtimestamp'];
 
-/** A kind of value, or a spelling of its name, that a field has not had before. */
+/** A kind of value that a column has not had before. */
 export interface Candidate {
-  readonly name: string;
+  /** The path of the column; the message may spell it differently. */
+  readonly path: Path;
   readonly kind: number;
 }
 
-/** True if most senders show the candidate's type or spelling of the column: `one` against `others`. */
+/** True if most senders show the candidate's type of the column: `one` against `others`. */
 export type Prefers = (key: string, one: string, others: readonly string[]) => boolean;
 
 /** A column whose type changed. */
@@ -31,85 +44,169 @@ export interface Widened {
   readonly to: string;
 }
 
+/** A column of the table of messages of JSON. */
+export interface TableColumn extends FlowColumn {
+  readonly path: Path;
+}
+
 /**
  * The columns of the table that a query reads: the declared ones, and those that messages have shown so far. A schema
  * never changes: a schema with more columns is a new object.
  */
 export class FlowSchema {
-  readonly #analysis: QueryAnalysis;
+  readonly #uses: FlowUses;
+  /** By `pathKey`. */
   readonly #columns: ReadonlyMap<string, Column>;
+  #table: { readonly columns: readonly TableColumn[]; readonly flow: FlowTable } | undefined;
 
-  private constructor(analysis: QueryAnalysis, columns: ReadonlyMap<string, Column>) {
-    this.#analysis = analysis;
+  private constructor(uses: FlowUses, columns: ReadonlyMap<string, Column>) {
+    this.#uses = uses;
     this.#columns = columns;
   }
 
   /** `declared`: types as DuckDB names them. */
-  static declare(analysis: QueryAnalysis, declared: ReadonlyMap<string, string>): FlowSchema {
+  static declare(uses: FlowUses, declared: ReadonlyMap<string, string>): FlowSchema {
     const columns = new Map<string, Column>();
+    const { names } = uses.analysis;
     for (const [name, type] of declared) {
-      const used = takesAll(analysis) || analysis.names.has(fold(name));
-      const as = analysis.names.get(fold(name)) ?? name;
-      if (used) columns.set(fold(name), { name, as, kinds: Kind.NULL, declared: type, shown: false });
+      const isUsed = uses.takesAll || names.has(fold(name));
+      const as = names.get(fold(name)) ?? name;
+      const path: Path = [name];
+      if (isUsed) columns.set(pathKey(path), { path, as, kinds: Kind.NULL, declared: type, shown: false });
     }
-    return new FlowSchema(analysis, columns);
+    return new FlowSchema(uses, columns);
+  }
+
+  /** Paths into fields that the query reads. */
+  get paths(): Path[] {
+    return this.#uses.pathColumns.map(({ path }) => path);
   }
 
   get columns(): Iterable<Column> {
     return this.#columns.values();
   }
 
-  column(name: string): Column | undefined {
-    return this.#columns.get(fold(name));
+  /** The columns of the table of messages of JSON. Those that are only passed on are not in it. */
+  get tableColumns(): readonly TableColumn[] {
+    return this.#tabled.columns;
   }
 
-  /** Columns that the query names but no message has shown: folded names, with the query's spelling. */
+  get table(): FlowTable {
+    return this.#tabled.flow;
+  }
+
+  get #tabled(): { readonly columns: readonly TableColumn[]; readonly flow: FlowTable } {
+    if (this.#table !== undefined) return this.#table;
+    const columns: TableColumn[] = [];
+    const add = (path: Path, as: string, type: ColumnType, declared?: string): void => {
+      columns.push({ path, name: pathText(path), as, type, declared, isWritten: true });
+    };
+    for (const column of this.#columns.values()) {
+      const { path, as, declared } = column;
+      if (path.length === 1 && !this.isPassedOn(path)) add(path, as, storedType(column), declared);
+    }
+    for (const { path, form, as, isComputed } of this.#uses.pathColumns) {
+      if (!this.isParted(path[0]) || (this.#uses.analysis.items !== undefined && !isComputed)) continue;
+      const column = this.column(path);
+      const kind = form === 'json' ? 'json' : 'varchar';
+      if (form !== 'value') add(path, as, { kind });
+      else add(path, as, column === undefined ? { kind: 'null' } : storedType(column));
+    }
+    return (this.#table = { columns, flow: new FlowTable(columns) });
+  }
+
+  column(path: Path): Column | undefined {
+    return this.#columns.get(pathKey(path));
+  }
+
+  /** True if a row can have the value from its message, without the database. */
+  isGiven(path: Path): boolean {
+    if (path.length === 1 && this.column(path) === undefined && VALUES.includes(fold(path[0]))) return false;
+    // Otherwise the database reads the parts from the whole.
+    const isRead = !this.#uses.hasParts(path) || this.isParted(path[0]);
+    return this.column(path)?.declared === undefined && isRead;
+  }
+
+  /** True if the database need not have the column. */
+  isPassedOn(path: Path): boolean {
+    return this.isGiven(path) && this.#uses.isPassedOn(path);
+  }
+
+  /** The type that the values of a passed field have in rows. */
+  passedType(path: Path): ColumnType {
+    const column = this.column(path);
+    if (!this.#uses.isTyped) return { kind: 'json' };
+    return column === undefined ? { kind: 'null' } : storedType(column);
+  }
+
+  /**
+   * True if the query reads parts of the field by their paths. A string may hold JSON of its own, which the database
+   * reads, and a declared type is the database's too.
+   */
+  isParted(name: string): boolean {
+    const path = this.named([name]) ?? [name];
+    const { kinds = 0, declared } = this.column(path) ?? {};
+    return declared === undefined && this.#uses.hasParts(path) && (kinds & Kind.STRING) === 0;
+  }
+
+  /** Columns that the query names but the table lacks: folded names, with the query's spelling. */
   get missing(): Map<string, string> {
-    const { names, own } = this.#analysis;
+    const { names, own } = this.#uses.analysis;
+    const there = new Set(this.tableColumns.map(({ as }) => fold(as)));
     const isMissing = (key: string): boolean =>
-      !own.has(key) && !this.#columns.has(key) && !isReserved(key) && !VALUES.includes(key);
-    return new Map([...names].filter(([key]) => isMissing(key)));
+      !own.has(key) && !there.has(key) && !isReserved(key) && !VALUES.includes(key);
+    const missing = new Map([...names].filter(([key]) => isMissing(key)));
+    for (const { path, as } of this.#uses.pathColumns)
+      if (this.isParted(path[0]) && !there.has(fold(as))) missing.set(fold(as), as);
+    return missing;
   }
 
   /** True if the query may read JSON from text, whose depth has not been checked. */
   get parsesText(): boolean {
-    return this.#analysis.parsesText;
+    return this.#uses.analysis.parsesText;
   }
 
   /** True if the query cannot see the field. */
   ignores(name: string): boolean {
-    const { names } = this.#analysis;
-    return !takesAll(this.#analysis) && (!names.has(fold(name)) || isReserved(fold(name)));
+    const { names } = this.#uses.analysis;
+    return !this.#uses.takesAll && (!names.has(fold(name)) || isReserved(fold(name)));
   }
 
   /**
-   * A column’s name as the file spells it: a field with exactly that name is the column, even if others resemble it.
+   * The column that a value is if the query, or `schema`, names one like it: the one of its own spelling, or one that
+   * differs in case. SQL does not tell names that differ only in case apart.
    */
-  spellingOf(name: string): string | undefined {
-    const column = this.#columns.get(fold(name));
-    return this.#analysis.names.get(fold(name)) ?? (column?.declared === undefined ? undefined : column.as);
+  named(path: Path): Path | undefined {
+    if (path.length > 1) {
+      const isAlike = (step: PathStep, index: number): boolean =>
+        typeof step === 'string' ? fold(step) === fold(String(path[index])) : step === path[index];
+      const alike = this.#uses.pathColumns.flatMap(({ path: each }) =>
+        each.length === path.length && each.every(isAlike) ? [each] : [],
+      );
+      return alike.find((each) => pathKey(each) === pathKey(path)) ?? alike[0];
+    }
+    const key = fold(path[0]);
+    for (const { path: each, declared } of this.#columns.values())
+      if (declared !== undefined && fold(each[0]) === key) return each;
+    const written = this.#uses.analysis.names.get(key);
+    return written === undefined ? undefined : [written];
   }
 
   /** The votes that a candidate has for a column that may be in question. */
   choices(candidate: Candidate): string[] {
-    const { name, kind } = candidate;
-    const choices: string[] = [];
-    const column = this.column(name);
+    const { path, kind } = candidate;
+    const column = this.column(path);
     const contest = this.#contest(candidate);
-    if (contest !== undefined) choices.push(contest.challenger);
-    else if (column === undefined && this.#isComputed(fold(name)) && kind !== Kind.NULL)
-      choices.push(classOf(kind));
-    if (this.spellingOf(name) === undefined) choices.push(spelled(name));
-    return choices;
+    if (contest !== undefined) return [contest.challenger];
+    const opens = column === undefined && this.#isInQuestion(path) && kind !== Kind.NULL;
+    return opens ? [classOf(kind)] : [];
   }
 
   /** The present type of the column, in the same terms. */
-  held(name: string): string[] {
-    const column = this.column(name);
-    if (column === undefined) return [];
-    const choices = columnType(column.kinds) === undefined ? [] : classesOf(column.kinds).slice(0, 1);
-    if (this.spellingOf(name) === undefined) choices.push(spelled(column.name));
-    return choices;
+  held(path: Path): string[] {
+    const column = this.column(path);
+    if (column === undefined || columnType(column.kinds) === undefined) return [];
+    return classesOf(column.kinds).slice(0, 1);
   }
 
   /** True if the candidate's kind would change the class of a column's values. */
@@ -118,72 +215,94 @@ export class FlowSchema {
   }
 
   /** The two sides of the vote, if the candidate's kind would change the class of values; otherwise undefined. */
-  #contest({ name, kind }: Candidate): { challenger: string; holders: readonly string[] } | undefined {
-    const column = this.column(name);
+  #contest({ path, kind }: Candidate): { challenger: string; holders: readonly string[] } | undefined {
+    const column = this.column(path);
     if (column === undefined || !this.#isConflict(column, kind)) return undefined;
     const challenger = classOf(kind);
     const holders = classesOf(column.kinds);
     return { challenger: holders.includes(challenger) ? `other ${challenger}` : challenger, holders };
   }
 
-  #isComputed(key: string): boolean {
-    const { computed } = this.#analysis;
-    return computed === 'all' || computed.has(key);
+  #isInQuestion(path: Path): boolean {
+    return this.#uses.isComputed(path) || (path.length === 1 && this.#uses.hasParts(path));
   }
 
   /** True if the column, which is not declared, must keep one class of values. */
-  #isConflict({ name, kinds, declared }: Column, kind: number): boolean {
-    if (declared !== undefined || (kinds & kind) === kind) return false;
-    const key = fold(name);
+  #isConflict({ path, kinds, declared }: Column, kind: number): boolean {
+    if (declared !== undefined || (kinds & kind) === kind || columnType(kinds) === undefined) return false;
+    // Text may be JSON of its own, whose parts the database reads.
+    const isText = (each: number): boolean => (each & Kind.STRING) !== 0;
+    if (
+      path.length === 1 &&
+      this.#uses.hasParts(path) &&
+      isText(kinds) !== isText(kind) &&
+      kind !== Kind.NULL
+    )
+      return true;
     const together = kinds | kind;
-    if (columnType(kinds) === undefined || columnType(together) !== 'JSON') return false;
+    if (columnType(together) !== 'JSON') return false;
     // In JSON, equal numbers have equal texts, unless only one of them has a fraction.
-    return this.#isComputed(key) || (this.#analysis.matched.has(key) && (together & Kind.FLOAT) !== 0);
+    return this.#uses.isComputed(path) || (this.#uses.isMatched(path) && (together & Kind.FLOAT) !== 0);
   }
 
   /** The schema with the candidate, or why the query cannot have it. */
   with(candidate: Candidate, prefers: Prefers): FlowSchema | string {
-    const { name, kind } = candidate;
-    const key = fold(name);
-    const column = this.#columns.get(key);
+    const { path, kind } = candidate;
+    const column = this.column(path);
     if (column === undefined) {
-      const objection = this.#objectionToName(name);
-      const as = this.#analysis.names.get(key) ?? name;
-      return objection ?? this.#with(key, { name, as, kinds: kind, shown: true });
+      const objection = this.#objectionToName(path);
+      const kinds = this.#uses.isAsWritten(path) ? ALL_KINDS : kind;
+      return objection ?? this.#with({ path, as: this.#asOf(path), kinds, shown: true });
     }
     const kinds = this.#kindsWith(column, candidate, prefers);
     if (typeof kinds === 'string') return kinds;
-    const spelling = this.#spellingWith(column, name, prefers);
-    if (kinds === column.kinds && spelling === column.name && column.shown) return this;
-    const as = this.spellingOf(name) ?? spelling;
-    return this.#with(key, { ...column, name: spelling, as, kinds, shown: true });
+    if (kinds === column.kinds && column.shown) return this;
+    return this.#with({ ...column, kinds, shown: true });
   }
 
   /** The schema without columns that no message needs; declared ones stay. */
-  without(names: Iterable<string>): FlowSchema {
+  without(paths: Iterable<Path>): FlowSchema {
     const columns = new Map(this.#columns);
-    for (const name of names) if (columns.get(fold(name))?.declared === undefined) columns.delete(fold(name));
-    return columns.size === this.#columns.size ? this : new FlowSchema(this.#analysis, columns);
+    for (const path of paths) if (this.column(path)?.declared === undefined) columns.delete(pathKey(path));
+    return columns.size === this.#columns.size ? this : new FlowSchema(this.#uses, columns);
   }
 
-  #with(key: string, column: Column): FlowSchema {
-    return new FlowSchema(this.#analysis, new Map(this.#columns).set(key, column));
+  #with(column: Column): FlowSchema {
+    const { path } = column;
+    const schema = new FlowSchema(this.#uses, new Map(this.#columns).set(pathKey(path), column));
+    // Statements for the table need not be prepared again.
+    if (this.isPassedOn(path) && schema.isPassedOn(path) && !this.#uses.hasParts(path))
+      schema.#table = this.#tabled;
+    return schema;
   }
 
-  #objectionToName(name: string): string | undefined {
+  /** The name of a new column in SQL, which no other has. */
+  #asOf([name]: Path): string {
+    const written = this.#uses.analysis.names.get(fold(name));
+    if (written === name) return name;
+    const taken = new Set([...this.#columns.values()].map(({ as }) => fold(as)));
+    if (written !== undefined) taken.add(fold(written));
+    let as = name;
+    for (let number = 1; taken.has(fold(as)); number++) as = `${name}_${number}`;
+    return as;
+  }
+
+  #objectionToName(path: Path): string | undefined {
+    const [name] = path;
     const key = fold(name);
+    if (path.length > 1) return undefined;
     if (isReserved(key)) return 'the query takes all fields, and this name is reserved for metadata';
-    if (name === '' || name.includes('\0'))
+    if (name === '' || name.includes('\0') || !name.isWellFormed())
       return 'the query takes all fields, and no SQL column can have this name';
     if (name.length > MAX_NAME_LENGTH)
       return `the query takes all fields, and this name is longer than ${MAX_NAME_LENGTH}`;
-    if (this.#analysis.own.has(key))
+    if (this.#uses.analysis.own.has(key))
       return 'the query gives this name to a value of its own and uses it; put the table’s name before it in the query to have the field, or declare it in `schema`';
-    if (!takesAll(this.#analysis)) return undefined;
+    if (!this.#uses.takesAll) return undefined;
     if (this.#columns.size >= MAX_COLUMNS)
       return `the stream has shown ${MAX_COLUMNS} different fields already, and the query takes all; name the columns that you need`;
     let bytes = Buffer.byteLength(name);
-    for (const column of this.#columns.values()) bytes += Buffer.byteLength(column.name);
+    for (const { path: each } of this.#columns.values()) bytes += Buffer.byteLength(each[0]);
     if (bytes <= MAX_NAMES_BYTES) return undefined;
     return `the names of the fields that the stream has shown would take more than ${MAX_NAMES_BYTES} bytes, and the query takes all; name the columns that you need`;
   }
@@ -193,19 +312,13 @@ export class FlowSchema {
     const { kind } = candidate;
     const contest = this.#contest(candidate);
     if (contest !== undefined) {
-      if (prefers(fold(column.name), contest.challenger, contest.holders)) return (kinds & Kind.NULL) | kind;
+      if (prefers(pathKey(column.path), contest.challenger, contest.holders))
+        return (kinds & Kind.NULL) | kind;
       return `${kindName(kind)} does not fit the type ${columnType(kinds)} that most senders give the column, and the query computes with it; declare its type in \`schema\` if it may have several`;
     }
     if (declared === undefined || (kinds & kind) === kind || (declaredKinds(declared) & kind) === kind)
       return kinds | kind;
     return `${kindName(kind)} does not fit the declared type ${declared}`;
-  }
-
-  #spellingWith(column: Column, name: string, prefers: Prefers): string {
-    if (name === column.name || !column.shown) return name;
-    const wanted = this.spellingOf(name);
-    if (wanted !== undefined) return name === wanted ? name : column.name;
-    return prefers(fold(name), spelled(name), [spelled(column.name)]) ? name : column.name;
   }
 
   /** The columns that have a type here and had a different one in `before`. */
@@ -216,31 +329,13 @@ export class FlowSchema {
       if (earlier === undefined || earlier === column) continue;
       const [from, to] = [typeOf(earlier), typeOf(column)];
       if (from !== undefined && to !== undefined && from !== to)
-        widened.push({ name: column.name, from, to });
+        widened.push({ name: pathText(column.path), from, to });
     }
     return widened;
   }
 }
 
-/**
- * True if every field is a column. For rows that are whole messages, only the columns that the query names are needed.
- */
-function takesAll({ star, rows }: QueryAnalysis): boolean {
-  return star && rows !== 'messages';
-}
-
 /** True for (folded) names that no field can have as a column. */
 export function isReserved(name: string): boolean {
-  return name === ROW || META.includes(name);
-}
-
-const SPELLED = 'spelled ';
-
-/** A spelling as a choice in a vote; the other choices are classes of values. */
-function spelled(name: string): string {
-  return SPELLED + name;
-}
-
-export function isSpelling(choice: string): boolean {
-  return choice.startsWith(SPELLED);
+  return META.includes(name);
 }

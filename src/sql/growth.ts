@@ -1,3 +1,4 @@
+import { pathKey, type Path } from '../message/field-path.ts';
 import type { Candidate, FlowSchema, Prefers } from './flow-schema.ts';
 
 /**
@@ -6,12 +7,12 @@ import type { Candidate, FlowSchema, Prefers } from './flow-schema.ts';
  */
 const MAX_REMEMBERED = 1000;
 
-/** The new fields, kinds and spellings that a message brings. */
+/** The new columns and kinds that a message brings. */
 export type Group = readonly Candidate[];
 
 /** The field for which a message is refused. */
 export interface Culprit {
-  readonly name: string;
+  readonly path: Path;
   readonly reason: string;
 }
 
@@ -40,7 +41,7 @@ export class Growth {
       if (fresh.has(key) || refused.has(key)) continue;
       const known = group.find((candidate) => this.#remembered.has(keyOf([candidate])));
       if (known === undefined) fresh.set(key, group);
-      else refused.set(key, { name: known.name, reason: this.#remembered.get(keyOf([known]))! });
+      else refused.set(key, { path: known.path, reason: this.#remembered.get(keyOf([known]))! });
     }
     return { schema: await this.#grow(schema, [...fresh.values()], prefers, refused), refused };
   }
@@ -103,7 +104,7 @@ export class Growth {
     // A candidate that replaces another type may fit together with others that do the same.
     if (!schema.isContested(candidate) && this.#remembered.size < MAX_REMEMBERED)
       this.#remembered.set(keyOf([candidate]), reason);
-    return { name: candidate.name, reason };
+    return { path: candidate.path, reason };
   }
 }
 
@@ -111,7 +112,7 @@ function withAll(schema: FlowSchema, group: Group, prefers: Prefers): FlowSchema
   let grown = schema;
   for (const candidate of group) {
     const next = grown.with(candidate, prefers);
-    if (typeof next === 'string') return { name: candidate.name, reason: next };
+    if (typeof next === 'string') return { path: candidate.path, reason: next };
     grown = next;
   }
   return grown;
@@ -119,5 +120,5 @@ function withAll(schema: FlowSchema, group: Group, prefers: Prefers): FlowSchema
 
 /** A key that is equal for equal candidates only. */
 export function keyOf(group: Group): string {
-  return group.map(({ name, kind }) => `${kind} ${name.length} ${name}`).join(' ');
+  return group.map(({ path, kind }) => `${kind} ${pathKey(path)}`).join(' ');
 }

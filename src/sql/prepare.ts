@@ -1,103 +1,118 @@
 import { sqlErrors } from './sql-errors.ts';
 import type { DuckDBConnection, DuckDBPreparedStatement, DuckDBType } from '@duckdb/node-api';
 import { MillraceError, errorMessage, oneLine } from '../errors.ts';
-import type { Format } from '../message/batch.ts';
 import type { ColumnType, StructField } from '../message/rows.ts';
 import type { QueryAnalysis } from './analyse.ts';
 import { fold, identifier } from './database.ts';
 import { explain, type Within } from './explain.ts';
-import type { FlowSchema } from './flow-schema.ts';
-import type { FlowOptions, MetadataMode } from './flow-sql.ts';
-import type { RowsFlow } from './rows-flow.ts';
-import { liftedColumns } from './lifted.ts';
-import { ROW } from './metadata.ts';
-import { fieldsOf, resultFor, selectResult, type ResultShape } from './rows.ts';
-
-/** The table that is the batch, as SQL. */
-export interface Flow {
-  /** The object for which the table is made; statements for it are prepared once. */
-  readonly of: FlowSchema | RowsFlow;
-  /** The format of its messages: only JSON and rows have fields. */
-  readonly format: Format | 'rows';
-  /**
-   * Columns that the query names but the table lacks: folded names, with the query's spelling. The caller owns the map.
-   */
-  readonly missing: Map<string, string>;
-  readonly sql: (options: FlowOptions) => string;
-}
+import type { Flow } from './flow-source.ts';
+import { faultsOf } from './faults.ts';
+import type { FlowOptions, FlowTable } from './flow-table.ts';
+import { layoutOf, type Layout } from './layout.ts';
+import { liftMetadata, META } from './metadata.ts';
+import { fieldsOf, resultColumns, selectResult, type Result, type ResultColumn } from './rows.ts';
 
 /** The statement to prepare: the user's query over the table of this name. */
 export interface Plan {
   readonly analysis: QueryAnalysis;
   readonly tableName: string;
-  readonly metadata: MetadataMode;
   /** True if rows that are made of one message each must know what its sender sent. */
   readonly traced: boolean;
-  /** True if the next component takes the rows with their types. */
-  readonly typed: boolean;
+  /** True if rows keep their types, and a column that is always NULL must have none. */
+  readonly isTyped: boolean;
   /** The type of a column, or undefined for a type that rows cannot have. */
   readonly typeOf: (type: DuckDBType) => ColumnType | undefined;
 }
 
-/** A statement for one table; its parameter is the batch. */
-export interface Prepared extends ResultShape {
-  readonly of: Flow['of'];
+/** A statement for one table. */
+export interface Prepared {
+  readonly of: FlowTable;
   readonly statement: DuckDBPreparedStatement;
+  readonly result: Result;
+  /** The columns of its result, and those that are fields of rows. */
+  readonly columns: readonly StructField[];
+  readonly fields: readonly StructField[];
+  /** True if the query gives its rows metadata. */
+  readonly isLifted: boolean;
+  readonly layout: Layout | undefined;
   /** The user's query in it. */
   readonly within: Within;
-  /** The same without message numbers in its rows, so that errors point at places in the query as the user wrote it. */
-  readonly plain?: Prepared;
   /**
    * The statement that finds the messages on which this one fails. Its result is one text: objects separated by commas.
    */
   readonly probe: () => Promise<DuckDBPreparedStatement | undefined>;
 }
 
-/** @throws MillraceError with the database's message */
+/**
+ * `rowTable`: the name of the `RowTable` that has the batch, whose columns are those of the flow's table.
+ * @throws MillraceError with the database's message
+ */
 export async function prepare(
   connection: DuckDBConnection,
-  { analysis, tableName, metadata, traced, typed, typeOf }: Plan,
-  { of, format, missing, sql }: Flow,
+  plan: Plan,
+  flow: Flow,
+  rowTable: string,
 ): Promise<Prepared> {
-  const hasFields = format === 'json' || format === 'rows';
+  const { analysis, tableName, isTyped } = plan;
+  const { table, hasFields } = flow;
+  const missing = new Map(flow.missing);
   const temporal = new Set<string>();
   const nullOf = (name: string): string => {
     if (analysis.dotted.has(fold(name))) return 'NULL::JSON';
     return temporal.has(fold(name)) ? 'NULL::TIMESTAMP' : 'NULL';
   };
+  const result = resultFor(plan, flow);
+  const row = result === 'rows' ? undefined : analysis.row;
+  // Rows that know their messages take their metadata from them.
+  const stars = analysis.star && (result === 'rows' || analysis.items === undefined);
+  const hasMetadata = result !== 'numbers' && (stars || META.some((name) => analysis.names.has(name)));
+  const user = analysis.query(flow.isParted, row !== undefined);
   for (;;) {
-    // With a `*`, the number would be a field of the row.
-    const wanted = traced || metadata === 'columns';
-    const numbered = wanted && metadata !== 'row' && !analysis.star ? analysis.numbered : undefined;
-    const flow = sql({ metadata, numbered: numbered !== undefined, missing: missing.values(), nullOf });
+    const options: FlowOptions = { hasMetadata, row, missing: [...missing.values()], nullOf };
     // DuckDB 1.5 returns no rows for some queries that read an unnested list more than once.
     const once = analysis.joins ? 'MATERIALIZED ' : '';
-    const before = `WITH ${identifier(tableName)} AS ${once}(${flow}) SELECT`;
-    const after = ` FROM (\n${analysis.query}\n)`;
-    const within = { linesBefore: before.split('\n').length, original: analysis.original };
+    const before = `WITH ${identifier(tableName)} AS ${once}(${table.sql(rowTable, options)}) SELECT`;
+    const select = (list: string): string => `${before} ${list} FROM (\n${user.text}\n)`;
+    const within = { linesBefore: before.split('\n').length, ...user };
     try {
-      const described = await connection.prepare(`${before} *${after}`);
-      const columns = Array.from({ length: described.columnCount }, (_, index) => ({
+      const described = await connection.prepare(select('*'));
+      const found = Array.from({ length: described.columnCount }, (_, index) => ({
         name: described.columnName(index),
-        type: typeOf(described.columnType(index)),
+        type: plan.typeOf(described.columnType(index)),
       }));
       described.destroySync();
-      const result = hasFields && analysis.rows === 'messages' ? 'numbers' : resultFor(columns);
-      const select = (list: string): string => `${before} ${list}${after}`;
-      const known = result === 'numbers' ? [] : fieldsOf(columns);
-      const fields = typed ? await withoutGuesses(connection, known, select) : known;
-      const statement = await connection.prepare(select(selectResult(columns, result)));
-      const probed = (): string => sql({ metadata, missing: missing.values(), nullOf, probe: true });
-      let found: Promise<DuckDBPreparedStatement | undefined> | undefined;
+      const all = found.filter(({ name }) => name !== row);
+      const starred = table.names(options).filter((name) => name !== row);
+      const layout =
+        row === undefined || result === 'numbers'
+          ? undefined
+          : layoutOf(
+              analysis,
+              flow,
+              all.map(({ name }) => name),
+              starred,
+            );
+      const computed = layout === undefined ? all : all.filter(({ name }) => layout.computed.has(name));
+      const shown = result === 'numbers' ? [] : computed;
+      const bare = fieldsOf(shown);
+      const typed = isTyped ? await withoutGuesses(connection, bare, select) : bare;
+      const fields = layout === undefined ? withNames(typed, all, analysis.itemNames) : typed;
+      const isLifted = liftMetadata(shown.map(({ name }) => name)) !== undefined;
+      const columns = resultColumns(fields, isLifted, row !== undefined);
+      const statement = await connection.prepare(select(selectResult(shown, row)));
+      let probed: Promise<DuckDBPreparedStatement | undefined> | undefined;
       const probe = (): Promise<DuckDBPreparedStatement | undefined> =>
-        (found ??= prepareProbe(connection, analysis, tableName, probed()));
-      const lifted = liftedColumns(columns);
-      const plain = { of, statement, result, fields, lifted, within, probe };
-      if (numbered === undefined || result !== 'rows') return plain;
-      const traces = 'rows and messages';
-      const list = selectResult(columns, traces);
-      const tracing = await connection.prepare(`${before} ${list} FROM (\n${numbered}\n)`);
-      return { ...plain, statement: tracing, result: traces, plain };
+        (probed ??= prepareProbe(
+          connection,
+          plan,
+          user.text,
+          table.sql(rowTable, {
+            ...options,
+            probe: true,
+            row: analysis.row,
+          }),
+        ));
+      return { of: table, statement, result, columns, fields, isLifted, layout, within, probe };
     } catch (error) {
       const message = errorMessage(error);
       const [, shared] = /^Binder Error: Ambiguous reference to column name "(.*?)"/.exec(message) ?? [];
@@ -114,6 +129,26 @@ export async function prepare(
       throw failed(new Error(`${hint} ${(error as Error).message}`, { cause: error }), within);
     }
   }
+}
+
+function resultFor({ analysis, traced }: Plan, { hasFields }: Flow): Result {
+  const { items, star, rows, rowwise } = analysis;
+  if (hasFields && rows === 'messages') return 'numbers';
+  if (rows !== 'any' || (hasFields && items !== undefined && star)) return 'rows and numbers';
+  if (star) return 'rows';
+  return (hasFields && items !== undefined) || (traced && rowwise) ? 'rows and messages' : 'rows';
+}
+
+/** The fields with the names that DuckDB gives the items of the query as the user wrote it. */
+function withNames(
+  fields: readonly StructField[],
+  all: readonly ResultColumn[],
+  names: readonly (string | undefined)[],
+): StructField[] {
+  // A `*` stands for several columns.
+  if (names.length !== all.length) return [...fields];
+  const named = new Map(all.map(({ name }, index) => [name, names[index] ?? name]));
+  return fields.map(({ name, type }) => ({ name: named.get(name)!, type }));
 }
 
 /**
@@ -137,14 +172,16 @@ async function withoutGuesses(
 /** Checks the query's own computations where possible; otherwise only the values of the messages. */
 async function prepareProbe(
   connection: DuckDBConnection,
-  { faults }: QueryAnalysis,
-  tableName: string,
+  { analysis, tableName }: Plan,
+  query: string,
   flow: string,
 ): Promise<DuckDBPreparedStatement | undefined> {
-  const found = `encode(string_agg(CAST(to_json(struct_pack(i := ${ROW}, m := __fault__)) AS VARCHAR), ','))`;
+  const row = identifier(analysis.row);
+  const found = `encode(string_agg(CAST(to_json(struct_pack(i := ${row}, m := __fault__)) AS VARCHAR), ','))`;
   const table = identifier(tableName);
   const before = `WITH ${table} AS MATERIALIZED (${flow}) SELECT ${found} FROM ${table}`;
   const probes = [`${before} WHERE __fault__ IS NOT NULL`];
+  const faults = await faultsOf(connection, query, tableName, analysis.aggregates);
   if (faults !== undefined)
     probes.unshift(`${before} AS ${faults.alias} WHERE __fault__ IS NOT NULL OR ${faults.condition}`);
   for (const probe of probes) {
@@ -167,13 +204,13 @@ export function failed(error: unknown, within?: Within): MillraceError {
       },
     );
   }
-  // The message that `flowSql` itself raises about a field.
+  // The message that the table itself raises about a field.
   const [, said] = /^Invalid Input Error: (field .+?: .*)/s.exec(message) ?? [];
   if (said !== undefined) return fieldFault(said, error);
   return new MillraceError('MILLRACE_PROCESSOR_FAILED', message, { cause: error });
 }
 
-/** `said`: the message that `flowSql` raises about a field. */
+/** `said`: the message that the table raises about a field. */
 export function fieldFault(said: string, cause?: unknown): MillraceError {
   const [, field = ''] = /^field (.+?): /s.exec(said) ?? [];
   return new MillraceError(sqlErrors.MILLRACE_SQL_FIELD_CONFLICT, oneLine(said), { cause, field });

@@ -1,7 +1,7 @@
 import { sqlErrors } from './sql-errors.ts';
-import type { DuckDBConnection, DuckDBPreparedStatement } from '@duckdb/node-api';
+import type { DuckDBConnection } from '@duckdb/node-api';
 import { MillraceError, errorMessage, type Rejection } from '../errors.ts';
-import { Batch, type Format } from '../message/batch.ts';
+import { Batch } from '../message/batch.ts';
 import { columnsOf } from '../message/rows.ts';
 import { Admission } from './admission.ts';
 import { analyseQuery, type QueryAnalysis } from './analyse.ts';
@@ -10,15 +10,24 @@ import { Database } from './database.ts';
 import type * as duckdbRows from './duckdb-rows.ts';
 import { sqlGate } from './gate.ts';
 import { readDeclared } from './declared.ts';
-import { encodeBatch } from './encode.ts';
+import { metadataValues } from './encode.ts';
 import { FlowSchema, type Widened } from './flow-schema.ts';
-import { flowSql, type MetadataMode } from './flow-sql.ts';
-import { META } from './metadata.ts';
-import { failed, fieldFault, prepare, type Flow, type Plan, type Prepared } from './prepare.ts';
+import {
+  jsonFlow,
+  jsonSource,
+  partOf,
+  payloadSource,
+  rowsSource,
+  type Flow,
+  type Part,
+  type Source,
+} from './flow-source.ts';
+import { FlowUses } from './flow-uses.ts';
+import { failed, fieldFault, prepare, type Plan, type Prepared } from './prepare.ts';
 import { ReferenceTables } from './reference-tables.ts';
 import type { RowTable } from './row-table.ts';
-import { METADATA_FIELD, RowsFlow, tableRows } from './rows-flow.ts';
-import { readResult, readText, resultColumns } from './rows.ts';
+import { RowsFlow } from './rows-flow.ts';
+import { readResult, readText } from './rows.ts';
 
 /** The modules that need DuckDB itself, imported when a query is opened. */
 type DuckDBRows = typeof duckdbRows;
@@ -41,11 +50,15 @@ const INTERRUPT_EVERY = 20;
 
 const EMPTY = new Batch([Buffer.from('{}')], { format: 'json' });
 
+/** Kinds of batch, which have tables of their own. */
+type Kind = Batch['format'] | 'rows';
+
 interface Worker {
   readonly connection: DuckDBConnection;
-  readonly prepared: Map<Flow['format'], Prepared>;
-  /** The table from which batches of rows are read, once there was such a batch. */
-  table?: RowTable;
+  /** The table from which statements read the batch. */
+  readonly table: RowTable;
+  /** The last statement for each kind of batch. */
+  readonly prepared: Map<Kind, Prepared>;
 }
 
 /**
@@ -61,8 +74,7 @@ interface Task {
   readonly worker: Worker;
   readonly prepared: Prepared;
   readonly signal: AbortSignal;
-  /** Binds the batch, or a part of it, to a statement. */
-  readonly give: (statement: DuckDBPreparedStatement, part: Batch) => void;
+  readonly source: Source;
 }
 
 export interface QueryOptions {
@@ -71,15 +83,13 @@ export interface QueryOptions {
   /** Types of columns, as the user wrote them. */
   readonly schema: Readonly<Record<string, string>>;
   readonly allowExternalAccess: boolean;
-  /** The IANA name of the time zone in which the query runs. */
-  readonly timezone: string;
   /** Statements that make functions, views and tables before the first batch. */
   readonly setup?: string | undefined;
   /** The path of the file of each reference table. */
   readonly tables?: Readonly<Record<string, string>>;
   /** True if the rows must know which message each was made of, as far as it was one. */
   readonly traced: boolean;
-  /** True if the next component takes the rows with their types. */
+  /** True if the rows go to somebody who takes rows with types: values that are passed on then have their own. */
   readonly typed?: boolean;
   /** How long the query may run on a batch, in milliseconds. */
   readonly timeout: number;
@@ -125,7 +135,7 @@ export class Query {
     this.#duckdb = duckdb;
     const { tableName, traced, typed = false } = options;
     const { columnTypeOf: typeOf } = duckdb;
-    this.#plan = { analysis, tableName, traced, typed, metadata: metadataFor(analysis), typeOf };
+    this.#plan = { analysis, tableName, traced, isTyped: typed, typeOf };
     this.#admission = new Admission(schema, (grown) => this.#objection(grown), options.widened);
   }
 
@@ -134,6 +144,7 @@ export class Query {
     const tables = new ReferenceTables(options.tables ?? {});
     const database = await Database.open({ ...options, tables });
     try {
+      const duckdb = await import('./duckdb-rows.ts');
       const connection = await database.connect();
       const declared = await readDeclared(connection, options.schema);
       const { query: text, tableName, allowExternalAccess } = options;
@@ -143,10 +154,11 @@ export class Query {
       });
       // Columns of declared types make rows that differ from the messages as they came.
       if (analysis.rows === 'messages' && declared.size > 0) analysis.rows = 'by message';
-      const schema = FlowSchema.declare(analysis, declared);
-      const query = new Query(options, database, tables, analysis, schema, await import('./duckdb-rows.ts'));
-      await query.#validate(connection);
-      query.#idle.push({ connection, prepared: new Map() });
+      const schema = FlowSchema.declare(new FlowUses(analysis, options.typed === true), declared);
+      const query = new Query(options, database, tables, analysis, schema, duckdb);
+      const worker = query.#employ(connection);
+      await query.#validate(worker);
+      query.#idle.push(worker);
       return query;
     } catch (error) {
       database.close();
@@ -165,13 +177,17 @@ export class Query {
     signal: AbortSignal,
   ): Promise<readonly Batch[]> {
     if (this.#tables.isDue) await this.#borrow(signal, ({ connection }) => this.#tables.refresh(connection));
-    const { refused, task: taskOf } = await this.#admit(batch, reject);
-    const taken = batch.without(refused);
-    if (taken.length === 0) return [];
+    const { refused, source } = await this.#admit(batch, reject);
+    const gone = new Set(refused);
+    const places = placesOf(batch).filter((index) => !gone.has(index));
+    if (places.length === 0) return [];
+    const all: Part = { batch, places: undefined };
+    const taken = refused.length === 0 ? all : partOf(all, places);
     return await this.#borrow(signal, async (worker) => {
       const { timeout } = this.#options;
       const start = performance.now();
-      const task = await taskOf(worker, signal);
+      const prepared = await this.#prepare(worker, source.flow, kindOf(batch));
+      const task: Task = { worker, prepared, signal, source };
       try {
         return await this.#rows(task, taken, timeout);
       } catch (error) {
@@ -180,18 +196,16 @@ export class Query {
         const limit = isLate ? timeout * SHARE_OF_PART : timeout;
         const longest = isLate ? limit * PARTS : timeout;
         const took = performance.now() - start;
-        const attempt: Attempt<readonly Batch[]> = (places, part) =>
-          this.#rows(task, taken.select(places), part ? limit : timeout);
+        const attempt: Attempt<readonly Batch[]> = (indices, part) =>
+          this.#rows(task, partOf(taken, indices), part ? limit : timeout);
         const known = isOfSize(error) ? new Map() : await this.#probe(task, taken, attempt);
-        const { result, culprits } = await findCulprits(taken, attempt, {
+        const { result, culprits } = await findCulprits(taken.batch, attempt, {
           error,
           took,
           longest,
           known,
           signal,
         });
-        const gone = new Set(refused);
-        const places = placesOf(batch).filter((index) => !gone.has(index));
         for (const [index, reason] of culprits) {
           const { field } = reason;
           reject({ index: places[index]!, error: reason, ...(field !== undefined && { field }) });
@@ -238,7 +252,7 @@ export class Query {
       stay.inside = true;
       this.#options.started?.();
       this.#closing.signal.throwIfAborted();
-      worker = this.#idle.pop() ?? { connection: await this.#database.connect(), prepared: new Map() };
+      worker = this.#idle.pop() ?? this.#employ(await this.#database.connect());
       return await action(worker);
     } finally {
       if (worker !== undefined) this.#idle.push(worker);
@@ -251,8 +265,12 @@ export class Query {
     }
   }
 
+  #employ(connection: DuckDBConnection): Worker {
+    return { connection, table: new this.#duckdb.RowTable(connection), prepared: new Map() };
+  }
+
   /** @throws MillraceError with the database's message, or the signal's reason */
-  async #rows(task: Task, batch: Batch, timeout: number): Promise<readonly Batch[]> {
+  async #rows(task: Task, whole: Part, timeout: number): Promise<readonly Batch[]> {
     const deadline = performance.now() + timeout;
     const { maxResultBytes } = this.#options;
     let left = maxResultBytes;
@@ -261,7 +279,7 @@ export class Query {
       const message = `the result is larger than \`max_result_bytes\`, ${maxResultBytes} bytes`;
       throw new MillraceError(sqlErrors.MILLRACE_SQL_TOO_LARGE, message);
     };
-    const rowsOf = async (part: Batch): Promise<Batch[]> => {
+    const rowsOf = async (part: Part): Promise<Batch[]> => {
       try {
         const rows = await this.#interruptible(task, deadline - performance.now(), () =>
           this.#execute(task, part, check),
@@ -269,15 +287,15 @@ export class Query {
         return rows === undefined ? [] : [rows];
       } catch (error) {
         // If each row comes from one message, halves that fit have the same rows.
-        const splits = this.#plan.analysis.rowwise && part.length > 1 && left >= 0 && isTooLarge(error);
+        const { length } = part.batch;
+        const splits = this.#plan.analysis.rowwise && length > 1 && left >= 0 && isTooLarge(error);
         if (!splits) throw error;
-        const middle = part.length >> 1;
-        const places = placesOf(part);
-        const first = await rowsOf(part.select(places.slice(0, middle)));
-        return [...first, ...(await rowsOf(part.select(places.slice(middle))))];
+        const indices = placesOf(part.batch);
+        const first = await rowsOf(partOf(part, indices.slice(0, length >> 1)));
+        return [...first, ...(await rowsOf(partOf(part, indices.slice(length >> 1))))];
       }
     };
-    return await rowsOf(batch);
+    return await rowsOf(whole);
   }
 
   /**
@@ -286,15 +304,15 @@ export class Query {
    */
   async #probe(
     task: Task,
-    batch: Batch,
+    part: Part,
     attempt: Attempt<unknown>,
   ): Promise<ReadonlyMap<number, MillraceError>> {
     const known = new Map<number, MillraceError>();
-    const probe = batch.length === 1 ? undefined : await task.prepared.probe();
+    const probe = part.batch.length === 1 ? undefined : await task.prepared.probe();
     if (probe === undefined) return known;
     const [outcome] = await Promise.allSettled([
       this.#interruptible(task, this.#options.timeout, async () => {
-        task.give(probe, batch);
+        give(task, part);
         return readText((await (await probe.run()).fetchChunk())!);
       }),
     ]);
@@ -350,77 +368,46 @@ export class Query {
   }
 
   /** @throws MillraceError with what the database says */
-  async #execute(
-    { prepared, give }: Task,
-    batch: Batch,
-    check: (bytes: number) => void,
-  ): Promise<Batch | undefined> {
-    const { isBounded } = this.#plan.analysis;
-    const execute = async (of: Prepared): Promise<Batch | undefined> => {
-      give(of.statement, batch);
-      const reading = { isBounded, check, counted: of.fields.length };
-      const rows = await this.#duckdb.runRows(of.statement, resultColumns(of), reading);
-      return readResult(rows, batch, of);
-    };
+  async #execute(task: Task, part: Part, check: (bytes: number) => void): Promise<Batch | undefined> {
+    const { prepared } = task;
+    give(task, part);
     try {
-      return await execute(prepared).catch((error: unknown) => {
-        const { plain } = prepared;
-        // Only the query as the user wrote it gives the place of the mistake.
-        if (plain === undefined || !errorMessage(error).includes('LINE ')) throw error;
-        return execute(plain);
-      });
+      const { isBounded } = this.#plan.analysis;
+      const { statement, columns, fields } = prepared;
+      const reading = { isBounded, check, counted: fields.length };
+      const rows = await this.#duckdb.runRows(statement, columns, reading);
+      return readResult(rows, part, task.source, prepared);
     } catch (error) {
       throw failed(error, prepared.within);
+    } finally {
+      task.worker.table.clear();
     }
   }
 
-  /** The part of the batch that the query takes, and the statement that runs on it. */
+  /** The messages that the query refuses, and the batch as its table. */
   async #admit(
     batch: Batch,
     reject: (rejection: Rejection) => void,
-  ): Promise<{
-    refused: readonly number[];
-    task: (worker: Worker, signal: AbortSignal) => Promise<Task>;
-  }> {
+  ): Promise<{ refused: readonly number[]; source: Source }> {
     const { rows, format } = batch;
-    const { metadata } = this.#plan;
     if (rows === undefined) {
-      const { refused, schema, respelled } = await this.#admission.check(batch, reject);
-      const task = async (worker: Worker, signal: AbortSignal): Promise<Task> => {
-        const prepared = await this.#prepare(worker, schema, format);
-        return {
-          worker,
-          prepared,
-          signal,
-          give: (statement, part) => statement.bindBlob(1, encodeBatch(part, metadata, respelled)),
-        };
-      };
-      return { refused, task };
+      const admitted = await this.#admission.check(batch, reject);
+      const { refused } = admitted;
+      const source = format === 'json' ? jsonSource(batch, admitted) : payloadSource(batch);
+      return { refused, source };
     }
     if (this.#rowsFlow?.fits(rows) !== true) this.#rowsFlow = new RowsFlow(columnsOf(rows), this.#declared);
     const flow = this.#rowsFlow;
-    const task = async (worker: Worker, signal: AbortSignal): Promise<Task> => {
-      const table = (worker.table ??= new this.#duckdb.RowTable(worker.connection));
-      const prepared = await this.#prepare(worker, flow, 'rows');
-      const give: Task['give'] = (_, part) => table.set(tableRows(part, metadata === 'columns'));
-      return { worker, prepared, signal, give };
-    };
-    return { refused: flow.check(batch, reject), task };
+    return { refused: flow.check(batch, reject), source: rowsSource(batch, flow) };
   }
 
-  async #prepare(worker: Worker, of: Flow['of'], format: Flow['format']): Promise<Prepared> {
-    const known = worker.prepared.get(format);
-    if (known?.of === of) return known;
-    const { table } = worker;
-    if (of instanceof RowsFlow) table!.expect([...of.fields, METADATA_FIELD]);
-    const flow =
-      of instanceof RowsFlow
-        ? ({ of, format, missing: of.missing, sql: (options) => of.sql(table!.name, options) } satisfies Flow)
-        : messagesFlow(of, format as Format);
-    const prepared = await prepare(worker.connection, this.#plan, flow);
+  async #prepare({ connection, table, prepared: all }: Worker, flow: Flow, kind: Kind): Promise<Prepared> {
+    const known = all.get(kind);
+    if (known?.of === flow.table) return known;
+    table.expect(flow.table.fields);
+    const prepared = await prepare(connection, this.#plan, flow, table.name);
     known?.statement.destroySync();
-    known?.plain?.statement.destroySync();
-    worker.prepared.set(format, prepared);
+    all.set(kind, prepared);
     return prepared;
   }
 
@@ -430,10 +417,10 @@ export class Query {
     return await this.#borrow(signal, async (worker) => {
       try {
         // Some misfits show only at run time: `a = 'x'` where `a` is JSON, and `x` is not.
-        const prepared = await this.#prepare(worker, schema, 'json');
-        const give: Task['give'] = (statement) =>
-          statement.bindBlob(1, encodeBatch(EMPTY, this.#plan.metadata, new Map()));
-        await this.#rows({ worker, prepared, signal, give }, EMPTY, this.#options.timeout);
+        const source = jsonSource(EMPTY, { refused: [], schema, slices: () => undefined });
+        const prepared = await this.#prepare(worker, source.flow, 'json');
+        const part: Part = { batch: EMPTY, places: undefined };
+        await this.#rows({ worker, prepared, signal, source }, part, this.#options.timeout);
         return undefined;
       } catch (error) {
         this.#closing.signal.throwIfAborted();
@@ -444,11 +431,9 @@ export class Query {
   }
 
   /** Throws if no messages can make the query valid. */
-  async #validate(connection: DuckDBConnection): Promise<void> {
+  async #validate(worker: Worker): Promise<void> {
     try {
-      const flow = messagesFlow(this.#admission.schema, 'json');
-      const { statement } = await prepare(connection, this.#plan, flow);
-      statement.destroySync();
+      await this.#prepare(worker, jsonFlow(this.#admission.schema), 'json');
     } catch (cause) {
       const message = errorMessage(cause);
       // A query that does not fit columns without a type may fit the types that messages bring, and so may a star that
@@ -464,14 +449,19 @@ export class Query {
   }
 }
 
-/** The table of messages of one format. Messages that are not JSON have no fields, and never will. */
-function messagesFlow(schema: FlowSchema, format: Format): Flow {
-  return {
-    of: schema,
-    format,
-    missing: format === 'json' ? schema.missing : new Map(),
-    sql: (options) => flowSql(schema.columns, format, options),
-  };
+/** Makes the part the table that the statement reads. */
+function give({ worker: { table }, source }: Task, { batch, places }: Part): void {
+  const { fields } = source.flow.table;
+  table.expect(fields);
+  table.set({
+    length: batch.length,
+    values: (column) =>
+      column === fields.length - 1 ? metadataValues(batch) : source.values(column, places),
+  });
+}
+
+function kindOf({ rows, format }: Batch): Kind {
+  return rows === undefined ? format : 'rows';
 }
 
 function placesOf(batch: Batch): number[] {
@@ -480,9 +470,4 @@ function placesOf(batch: Batch): number[] {
 
 function isTooLarge(error: unknown): boolean {
   return error instanceof MillraceError && error.code === sqlErrors.MILLRACE_SQL_TOO_LARGE.code;
-}
-
-function metadataFor({ rows, star, names }: QueryAnalysis): MetadataMode {
-  if (rows !== 'any') return 'row';
-  return star || META.some((name) => names.has(name)) ? 'columns' : 'none';
 }

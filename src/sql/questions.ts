@@ -1,8 +1,7 @@
 import type { Batch, Run } from '../message/batch.ts';
-import type { FieldScanner } from '../message/json-fields.ts';
+import { pathKey, type Path } from '../message/field-path.ts';
 import { extText } from '../message/metadata.ts';
-import { fold } from './database.ts';
-import { isSpelling, type FlowSchema } from './flow-schema.ts';
+import type { FlowSchema } from './flow-schema.ts';
 import type { Group } from './growth.ts';
 import { Votes, type Sender } from './votes.ts';
 
@@ -12,89 +11,85 @@ import { Votes, type Sender } from './votes.ts';
  */
 const MAX_QUESTIONS = 8;
 
-/** The columns whose type or spelling messages contradict, with the votes of the senders. */
+/** The columns whose type messages contradict, with the votes of the senders. */
 export class Questions {
+  /** By `pathKey`. */
   readonly #votes = new Map<string, Votes>();
   #batches = 0;
 
   /**
-   * Counts the votes of senders on the columns that the batch puts in question. `news`: the new fields of its messages,
-   * by their places. `scanEach` scans the batch again, as was done twice, and calls back after each message that
+   * Counts the votes of senders on the columns that the batch puts in question. `news`: the new columns and kinds of its
+   * messages, by their places. `takeCount` returns how many messages have had the column with an allowed, non-null value
+   * since the last call. `scanEach` scans the batch again, as was done twice, and calls back after each message that
    * counts.
-   * @returns the columns, by their folded names
+   * @returns the columns
    */
   count(
     batch: Batch,
     news: ReadonlyMap<number, Group>,
     schema: FlowSchema,
-    scanner: FieldScanner,
+    takeCount: (path: Path) => number,
     scanEach: (each: (index: number) => void) => void,
-  ): readonly string[] {
-    const keys = this.#keysIn(news, schema);
-    if (keys.length === 0) return keys;
-    const spellings = keys.map((key) => schema.column(key)?.name ?? key);
+  ): readonly Path[] {
+    const paths = this.#pathsIn(news, schema);
+    if (paths.length === 0) return paths;
+    const keys = paths.map(pathKey);
     // The senders of those messages are no longer known. The batch’s own messages are among them, twice.
-    const before = spellings.map((name) => scanner.takeCount([name]));
+    const before = paths.map(takeCount);
     const runAt = runsOf(batch);
     scanEach((index) => {
       const run = runAt(index);
       const group = news.get(index);
-      for (const [at, key] of keys.entries()) {
-        const fits = scanner.takeCount([spellings[at]!]) > 0;
+      for (const [at, path] of paths.entries()) {
+        const fits = takeCount(path) > 0;
         if (fits) before[at]! -= 2;
-        const own = group?.filter(({ name }) => fold(name) === key) ?? [];
+        const own = group?.filter((each) => pathKey(each.path) === keys[at]) ?? [];
         const choices =
-          own.length > 0 ? own.flatMap((each) => schema.choices(each)) : fits ? schema.held(key) : [];
-        for (const choice of choices) this.#on(key, choice).count(senderOf(run), choice, 1, run.time);
+          own.length > 0 ? own.flatMap((each) => schema.choices(each)) : fits ? schema.held(path) : [];
+        for (const choice of choices) this.#on(keys[at]!).count(senderOf(run), choice, 1, run.time);
       }
     });
     const { time } = batch.runs.at(-1)!;
-    for (const [at, key] of keys.entries()) {
+    for (const [at, path] of paths.entries()) {
       if (before[at]! <= 0) continue;
-      for (const choice of schema.held(key))
-        this.#on(key, choice).count(undefined, choice, before[at]!, time);
+      for (const choice of schema.held(path)) this.#on(keys[at]!).count(undefined, choice, before[at]!, time);
     }
-    return keys;
+    return paths;
   }
 
-  /** True if most senders show `one` of the column rather than any of `others`. */
+  /** True if most senders show `one` of the column rather than any of `others`. `key`: its `pathKey`. */
   prefer(key: string, one: string, others: readonly string[]): boolean {
-    return this.#on(key, one).prefer(one, others);
+    return this.#on(key).prefer(one, others);
   }
 
   /** Call this when a column of numbers has become one of numbers that it could not hold. */
-  swapNumbers(key: string): void {
-    this.#on(key, 'number').swap('number', 'other number');
+  swapNumbers(path: Path): void {
+    this.#on(pathKey(path)).swap('number', 'other number');
   }
 
-  forget(key: string): void {
-    this.#votes.delete(`type ${key}`);
-    this.#votes.delete(`spelling ${key}`);
+  forget(path: Path): void {
+    this.#votes.delete(pathKey(path));
   }
 
-  /** The columns with more than one type, or more than one spelling, in a batch. */
-  #keysIn(news: ReadonlyMap<number, Group>, schema: FlowSchema): string[] {
-    const shown = new Map<string, Set<string>>();
+  /** The columns with more than one type in a batch. */
+  #pathsIn(news: ReadonlyMap<number, Group>, schema: FlowSchema): Path[] {
+    const shown = new Map<string, { path: Path; choices: Set<string> }>();
     for (const candidate of [...news.values()].flat()) {
-      const key = fold(candidate.name);
-      const choices = shown.get(key) ?? new Set(schema.held(key));
-      for (const choice of schema.choices(candidate)) choices.add(choice);
-      shown.set(key, choices);
+      const { path } = candidate;
+      const key = pathKey(path);
+      const known = shown.get(key) ?? { path, choices: new Set(schema.held(path)) };
+      for (const choice of schema.choices(candidate)) known.choices.add(choice);
+      shown.set(key, known);
     }
-    const keys: string[] = [];
-    for (const [key, choices] of shown) {
-      const spellings = [...choices].filter(isSpelling).length;
-      if (spellings > 1 || choices.size - spellings > 1) keys.push(key);
-    }
+    const paths = [...shown.values()].flatMap(({ path, choices }) => (choices.size > 1 ? [path] : []));
     // Different ones each time, so that none is always crowded out.
-    const first = keys.length > MAX_QUESTIONS ? this.#batches++ % keys.length : 0;
-    return [...keys.slice(first), ...keys.slice(0, first)].slice(0, MAX_QUESTIONS);
+    const first = paths.length > MAX_QUESTIONS ? this.#batches++ % paths.length : 0;
+    return [...paths.slice(first), ...paths.slice(0, first)].slice(0, MAX_QUESTIONS);
   }
 
-  #on(key: string, choice: string): Votes {
-    const question = `${isSpelling(choice) ? 'spelling' : 'type'} ${key}`;
-    let votes = this.#votes.get(question);
-    if (votes === undefined) this.#votes.set(question, (votes = new Votes()));
+  #on(key: string): Votes {
+    let votes = this.#votes.get(key);
+    if (votes === undefined) this.#votes.set(key, (votes = new Votes()));
     return votes;
   }
 }

@@ -1,6 +1,6 @@
 import { BIGINT, DuckDBTableFunction, type DuckDBConnection } from '@duckdb/node-api';
 import duckdb from '@duckdb/node-bindings';
-import type { Rows, StructField } from '../message/rows.ts';
+import type { StructField, Values } from '../message/rows.ts';
 import { columnName, ROW_NUMBER } from './row-table-names.ts';
 import { duckTypeOf } from './row-types.ts';
 import { writeVector } from './row-vectors.ts';
@@ -10,6 +10,19 @@ import { copyToVector } from './string-vectors.ts';
 const CHUNK = duckdb.vector_size();
 
 let tables = 0;
+
+/** The rows of a run: their number, and the values of a column, which are asked for once. */
+export interface TableRows {
+  readonly length: number;
+  readonly values: (column: number) => Values;
+}
+
+const NO_ROWS: TableRows = {
+  length: 0,
+  values: () => {
+    throw new RangeError('there are no rows');
+  },
+};
 
 /** One scan of the table: the places of the requested columns, and the number of rows read so far. */
 interface Scan {
@@ -26,7 +39,8 @@ export class RowTable {
   readonly name = `__millrace_rows_${tables++}__`;
   /** The columns that newly prepared statements find in the table. */
   #columns: readonly StructField[] = [];
-  #rows: Rows = { length: 0, columns: [] };
+  #rows = NO_ROWS;
+  #values: (Values | undefined)[] = [];
 
   constructor(connection: DuckDBConnection) {
     connection.registerTableFunction(
@@ -46,15 +60,14 @@ export class RowTable {
         mainFunction: (info, { chunk }) => {
           const scan = info.getInitData() as Scan;
           const { asked, done } = scan;
-          const { columns, length } = this.#rows;
-          const count = Math.min(CHUNK, length - done);
+          const count = Math.min(CHUNK, this.#rows.length - done);
           duckdb.data_chunk_set_size(chunk, count);
           if (count === 0) return;
           for (const [place, index] of asked.entries()) {
             const vector = duckdb.data_chunk_get_vector(chunk, place);
-            const column = columns[index];
-            if (column !== undefined) writeVector(vector, column.type, column.values, done, count);
-            else if (index === this.#columns.length) writeNumbers(vector, done, count);
+            const field = this.#columns[index];
+            if (field === undefined) writeNumbers(vector, done, count);
+            else writeVector(vector, field.type, this.#valuesOf(index), done, count);
           }
           scan.done += count;
         },
@@ -62,17 +75,24 @@ export class RowTable {
     );
   }
 
-  /** The columns for which statements are prepared next. */
+  /** The columns of statements that are prepared, or run, next. */
   expect(columns: readonly StructField[]): void {
     this.#columns = columns;
   }
 
-  /**
-   * The rows of the next run: the columns for which its statement was prepared. The last may be absent if the statement
-   * does not ask for it.
-   */
-  set(rows: Rows): void {
+  /** The rows of the next run. */
+  set(rows: TableRows): void {
     this.#rows = rows;
+    this.#values = [];
+  }
+
+  /** Lets go of the rows of the last run. */
+  clear(): void {
+    this.set(NO_ROWS);
+  }
+
+  #valuesOf(column: number): Values {
+    return (this.#values[column] ??= this.#rows.values(column));
   }
 }
 

@@ -1,12 +1,19 @@
 import type { DuckDBDataChunk } from '@duckdb/node-api';
 import { Batch, type Origin, type Run } from '../message/batch.ts';
 import { valueReader } from '../message/row-values.ts';
-import { lengthOf, type RowColumn, type Rows, type StructField } from '../message/rows.ts';
+import { lengthOf, type ColumnType, type RowColumn, type Rows, type StructField } from '../message/rows.ts';
 import { textOf } from '../message/text.ts';
 import { identifier } from './database.ts';
 import { asObject } from './encode.ts';
-import { liftedColumns, withLifted, type ResultColumn } from './lifted.ts';
-import { metadataColumn, ROW } from './metadata.ts';
+import type { Part, Source } from './flow-source.ts';
+import { layOut, type Layout } from './layout.ts';
+import { liftMetadata, metadataColumn, withLifted } from './metadata.ts';
+
+/** A column of the query's result. Its type is undefined if rows cannot have it. */
+export interface ResultColumn {
+  readonly name: string;
+  readonly type: ColumnType | undefined;
+}
 
 /**
  * The database's result for a batch:
@@ -20,60 +27,75 @@ import { metadataColumn, ROW } from './metadata.ts';
  */
 export type Result = 'rows' | 'rows and numbers' | 'rows and messages' | 'numbers';
 
-/** The result for a query with these columns, unless it is `numbers`. */
-export function resultFor(columns: readonly ResultColumn[]): Result {
-  return columns.some(({ name }) => name === ROW) ? 'rows and numbers' : 'rows';
-}
-
 /** The fields of the rows. A column of a type that rows cannot have becomes JSON. */
 export function fieldsOf(columns: readonly ResultColumn[]): StructField[] {
   return columns
-    .filter(({ name }) => name !== ROW && metadataColumn(name) === undefined)
+    .filter(({ name }) => metadataColumn(name) === undefined)
     .map(({ name, type = { kind: 'json' } }) => ({ name, type }));
 }
 
-/** The select list that makes the result from the query's columns: the fields, the lifted metadata, the number. */
-export function selectResult(columns: readonly ResultColumn[], result: Result): string {
-  if (result === 'numbers') return ROW;
+/**
+ * The select list that makes the result from the query's columns: the fields, the lifted metadata, and the number of
+ * the message, which `row` names.
+ */
+export function selectResult(columns: readonly ResultColumn[], row: string | undefined): string {
   const selected = columns
-    .filter(({ name }) => name !== ROW && metadataColumn(name) === undefined)
+    .filter(({ name }) => metadataColumn(name) === undefined)
     .map(({ name, type }) => (type === undefined ? `CAST(${identifier(name)} AS JSON)` : identifier(name)));
-  selected.push(...liftedColumns(columns).map(({ select }) => select));
-  if (result !== 'rows') selected.push(ROW);
+  const lifted = liftMetadata(columns.map(({ name }) => name));
+  if (lifted !== undefined) selected.push(`CAST(to_json(${lifted}) AS VARCHAR)`);
+  if (row !== undefined) selected.push(identifier(row));
   return selected.length === 0 ? 'NULL' : selected.join(', ');
 }
 
-/** The columns that `selectResult` lists, by what they are for: fields, then metadata, then the number. */
-export interface ResultShape {
+/** The columns of `selectResult`. */
+export function resultColumns(
+  fields: readonly StructField[],
+  isLifted: boolean,
+  isNumbered: boolean,
+): StructField[] {
+  const columns = [...fields];
+  if (isLifted) columns.push({ name: 'lifted', type: { kind: 'varchar' } });
+  if (isNumbered) columns.push({ name: 'numbers', type: { kind: 'bigint' } });
+  return columns;
+}
+
+/** The columns of a result, by what they are for. */
+interface Meaning {
   readonly result: Result;
   readonly fields: readonly StructField[];
-  readonly lifted: readonly StructField[];
+  readonly isLifted: boolean;
+  /** Where the columns of rows come from, if some do not come from the database. */
+  readonly layout: Layout | undefined;
 }
 
-export function resultColumns({ result, fields, lifted }: ResultShape): StructField[] {
-  if (result === 'numbers') return [NUMBER];
-  return result === 'rows' ? [...fields, ...lifted] : [...fields, ...lifted, NUMBER];
-}
-const NUMBER: StructField = { name: ROW, type: { kind: 'bigint' } };
-
-/** The result for the batch, of `resultColumns`, as messages; undefined if there are none. */
+/** The result for the part of a batch, of `resultColumns`, as messages; undefined if there are none. */
 export function readResult(
   all: Rows,
-  batch: Batch,
-  { result, fields, lifted }: ResultShape,
+  part: Part,
+  source: Source,
+  { result, fields, isLifted, layout }: Meaning,
 ): Batch | undefined {
   if (all.length === 0) return undefined;
+  const { batch } = part;
   const numbers = result === 'rows' ? undefined : numbersIn(all.columns.at(-1)!);
   if (result === 'numbers') return selectMessages(batch, numbers!);
-  const rows = { length: all.length, columns: all.columns.slice(0, fields.length) };
+  const computed = all.columns.slice(0, fields.length);
+  const columns =
+    layout === undefined ? computed : layOut(layout, computed, { source, part, numbers: numbers! });
+  const rows = { length: all.length, columns };
   const runs = result === 'rows and numbers' ? undefined : [commonRun(batch)];
   const made =
     numbers === undefined
       ? new Batch(rows, { runs: runs!, format: 'json' })
       : batch.derive(numbers, rows, 'json', runs);
-  if (lifted.length === 0) return made;
-  const columns = all.columns.slice(fields.length, fields.length + lifted.length);
-  return withLifted(made, { length: all.length, columns }, batch, numbers);
+  if (!isLifted) return made;
+  const lifted = valueReader(all.columns[fields.length]!);
+  return withLifted(
+    made,
+    Array.from({ length: all.length }, (_, row) => lifted(row) as string),
+    batch,
+  );
 }
 
 /** Messages that are the rows. */

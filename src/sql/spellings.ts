@@ -1,40 +1,56 @@
-import { jsonMembers } from '../message/json.ts';
-import { fold } from './database.ts';
-import type { Candidate, FlowSchema } from './flow-schema.ts';
+import { pathKey, type Path } from '../message/field-path.ts';
+import type { BatchSlices, Slices } from '../message/json-slices.ts';
+
+/** At most this many other spellings of a column are read; fields in more are ignored. */
+const MAX_SPELLINGS = 16;
 
 /**
- * The candidates without those that differ only in case from another field of the message that is spelled as the query,
- * or `schema`, writes the column. A text as the result says why the message cannot be taken: no field has that
- * spelling.
+ * The other spellings in which messages have had columns: SQL does not tell upper and lower case apart. Where a message
+ * has a field of the column's own spelling, that is the column; otherwise, the first of its others is.
  */
-export function takeSpellings(
-  schema: FlowSchema,
-  payload: Uint8Array,
-  candidates: readonly Candidate[],
-): readonly Candidate[] | string {
-  const keys = new Set<string>();
-  const doubted = new Set<string>();
-  for (const { name } of candidates) {
-    const key = fold(name);
-    if (keys.has(key) || (schema.column(name)?.name ?? name) !== name) doubted.add(key);
-    keys.add(key);
+export class Spellings {
+  /** By the `pathKey` of the column. */
+  readonly #others = new Map<string, { readonly column: Path; readonly paths: Path[] }>();
+
+  /** Columns that have other spellings. */
+  get columns(): Iterable<Path> {
+    return this.#others.values().map(({ column }) => column);
   }
-  if (doubted.size === 0) return candidates;
-  const spellings = new Map<string, string>();
-  const clashes = new Map<string, readonly [string, string]>();
-  for (const { name } of jsonMembers(payload) ?? []) {
-    const key = fold(name);
-    const other = spellings.get(key);
-    const wanted = schema.spellingOf(name);
-    if (name === wanted) clashes.delete(key);
-    else if (other === wanted && other !== undefined) continue;
-    else if (other !== undefined && doubted.has(key)) clashes.set(key, [other, name]);
-    spellings.set(key, name);
+
+  of(column: Path): readonly Path[] {
+    return this.#others.get(pathKey(column))?.paths ?? [];
   }
-  const [clash] = clashes.values();
-  if (clash !== undefined)
-    return `the fields ${shorten(clash[0])} and ${shorten(clash[1])} differ only in case, and SQL does not tell them apart`;
-  return candidates.filter(({ name }) => spellings.get(fold(name)) === name);
+
+  /** @returns false if the column has too many of them */
+  add(column: Path, other: Path): boolean {
+    const key = pathKey(column);
+    const others = this.#others.get(key) ?? { column, paths: [] };
+    if (others.paths.length >= MAX_SPELLINGS) return false;
+    others.paths.push(other);
+    this.#others.set(key, others);
+    return true;
+  }
+
+  /** Where the column's values are. */
+  slices(column: Path, batch: BatchSlices): Slices | undefined {
+    const own = batch.of(column);
+    const others = this.of(column).flatMap((path) => batch.of(path) ?? []);
+    if (others.length === 0) return own;
+    const { length } = batch;
+    const [kinds, starts, ends] = [new Uint16Array(length), new Uint32Array(length), new Uint32Array(length)];
+    for (let index = 0; index < length; index++) {
+      let first = own?.kinds[index] === 0 ? undefined : own;
+      if (first === undefined)
+        for (const other of others)
+          if (other.kinds[index] !== 0 && !(other.starts[index]! > (first?.starts[index] ?? Infinity)))
+            first = other;
+      if (first === undefined) continue;
+      kinds[index] = first.kinds[index]!;
+      starts[index] = first.starts[index]!;
+      ends[index] = first.ends[index]!;
+    }
+    return { kinds, starts, ends };
+  }
 }
 
 /** A field's name on one line, in quotes only where it needs them. */

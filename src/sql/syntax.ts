@@ -1,5 +1,8 @@
+import { pathText, type Path } from '../message/field-path.ts';
 import { fold } from './database.ts';
-import { META } from './metadata.ts';
+import { META, metadataColumn } from './metadata.ts';
+import type { Node } from './syntax-node.ts';
+import { chainOf, type Chain, type PathForm } from './reference-paths.ts';
 
 /**
  * The columns that a query needs, as far as it reveals them. All names are folded: SQL ignores case when it compares them.
@@ -26,16 +29,48 @@ export interface QueryColumns {
   readonly joins: boolean;
   /** Names that the query gives to a value and then uses: a column of that name would change their meaning. */
   readonly own: ReadonlySet<string>;
+  /** The paths into columns that the query names. */
+  readonly paths: readonly Reference[];
+  /** The root's select list, if each row is made of one message; undefined if rows may have other columns. */
+  readonly items: readonly Item[] | undefined;
 }
 
-/** A node of DuckDB's syntax tree: an expression if it has a `class`. */
-export type Node = { readonly [key: string]: unknown };
+/** A path into a column, at a place in the query. */
+export interface Reference {
+  readonly path: Path;
+  readonly form: PathForm;
+  readonly node: Node;
+  /** The offset in bytes at which it begins, with the name of its table or of the column. */
+  readonly location: number;
+  /** The name of its table, if the query writes it. */
+  readonly table: string | undefined;
+  /** The number of names there that dots join, and of links after them: subscripts, arrows, and dots after these. */
+  readonly names: number;
+  readonly links: number;
+  /** True if it is only passed on: it is an item of the root's select list. */
+  readonly isPassed: boolean;
+  /** True if it is an item of a select list and has no name of its own. */
+  readonly isUnnamed: boolean;
+}
+
+/** An item of a select list. */
+export type Item =
+  | { readonly kind: 'star'; readonly except: ReadonlySet<string> }
+  | {
+      readonly kind: 'passed';
+      readonly path: Path;
+      readonly form: PathForm;
+      /** The name that the query gives it, or empty. */
+      readonly alias: string;
+    }
+  | { readonly kind: 'computed' };
 
 /** Elsewhere, a lambda in the tree is JSON's arrow: `a -> 'b'`. */
 const LAMBDA_FUNCTION = /^(?:list_|array_)?(?:transform|apply|filter|reduce)$/i;
 
-export function readSyntax(select: Node, tableName: string): QueryColumns {
-  return new SyntaxReader(select, fold(tableName)).columns();
+/** `isByMessage`: each row is made of one message. */
+export function readSyntax(select: Node, tableName: string, isByMessage: boolean): QueryColumns {
+  return new SyntaxReader(select, fold(tableName), isByMessage).columns();
 }
 
 class SyntaxReader {
@@ -64,19 +99,27 @@ class SyntaxReader {
   readonly #aliases = new Set<string>();
   readonly #lambdas = new Set<unknown>();
   readonly #parameters = new Set<string>();
+  readonly #isByMessage: boolean;
+  readonly #paths: Reference[] = [];
+  /** Columns that are items of the root's select list. */
+  readonly #passedColumns = new Map<unknown, Pick<Reference, 'path' | 'form' | 'isPassed'>>();
+  /** For each SELECT around the current node: true if it reads nothing but the batch. */
+  readonly #readsOnlyBatch: boolean[] = [];
   /** Names of tables; true for a table that is the batch. */
   readonly #tables = new Map<string, boolean>();
   #stars = 0;
   #sources = 0;
   #allComputed = false;
 
-  constructor(root: Node, tableName: string) {
+  constructor(root: Node, tableName: string, isByMessage: boolean) {
     this.#root = root;
     this.#tableName = tableName;
     const plain = isPlainSelect(root);
+    this.#isByMessage = isByMessage && plain;
     const groups = list(root['group_expressions']);
     const grouped = !plain && isGroupedSelect(root);
-    this.#passedOn = new Set(plain || grouped ? list(root['select_list']) : []);
+    const items = list(root['select_list']).filter((item) => !isMetadata((item as Node)['alias']));
+    this.#passedOn = new Set(plain || grouped ? items : []);
     if (grouped) for (const group of [...groups, ...this.#passedOn]) this.#same.add(group);
     this.#visit(root);
     const same = this.#onlyBatch ? this.#matched : this.#computed;
@@ -91,7 +134,7 @@ class SyntaxReader {
     const given = [...this.#usedInside, ...(star ? this.#usedOutside : [])];
     return {
       star,
-      rows: this.#isByMessage()
+      rows: this.#isStarByMessage()
         ? list(this.#root['select_list']).length === 1
           ? 'messages'
           : 'by message'
@@ -103,10 +146,29 @@ class SyntaxReader {
       argumentsOf: this.#argumentsOf,
       joins: this.#sources > 1,
       own: new Set(given.filter((name) => !this.#needed.has(name))),
+      paths: this.#paths,
+      items: this.#isByMessage ? this.#items() : undefined,
     };
   }
 
-  #isByMessage(): boolean {
+  /** Undefined if a `*` does more than list columns. */
+  #items(): Item[] | undefined {
+    const items: Item[] = [];
+    for (const node of list(this.#root['select_list']) as Node[]) {
+      const passed = this.#passedColumns.get(node) ?? this.#paths.find((each) => each.node === node);
+      if (node['class'] === 'STAR') {
+        const except = exceptionsOf(node);
+        if (except === undefined) return undefined;
+        items.push({ kind: 'star', except });
+      } else if (passed?.isPassed === true) {
+        const { path, form } = passed;
+        items.push({ kind: 'passed', path, form, alias: aliasOf(node) });
+      } else items.push({ kind: 'computed' });
+    }
+    return items;
+  }
+
+  #isStarByMessage(): boolean {
     const from = (this.#root['from_table'] ?? {}) as Node;
     const [star, ...more] = list(this.#root['select_list']).filter(
       (item) => (item as Node)['class'] === 'STAR',
@@ -132,6 +194,11 @@ class SyntaxReader {
     if (typeof value !== 'object' || value === null) return;
     const node = value as Node;
     for (const item of list(node['select_list'])) this.#listed.add(item);
+    const chain = this.#lambdas.has(node) ? undefined : chainOf(node);
+    if (chain !== undefined && this.#readPath(node, chain)) {
+      if (this.#listed.has(node)) add(this.#scopes.at(-1), node['alias']);
+      return;
+    }
     if (node['class'] === 'COLUMN_REF') this.#readColumn(node);
     else if (node['class'] === 'STAR') this.#readStar(node);
     else if (node['class'] === undefined) this.#readTable(node);
@@ -143,7 +210,9 @@ class SyntaxReader {
     else if (node['select_list'] === undefined) this.#visitChildren(node);
     else {
       this.#scopes.push(new Set());
+      this.#readsOnlyBatch.push(isTable((node['from_table'] ?? {}) as Node, this.#tableName));
       this.#visitChildren(node);
+      this.#readsOnlyBatch.pop();
       for (const alias of this.#scopes.pop()!) this.#aliases.add(alias);
     }
     if (this.#listed.has(node)) add(this.#scopes.at(-1), node['alias']);
@@ -153,6 +222,33 @@ class SyntaxReader {
     // Visit tables before the columns taken from them, and the select list's aliases before their uses.
     const { cte_map, from_table, select_list, ...others } = node;
     [cte_map, from_table, select_list, ...Object.values(others)].forEach((each) => this.#visit(each));
+  }
+
+  /** Reads a path into a column that is certainly one of the batch. @returns false for anything else */
+  #readPath(node: Node, { base, steps, links, form }: Chain): boolean {
+    const written = list(base['column_names']).map(String);
+    const first = fold(written[0] ?? '');
+    const isQualified = written.length > 1 && this.#tables.get(first) === true;
+    const [name = '', ...members] = isQualified ? written.slice(1) : written;
+    const key = fold(name);
+    if (members.length + steps.length === 0 || META.includes(key)) return false;
+    const isOwn = this.#parameters.has(key) || this.#scopes.some((scope) => scope.has(key));
+    if (!isQualified && (isOwn || this.#readsOnlyBatch.at(-1) !== true || this.#tables.has(key)))
+      return false;
+    const isItem = this.#listed.has(node);
+    this.#paths.push({
+      path: [name, ...members, ...steps],
+      form,
+      names: written.length,
+      links,
+      node,
+      location: Number(base['query_location']),
+      table: isQualified ? written[0] : undefined,
+      isPassed: this.#passedOn.has(node) && !this.#same.has(node),
+      isUnnamed: isItem && aliasOf(node) === '',
+    });
+    this.#need(name);
+    return true;
   }
 
   #readColumn(node: Node): void {
@@ -173,7 +269,13 @@ class SyntaxReader {
     else if (this.#same.has(node)) this.#matched.add(name);
     else if (!this.#passedOn.has(node)) this.#computed.add(name);
     if (path.length > (qualified ? 2 : 1)) this.#dotted.add(name);
-    const need = (): unknown => this.#needed.has(name) || this.#needed.set(name, written[qualified ? 1 : 0]!);
+    const need = (): void => {
+      const spelled = written[qualified ? 1 : 0]!;
+      if (!this.#needed.has(name)) this.#needed.set(name, spelled);
+      if (!this.#passedOn.has(node) || this.#same.has(node) || META.includes(name)) return;
+      if (path.length === (qualified ? 2 : 1))
+        this.#passedColumns.set(node, { path: [spelled], form: 'value', isPassed: true });
+    };
     if (qualified && ofBatch) need();
     else if (!qualified && this.#scopes.some((scope) => scope.has(name))) this.#usedInside.add(name);
     else if (this.#aliases.has(name)) this.#usedOutside.add(name);
@@ -189,10 +291,8 @@ class SyntaxReader {
       ...list(node['exclude_list']),
       ...list(node['rename_list']),
       ...list(node['replace_list']),
-    ]) {
-      const key = typeof item === 'string' ? item : ((item as Node)['key'] ?? item);
-      this.#use(typeof key === 'string' ? key : (key as Node)['column']);
-    }
+    ])
+      this.#use(nameOf(item));
   }
 
   #readArguments(node: Node): void {
@@ -201,6 +301,8 @@ class SyntaxReader {
     for (const child of list(node['children']) as Node[]) {
       const column = list(child['column_names']).at(-1);
       if (child['class'] === 'COLUMN_REF') known.add(fold(String(column)));
+      const chain = chainOf(child);
+      if (chain !== undefined) known.add(fold(pathText(pathOf(chain))));
     }
     this.#argumentsOf.set(name, known);
   }
@@ -317,6 +419,32 @@ function joinedBySameness({ type, left, right }: Node): readonly unknown[] {
   if (type !== 'COMPARE_EQUAL') return [];
   const [one, other] = [left, right].map((side) => list((side as Node)['column_names']).map(String));
   return one!.length === 2 && other!.length === 2 && fold(one![1]!) === fold(other![1]!) ? [left, right] : [];
+}
+
+function pathOf({ base, steps }: Chain): Path {
+  const [name = '', ...members] = list(base['column_names']).map(String);
+  return [name, ...members, ...steps];
+}
+
+function aliasOf({ alias }: Node): string {
+  return typeof alias === 'string' ? alias : '';
+}
+
+/** True for an alias that makes a column of the result metadata. */
+function isMetadata(alias: unknown): boolean {
+  return typeof alias === 'string' && metadataColumn(alias) !== undefined;
+}
+
+/** The folded names that a `*` leaves out; undefined if it does more than list columns. */
+function exceptionsOf(node: Node): ReadonlySet<string> | undefined {
+  const { exclude_list: excluded, ...others } = node;
+  if (!isPlainStar({ ...others, exclude_list: [] })) return undefined;
+  return new Set(list(excluded).map((item) => fold(nameOf(item))));
+}
+
+function nameOf(item: unknown): string {
+  const key = typeof item === 'string' ? item : ((item as Node)['key'] ?? item);
+  return String(typeof key === 'string' ? key : (key as Node)['column']);
 }
 
 /** `*` or `table.*`, with nothing left out or changed. */

@@ -1,6 +1,6 @@
 import { fold, identifier } from './database.ts';
 import { edit, type Edit, type Edited } from './edits.ts';
-import type { Node } from './syntax.ts';
+import type { Node } from './syntax-node.ts';
 import { tokensOf, type Token } from './tokens.ts';
 
 const VALUE = '__value__';

@@ -10,7 +10,7 @@ const dir = tempDir();
 /** A module with a component of each kind, as a stranger would write it. */
 dir.file(
   'shop.ts',
-  `import { createReceipt, declareErrors, defineCodec, defineInput, defineOutput, defineProcessor, Batch, EndOfInputError, MillraceError, secret, z } from 'millrace';
+  `import { createReceipt, declareErrors, defineCodec, defineFraming, defineInput, defineOutput, defineProcessor, Batch, EndOfInputError, framingError, MillraceError, secret, z } from 'millrace';
 
 const errors = declareErrors({
   SHOP_TOO_DEAR: { help: 'It costs more than the shop has.', told: 'it is too dear' },
@@ -52,6 +52,37 @@ export const ceiling = defineProcessor({
         refused.add(dear.length);
         return [batch.without(dear)];
       },
+    };
+  },
+});
+
+export const slashes = defineFraming({
+  ...common,
+  type: 'slashes',
+  summary: 'Messages with slashes between them.',
+  schema: z.strictObject({ double: z.boolean().default(false).describe('Two slashes.') }),
+  create({ double }) {
+    const mark = Buffer.from(double ? '//' : '/');
+    let rest = Buffer.alloc(0);
+    return {
+      binary: false,
+      overhead: mark.length,
+      terminator: mark,
+      decoder: () => ({
+        push(bytes, out) {
+          rest = Buffer.concat([rest, bytes]);
+          for (let end = rest.indexOf(mark); end >= 0; end = rest.indexOf(mark)) {
+            out.add(rest.subarray(0, end));
+            rest = rest.subarray(end + mark.length);
+          }
+        },
+        flush(out) {
+          if (rest.length > 0) out.reject(rest, framingError('no slash behind it'));
+          rest = Buffer.alloc(0);
+        },
+      }),
+      fit: (payload) => payload,
+      join: (messages) => Buffer.concat(messages.flatMap((message) => [message, mark])),
     };
   },
 });
@@ -124,6 +155,30 @@ test('a file’s plugins run: an input, a processor and a codec of a module besi
   const rejected = dir.file('letters.jsonl', `${letter!}\n`);
   const replay = ['replay', rejected, '--to', cheaper, '--code', 'SHOP_TOO_DEAR'];
   expect(await cliProcess(replay)).toEqual({ code: 0, stdout: '$90000\n', stderr: 'replayed 1 of 1\n' });
+});
+
+test('a framing of a plugin is one for every input and output, with the fields of all framings', async () => {
+  const rejected = join(dir.path, 'slashes.jsonl');
+  const file = dir.file(
+    'slashes.yaml',
+    `plugins: [./shop.ts]
+health_check: { enabled: false }
+streams:
+  - input: { type: memory, messages: [a/b/, c/d, e//f/], framing: { type: slashes, max_messages: 2 } }
+    output: { type: stdout, framing: { type: slashes, double: true } }
+    error_output: { type: file, path: ${rejected} }
+`,
+  );
+  const { code, stdout } = await cliProcess(['run', file]);
+  expect({ code, stdout }).toEqual({ code: 0, stdout: 'a//b//c//e////' });
+  const letters = readFileSync(rejected, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as object);
+  expect(letters).toMatchObject([
+    { payload: 'd', error: { code: 'MILLRACE_FRAMING_INVALID', message: 'no slash behind it' } },
+    { payload: 'f/', error: { code: 'MILLRACE_FRAMING_INVALID' } },
+  ]);
 });
 
 test('they are listed, and are in the JSON Schema', async () => {

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
-import { copyFileSync, createWriteStream, readFileSync, statSync } from 'node:fs';
+import { copyFileSync, createWriteStream, existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { deflateSync, gzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
 import { cli, cliProcess, startCli } from '../support/cli.ts';
 import { startEngine } from '../support/engine.ts';
@@ -183,6 +184,104 @@ test('an output that is emptied at the start of a stream is not emptied by a rep
   const { file: streams } = config({ output: `${output}, append: false` });
   for (const payload of ['1', '2']) await cli(['replay', write(letter(payload)), '--to', streams]);
   expect(lines(output)).toEqual(['1', '2']);
+});
+
+test('parts that were not framed are framed again, with the framing of the stream as it is now', async () => {
+  const error = fresh('rejected.jsonl');
+  const framed = (fields: string): string =>
+    `{ type: websocket, mode: server, host: 127.0.0.1, port: 0, codec: { type: json }, framing: { type: json_array, compression: gzip, ${fields} } }`;
+  const run = await startEngine(`
+- input: ${framed('max_messages: 2, max_message_size: 6')}
+  output: { type: collect }
+  error_output: { type: file, path: ${error} }
+`);
+  const client = await connectClient(await run.url());
+  await send(
+    client,
+    gzipSync('[1, [2],{"n":3} , 4]'),
+    deflateSync('[5,6]'),
+    gzipSync('[7,"longer"]'),
+    gzipSync('[8,9'),
+    gzipSync('[10]'),
+    '[11,{"n": 12}]',
+  );
+  await until('the dead letters', () => existsSync(error) && lines(error).length === 5);
+  await run.output().count(5);
+  await run.stop();
+  expect(parsed(error).map(({ error }) => (error as { code: string }).code)).toEqual([
+    'MILLRACE_FRAMING_INVALID',
+    'MILLRACE_FRAMING_COMPRESSION',
+    'MILLRACE_FRAMING_TOO_LONG',
+    'MILLRACE_FRAMING_INVALID',
+    'MILLRACE_FRAMING_TOO_LONG',
+  ]);
+
+  const { file, output, error: again } = config({ input: framed('max_messages: 10') });
+  const { code, stderr } = await cli(['replay', error, '--to', file]);
+  expect(code).toBe(0);
+  expect(stderr).toMatch(/replayed 5 of 5; 2 of them rejected again, now in error_output\n$/);
+  expect(lines(output)).toEqual(['{"n":3}', '4', '"longer"', '{"n": 12}']);
+  expect(
+    parsed(again).map(({ payload, encoding }) => Buffer.from(payload as string, encoding as BufferEncoding)),
+  ).toEqual([deflateSync('[5,6]'), Buffer.from('[8,9')]);
+  const deflated = config({ input: framed('max_messages: 10').replace('gzip', 'deflate') });
+  await cli(['replay', again, '--to', deflated.file, '--code', 'MILLRACE_FRAMING_COMPRESSION']);
+  expect(lines(deflated.output)).toEqual(['5', '6']);
+});
+
+test('inputs with several framings: a part of a frame is refused, and other letters go on', async () => {
+  const { file, output } = config({
+    input:
+      '{ type: multiple_inputs, inputs: [{ type: memory, messages: [a], framing: lines }, { type: memory, messages: [b] }] }',
+  });
+  const bad = { error: { code: 'MILLRACE_FRAMING_INVALID', stage: 'codec', message: 'x' } };
+  const letters = write(letter('1'), letter('{', bad));
+  const { code, stderr } = await cli(['replay', letters, '--to', file]);
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/letters\.jsonl:2: a part of a frame .* different framings; select .* --code/);
+  const others = await cli(['replay', letters, '--to', file, '--code', 'MILLRACE_CODEC_INVALID_JSON']);
+  expect({ code: others.code, lines: lines(output) }).toEqual({ code: 0, lines: ['1'] });
+});
+
+test('messages that an output refused for good are replayed into one that takes them', async () => {
+  const rejected = fresh('refused.jsonl');
+  const first = fresh('first.jsonl');
+  const run = await startEngine(`
+- input: { type: websocket, mode: server, host: 127.0.0.1, port: 0 }
+  output: { type: file, path: ${first} }
+  error_output: { type: file, path: ${rejected} }
+`);
+  await send(
+    await connectClient(await run.url()),
+    'one',
+    'two\nlines',
+    'three',
+    Buffer.from([0x61, 10, 0xff]),
+  );
+  await until('the dead letters', async () => (await run.metric('millrace_dead_letters_total')) === 2);
+  await run.idle();
+  await run.stop();
+  expect(lines(first)).toEqual(['one', 'three']);
+  expect(parsed(rejected).map(({ error }) => error)).toMatchObject([
+    { code: 'MILLRACE_OUTPUT_REFUSED', stage: 'output' },
+    { code: 'MILLRACE_OUTPUT_REFUSED', stage: 'output' },
+  ]);
+  const same = config({ input: '{ type: websocket, url: ws://127.0.0.1:9 }' });
+  const again = await cli(['replay', rejected, '--to', same.file, '--stage', 'output']);
+  expect(again).toMatchObject({
+    code: 0,
+    stderr: expect.stringContaining('2 of them rejected again') as string,
+  });
+  const mended = config({
+    input: '{ type: websocket, url: ws://127.0.0.1:9 }',
+    output: `${fresh('mended')}, framing: { type: delimiter, delimiter: "|" }`,
+  });
+  const { code, stderr } = await cli(['replay', same.error, '--to', mended.file]);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: 'replayed 2 of 2\n' });
+  const path = mended.output.slice(0, mended.output.indexOf(','));
+  expect(readFileSync(path)).toEqual(
+    Buffer.concat([Buffer.from('two\nlines|a\n'), Buffer.from([0xff]), Buffer.from('|')]),
+  );
 });
 
 test('an export of a log has no errors, and is replayed as well', async () => {

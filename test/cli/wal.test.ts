@@ -87,7 +87,12 @@ test('--export --json writes them as dead letters have them, and anything can be
     { payload: 'a\nb', encoding: 'utf8', metadata },
     { payload: '/wA=', encoding: 'base64', metadata: ext('4') },
     { payload: '{"b":2}', encoding: 'utf8', metadata },
-    { payload: 'oops', encoding: 'utf8', metadata: ext('4') },
+    {
+      payload: 'oops',
+      encoding: 'utf8',
+      metadata: ext('4'),
+      error: { code: 'MILLRACE_CODEC_INVALID_JSON', stage: 'codec', message: 'no' },
+    },
   ]);
   expect(code).toBe(0);
 });

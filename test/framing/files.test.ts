@@ -23,7 +23,7 @@ async function read(content: Uint8Array, framing: string): Promise<{ messages: s
   const { failed } = await run.ended;
   const messages = run.output().texts;
   if (failed.length === 0) return { messages };
-  const { code, msg } = await run.logged(/./, (line) => line.code === 'MILLRACE_FRAMING_INVALID');
+  const { code, msg } = await run.logged(/./, ({ code }) => String(code).startsWith('MILLRACE_FRAMING_'));
   return { messages, failure: `${code}: ${msg}` };
 }
 

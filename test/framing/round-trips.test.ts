@@ -99,3 +99,16 @@ test('messages that are kept apart are never in one frame', () => {
   const { batch } = framer.frames(batchOf(messages), (index) => [7, 7, 8, 7][index]);
   expect(texts(batch.payloads)).toEqual(['[1,2]', '[3]', '[4]']);
 });
+
+test('frames by default have at most 10,000 messages and 1 MiB', () => {
+  const { framer } = framingOf({ type: 'lines' });
+  const lengths = (sizes: readonly number[]): number[] =>
+    framer
+      .frames(batchOf(sizes.map((size) => Buffer.alloc(size, 'x'))))
+      .batch.payloads.map(({ length }) => length);
+  expect(lengths(Array.from({ length: 10_000 }, () => 1))).toEqual([20_000]);
+  expect(lengths(Array.from({ length: 10_001 }, () => 1))).toEqual([20_000, 2]);
+  const half = 512 * 1024;
+  expect(lengths([half - 1, half - 1])).toEqual([2 * half]);
+  expect(lengths([half - 1, half])).toEqual([half, half + 1]);
+});

@@ -5,6 +5,7 @@ import { until } from '../support/until.ts';
 import { connectClient } from '../support/peers.ts';
 import { Sender } from '../support/senders.ts';
 import { tempDir } from '../support/temp-dir.ts';
+import { python } from '../support/tools.ts';
 import { wsServer } from '../support/ws-server.ts';
 
 const dir = tempDir();
@@ -134,6 +135,138 @@ streams:
 `);
   expect(await run.output().count(3)).toEqual(['{"early":1}', '{"price":1}', '{"price":2}']);
   expect(feed.texts).toEqual(['subscribe', '{"pong":42}']);
+});
+
+test('`resume` takes the cursor of the last message of a frame', async () => {
+  const asked: string[] = [];
+  const feed = await wsServer((socket, message) => {
+    asked.push(message.toString());
+    socket.send(gzipSync('{"id":"a1"}\n{"id":"a2"}\n{"id":"a3"}\n'));
+  });
+  const run = await startEngine(`
+streams:
+  - input:
+      type: websocket
+      url: ${feed.url}
+      framing: { type: lines, compression: gzip }
+      resume: { cursor: id, path: "${dir.path}/cursors.json" }
+      on_open: [{ send: 'since {{cursor:-nothing}}' }]
+      reconnect: { initial: 1ms, max: 1ms }
+    output: { type: collect }
+`);
+  expect(await run.output().count(3)).toEqual(['{"id":"a1"}', '{"id":"a2"}', '{"id":"a3"}']);
+  await run.idle();
+  (await feed.connection(0)).socket.terminate();
+  await run.output().count(6);
+  expect(asked).toEqual(['since nothing', 'since a3']);
+});
+
+test('`renew.on` matches a message inside a compressed frame, which is not data', async () => {
+  const feed = await wsServer((socket, message) => {
+    const number = feed.connections.length;
+    if (message.toString() !== 'hello') return;
+    socket.send(gzipSync(number === 1 ? '{"n":1}\n{"op":"leave"}\n{"n":2}\n' : '{"n":3}\n'));
+  });
+  const run = await startEngine(`
+streams:
+  - input:
+      type: websocket
+      url: ${feed.url}
+      framing: { type: lines, compression: gzip }
+      on_open: [{ send: hello }]
+      renew: { on: [{ op: leave }] }
+    output: { type: collect }
+`);
+  expect(await run.output().count(3)).toEqual(['{"n":1}', '{"n":2}', '{"n":3}']);
+  expect(feed.connections).toHaveLength(2);
+});
+
+test.each([
+  [
+    'length_delimited',
+    'framing: { type: length_delimited, prefix: 2, byte_order: little }',
+    'b"".join(struct.pack("<H", len(m)) + m for m in [b\'{"n":1}\', b\'{"n":2}\'])',
+  ],
+  ['delimiter', 'framing: { type: delimiter, delimiter: "\\x1e" }', '\'{"n":1}\\x1e{"n":2}\\x1e\''],
+  [
+    'lines under gzip',
+    'framing: { type: lines, compression: gzip }',
+    'gzip.compress(b\'{"n":1}\\n{"n":2}\\n\')',
+  ],
+  [
+    'json_array under zlib',
+    'framing: { type: json_array, compression: deflate }',
+    'zlib.compress(b\'[{"n":1}, {"n":2}]\')',
+  ],
+])('Python’s websockets sends and reads frames of %s', async (_, framing, frame) => {
+  const run = await startEngine(
+    server(
+      `${framing}, codec: { type: json }, ack: { reply: 'ok {{sequence}}' }`,
+      `type: websocket, mode: reply, ${framing}`,
+    ),
+  );
+  const peer = python(
+    `
+import asyncio, gzip, struct, sys, zlib
+async def main():
+    async with websockets.connect(sys.argv[1], compression=None) as ws:
+        sent = ${frame}
+        await ws.send(sent)
+        got = [await ws.recv() for _ in range(3)]
+        oks = sorted(each for each in got if isinstance(each, str) and each.startswith("ok"))
+        [frame] = [each for each in got if each not in oks]
+        read = {bytes: lambda: frame, str: lambda: frame.encode()}[type(frame)]()
+        if read[:2] == b"\\x1f\\x8b": read = gzip.decompress(read)
+        elif read[:1] == b"\\x78": read = zlib.decompress(read)
+        print(oks, read.decode("latin1").encode("unicode_escape").decode())
+asyncio.run(main())
+`,
+    await run.url(),
+  );
+  const line = await peer.line(/./);
+  const joined = {
+    length_delimited: String.raw`\x07\x00{"n":1}\x07\x00{"n":2}`,
+    delimiter: String.raw`{"n":1}\x1e{"n":2}\x1e`,
+    'lines under gzip': String.raw`{"n":1}\n{"n":2}\n`,
+    'json_array under zlib': '[{"n":1},{"n":2}]',
+  }[_];
+  expect(line).toBe(`['ok 1', 'ok 2'] ${joined}`);
+});
+
+test('bounds by default: 10,000 messages, 1 MiB a message and a frame; one more is rejected', async () => {
+  const MIB = 1024 ** 2;
+  const run = await startEngine(
+    server('max_message_size: 4MiB, framing: { type: lines, compression: gzip }'),
+  );
+  const client = await connectTo(run);
+  const ones = (count: number): string => '1\n'.repeat(count);
+  client.client.socket.send(ones(10_000));
+  expect(await run.output().count(10_000)).toHaveLength(10_000);
+  client.client.socket.send(ones(10_001));
+  await run.output().count(20_000);
+  client.client.socket.send('x'.repeat(MIB));
+  client.client.socket.send('y'.repeat(MIB + 1));
+  client.client.socket.send(gzipSync('z'.repeat(MIB)));
+  client.client.socket.send(gzipSync('z'.repeat(MIB - 1) + '\n\n'));
+  await run.output('dead').count(3);
+  await run.output().count(20_002);
+  expect(
+    run
+      .output()
+      .texts.slice(20_000)
+      .map((text) => [text[0], text.length]),
+  ).toEqual([
+    ['x', MIB],
+    ['z', MIB],
+  ]);
+  const letters = run.output('dead').values as { error: { code: string; message: string } }[];
+  expect(
+    letters.map(({ error }) => [error.code, /`(max_\w+)` \((\d+)/.exec(error.message)?.slice(1)]),
+  ).toEqual([
+    ['MILLRACE_FRAMING_INVALID', ['max_messages', '10000']],
+    ['MILLRACE_FRAMING_TOO_LONG', ['max_message_size', String(MIB)]],
+    ['MILLRACE_FRAMING_COMPRESSION', ['max_frame_size', String(MIB)]],
+  ]);
 });
 
 test('an output joins messages into frames and compresses them; the same framing reads them', async () => {

@@ -26,7 +26,7 @@ test('a message that is too long is rejected with its bytes, and the others go o
       part,
       config.type === 'json_array' ? '222' : 'two',
     ]);
-    expect(codes(found)).toEqual({ 1: invalid });
+    expect(codes(found)).toEqual({ 1: 'MILLRACE_FRAMING_TOO_LONG' });
     expect(reasons(found)[0]).toContain('max_message_size');
   }
 });
@@ -158,7 +158,7 @@ describe('compression', () => {
   ])('%s: the frame is rejected unchanged', (_, bad) => {
     const found = split(config, bad);
     expect(found.messages).toEqual([bad]);
-    expect(codes(found)).toEqual({ 0: invalid });
+    expect(codes(found)).toEqual({ 0: 'MILLRACE_FRAMING_COMPRESSION' });
     expect(reasons(found)[0]).toMatch(/^not gzip: /);
   });
 
@@ -181,5 +181,78 @@ describe('compression', () => {
 
   test('a frame of text is never compressed', () => {
     expect(texts(framingOf(config).unframer.split(bytes('pong'), true).messages)).toEqual(['pong']);
+  });
+});
+
+describe('a rejected part is read again with its code', () => {
+  const again = (
+    config: Parameters<typeof framingOf>[0],
+    frame: string | Buffer,
+    mended: Parameters<typeof framingOf>[0],
+  ) => {
+    const { messages, errors } = split(config, frame);
+    const [[place, { code }] = [0, { code: '' }]] = errors ?? [];
+    const found = framingOf(mended).unframer.again(messages[place]!, code);
+    return { messages: texts(found.messages), rejected: codes(found) };
+  };
+  const array = { type: 'json_array' };
+
+  test.each([
+    ['the rest of an array', { ...array, max_messages: 1 }, '[1, [2],3 ]', array, ['[2]', '3']],
+    [
+      'the rest of lengths',
+      { type: 'length_delimited', prefix: 1, max_messages: 1 },
+      '\x01a\x01b\x01c',
+      { type: 'length_delimited', prefix: 1 },
+      ['b', 'c'],
+    ],
+    ['a message in an array', { ...array, max_message_size: 4 }, '["longer"]', array, ['"longer"']],
+    [
+      'a message between delimiters',
+      { type: 'delimiter', delimiter: ';', max_message_size: 4 },
+      'longer;',
+      { type: 'delimiter', delimiter: ';' },
+      ['longer'],
+    ],
+    [
+      'a message without an end',
+      { type: 'delimiter', delimiter: ';' },
+      'a;b',
+      { type: 'delimiter', delimiter: ';', terminated: false },
+      ['b'],
+    ],
+    [
+      'a frame of another compression',
+      { type: 'lines', compression: 'zstd' },
+      gzipSync('a\nb\n'),
+      { type: 'lines', compression: 'gzip' },
+      ['a', 'b'],
+    ],
+    [
+      'a part of an inflated frame',
+      { type: 'lines', compression: 'gzip', max_messages: 1 },
+      gzipSync('a\nb\nc\n'),
+      { type: 'lines', compression: 'gzip' },
+      ['b', 'c'],
+    ],
+  ])('%s', (_, config, frame, mended, expected) => {
+    expect(again(config, frame, mended)).toEqual({ messages: expected, rejected: {} });
+  });
+
+  test('with the same configuration it is rejected again, unchanged', () => {
+    const cut = { ...array };
+    expect(again(cut, '[1,2', cut)).toEqual({ messages: ['[1,2'], rejected: { 0: invalid } });
+    const short = { type: 'lines', max_message_size: 3 };
+    expect(again(short, 'longer', short)).toEqual({
+      messages: ['longer'],
+      rejected: { 0: 'MILLRACE_FRAMING_TOO_LONG' },
+    });
+    const zstd = { type: 'lines', compression: 'zstd' };
+    expect(again(zstd, 'plain', zstd)).toEqual({
+      messages: ['plain'],
+      rejected: { 0: 'MILLRACE_FRAMING_COMPRESSION' },
+    });
+    const one = { ...array, max_messages: 1 };
+    expect(again(one, '[1,2,3]', one)).toEqual({ messages: ['2', '3]'], rejected: { 1: invalid } });
   });
 });

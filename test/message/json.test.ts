@@ -1,12 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import {
-  joinJsonArray,
-  jsonMembers,
-  renameJsonMember,
-  keepJsonMembers,
-  wrapAsJson,
-} from '../../src/message/json.ts';
+import { joinJsonArray, jsonMembers, keepJsonMembers, wrapAsJson } from '../../src/message/json.ts';
 import { describeJsonError, findJsonError, MAX_JSON_DEPTH } from '../../src/message/json-validate.ts';
 import { findUtf8Error, textOf } from '../../src/message/text.ts';
 
@@ -339,18 +333,4 @@ test('findUtf8Error gives the first byte that does not belong', () => {
       },
     ),
   );
-});
-
-describe('renameJsonMember', () => {
-  test.each([
-    ['{"A":1}', 'A', 'a', '{"a":1}'],
-    ['{ "x":{"A":2}, "A" : 1 , "AA":3}', 'A', 'a', '{ "x":{"A":2}, "a" : 1 , "AA":3}'],
-    ['{"\\u0041\\u0042":[1]}', 'AB', 'ab', '{"ab"          :[1]}'],
-    ['{"É\\"A":1}', 'É"A', 'É"a', '{"É\\"a":1}'],
-    ['{"b":1}', 'A', 'a', '{"b":1}'],
-  ])('%s: %s as %s', (text, from, to, expected) => {
-    const payload = bytes(text);
-    expect(Buffer.from(renameJsonMember(payload, from, to)).toString()).toBe(expected);
-    expect(payload.toString()).toBe(text);
-  });
 });

@@ -6,7 +6,7 @@ import { Database } from '../../src/sql/database.ts';
 import { ConditionReader, type ColumnPlace } from '../../src/sql/evaluator/condition.ts';
 import { compileFilter } from '../../src/sql/evaluator/filter.ts';
 import { FALSE, TRUE } from '../../src/sql/evaluator/truth.ts';
-import type { Node } from '../../src/sql/syntax.ts';
+import type { Node } from '../../src/sql/syntax-node.ts';
 
 const columns = ['b', 'i', 'h', 'd', 's', 'j'] as const;
 type Name = (typeof columns)[number];
@@ -24,11 +24,7 @@ type Row = Record<Name, Value>;
 let database: Database;
 let connection: DuckDBConnection;
 beforeAll(async () => {
-  database = await Database.open({
-    allowExternalAccess: false,
-    timezone: 'UTC',
-    memoryLimit: 256 * 1024 ** 2,
-  });
+  database = await Database.open({ allowExternalAccess: false, memoryLimit: 256 * 1024 ** 2 });
   connection = await database.connect();
 });
 afterAll(() => {

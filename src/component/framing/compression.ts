@@ -19,8 +19,8 @@ import {
   zstdCompressSync,
   zstdDecompressSync,
 } from 'node:zlib';
-import { errorMessage, type MillraceError } from '../../errors.ts';
-import { framingError } from './records.ts';
+import { errorMessage, MillraceError } from '../../errors.ts';
+import { framingErrors } from './records.ts';
 
 /** `deflate` is HTTP's, in zlib's format (RFC 1950); `deflate_raw` has nothing around it (RFC 1951). */
 export const compressions = ['gzip', 'deflate', 'deflate_raw', 'zstd', 'br'] as const;
@@ -71,12 +71,12 @@ export function inflate(
       info: true,
     }) as unknown as { buffer: Buffer; engine: { bytesWritten: number } };
     const left = bytes.length - engine.bytesWritten;
-    return left === 0 ? buffer : framingError(`not ${compression}: ${left} bytes stand behind its end`);
+    return left === 0 ? buffer : notInflated(`not ${compression}: ${left} bytes stand behind its end`);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') {
-      return framingError(`the frame inflates to more than \`max_frame_size\` (${max} bytes)`);
+      return notInflated(`the frame inflates to more than \`max_frame_size\` (${max} bytes)`);
     }
-    return framingError(`not ${compression}: ${errorMessage(error)}`);
+    return notInflated(`not ${compression}: ${errorMessage(error)}`);
   }
 }
 
@@ -109,8 +109,12 @@ export async function* inflated(
     await done;
   } catch (error) {
     if (failure !== undefined) throw failure.error;
-    throw framingError(`not ${compression}: ${errorMessage(error)}`);
+    throw notInflated(`not ${compression}: ${errorMessage(error)}`);
   }
   const left = given - inflater.bytesWritten;
-  if (left > 0) throw framingError(`not ${compression}: ${left} bytes or more stand behind its end`);
+  if (left > 0) throw notInflated(`not ${compression}: ${left} bytes or more stand behind its end`);
+}
+
+function notInflated(message: string): MillraceError {
+  return new MillraceError(framingErrors.MILLRACE_FRAMING_COMPRESSION, message);
 }

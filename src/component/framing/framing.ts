@@ -18,6 +18,8 @@ export interface Framing {
   readonly overhead: number;
   /** True if the messages of a whole frame are JSON, and so is the frame. */
   readonly json?: boolean | undefined;
+  /** Begins each frame. The rest of a frame, from a message on, is a frame with it. */
+  readonly opening?: Uint8Array | undefined;
   /** Ends each message in a frame; undefined if nothing ends them, or not the last. */
   readonly terminator?: Uint8Array | undefined;
   /** Stands between frames in a stream of bytes, such as a file. */

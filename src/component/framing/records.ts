@@ -2,11 +2,19 @@ import { declareErrors, MillraceError } from '../../errors.ts';
 import type { FrameDecoder, Unframed } from './framing.ts';
 import { Pending } from './pending.ts';
 
-/** The code for bytes that are not framed as they should be. */
+/** The codes for bytes that are not framed as they should be; each says what the rejected bytes are. */
 export const framingErrors = declareErrors({
   MILLRACE_FRAMING_INVALID: {
-    help: 'Bytes are not framed as `framing` says: they do not inflate, a length is wrong, a frame is not an array, a message has no end or is too long. The frame, or its wrong part, went to `error_output` as it came. If a file is not framed as `framing` says, the stream fails.',
+    help: 'Bytes are not framed as `framing` says: a length is wrong, a frame is not an array, a message has no end, a frame has more than `max_messages` messages. The frame, or the rest of it from the mistake on, went to `error_output`, inflated. If a file is not framed as `framing` says, the stream fails.',
     told: 'the frame, or a part of it, is not framed as it should be',
+  },
+  MILLRACE_FRAMING_COMPRESSION: {
+    help: 'A frame does not inflate as `framing.compression` says, or inflates to more than `max_frame_size`. It went to `error_output` as it came. If a file does not inflate, the stream fails.',
+    told: 'the frame is not compressed as it should be, or it is too large',
+  },
+  MILLRACE_FRAMING_TOO_LONG: {
+    help: 'A message in a frame is longer than `framing.max_message_size`. The message went to `error_output`, and the others of its frame went on. If a message of a file is too long, the stream fails.',
+    told: 'the message is too long',
   },
 });
 
@@ -15,9 +23,12 @@ export function framingError(message: string): MillraceError {
   return new MillraceError(framingErrors.MILLRACE_FRAMING_INVALID, message);
 }
 
-/** The error for a message that is longer than its framing allows, in bytes. */
+/** The error for a message that is longer than its framing allows, in bytes. The rejected bytes are the message. */
 export function tooLong(maxMessageSize: number): MillraceError {
-  return framingError(`the message is longer than \`max_message_size\` (${maxMessageSize} bytes)`);
+  return new MillraceError(
+    framingErrors.MILLRACE_FRAMING_TOO_LONG,
+    `the message is longer than \`max_message_size\` (${maxMessageSize} bytes)`,
+  );
 }
 
 export interface RecordOptions {

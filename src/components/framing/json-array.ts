@@ -16,6 +16,7 @@ const CLOSE_ARRAY = 0x5d;
 const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 const newline = Buffer.from('\n');
+const bracket = Buffer.of(OPEN_ARRAY);
 
 /** Messages are the elements of an array. */
 export const jsonArrayFraming = defineFraming({
@@ -39,6 +40,7 @@ codec.
     json: true,
     // A comma, or the brackets of an array with one element.
     overhead: 2,
+    opening: bracket,
     behind: newline,
     fit: (payload, format) => {
       if (format === 'json' || jsonProblem(payload, false) === undefined) return payload;

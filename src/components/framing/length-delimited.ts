@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { defineFraming } from '../../component/define.ts';
 import type { FrameDecoder, Unframed } from '../../component/framing/framing.ts';
 import { Pending } from '../../component/framing/pending.ts';
-import { framingError, tooLong } from '../../component/framing/records.ts';
+import { framingError } from '../../component/framing/records.ts';
 import { MillraceError } from '../../errors.ts';
 
 /** A varint of more bytes than this is not a length: JavaScript's numbers could not hold it exactly. */
@@ -176,7 +176,11 @@ class LengthDecoder implements FrameDecoder {
   }
 
   #wrong(length: number): MillraceError {
-    if (length > this.#maxMessageSize && Number.isFinite(length)) return tooLong(this.#maxMessageSize);
+    if (length > this.#maxMessageSize && Number.isFinite(length)) {
+      return framingError(
+        `the length is ${length}, and \`max_message_size\` is ${this.#maxMessageSize} bytes`,
+      );
+    }
     return framingError(
       length < 0 ? 'the length is less than its own prefix' : 'the length has more than 49 bits',
     );

@@ -6,7 +6,6 @@ import { defineInput } from '../../component/define.ts';
 import { fixedPath } from '../../component/fields.ts';
 import { Unframed, type FrameDecoder } from '../../component/framing/framing.ts';
 import { openUnframer } from '../../component/framing/open-framing.ts';
-import { framingErrors } from '../../component/framing/records.ts';
 import type { Unframer } from '../../component/framing/unframer.ts';
 import { EndOfInputError, MillraceError, errorMessage } from '../../errors.ts';
 import { Batch, nowMicros, type Origin } from '../../message/batch.ts';
@@ -102,8 +101,8 @@ class FileInput implements Input {
   #before({ messages, errors }: Unframed): Uint8Array[] {
     const [first] = errors ?? [];
     if (first === undefined) return messages;
-    const [place, { message }] = first;
-    this.#mistake = this.#misframed(`after message ${this.#messages + place}: ${message}`);
+    const [place, error] = first;
+    this.#mistake = this.#misframed(error, `after message ${this.#messages + place}: ${error.message}`);
     return messages.slice(0, place);
   }
 
@@ -114,15 +113,13 @@ class FileInput implements Input {
   }
 
   #failed(action: string, error: unknown): MillraceError {
-    if (error instanceof MillraceError) return this.#misframed(error.message);
+    if (error instanceof MillraceError) return this.#misframed(error, error.message);
     const message = `cannot ${action} ${this.#path}: ${errorMessage(error)}`;
     return new MillraceError('MILLRACE_FILE_UNAVAILABLE', message, { cause: error, fatal: true });
   }
 
-  #misframed(message: string): MillraceError {
-    return new MillraceError(framingErrors.MILLRACE_FRAMING_INVALID, `${this.#path}: ${message}`, {
-      fatal: true,
-    });
+  #misframed(error: MillraceError, message: string): MillraceError {
+    return new MillraceError(error, `${this.#path}: ${message}`, { fatal: true });
   }
 }
 

@@ -1,5 +1,5 @@
 import type { ColumnType, Values } from '../../message/rows.ts';
-import type { Node } from '../syntax.ts';
+import type { Node } from '../syntax-node.ts';
 import { compareWith, comparisons, flipped, isTrue, type Test } from './compare.ts';
 import { like } from './like.ts';
 import { readLiteral, type Literal } from './literal.ts';

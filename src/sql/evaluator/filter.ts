@@ -1,4 +1,4 @@
-import type { Node } from '../syntax.ts';
+import type { Node } from '../syntax-node.ts';
 import { ConditionReader, type ColumnOf, type Columns } from './condition.ts';
 import { TRUE } from './truth.ts';
 

@@ -1,4 +1,4 @@
-import type { Node } from '../syntax.ts';
+import type { Node } from '../syntax-node.ts';
 
 /** A constant of a query, as far as JavaScript holds it exactly. */
 export type Literal =

@@ -1,4 +1,3 @@
-import { write } from 'node:fs';
 import { open, rename, stat, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { ComponentEvents } from '../../../telemetry/events.ts';
@@ -171,10 +170,10 @@ export class RecordFile {
   }
 
   async #write(piece: Uint8Array): Promise<void> {
-    const { fd } = this.#file!;
+    const file = this.#file!;
     this.#unsynced = true;
     for (let done = 0; done < piece.length;) {
-      done += await writeSome(fd, piece, done);
+      done += (await file.write(piece, done, piece.length - done, null)).bytesWritten;
       this.#torn = done;
     }
     this.#torn = 0;
@@ -254,16 +253,6 @@ export class RecordFile {
       throw unavailable(what, this.path, error);
     }
   }
-}
-
-/** Appends bytes from `start` on, and resolves with their number. A FileHandle’s `write` takes a quarter more time. */
-function writeSome(fd: number, bytes: Uint8Array, start: number): Promise<number> {
-  return new Promise((resolve, reject) => {
-    write(fd, bytes, start, bytes.length - start, null, (error, written) => {
-      if (error === null) resolve(written);
-      else reject(error);
-    });
-  });
 }
 
 export function unavailable(action: string, path: string, cause: unknown, fatal = false): MillraceError {

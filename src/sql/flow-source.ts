@@ -1,0 +1,152 @@
+import type { Batch } from '../message/batch.ts';
+import type { Path } from '../message/field-path.ts';
+import { jsonColumn } from '../message/json-columns.ts';
+import { selectValues, type BytesValues, type ColumnType, type Values } from '../message/rows.ts';
+import type { Admitted } from './admission.ts';
+import type { FlowSchema } from './flow-schema.ts';
+import { FlowTable } from './flow-table.ts';
+import type { PathForm } from './reference-paths.ts';
+import type { RowsFlow } from './rows-flow.ts';
+
+/** The table that a query reads, for batches of one kind. A statement for it is prepared once. */
+export interface Flow {
+  readonly table: FlowTable;
+  /** True if messages have fields: they are JSON or rows. */
+  readonly hasFields: boolean;
+  /** Columns that the query names but the table lacks: folded names, with the query's spelling. */
+  readonly missing: ReadonlyMap<string, string>;
+  /** Columns of the table, by their names in SQL, that the database converts to a declared type. */
+  readonly converted: ReadonlySet<string>;
+  /** True if the query reads parts of the field by their paths. */
+  readonly isParted: (field: string) => boolean;
+  /** True if a row can have the value from its message, without the database. */
+  readonly isGiven: (path: Path) => boolean;
+}
+
+/** The places of messages in a batch, or undefined for all of them. */
+type Places = readonly number[] | undefined;
+
+/** A field of messages, for rows that are made of one message each. */
+export interface PassedField {
+  readonly name: string;
+  /** Its name in SQL if the database converts it; its values then come from there. */
+  readonly converted?: string;
+  readonly type: ColumnType;
+  readonly values: (places: Places) => Values;
+}
+
+/** A batch as that table. */
+export interface Source {
+  readonly flow: Flow;
+  /** The values of a column of the table. */
+  readonly values: (column: number, places: Places) => Values;
+  /** All fields of the messages. */
+  readonly fields: () => readonly PassedField[];
+  readonly field: (path: Path, form: PathForm) => PassedField;
+}
+
+/** A part of a batch: its messages, and their places in the whole batch; undefined if it is the whole. */
+export interface Part {
+  readonly batch: Batch;
+  readonly places: Places;
+}
+
+/** The messages at `indices` of the part. */
+export function partOf({ batch, places }: Part, indices: readonly number[]): Part {
+  return { batch: batch.select(indices), places: placesAt(places, indices) };
+}
+
+export function placesAt(places: Places, indices: readonly number[]): readonly number[] {
+  return places === undefined ? indices : indices.map((index) => places[index]!);
+}
+
+export function jsonFlow(schema: FlowSchema): Flow {
+  return {
+    table: schema.table,
+    hasFields: true,
+    missing: schema.missing,
+    converted: schema.table.converted,
+    isParted: (field) => schema.isParted(field),
+    isGiven: (path) => schema.isGiven(schema.named(path) ?? path),
+  };
+}
+
+/** Messages of JSON: their values become a column when somebody asks for it. */
+export function jsonSource({ payloads }: Batch, { schema, slices }: Admitted): Source {
+  const passed = (path: Path, form: PathForm, name: string): PassedField => {
+    const type: ColumnType =
+      form === 'text' ? { kind: 'varchar' } : form === 'json' ? { kind: 'json' } : schema.passedType(path);
+    return { name, type, values: (places) => jsonColumn(payloads, slices(path), type, places) };
+  };
+  return {
+    flow: jsonFlow(schema),
+    values: (column, places) => {
+      const { path, type } = schema.tableColumns[column]!;
+      return jsonColumn(payloads, slices(path), type, places);
+    },
+    fields: () =>
+      [...schema.columns].flatMap(({ path, as, declared, shown }) => {
+        if (path.length > 1 || (!shown && declared === undefined)) return [];
+        const field = passed(path, 'value', path[0]);
+        return [declared === undefined ? field : { ...field, name: as, converted: as }];
+      }),
+    field: (path, form) => passed(schema.named(path) ?? path, form, ''),
+  };
+}
+
+const VALUE = { name: '__value__', as: '__value__', declared: undefined, isWritten: true };
+const TEXT_TABLE = new FlowTable([{ ...VALUE, type: { kind: 'varchar' } }]);
+const BYTES_TABLE = new FlowTable([{ ...VALUE, type: { kind: 'blob' } }]);
+
+/** Messages that are not JSON have no fields, and never will. */
+export function payloadSource({ payloads, format }: Batch): Source {
+  const table = format === 'text' ? TEXT_TABLE : BYTES_TABLE;
+  const values = (places: Places): Values =>
+    bytesOf(places === undefined ? payloads : places.map((place) => payloads[place]!));
+  const field: PassedField = { name: '__value__', type: table.fields[0]!.type, values };
+  return {
+    flow: {
+      table,
+      hasFields: false,
+      missing: new Map(),
+      converted: table.converted,
+      isParted: () => false,
+      isGiven: () => false,
+    },
+    values: (_, places) => values(places),
+    fields: () => [field],
+    field: () => field,
+  };
+}
+
+function bytesOf(payloads: readonly Uint8Array[]): BytesValues {
+  const offsets = new Uint32Array(payloads.length + 1);
+  for (const [index, { length }] of payloads.entries()) offsets[index + 1] = offsets[index]! + length;
+  return { storage: 'bytes', valid: undefined, offsets, data: Buffer.concat(payloads) };
+}
+
+export function rowsSource({ rows }: Batch, flow: RowsFlow): Source {
+  const { table, missing, places: indices, converted } = flow;
+  const fieldAt = (index: number): PassedField => {
+    const { name, type, values } = rows!.columns[index]!;
+    return { name, type, values: (places) => (places === undefined ? values : selectValues(values, places)) };
+  };
+  return {
+    flow: {
+      table,
+      hasFields: true,
+      missing,
+      converted: table.converted,
+      isParted: () => false,
+      isGiven: (path) => path.length === 1 && flow.indexOf(path[0]) !== undefined,
+    },
+    values: (column, places) => fieldAt(indices[column]!).values(places),
+    fields: () =>
+      indices.map((index, column) => {
+        const field = fieldAt(index);
+        const as = converted[column];
+        return as === undefined ? field : { ...field, name: as, converted: as };
+      }),
+    field: ([name]) => fieldAt(flow.indexOf(name)!),
+  };
+}

@@ -1,0 +1,139 @@
+import type { ColumnType, StructField } from '../message/rows.ts';
+import { isNested } from './column.ts';
+import { identifier, literal } from './database.ts';
+import { META, metadataColumns, metadataStructure } from './metadata.ts';
+import { columnName, ROW_NUMBER } from './row-table-names.ts';
+
+/** A column of the table that a query reads. */
+export interface FlowColumn {
+  /** The field, for messages about it. */
+  readonly name: string;
+  /** Its name in SQL. */
+  readonly as: string;
+  /** The type of the values that the table has. */
+  readonly type: ColumnType;
+  /** The type to which SQL converts them, if the file declares one. */
+  readonly declared: string | undefined;
+  /** True if the values are text or JSON of a message. */
+  readonly isWritten: boolean;
+}
+
+export interface FlowOptions {
+  /** True if the metadata of a message is columns. */
+  readonly hasMetadata: boolean;
+  readonly missing: readonly string[];
+  readonly nullOf: (name: string) => string;
+  /**
+   * True if a probe looks at the rows: nothing in them fails, and they have another column, `__fault__`: what is wrong
+   * with a value of the message, or null.
+   */
+  readonly probe?: boolean;
+  /** The name of a column for the number of the message, if rows carry it. */
+  readonly row?: string | undefined;
+}
+
+/** A table has at least one column. */
+const NO_COLUMN = '__no_column__';
+
+const METADATA_FIELD: StructField = { name: 'metadata', type: { kind: 'varchar' } };
+
+/** The table that a query reads, as a SELECT from a `RowTable`. */
+export class FlowTable {
+  /** The columns of the `RowTable`; the last one is the metadata of each message. */
+  readonly fields: readonly StructField[];
+  readonly #columns: readonly FlowColumn[];
+  /** Columns, by their names in SQL, that have a declared type. */
+  readonly converted: ReadonlySet<string>;
+  readonly #absent: readonly { readonly as: string; readonly declared: string }[];
+
+  /** `absent`: declared columns that the messages lack. */
+  constructor(
+    columns: readonly FlowColumn[],
+    absent: readonly { readonly as: string; readonly declared: string }[] = [],
+  ) {
+    this.#columns = columns;
+    this.#absent = absent;
+    const declared = columns.filter((column) => column.declared !== undefined);
+    this.converted = new Set([...declared, ...absent].map(({ as }) => as));
+    this.fields = [...columns.map(({ name, type }) => ({ name, type })), METADATA_FIELD];
+  }
+
+  /** The columns that a `*` lists. */
+  names({ hasMetadata, missing, row }: FlowOptions): string[] {
+    const names = [...this.#columns, ...this.#absent].map(({ as }) => as);
+    names.push(...missing, ...(hasMetadata ? META : []), ...(row === undefined ? [] : [row]));
+    return names.length === 0 ? [NO_COLUMN] : names;
+  }
+
+  /**
+   * `table`: the name of the `RowTable`. `missing` are columns that the messages lack; `nullOf` gives the SQL of a
+   * column without a value.
+   */
+  sql(table: string, { hasMetadata, missing, nullOf, probe = false, row }: FlowOptions): string {
+    const selected: string[] = [];
+    const faults: string[] = [];
+    for (const [index, column] of this.#columns.entries()) {
+      const { strict, lenient, fault } = read(column, columnName(index), nullOf);
+      selected.push(`${probe ? lenient : strict} AS ${identifier(column.as)}`);
+      if (fault !== undefined) faults.push(fault);
+    }
+    for (const { as, declared } of this.#absent) selected.push(`NULL::${declared} AS ${identifier(as)}`);
+    for (const name of missing) selected.push(`${nullOf(name)} AS ${identifier(name)}`);
+    if (hasMetadata) selected.push(...metadataColumns('m'));
+    if (probe) selected.push(`coalesce(${[...faults, 'NULL'].join(', ')}) AS __fault__`);
+    if (row !== undefined) selected.push(`${ROW_NUMBER} AS ${identifier(row)}`);
+    if (selected.length === 0) selected.push(`NULL AS ${NO_COLUMN}`);
+    const structure = literal(JSON.stringify(metadataStructure));
+    const meta = `, from_json(${columnName(this.#columns.length)}, ${structure}) AS m`;
+    const rows = hasMetadata ? `(SELECT *${meta} FROM ${table}())` : `${table}()`;
+    return `SELECT ${selected.join(', ')} FROM ${rows}`;
+  }
+}
+
+interface Reading {
+  /** Converts the value to the column's type. A failing conversion is an error: a NULL would look like an absent field. */
+  readonly strict: string;
+  /** The same, but NULL instead of an error. */
+  readonly lenient: string;
+  /** The fault of the value, as text that names the field, or NULL. */
+  readonly fault?: string;
+}
+
+function read(column: FlowColumn, value: string, nullOf: (name: string) => string): Reading {
+  const { name, type, declared, isWritten } = column;
+  if (type.kind === 'null') {
+    const none = declared === undefined ? nullOf(name) : `NULL::${declared}`;
+    return { strict: none, lenient: none };
+  }
+  if (declared === undefined) return { strict: value, lenient: value };
+  if (isWritten && (declared === 'JSON' || declared === 'VARCHAR')) return { strict: value, lenient: value };
+  if (isWritten && (declared === 'DOUBLE' || declared === 'FLOAT')) return readDouble(name, declared, value);
+  const failure = `${literal(`field ${name}: `)} || left(CAST(${value} AS VARCHAR), 100) || ${literal(` does not convert to the declared type ${declared}`)}`;
+  if (isWritten && isNested(declared)) {
+    const strict = `from_json_strict(${value}, ${literal(JSON.stringify(declared))})`;
+    const fault = `CASE WHEN ${value} IS NOT NULL AND TRY((${strict}) IS NULL) IS NULL THEN ${failure} END`;
+    return { strict, lenient: `TRY(${strict})`, fault };
+  }
+  const lenient = `TRY_CAST(${value} AS ${declared})`;
+  return {
+    strict: `CASE WHEN ${value} IS NULL THEN NULL ELSE coalesce(${lenient}, error(${failure})) END`,
+    lenient,
+    fault: `CASE WHEN ${value} IS NOT NULL AND ${lenient} IS NULL THEN ${failure} END`,
+  };
+}
+
+/** JSON has no infinity: a number that reads as one is too large for a double. */
+function readDouble(name: string, type: string, value: string): Reading {
+  const before = `field ${name}: `;
+  const range = literal(`${before}not a number within the range of the type ${type}`);
+  const number = `TRY_CAST(${value} AS DOUBLE)`;
+  const failure = `CASE WHEN ${number} IS NULL THEN ${literal(before)} || left(${value}, 100) || ${literal(' does not convert to the declared type DOUBLE')} ELSE ${range} END`;
+  const fine = `${value} IS NULL OR isfinite(${number})`;
+  const cast = (expression: string): string =>
+    type === 'FLOAT' ? `CAST(${expression} AS FLOAT)` : expression;
+  return {
+    strict: cast(`CASE WHEN ${fine} THEN ${number} ELSE error(${failure}) END`),
+    lenient: `TRY(${cast(`CASE WHEN isfinite(${number}) THEN ${number} END`)})`,
+    fault: `CASE WHEN ${fine} THEN NULL ELSE ${failure} END`,
+  };
+}

@@ -1,0 +1,71 @@
+import { pathKey, type Path } from '../message/field-path.ts';
+import type { QueryAnalysis } from './analyse.ts';
+import { fold } from './database.ts';
+import type { PathColumn } from './path-edits.ts';
+
+/** How a query uses the fields of messages. */
+export class FlowUses {
+  readonly analysis: QueryAnalysis;
+  /** True if the query's rows keep their types. */
+  readonly isTyped: boolean;
+  /** Folded names of fields of which the query reads parts. */
+  readonly #parted: ReadonlySet<string>;
+  /** The `pathKey` of paths whose values the query computes with. */
+  readonly #computedPaths: ReadonlySet<string>;
+
+  constructor(analysis: QueryAnalysis, isTyped: boolean) {
+    this.analysis = analysis;
+    this.isTyped = isTyped;
+    const { pathColumns } = analysis;
+    this.#parted = new Set(pathColumns.map(({ path }) => fold(path[0])));
+    const computed = pathColumns.filter(({ form, isComputed }) => form === 'value' && isComputed);
+    this.#computedPaths = new Set(computed.map(({ path }) => pathKey(path)));
+  }
+
+  get pathColumns(): readonly PathColumn[] {
+    return this.analysis.pathColumns;
+  }
+
+  /**
+   * True if every field is a column. For rows that are whole messages, only the columns that the query names are needed.
+   */
+  get takesAll(): boolean {
+    return this.analysis.star && this.analysis.rows !== 'messages';
+  }
+
+  /** True if the query reads parts of the field. */
+  hasParts([name]: Path): boolean {
+    return this.#parted.has(fold(name));
+  }
+
+  /** True if the query computes with the value: its type matters. */
+  isComputed(path: Path): boolean {
+    if (path.length > 1) return this.#computedPaths.has(pathKey(path));
+    const { computed } = this.analysis;
+    return computed === 'all' || computed.has(fold(path[0]));
+  }
+
+  /** True if the query only compares the value with others for equality. */
+  isMatched(path: Path): boolean {
+    return path.length === 1 && this.analysis.matched.has(fold(path[0]));
+  }
+
+  /**
+   * True if the query only passes the value on, from the message to a row that is made of it: the database need not have
+   * it.
+   */
+  isPassedOn(path: Path): boolean {
+    return this.analysis.items !== undefined && !this.isComputed(path) && !this.isMatched(path);
+  }
+
+  /** True if nothing depends on the kind of the value: it stays as it is spelled. */
+  isAsWritten(path: Path): boolean {
+    if (!this.isTyped && this.isPassedOn(path)) return !this.hasParts(path) || path.length > 1;
+    return (
+      path.length > 1 &&
+      !this.analysis.pathColumns.some(
+        ({ path: each, form }) => form === 'value' && pathKey(each) === pathKey(path),
+      )
+    );
+  }
+}
