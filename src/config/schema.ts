@@ -168,7 +168,7 @@ function streamSchema(registry: Registry) {
       })
       .prefault({})
       .describe(
-        'How much windows and buffers may keep. It does not count in `in_flight`. A message that does not fit stays in flight, so that senders wait once `in_flight` is full as well.',
+        'How much windows and buffers may keep. It does not count in `in_flight`. A window goes on as one batch: all of it is in memory then, and a query over it takes many times as much. A message that does not fit stays in flight, so that senders wait once `in_flight` is full as well.',
       ),
     durability: durability.optional(),
   });

@@ -17,7 +17,7 @@ export const tumblingWindowBuffer = defineBuffer({
   summary: 'Passes on the messages of each window of time as one batch.',
   status: 'stable',
   description:
-    'Windows follow each other without gap or overlap and start at whole multiples of `interval` since the epoch (UTC). A message belongs to the window in which it arrived here. An empty window passes nothing on. Messages of inputs with different codecs go on as a batch for each: JSON, text and bytes stay apart. The messages that a window holds count in the stream’s `state` and not in `in_flight`. If a window does not fit into `state`, further messages fill `in_flight`, and then the senders wait until the window has ended; readiness says so.',
+    'Windows follow each other without gap or overlap and start at whole multiples of `interval` since the epoch (UTC). A message belongs to the window in which it arrived here. An empty window passes nothing on. Messages of inputs with different codecs go on as a batch for each: JSON, text and bytes stay apart. The messages that a window holds count in the stream’s `state` and not in `in_flight`. If a window does not fit into `state`, further messages fill `in_flight`, and then the senders wait until the window has ended; readiness says so. When a window ends, all of it comes into memory at once; a query over it takes about 3 KiB of memory for each message, and eight times its bytes.',
   schema,
   examples: [{ title: 'One second', yaml: 'type: tumbling_window\ninterval: 1s\n' }],
   create: ({ interval }, context) => new TumblingWindow(interval, context),
