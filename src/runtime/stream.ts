@@ -107,6 +107,8 @@ export class Stream {
     if (this.#state === 'running') this.#enter('draining');
     this.parts.source.drain();
     this.#makeRoom();
+    // Nobody would clear the timer of a stream that does not run.
+    if (this.#state !== 'draining') return;
     // Senders may wait for what comes of messages that a window holds, and the input for the senders.
     this.#settling ??= setInterval(this.#settle, SETTLED);
   }

@@ -1,14 +1,16 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { parse } from 'yaml';
 import { secretsIn } from '../config/validate.ts';
 import { errorMessage } from '../errors.ts';
 import { has, type CaseOf } from './case-of.ts';
 import { exercise } from './exercise.ts';
-import { held, moreThan, watchingTimers, type Held } from './leftovers.ts';
+import { heldAtRest, moreThan, watchingTimers, type Held } from './leftovers.ts';
 import { must } from './messages.ts';
 import type { Patience } from './patience.ts';
 import { inRig, patienceOf, registryWith, STREAM, type Rig, type Tried } from './rig.ts';
 import type { Fields } from './subject.ts';
 
+const LATER_MS = 10;
 const UNKNOWN = 'field_of_nobody';
 
 /** The cases of every kind. */
@@ -65,7 +67,7 @@ async function preparesQuietly(tried: Tried): Promise<void> {
   const prepare = async (rig: Rig): Promise<void> => {
     // Whatever it talks to need not be there.
     await tried.subject.peer?.stop();
-    const before = held();
+    const before = await heldAtRest();
     const engine = await rig.idle();
     const problems = await rig.patience.ends('prepare', engine.prepare());
     must(problems.length === 0, `it reports mistakes: ${problems.map(({ message }) => message).join('; ')}`);
@@ -146,6 +148,8 @@ async function releasesMetrics(rig: Rig, { definition }: Tried): Promise<void> {
       .filter((line) => line.includes(`stream="${STREAM}"`));
   must((await series()).length > 0, 'there are no metrics of the stream');
   await rig.drained();
+  // A component that goes on counting after its end may do so a little later.
+  await pause(LATER_MS);
   const left = await series();
   must(left.length === 0, `they are still there: ${left.slice(0, 5).join('; ')}`);
 }
@@ -158,16 +162,17 @@ async function leavesNothing(tried: Tried): Promise<void> {
   };
   // The first time, whatever is made once for the whole process is made.
   await inRig(tried, life);
-  const before = held();
+  const before = await heldAtRest();
   await inRig(tried, life);
   await nothingMoreThan(before, patienceOf(tried.subject));
 }
 
 /** A resource that has ended may take a moment to go. */
 async function nothingMoreThan(before: Held, patience: Patience): Promise<void> {
+  let left: readonly string[] = [];
   await patience.until(
     'nothing is left',
-    () => moreThan(before).length === 0,
-    () => `Still there: ${moreThan(before).join(', ')}`,
+    async () => (left = await moreThan(before)).length === 0,
+    () => `Still there: ${left.join(', ')}`,
   );
 }

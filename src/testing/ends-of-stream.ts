@@ -84,6 +84,7 @@ export class TestSource implements Input {
 
 /** An output of a stream under test. It can fail, and can be held. */
 export class TestSink implements Output {
+  readonly backoff = { initial: 20, max: 40, attempts: Infinity };
   readonly payloads: Buffer[] = [];
   readonly metadata: Metadata[] = [];
   writes = 0;

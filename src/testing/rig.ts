@@ -177,11 +177,13 @@ export class Rig {
   async close(): Promise<void> {
     this.sink.release();
     for (const engine of this.#engines) engine.abort();
-    await this.patience.promptly('the stream, which was aborted,', Promise.allSettled(this.#runs));
-    for (const engine of this.#engines) await engine.close();
-    this.#engines.length = 0;
-    await this.patience.ends('`stop` of the peer', Promise.resolve(this.subject.peer?.stop()));
-    rmSync(this.#folder, { recursive: true, force: true });
+    try {
+      await this.patience.promptly('the stream, which was aborted,', Promise.allSettled(this.#runs));
+      for (const engine of this.#engines.splice(0)) await engine.close();
+    } finally {
+      await this.patience.ends('`stop` of the peer', Promise.resolve(this.subject.peer?.stop()));
+      rmSync(this.#folder, { recursive: true, force: true });
+    }
   }
 
   #engine(engine: Engine): Engine {

@@ -1,11 +1,14 @@
 import { spawnSync } from 'node:child_process';
-import { symlinkSync } from 'node:fs';
+import { readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { sources } from '../support/programs.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { blocks, root } from './pages.ts';
 
+const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+  readonly exports: Readonly<Record<string, { readonly default: string } | undefined>>;
+};
 const dir = tempDir();
 symlinkSync(join(root, 'node_modules'), join(dir.path, 'node_modules'));
 dir.file(
@@ -16,9 +19,19 @@ dir.file('package.json', JSON.stringify({ type: 'module' }));
 for (const page of ['README.md', 'docs/writing-a-component.md']) {
   for (const { info, text } of blocks(page)) {
     const name = /^(?:ts|yaml) file=([\w.-]+)$/.exec(info)?.[1];
-    // The library as its source, since `dist/` may be older.
-    if (name !== undefined) dir.file(name, text.replaceAll("'millrace'", `'${join(root, 'src/index.ts')}'`));
+    if (name !== undefined)
+      dir.file(
+        name,
+        text.replaceAll(/'(millrace[\w/]*)'/g, (_, id: string) => `'${source(id)}'`),
+      );
   }
+}
+
+/** The module that the package exports under the name: its source, since `dist/` may be older. */
+function source(name: string): string {
+  const exported = manifest.exports[name.replace(/^millrace/, '.')]?.default;
+  if (exported === undefined) throw new Error(`the package does not export ${name}`);
+  return join(root, exported.replace(/^\.\/dist\/(.*)\.js$/, 'src/$1.ts'));
 }
 
 /** Runs a script of Node in the folder of the code. */
@@ -51,8 +64,10 @@ test('the output of one’s own writes to its server', () => {
   expect(node('tcp-main.ts')).toMatchObject({ status: 0, stdout: 'one\ntwo\nthree\n' });
 });
 
-test('the component’s test passes', () => {
+test('the component’s test passes, and so does the conformance kit for it and for the output', () => {
   const result = node(join(root, 'node_modules/vitest/vitest.mjs'), 'run', '--root', dir.path);
   expect(result.stdout).toMatch(/✓ sample\.test\.ts .*2 tests/);
+  expect(result.stdout).toMatch(/✓ sample\.conformance\.test\.ts .*1\d tests/);
+  expect(result.stdout).toMatch(/✓ tcp-lines\.conformance\.test\.ts .*1\d tests/);
   expect(result.status).toBe(0);
 });
