@@ -41,7 +41,7 @@ export interface ShapeNews {
 }
 
 /**
- * What the objects and arrays of a column have in them: the kinds of value at each place. It follows from them whether
+ * The kinds of value at each place in the objects and arrays of a column. It follows from them whether
  * the column is a LIST, a STRUCT, or JSON where they have too little in common. A shape never changes: one that has
  * more is a new object.
  */
@@ -82,7 +82,7 @@ export class Shape {
     return new Shape(this.#fold, nodeWithOnly(this.#root, path, kinds));
   }
 
-  /** What the value that was scanned last has and the shape has not. Incomplete if it is too much for a shape. */
+  /** The places of the last scanned value that the shape lacks; only the first of them if they are too many. */
   get news(): Iterable<ShapeNews> {
     return this.#news.values();
   }
