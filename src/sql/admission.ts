@@ -4,10 +4,11 @@ import type { Batch } from '../message/batch.ts';
 import { pathKey, pathText, type Path } from '../message/field-path.ts';
 import { FieldScanner, scanFindings, WHOLE_VALUE } from '../message/json-fields.ts';
 import { ALL_KINDS, fieldKinds, valueFlags } from '../message/json-kinds.ts';
+import { learnShape, type Shape } from '../message/json-shape.ts';
 import type { BatchSlices, Slices } from '../message/json-slices.ts';
 import { MAX_JSON_DEPTH } from '../message/json-validate.ts';
 import { hasDeepText } from '../message/text-depth.ts';
-import { isNumeric } from './column.ts';
+import { isNumeric, type Column } from './column.ts';
 import { fold } from './database.ts';
 import type { Candidate, FlowSchema, Prefers, Widened } from './flow-schema.ts';
 import { Growth, keyOf, type Group } from './growth.ts';
@@ -94,7 +95,7 @@ export class Admission {
   async check(batch: Batch, reject: (rejection: Rejection) => void): Promise<Admitted> {
     this.#batches++;
     const scan = this.#scan(batch);
-    if (scan.news.size > 0 || this.#isTimeToLook(batch))
+    if (scan.news.size > 0 || this.#newShapes(batch, scan).size > 0 || this.#isTimeToLook(batch))
       return await this.#inTurn(() => this.#settle(batch, reject));
     return this.#admitted(scan, reject);
   }
@@ -265,8 +266,45 @@ export class Admission {
         // The votes of this batch have been counted.
         else this.#takeCount(path);
       }
+      scan.refusals.push(...(await this.#learnShapes(batch, scan)));
       return this.#admitted(scan, reject);
     }
+  }
+
+  /** The shapes of columns that messages change. */
+  #newShapes({ payloads }: Batch, { slices }: Scan): Map<Column, Shape> {
+    const shapes = new Map<Column, Shape>();
+    for (const column of this.#schema.columns) {
+      const { path, shape } = column;
+      const found = shape && this.#spellings.slices(path, slices);
+      if (found === undefined) continue;
+      const learnt = learnShape(shape!, payloads, found);
+      if (learnt !== shape) shapes.set(column, learnt);
+    }
+    return shapes;
+  }
+
+  /** Changes the shapes of columns if the query fits that. @returns messages that it does not fit */
+  async #learnShapes(batch: Batch, scan: Scan): Promise<Refusal[]> {
+    const shapes = this.#newShapes(batch, scan);
+    if (shapes.size === 0) return [];
+    const schema = this.#schema.withShapes(shapes);
+    const reason = await this.#growth.objection(schema, this.#schema);
+    if (reason === undefined) {
+      this.#schema = schema;
+      return [];
+    }
+    const refusals: Refusal[] = [];
+    for (const { path, shape } of shapes.keys()) {
+      const { kinds, starts } = this.#spellings.slices(path, scan.slices)!;
+      const name = pathText(path);
+      for (const [index, payload] of batch.payloads.entries()) {
+        if ((kinds[index]! & fieldKinds.NESTED) === 0) continue;
+        if ((shape!.scan(payload, starts[index]!) & NEW_FIELD) === 0) continue;
+        refusals.push({ index, message: `field ${shorten(name)}: ${reason}`, field: name });
+      }
+    }
+    return refusals;
   }
 
   /** How many messages have had the column with an allowed, non-null value since the last call. */

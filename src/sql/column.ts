@@ -1,5 +1,6 @@
 import type { Path } from '../message/field-path.ts';
 import { fieldKinds as Kind } from '../message/json-kinds.ts';
+import type { Shape } from '../message/json-shape.ts';
 import type { BytesKind, ColumnType, FixedKind } from '../message/rows.ts';
 
 const NUMBERS = Kind.INT | Kind.LONG | Kind.BIGINT | Kind.FLOAT | Kind.HUGE;
@@ -15,6 +16,8 @@ export interface Column {
   readonly declared?: string;
   /** True if a message has had it. */
   readonly shown: boolean;
+  /** What its objects and arrays have in common, if the query takes them apart. */
+  readonly shape?: Shape;
 }
 
 export function typeOf(column: Column): string | undefined {
@@ -25,6 +28,9 @@ export function typeOf(column: Column): string | undefined {
 export function storedType(column: Column): ColumnType {
   const { declared } = column;
   if (declared !== undefined) return { kind: declared === 'JSON' || isNested(declared) ? 'json' : 'varchar' };
+  const { kinds, shape } = column;
+  if (shape !== undefined && (kinds & Kind.NESTED) !== 0 && (kinds & ~(Kind.NESTED | Kind.NULL)) === 0)
+    return shape.type;
   return { kind: STORED[columnType(column.kinds) ?? ''] ?? 'null' };
 }
 

@@ -1,4 +1,5 @@
 import { pathKey, pathText, type Path, type PathStep } from '../message/field-path.ts';
+import { EVERY_ITEM, Shape } from '../message/json-shape.ts';
 import { ALL_KINDS, fieldKinds as Kind } from '../message/json-kinds.ts';
 import type { ColumnType } from '../message/rows.ts';
 import {
@@ -248,16 +249,36 @@ export class FlowSchema {
   /** The schema with the candidate, or why the query cannot have it. */
   with(candidate: Candidate, prefers: Prefers): FlowSchema | string {
     const { path, kind } = candidate;
-    const column = this.column(path);
-    if (column === undefined) {
+    const known = this.column(path);
+    if (known === undefined) {
       const objection = this.#objectionToName(path);
       const kinds = this.#uses.isAsWritten(path) ? ALL_KINDS : kind;
-      return objection ?? this.#with({ path, as: this.#asOf(path), kinds, shown: true });
+      const shape = this.#emptyShape(path);
+      const column = { path, as: this.#asOf(path), kinds, shown: true, ...(shape && { shape }) };
+      return objection ?? this.#with(column);
     }
-    const kinds = this.#kindsWith(column, candidate, prefers);
+    const kinds = this.#kindsWith(known, candidate, prefers);
     if (typeof kinds === 'string') return kinds;
-    if (kinds === column.kinds && column.shown) return this;
-    return this.#with({ ...column, kinds, shown: true });
+    if (kinds === known.kinds && known.shown) return this;
+    return this.#with({ ...known, kinds, shown: true });
+  }
+
+  /** The shape of a column that has had no object or array yet: the members that the query names. */
+  #emptyShape(path: Path): Shape | undefined {
+    const members = this.#uses.membersOf(path);
+    let shape = members && new Shape(fold);
+    for (const steps of members ?? []) {
+      const places = steps.map((step) => (typeof step === 'number' ? EVERY_ITEM : step));
+      shape = shape?.with(places, Kind.NULL) ?? shape;
+    }
+    return shape;
+  }
+
+  /** The schema with other shapes of columns. */
+  withShapes(shapes: ReadonlyMap<Column, Shape>): FlowSchema {
+    const columns = new Map(this.#columns);
+    for (const [column, shape] of shapes) columns.set(pathKey(column.path), { ...column, shape });
+    return new FlowSchema(this.#uses, columns);
   }
 
   /** The schema without columns that no message needs; declared ones stay. */

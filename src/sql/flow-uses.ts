@@ -1,4 +1,4 @@
-import { pathKey, type Path } from '../message/field-path.ts';
+import { pathKey, pathText, type Path, type PathStep } from '../message/field-path.ts';
 import type { QueryAnalysis } from './analyse.ts';
 import { fold } from './database.ts';
 import type { PathColumn } from './path-edits.ts';
@@ -43,6 +43,11 @@ export class FlowUses {
     if (path.length > 1) return this.#computedPaths.has(pathKey(path));
     const { computed } = this.analysis;
     return computed === 'all' || computed.has(fold(path[0]));
+  }
+
+  /** What the query takes apart in the value as a list or a struct: the members that it names. Undefined if nothing. */
+  membersOf(path: Path): readonly (readonly PathStep[])[] | undefined {
+    return this.isComputed(path) ? this.analysis.structured.get(fold(pathText(path))) : undefined;
   }
 
   /** True if the query only compares the value with others for equality. */

@@ -51,9 +51,15 @@ export class Growth {
     this.#remembered.clear();
   }
 
+  /** Why the query does not fit `other`, unless it does not fit `schema` either. */
+  async objection(other: FlowSchema, schema: FlowSchema): Promise<string | undefined> {
+    const reason = await this.#objects(other);
+    return reason === undefined || (await this.#objects(schema)) !== undefined ? undefined : reason;
+  }
+
   /** True if the query fits `other`, or does not fit `schema` either. */
   async fitsAsWell(other: FlowSchema, schema: FlowSchema): Promise<boolean> {
-    return (await this.#objects(other)) === undefined || (await this.#objects(schema)) !== undefined;
+    return (await this.objection(other, schema)) === undefined;
   }
 
   /** The schema with all groups that fit, as if they had come one by one; the others go into `refused`. */

@@ -57,7 +57,9 @@ export async function prepare(
   const { table, hasFields } = flow;
   const missing = new Map(flow.missing);
   const temporal = new Set<string>();
+  let hasLists = false;
   const nullOf = (name: string): string => {
+    if (hasLists && analysis.structured.has(fold(name))) return 'NULL::JSON[]';
     if (analysis.dotted.has(fold(name))) return 'NULL::JSON';
     return temporal.has(fold(name)) ? 'NULL::TIMESTAMP' : 'NULL';
   };
@@ -119,6 +121,11 @@ export async function prepare(
       // The column belongs to another table and is not missing.
       if (shared !== undefined && missing.delete(fold(shared))) continue;
       const [, call] = /^Binder Error: Could not choose a best .* function call "(.+?)\(/.exec(message) ?? [];
+      // A NULL is no list.
+      if (!hasLists && message.startsWith('Binder Error: UNNEST requires')) {
+        hasLists = true;
+        continue;
+      }
       const known = temporal.size;
       // If a NULL could have any type, a time type is meant.
       for (const name of analysis.argumentsOf.get(call ?? '') ?? []) temporal.add(name);

@@ -1,4 +1,4 @@
-import { pathText, type Path } from '../message/field-path.ts';
+import { pathText, type Path, type PathStep } from '../message/field-path.ts';
 import { fold } from './database.ts';
 import { META, metadataColumn } from './metadata.ts';
 import type { Node } from './syntax-node.ts';
@@ -29,6 +29,11 @@ export interface QueryColumns {
   readonly joins: boolean;
   /** Names that the query gives to a value and then uses: a column of that name would change their meaning. */
   readonly own: ReadonlySet<string>;
+  /**
+   * Columns, and paths into columns, whose values the query takes apart as lists or structs: their folded texts, each
+   * with the members that it names.
+   */
+  readonly structured: ReadonlyMap<string, readonly (readonly PathStep[])[]>;
   /** The paths into columns that the query names. */
   readonly paths: readonly Reference[];
   /** The root's select list, if each row is made of one message; undefined if rows may have other columns. */
@@ -65,6 +70,10 @@ export type Item =
     }
   | { readonly kind: 'computed' };
 
+/** Functions whose argument is a list or a struct. */
+const STRUCTURED =
+  /^(?:len|length|contains|cardinality|flatten|unnest|unlist|apply|filter|reduce|transform|generate_subscripts|(?:list|array|struct|map)_(?!agg$)\w+)$/i;
+
 /** Elsewhere, a lambda in the tree is JSON's arrow: `a -> 'b'`. */
 const LAMBDA_FUNCTION = /^(?:list_|array_)?(?:transform|apply|filter|reduce)$/i;
 
@@ -100,6 +109,9 @@ class SyntaxReader {
   readonly #lambdas = new Set<unknown>();
   readonly #parameters = new Set<string>();
   readonly #isByMessage: boolean;
+  readonly #structured = new Map<string, (readonly PathStep[])[]>();
+  /** Items of select lists that give another name to a column, or a path into one: both folded. */
+  readonly #renamed: { readonly from: string; readonly to: string }[] = [];
   readonly #paths: Reference[] = [];
   /** Columns that are items of the root's select list. */
   readonly #passedColumns = new Map<unknown, Pick<Reference, 'path' | 'form' | 'isPassed'>>();
@@ -146,9 +158,29 @@ class SyntaxReader {
       argumentsOf: this.#argumentsOf,
       joins: this.#sources > 1,
       own: new Set(given.filter((name) => !this.#needed.has(name))),
+      structured: this.#withRenamed(),
       paths: this.#paths,
       items: this.#isByMessage ? this.#items() : undefined,
     };
+  }
+
+  /** A column that a subquery passes on under another name is taken apart as that name is. */
+  #withRenamed(): ReadonlyMap<string, readonly (readonly PathStep[])[]> {
+    for (const { from, to } of this.#renamed.toReversed()) {
+      const members = this.#structured.get(to);
+      if (members !== undefined) this.#addStructured(from, members);
+    }
+    return this.#structured;
+  }
+
+  #addStructured(key: string, members: readonly (readonly PathStep[])[] = []): void {
+    this.#structured.set(key, [...(this.#structured.get(key) ?? []), ...members]);
+  }
+
+  /** The path without the name of a table. */
+  #withoutTable(chain: Chain): Path {
+    const [first, second, ...steps] = pathOf(chain);
+    return typeof second === 'string' && this.#tables.has(fold(first)) ? [second, ...steps] : pathOf(chain);
   }
 
   /** Undefined if a `*` does more than list columns. */
@@ -196,9 +228,14 @@ class SyntaxReader {
     for (const item of list(node['select_list'])) this.#listed.add(item);
     const chain = this.#lambdas.has(node) ? undefined : chainOf(node);
     if (chain !== undefined && this.#readPath(node, chain)) {
-      if (this.#listed.has(node)) add(this.#scopes.at(-1), node['alias']);
+      if (this.#listed.has(node)) this.#name(node);
       return;
     }
+    if (chain !== undefined) {
+      const [name, ...steps] = this.#withoutTable(chain);
+      if (steps.length > 0 && chain.form === 'value') this.#addStructured(fold(name), [steps]);
+    }
+    if (node['type'] === 'ARRAY_SLICE') this.#readStructured(list(node['children']).slice(0, 1));
     if (node['class'] === 'COLUMN_REF') this.#readColumn(node);
     else if (node['class'] === 'STAR') this.#readStar(node);
     else if (node['class'] === undefined) this.#readTable(node);
@@ -215,7 +252,26 @@ class SyntaxReader {
       this.#readsOnlyBatch.pop();
       for (const alias of this.#scopes.pop()!) this.#aliases.add(alias);
     }
-    if (this.#listed.has(node)) add(this.#scopes.at(-1), node['alias']);
+    if (this.#listed.has(node)) this.#name(node);
+  }
+
+  /** Notes the name of an item of a select list. */
+  #name(node: Node): void {
+    const alias = aliasOf(node);
+    add(this.#scopes.at(-1), alias);
+    const chain = chainOf(node);
+    if (chain === undefined) return;
+    const path = this.#withoutTable(chain);
+    const to = fold(alias === '' ? String(path.at(-1)) : alias);
+    const from = fold(pathText(path));
+    if (from !== to) this.#renamed.push({ from, to });
+  }
+
+  #readStructured(values: readonly unknown[]): void {
+    for (const value of values) {
+      const chain = chainOf(value as Node);
+      if (chain?.form === 'value') this.#addStructured(fold(pathText(this.#withoutTable(chain))));
+    }
   }
 
   #visitChildren(node: Node): void {
@@ -297,6 +353,7 @@ class SyntaxReader {
 
   #readArguments(node: Node): void {
     const name = String(node['function_name']);
+    if (STRUCTURED.test(name)) this.#readStructured(list(node['children']));
     const known = this.#argumentsOf.get(name) ?? new Set();
     for (const child of list(node['children']) as Node[]) {
       const column = list(child['column_names']).at(-1);

@@ -113,6 +113,55 @@ describe('a path that the query names is a value with a type', () => {
   });
 });
 
+describe('a field that is taken apart as a whole', () => {
+  const feed = [
+    '{"id":1,"tags":["x","y"],"e":{"n":2,"o":{"p":1.5}},"items":[{"a":1},{"a":2,"b":"z"}]}',
+    '{"id":2,"tags":[],"e":{"n":10,"q":1},"items":[]}',
+    '{"id":3}',
+  ];
+  test.each<[string, string[]]>([
+    [
+      "SELECT len(tags) AS n, 'x' IN tags AS has FROM flow",
+      ['{"n":2,"has":true}', '{"n":0,"has":false}', '{"n":null,"has":null}'],
+    ],
+    ['SELECT id, unnest(tags) AS tag FROM flow', ['{"id":1,"tag":"x"}', '{"id":1,"tag":"y"}']],
+    [
+      'SELECT id, i.a + 1 AS a, i.b FROM (SELECT id, unnest(items) AS i FROM flow)',
+      ['{"id":1,"a":2,"b":null}', '{"id":1,"a":3,"b":"z"}'],
+    ],
+    ['SELECT id, u.x.a FROM flow, unnest(flow.items) AS u(x)', ['{"id":1,"a":1}', '{"id":1,"a":2}']],
+    ['SELECT max(f.e.n) AS m, max(f.e.gone) AS g FROM (SELECT e FROM flow) f', ['{"m":10,"g":null}']],
+    [
+      'WITH x AS (SELECT e AS g FROM flow) SELECT max(g.n) AS m, max(g.o.p) AS p FROM x',
+      ['{"m":10,"p":1.5}'],
+    ],
+    [
+      'SELECT list_transform(items, lambda i: i.a) AS l, items FROM flow WHERE len(items) > 0',
+      ['{"l":[1,2],"items":[{"a":1},{"a":2,"b":"z"}]}'],
+    ],
+    ['SELECT tags[1:1] AS t FROM flow WHERE id = 1', ['{"t":["x"]}']],
+    ['SELECT json_array_length(tags) AS n FROM flow WHERE id = 1', ['{"n":2}']],
+  ])('%s', async (sql, expected) => {
+    for (const order of [feed, feed.toReversed()]) {
+      const { run } = await open(sql);
+      await run(...order);
+      const { rows, rejected } = await run(...feed);
+      expect(rejected).toEqual([]);
+      expect(rows).toEqual(expected);
+    }
+  });
+
+  test('is a list of JSON where its items have nothing in common, and a message that the query cannot take so is rejected alone', async () => {
+    const { run } = await open('SELECT len(tags) AS n FROM flow');
+    expect((await run('{"tags":[1,"x",{}]}', '{"tags":[1]}')).rows).toEqual(['{"n":3}', '{"n":1}']);
+    const sums = await open('SELECT list_sum(tags) AS s FROM flow');
+    expect((await sums.run('{"tags":[1,2]}')).rows).toEqual(['{"s":3}']);
+    const { rows, rejected } = await sums.run('{"tags":[4]}', '{"tags":["x"]}', '{"tags":[5]}');
+    expect(rows).toEqual(['{"s":4}', '{"s":5}']);
+    expect(rejected).toEqual([expect.stringMatching(/^1: MILLRACE_SQL_FIELD_CONFLICT field tags: /)]);
+  });
+});
+
 test('fields that are only passed on stay as they are spelled, beside those that are computed with', async () => {
   const sent =
     '{"price":1.10,"big":12345678901234567890123456789012345678901234567890,"s":"\\u00e9\\/","n": 1 ,"o":{ "a" : [1e5] }}';
