@@ -8,18 +8,21 @@ import { errorMessage, MillraceError } from '../errors.ts';
 import { maskSecrets } from '../telemetry/secrets.ts';
 import type { StreamHealth } from './health.ts';
 
+/** Where health is served. */
+export interface HealthPlan {
+  /** `host:port`; IPv6 hosts in brackets. */
+  readonly address: string;
+  /** Host names that requests may ask for; by default, those that are safe from pages of other sites. */
+  readonly allowed_hosts?: readonly string[] | undefined;
+  readonly health_path: string;
+  readonly readiness_path: string;
+  readonly liveness_path: string;
+  readonly metrics_path: string;
+}
+
 export interface HealthOptions {
   readonly listeners: Pick<Listeners, 'http'>;
-  readonly plan: {
-    /** `host:port`; IPv6 hosts in brackets. */
-    readonly address: string;
-    /** Host names that requests may ask for; by default, those that are safe from pages of other sites. */
-    readonly allowed_hosts?: readonly string[] | undefined;
-    readonly health_path: string;
-    readonly readiness_path: string;
-    readonly liveness_path: string;
-    readonly metrics_path: string;
-  };
+  readonly plan: HealthPlan;
   readonly health: () => readonly StreamHealth[];
   readonly metrics: Registry;
 }

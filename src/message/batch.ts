@@ -385,8 +385,11 @@ export class Batch {
   }
 }
 
-/** The index of the run that the message at `index` belongs to. */
-export function runIndexOf(runs: readonly Run[], index: number): number {
+/**
+ * The index of the run, or of another part of a batch, that the message at `index` belongs to: the last that begins
+ * there or before.
+ */
+export function runIndexOf(runs: readonly { readonly start: number }[], index: number): number {
   let low = 0;
   let high = runs.length - 1;
   while (low < high) {

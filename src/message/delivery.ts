@@ -1,5 +1,5 @@
 import type { Rejection } from '../errors.ts';
-import { concatBatches, positionIn, type Batch, type Positions } from './batch.ts';
+import { concatBatches, positionIn, runIndexOf, type Batch, type Positions } from './batch.ts';
 import { createReceipt, type LogEntries, type Receipt, type ReceiptEvents } from './receipt.ts';
 
 /** Messages on their way, and the promise that they are taken care of. */
@@ -118,7 +118,7 @@ function entriesOf(parts: readonly Part[]): LogEntries | undefined {
 function tellParts(parts: readonly Part[], rejected: readonly Rejection[]): void {
   const sorted = rejected.filter(({ index }) => index >= 0).toSorted((a, b) => a.index - b.index);
   for (let next = 0; next < sorted.length;) {
-    const { receipt, start, length, positions } = partOf(parts, sorted[next]!.index);
+    const { receipt, start, length, positions } = parts[runIndexOf(parts, sorted[next]!.index)]!;
     const own: Rejection[] = [];
     for (; next < sorted.length && sorted[next]!.index < start + length; next++) {
       own.push({ ...sorted[next]!, index: sorted[next]!.index - start });
@@ -127,18 +127,6 @@ function tellParts(parts: readonly Part[], rejected: readonly Rejection[]): void
     if (own.length === 0) next++;
     else receipt.fork().done(own.flatMap((each) => positionedIn(positions, each) ?? []));
   }
-}
-
-/** The last part that begins at or before `index`. Other parts that begin there are empty. */
-function partOf(parts: readonly Part[], index: number): Part {
-  let low = 0;
-  let high = parts.length - 1;
-  while (low < high) {
-    const middle = (low + high + 1) >> 1;
-    if (parts[middle]!.start <= index) low = middle;
-    else high = middle - 1;
-  }
-  return parts[low]!;
 }
 
 /** Rejections of messages of the batch, by their positions in their delivery. */

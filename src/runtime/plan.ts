@@ -1,5 +1,6 @@
 import type { ComponentConfig } from '../component/context.ts';
 import type { FilledUrls } from '../component/mask.ts';
+import type { HealthPlan } from '../control/health-server.ts';
 import type { LoggingConfig } from '../telemetry/logger.ts';
 
 /** The plan of an engine: a validated file, with every default filled in. */
@@ -9,15 +10,8 @@ export interface EnginePlan {
   readonly streams: readonly StreamPlan[];
 }
 
-export interface HealthCheckPlan {
+export interface HealthCheckPlan extends HealthPlan {
   readonly enabled: boolean;
-  /** `host:port`; IPv6 hosts in brackets. */
-  readonly address: string;
-  readonly allowed_hosts?: readonly string[] | undefined;
-  readonly health_path: string;
-  readonly readiness_path: string;
-  readonly liveness_path: string;
-  readonly metrics_path: string;
 }
 
 /** One stream of a validated file. Durations are milliseconds, sizes bytes. */

@@ -1,8 +1,9 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
-import { createServer as createTcpServer, type AddressInfo, type Socket } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { WebSocket, WebSocketServer } from 'ws';
 import type { Fields, Peer } from '../../src/testing-api.ts';
+import { freePort } from '../support/peers.ts';
 import { until } from '../support/until.ts';
 
 /** A server of the library `ws`, for a component that connects. */
@@ -191,14 +192,4 @@ export function inside(peer: Peer, around: (fields: Fields) => Fields): Peer {
     push: (messages) => peer.push?.(messages),
     freeze: () => peer.freeze?.(),
   };
-}
-
-/** A port that is free now. */
-async function freePort(): Promise<number> {
-  const server = createTcpServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

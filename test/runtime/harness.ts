@@ -9,6 +9,7 @@ import type { Input, Output, Processor } from '../../src/component/contracts.ts'
 import { Registry } from '../../src/component/registry.ts';
 import { components } from '../../src/components/index.ts';
 import { parseConfig } from '../../src/config/load.ts';
+import { EndOfInputError } from '../../src/errors.ts';
 import { Batch } from '../../src/message/batch.ts';
 import type { Delivery } from '../../src/message/delivery.ts';
 import { createReceipt } from '../../src/message/receipt.ts';
@@ -67,4 +68,30 @@ export async function metric(engine: Engine, name: string, labels: string): Prom
   const text = await engine.metrics.registry.metrics();
   const line = text.split('\n').find((each) => each.startsWith(`${name}{${labels}} `));
   return line === undefined ? 0 : Number(line.split(' ').at(-1));
+}
+
+/** An input `numbers` of numbered one-message batches, and the end of each. */
+export function numbers(count: number, textOf: (number: number) => string = String) {
+  const settled = new Map<number, unknown>();
+  let next = 0;
+  const definition = testInput('numbers', {
+    read: () => {
+      if (next === count) return Promise.reject(new EndOfInputError());
+      const number = next++;
+      return Promise.resolve(settling([textOf(number)], (error) => settled.set(number, error)));
+    },
+  });
+  return { definition, settled, read: () => next };
+}
+
+/** An output that keeps the texts of its batches. */
+export function collecting(type = 'collect') {
+  const texts: string[] = [];
+  const definition = testOutput(type, {
+    write: (batch) => {
+      texts.push(...textsOf(batch));
+      return Promise.resolve();
+    },
+  });
+  return { definition, texts };
 }

@@ -5,7 +5,16 @@ import type { Delivery } from '../../src/message/delivery.ts';
 import { joinDeliveries } from '../../src/message/delivery.ts';
 import { EndOfInputError, MillraceError, NotConnectedError } from '../../src/errors.ts';
 import type { Processor } from '../../src/component/contracts.ts';
-import { engineFor, metric, settling, testInput, testOutput, testProcessor, textsOf } from './harness.ts';
+import {
+  collecting,
+  engineFor,
+  metric,
+  numbers,
+  settling,
+  testInput,
+  testProcessor,
+  textsOf,
+} from './harness.ts';
 import { until } from '../support/until.ts';
 
 const backoff = { initial: 5, max: 20, attempts: Infinity };
@@ -95,28 +104,7 @@ function asking(server: Upper): Processor {
   };
 }
 
-/** An input of numbered one-message batches, and the end of each. */
-function numbers(count: number, texts = (number: number): string => `n${number}`) {
-  const settled = new Map<number, unknown>();
-  let next = 0;
-  const definition = testInput('numbers', {
-    read: () => {
-      if (next === count) return Promise.reject(new EndOfInputError());
-      const number = next++;
-      return Promise.resolve(settling([texts(number)], (error) => settled.set(number, error)));
-    },
-  });
-  return { definition, settled };
-}
-
-function collecting(type: string) {
-  const texts: string[] = [];
-  const write = (batch: Parameters<typeof textsOf>[0]): Promise<void> => {
-    texts.push(...textsOf(batch));
-    return Promise.resolve();
-  };
-  return { definition: testOutput(type, { write }), texts };
-}
+const name = (number: number): string => `n${number}`;
 
 const file = (threads: number, processors: string): string =>
   `streams: [{ id: s, input: { type: numbers }, pipeline: { thread_num: ${threads}, processors: [${processors}] }, output: { type: collect }, error_output: { type: letters } }]`;
@@ -164,7 +152,7 @@ describe('a processor that talks to something', () => {
   });
 
   test('is tried again after a pause if it has no connection of its own', async () => {
-    const input = numbers(3);
+    const input = numbers(3, name);
     const [output, letters] = [collecting('collect'), collecting('letters')];
     let calls = 0;
     const engine = engineFor(file(1, '{ type: shaky }'), [
@@ -184,7 +172,7 @@ describe('a processor that talks to something', () => {
   });
 
   test('fails the stream when its attempts are used up: nothing is rejected or confirmed', async () => {
-    const input = numbers(1);
+    const input = numbers(1, name);
     const [output, letters] = [collecting('collect'), collecting('letters')];
     const engine = engineFor(file(1, '{ type: gone }'), [
       input.definition,
@@ -204,7 +192,7 @@ describe('a processor that talks to something', () => {
 
   test('does not hold up the end of a stream that has no message for it', async () => {
     const engine = engineFor(file(1, '{ type: gone }'), [
-      numbers(0).definition,
+      numbers(0, name).definition,
       collecting('collect').definition,
       collecting('letters').definition,
       testProcessor('gone', {
@@ -216,7 +204,7 @@ describe('a processor that talks to something', () => {
   });
 
   test('may have kept messages of a batch that it is given again: each is confirmed, once it is delivered', async () => {
-    const input = numbers(6);
+    const input = numbers(6, name);
     const [output, letters] = [collecting('collect'), collecting('letters')];
     const held: Delivery[] = [];
     let processed = 0;
@@ -250,7 +238,7 @@ describe('a processor that talks to something', () => {
     const server = new Upper();
     await server.start();
     const own = [
-      numbers(0).definition,
+      numbers(0, name).definition,
       collecting('collect').definition,
       collecting('letters').definition,
       testProcessor('asking', asking(server)),

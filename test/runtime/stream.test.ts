@@ -3,33 +3,17 @@ import { describe, expect, test, vi } from 'vitest';
 import { EndOfInputError, MillraceError, NotConnectedError } from '../../src/errors.ts';
 import type { Batch } from '../../src/message/batch.ts';
 import type { Delivery } from '../../src/message/delivery.ts';
-import { engineFor, metric, settling, testInput, testOutput, testProcessor, textsOf } from './harness.ts';
-
-/** An input of numbered one-message batches, and the end of each. */
-function numbers(count: number) {
-  const settled = new Map<number, unknown>();
-  let next = 0;
-  const definition = testInput('numbers', {
-    read: () => {
-      if (next === count) return Promise.reject(new EndOfInputError());
-      const number = next++;
-      return Promise.resolve(settling([String(number)], (error) => settled.set(number, error)));
-    },
-  });
-  return { definition, settled, read: () => next };
-}
-
-/** An output that keeps its batches. */
-function collecting() {
-  const texts: string[] = [];
-  const definition = testOutput('collect', {
-    write: (batch) => {
-      texts.push(...textsOf(batch));
-      return Promise.resolve();
-    },
-  });
-  return { definition, texts };
-}
+import {
+  collecting,
+  engineFor,
+  metric,
+  numbers,
+  settling,
+  testInput,
+  testOutput,
+  testProcessor,
+  textsOf,
+} from './harness.ts';
 
 const inOrder = (count: number): string[] => Array.from({ length: count }, (_, number) => String(number));
 
