@@ -77,6 +77,24 @@ function withUnits(text: string): number | undefined {
   return sum;
 }
 
+/** The IANA name of a time zone, such as `Europe/Berlin`. */
+export function timeZone() {
+  return z
+    .string()
+    .refine((name) => /^[A-Z]/i.test(name) && isTimeZone(name), {
+      error: 'not a time zone; expected an IANA name, such as UTC or Europe/Berlin',
+    })
+    .meta({ examples: ['UTC', 'Europe/Berlin'] });
+}
+
+function isTimeZone(name: string): boolean {
+  try {
+    return Intl.DateTimeFormat('en', { timeZone: name }) instanceof Intl.DateTimeFormat;
+  } catch {
+    return false;
+  }
+}
+
 /** `value` in the largest unit that holds it exactly: `1h`, `32MiB`. */
 function inUnits(value: number, units: Readonly<Record<string, number>>): string {
   const [unit, one] = Object.entries(units)

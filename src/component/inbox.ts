@@ -52,6 +52,8 @@ export class Inbox {
   #time = 0;
   #end: { error: Error } | undefined;
   readonly #waker = new Waker();
+  /** The signal of the last read, whose abort ends a wait. */
+  #signal: AbortSignal | undefined;
 
   constructor(budget: Budget) {
     this.#budget = budget;
@@ -143,7 +145,8 @@ export class Inbox {
     while (this.#batches.length === 0) {
       signal.throwIfAborted();
       if (this.#end !== undefined) throw this.#end.error;
-      await this.#waker.wait(signal);
+      this.#heed(signal);
+      await this.#waker.wait();
       // A few messages wait until every socket that has data in this turn of the event loop has been read, so that
       // messages of many connections make one batch. Many messages go on at once, while they are in the processor's
       // cache.
@@ -185,6 +188,16 @@ export class Inbox {
     filling.kept = 0;
     this.#memory = undefined;
   }
+
+  /** A stream reads with one signal all along, and a listener for each read would cost more than the read. */
+  #heed(signal: AbortSignal): void {
+    if (signal === this.#signal) return;
+    this.#signal?.removeEventListener('abort', this.#wake);
+    this.#signal = signal;
+    signal.addEventListener('abort', this.#wake, { once: true });
+  }
+
+  readonly #wake = (): void => this.#waker.wake();
 
   readonly #forgetTime = (): void => {
     this.#time = 0;

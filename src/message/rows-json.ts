@@ -44,7 +44,7 @@ export function rowsToLines(rows: Rows): Buffer {
     return before;
   });
   const json = new JsonWriter(size + bytesOfRows(rows));
-  const writers = columns.map(({ type, values }) => writerOf(type, values));
+  const writers = columns.map(({ type, values }) => valueWriter(type, values));
   const end = Buffer.from(columns.length === 0 ? '{}\n' : '}\n');
   for (let row = 0; row < length; row++) {
     for (let index = 0; index < writers.length; index++) {
@@ -57,7 +57,8 @@ export function rowsToLines(rows: Rows): Buffer {
   return json.written;
 }
 
-function writerOf(type: ColumnType, values: Values): Write {
+/** Returns a function that writes a row’s value as JSON. */
+export function valueWriter(type: ColumnType, values: Values): Write {
   const write = notNull(type, values);
   const { valid } = values;
   if (valid === undefined) return write;
@@ -165,7 +166,7 @@ function structWriter(type: ColumnType, values: StructValues): Write {
   const befores = types.map(({ name }, index) =>
     Buffer.from((index === 0 ? '' : ',') + (isNamed ? `${JSON.stringify(name)}:` : '')),
   );
-  const writers = types.map((field, index) => writerOf(field.type, values.fields[index]!));
+  const writers = types.map((field, index) => valueWriter(field.type, values.fields[index]!));
   return (row, json) => {
     json.byte(open);
     for (let index = 0; index < writers.length; index++) {
@@ -182,7 +183,7 @@ function unionWriter(type: ColumnType, { fields }: StructValues): Write {
   const members = type.kind === 'union' ? type.members : [];
   const tags = fields[0] as FixedValues;
   const befores = members.map(({ name }) => Buffer.from(`{${JSON.stringify(name)}:`));
-  const writers = members.map((member, index) => writerOf(member.type, fields[index + 1]!));
+  const writers = members.map((member, index) => valueWriter(member.type, fields[index + 1]!));
   return (row, json) => {
     const tag = tags.data[row]!;
     const before = befores[tag]!;
@@ -193,7 +194,7 @@ function unionWriter(type: ColumnType, { fields }: StructValues): Write {
 }
 
 function listWriter(type: ColumnType, { offsets, items }: ListValues): Write {
-  const write = writerOf(innerTypes(type)[0]!, items[0]!);
+  const write = valueWriter(innerTypes(type)[0]!, items[0]!);
   return (row, json) => {
     const [start, end] = [offsets[row]!, offsets[row + 1]!];
     json.byte(OPEN_ARRAY);
@@ -208,7 +209,7 @@ function listWriter(type: ColumnType, { offsets, items }: ListValues): Write {
 /** An object; a key that is no text is the text of its JSON. */
 function mapWriter(type: ColumnType, { offsets, items }: ListValues): Write {
   const [keyType, valueType] = innerTypes(type);
-  const write = writerOf(valueType!, items[1]!);
+  const write = valueWriter(valueType!, items[1]!);
   const writeKey = keyWriter(keyType!, items[0]!);
   return (row, json) => {
     const [start, end] = [offsets[row]!, offsets[row + 1]!];
@@ -224,7 +225,7 @@ function mapWriter(type: ColumnType, { offsets, items }: ListValues): Write {
 }
 
 function keyWriter(type: ColumnType, values: Values): Write {
-  const write = writerOf(type, values);
+  const write = valueWriter(type, values);
   const key = new JsonWriter(0);
   return (row, json) => {
     key.clear();

@@ -181,27 +181,26 @@ export class Stream {
 
   async #process(): Promise<void> {
     const { signal } = this.parts.abort;
-    await this.#tickets.slot(signal);
-    for await (const delivery of this.#read()) {
-      const result = this.parts.pipeline.process(delivery);
-      this.#push(result, true);
+    for (;;) {
       await this.#tickets.slot(signal);
+      const delivery = await this.#read();
+      if (delivery === undefined) break;
+      this.#push(this.parts.pipeline.process(delivery), true);
     }
     this.#flush(Infinity);
     this.#tickets.end();
   }
 
-  async *#read(): AsyncGenerator<Delivery> {
-    const { signal } = this.parts.abort;
+  /** Undefined at the end of the input. */
+  async #read(): Promise<Delivery | undefined> {
     try {
-      for (;;) {
-        const delivery = await this.parts.source.read(signal);
-        this.#lastMessage = performance.now();
-        this.#inputTaps.pass(delivery.batch);
-        yield delivery;
-      }
+      const delivery = await this.parts.source.read(this.parts.abort.signal);
+      this.#lastMessage = performance.now();
+      this.#inputTaps.pass(delivery.batch);
+      return delivery;
     } catch (error) {
-      if (!(error instanceof EndOfInputError)) throw error;
+      if (error instanceof EndOfInputError) return undefined;
+      throw error;
     }
   }
 

@@ -13,6 +13,8 @@ export interface DatabaseOptions {
   readonly allowExternalAccess: boolean;
   /** Bytes. */
   readonly memoryLimit: number;
+  /** An IANA name. */
+  readonly timezone: string;
   /** Statements of the user that make macros, views and tables. */
   readonly setup?: string | undefined;
   /** The files that are tables. */
@@ -53,8 +55,8 @@ export class Database {
       const connection = await instance.connect();
       try {
         await connection.run(LIKE_MACROS);
-        // Times with a zone then have the same text on every machine, and the same value in typed rows.
-        await connection.run(`SET GLOBAL TimeZone = 'UTC'`);
+        // Without it, the machine’s own would decide what `now()::DATE` is.
+        await connection.run(`SET GLOBAL TimeZone = ${literal(options.timezone)}`);
         const paths = tables?.paths.map(literal) ?? [];
         if (paths.length > 0) await connection.run(`SET GLOBAL allowed_paths = [${paths.join(', ')}]`);
         if (!allowExternalAccess) await connection.run('SET GLOBAL enable_external_access = false');

@@ -8,9 +8,10 @@ import { explain, type Within } from './explain.ts';
 import type { Flow } from './flow-source.ts';
 import { faultsOf } from './faults.ts';
 import type { FlowOptions, FlowTable } from './flow-table.ts';
-import { layoutOf, type Layout } from './layout.ts';
-import { liftMetadata, META } from './metadata.ts';
-import { fieldsOf, resultColumns, selectResult, type Result, type ResultColumn } from './rows.ts';
+import { layoutOf } from './layout.ts';
+import { liftedColumns, type ResultColumn } from './lifted.ts';
+import { META } from './metadata.ts';
+import { fieldsOf, resultColumns, selectResult, type Result, type ResultShape } from './rows.ts';
 
 /** The statement to prepare: the user's query over the table of this name. */
 export interface Plan {
@@ -25,16 +26,11 @@ export interface Plan {
 }
 
 /** A statement for one table. */
-export interface Prepared {
+export interface Prepared extends ResultShape {
   readonly of: FlowTable;
   readonly statement: DuckDBPreparedStatement;
-  readonly result: Result;
-  /** The columns of its result, and those that are fields of rows. */
+  /** The columns of its result. */
   readonly columns: readonly StructField[];
-  readonly fields: readonly StructField[];
-  /** True if the query gives its rows metadata. */
-  readonly isLifted: boolean;
-  readonly layout: Layout | undefined;
   /** The user's query in it. */
   readonly within: Within;
   /**
@@ -99,8 +95,8 @@ export async function prepare(
       const bare = fieldsOf(shown);
       const typed = isTyped ? await withoutGuesses(connection, bare, select) : bare;
       const fields = layout === undefined ? withNames(typed, all, analysis.itemNames) : typed;
-      const isLifted = liftMetadata(shown.map(({ name }) => name)) !== undefined;
-      const columns = resultColumns(fields, isLifted, row !== undefined);
+      const lifted = liftedColumns(shown);
+      const columns = resultColumns(fields, lifted, row !== undefined);
       const statement = await connection.prepare(select(selectResult(shown, row)));
       let probed: Promise<DuckDBPreparedStatement | undefined> | undefined;
       const probe = (): Promise<DuckDBPreparedStatement | undefined> =>
@@ -114,7 +110,7 @@ export async function prepare(
             row: analysis.row,
           }),
         ));
-      return { of: table, statement, result, columns, fields, isLifted, layout, within, probe };
+      return { of: table, statement, result, columns, fields, lifted, layout, within, probe };
     } catch (error) {
       const message = errorMessage(error);
       const [, shared] = /^Binder Error: Ambiguous reference to column name "(.*?)"/.exec(message) ?? [];

@@ -83,6 +83,8 @@ export interface QueryOptions {
   /** Types of columns, as the user wrote them. */
   readonly schema: Readonly<Record<string, string>>;
   readonly allowExternalAccess: boolean;
+  /** The IANA name of the time zone in which the query runs. */
+  readonly timezone: string;
   /** Statements that make functions, views and tables before the first batch. */
   readonly setup?: string | undefined;
   /** The path of the file of each reference table. */

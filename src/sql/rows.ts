@@ -1,19 +1,14 @@
 import type { DuckDBDataChunk } from '@duckdb/node-api';
 import { Batch, type Origin, type Run } from '../message/batch.ts';
 import { valueReader } from '../message/row-values.ts';
-import { lengthOf, type ColumnType, type RowColumn, type Rows, type StructField } from '../message/rows.ts';
+import { lengthOf, type RowColumn, type Rows, type StructField } from '../message/rows.ts';
 import { textOf } from '../message/text.ts';
 import { identifier } from './database.ts';
 import { asObject } from './encode.ts';
 import type { Part, Source } from './flow-source.ts';
 import { layOut, type Layout } from './layout.ts';
-import { liftMetadata, metadataColumn, withLifted } from './metadata.ts';
-
-/** A column of the query's result. Its type is undefined if rows cannot have it. */
-export interface ResultColumn {
-  readonly name: string;
-  readonly type: ColumnType | undefined;
-}
+import { liftedColumns, withLifted, type ResultColumn } from './lifted.ts';
+import { metadataColumn } from './metadata.ts';
 
 /**
  * The database's result for a batch:
@@ -42,8 +37,7 @@ export function selectResult(columns: readonly ResultColumn[], row: string | und
   const selected = columns
     .filter(({ name }) => metadataColumn(name) === undefined)
     .map(({ name, type }) => (type === undefined ? `CAST(${identifier(name)} AS JSON)` : identifier(name)));
-  const lifted = liftMetadata(columns.map(({ name }) => name));
-  if (lifted !== undefined) selected.push(`CAST(to_json(${lifted}) AS VARCHAR)`);
+  selected.push(...liftedColumns(columns).map(({ select }) => select));
   if (row !== undefined) selected.push(identifier(row));
   return selected.length === 0 ? 'NULL' : selected.join(', ');
 }
@@ -51,20 +45,20 @@ export function selectResult(columns: readonly ResultColumn[], row: string | und
 /** The columns of `selectResult`. */
 export function resultColumns(
   fields: readonly StructField[],
-  isLifted: boolean,
+  lifted: readonly StructField[],
   isNumbered: boolean,
 ): StructField[] {
-  const columns = [...fields];
-  if (isLifted) columns.push({ name: 'lifted', type: { kind: 'varchar' } });
+  const columns = [...fields, ...lifted];
   if (isNumbered) columns.push({ name: 'numbers', type: { kind: 'bigint' } });
   return columns;
 }
 
 /** The columns of a result, by what they are for. */
-interface Meaning {
+export interface ResultShape {
   readonly result: Result;
   readonly fields: readonly StructField[];
-  readonly isLifted: boolean;
+  /** The metadata that the query gives its rows. */
+  readonly lifted: readonly StructField[];
   /** Where the columns of rows come from, if some do not come from the database. */
   readonly layout: Layout | undefined;
 }
@@ -74,7 +68,7 @@ export function readResult(
   all: Rows,
   part: Part,
   source: Source,
-  { result, fields, isLifted, layout }: Meaning,
+  { result, fields, lifted, layout }: ResultShape,
 ): Batch | undefined {
   if (all.length === 0) return undefined;
   const { batch } = part;
@@ -89,13 +83,9 @@ export function readResult(
     numbers === undefined
       ? new Batch(rows, { runs: runs!, format: 'json' })
       : batch.derive(numbers, rows, 'json', runs);
-  if (!isLifted) return made;
-  const lifted = valueReader(all.columns[fields.length]!);
-  return withLifted(
-    made,
-    Array.from({ length: all.length }, (_, row) => lifted(row) as string),
-    batch,
-  );
+  if (lifted.length === 0) return made;
+  const metadata = all.columns.slice(fields.length, fields.length + lifted.length);
+  return withLifted(made, { length: all.length, columns: metadata }, batch, numbers);
 }
 
 /** Messages that are the rows. */

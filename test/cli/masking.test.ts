@@ -225,7 +225,7 @@ streams:
 test('a cursor is that of its feed: a topic that is filled in tells feeds apart, and a new key does not', async () => {
   const upstream = await new FaultServer((peer) => {
     const [, topic] = /^\/feed\/(\w+)/.exec(peer.target)!;
-    void peer.accept({ then: frame('text', `{"seq":"of ${topic}"}`) });
+    peer.accept({ then: frame('text', `{"seq":"of ${topic}"}`) }).endsOnClose();
   }).up();
   const cursors = join(dir.path, 'topics.json');
   const file = dir.file(
@@ -268,7 +268,7 @@ streams:
 
 test('a cursor that an earlier version kept under the key with the secret is found, and the secret goes', async () => {
   const upstream = await new FaultServer(
-    (peer) => void peer.accept({ then: frame('text', '{"seq":8}') }),
+    (peer) => void peer.accept({ then: frame('text', '{"seq":8}') }).endsOnClose(),
   ).up();
   const url = (key: string): string => `ws://127.0.0.1:${upstream.port}/${key}/feed?since={{cursor:-0}}`;
   const cursors = dir.file(

@@ -110,12 +110,12 @@ describe('tumbling_window buffer', () => {
     await runUntil(
       'streams: [{ input: { type: generate, context: "x", interval: 7ms }, buffer: { type: tumbling_window, interval: 100ms }, output: { type: collect } }]',
       [output],
-      () => windows.length === 4,
+      // A busy machine may leave the input no time for a second message.
+      () => windows.length >= 4 && windows.slice(1).filter((window) => window.length > 1).length >= 3,
     );
     for (const window of windows) expect(new Set(window).size).toBe(1);
     const firsts = windows.map((window) => window[0]);
     expect(firsts).toEqual([...new Set(firsts)].toSorted((a, b) => a! - b!));
-    expect(windows.slice(1, 4).every((window) => window.length > 1)).toBe(true);
   });
 
   test('an empty window gives nothing', async () => {

@@ -18,16 +18,11 @@ async function inClone(command: string, ...args: string[]): Promise<string> {
 
 beforeAll(() => {
   mkdirSync(clone);
-  for (const name of [
-    'bin',
-    'millrace',
-    'package.json',
-    'scripts',
-    'src',
-    'tsconfig.json',
-    'tsconfig.build.json',
-  ])
+  for (const name of ['bin', 'millrace', 'package.json', 'scripts', 'tsconfig.json', 'tsconfig.build.json'])
     cpSync(join(root, name), join(clone, name), { recursive: true });
+  // A build takes seconds for all of it, and its result does not matter here.
+  mkdirSync(join(clone, 'src'));
+  cpSync(join(root, 'src/plural.ts'), join(clone, 'src/plural.ts'));
   symlinkSync(join(root, 'node_modules'), join(clone, 'node_modules'));
 });
 

@@ -41,7 +41,11 @@ describe('the functions of DuckDB', () => {
   });
 
   test('whose bodies are SQL call none that is refused, unless they are refused themselves', async () => {
-    const database = await Database.open({ allowExternalAccess: false, memoryLimit: 64 * 1024 ** 2 });
+    const database = await Database.open({
+      allowExternalAccess: false,
+      timezone: 'UTC',
+      memoryLimit: 64 * 1024 ** 2,
+    });
     const connection = await database.connect();
     const reader = await connection.runAndReadAll(
       `SELECT DISTINCT function_name, macro_definition FROM duckdb_functions() WHERE function_type = 'macro'`,

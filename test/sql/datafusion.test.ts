@@ -54,7 +54,11 @@ test('every function that DataFusion documents has its line, and says the truth 
 });
 
 test('their values are those of DataFusion, also of NULL, negative numbers and empty lists', async () => {
-  const database = await Database.open({ allowExternalAccess: false, memoryLimit: 256 * 1024 ** 2 });
+  const database = await Database.open({
+    allowExternalAccess: false,
+    timezone: 'UTC',
+    memoryLimit: 256 * 1024 ** 2,
+  });
   const connection = await database.connect();
   const ask = async (sql: string): Promise<string> =>
     String((await connection.runAndReadAll(sql)).getRows()[0]![0]);
@@ -140,7 +144,11 @@ test('setup may call them, and a function that it makes is its own', async () =>
 });
 
 test('only those that a query calls are made; one that DuckDB has stays its own unless an argument is added', async () => {
-  const database = await Database.open({ allowExternalAccess: false, memoryLimit: 64 * 1024 ** 2 });
+  const database = await Database.open({
+    allowExternalAccess: false,
+    timezone: 'UTC',
+    memoryLimit: 64 * 1024 ** 2,
+  });
   const connection = await database.connect();
   const made = async (): Promise<string[]> => {
     const reader = await connection.runAndReadAll(

@@ -24,7 +24,11 @@ type Row = Record<Name, Value>;
 let database: Database;
 let connection: DuckDBConnection;
 beforeAll(async () => {
-  database = await Database.open({ allowExternalAccess: false, memoryLimit: 256 * 1024 ** 2 });
+  database = await Database.open({
+    allowExternalAccess: false,
+    timezone: 'UTC',
+    memoryLimit: 256 * 1024 ** 2,
+  });
   connection = await database.connect();
 });
 afterAll(() => {

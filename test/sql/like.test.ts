@@ -8,7 +8,7 @@ const OPERATORS = ['LIKE', 'NOT LIKE', 'ILIKE', 'NOT ILIKE'];
 
 test('LIKE and ILIKE say what DuckDB’s own say', async () => {
   const ours = await (
-    await Database.open({ allowExternalAccess: false, memoryLimit: 64 * 1024 ** 2 })
+    await Database.open({ allowExternalAccess: false, timezone: 'UTC', memoryLimit: 64 * 1024 ** 2 })
   ).connect();
   const theirs = await (await DuckDBInstance.create(':memory:')).connect();
   const characters = [

@@ -123,9 +123,9 @@ describe('metadata', () => {
       "SELECT a, __meta_ext['session_id'] AS session, __meta_ext['sequence'] AS n, __meta_source AS src, __meta_ingest_time AS t FROM flow WHERE __meta_source LIKE 'ws://%' ORDER BY a DESC",
     );
     expect((await runOn(query, batch)).rows).toEqual([
-      '{"a":3,"session":null,"n":null,"src":"ws://b","t":"2023-11-14T22:13:20"}',
-      '{"a":2,"session":"1","n":"8","src":"ws://a","t":"2023-11-14T22:13:20.000001"}',
-      '{"a":1,"session":"1","n":"7","src":"ws://a","t":"2023-11-14T22:13:20.000001"}',
+      '{"a":3,"session":null,"n":null,"src":"ws://b","t":"2023-11-14T22:13:20Z"}',
+      '{"a":2,"session":"1","n":"8","src":"ws://a","t":"2023-11-14T22:13:20.000001Z"}',
+      '{"a":1,"session":"1","n":"7","src":"ws://a","t":"2023-11-14T22:13:20.000001Z"}',
     ]);
   });
 

@@ -20,6 +20,7 @@ export async function open(query: string, options: Partial<QueryOptions> = {}): 
     tableName: 'flow',
     schema: {},
     allowExternalAccess: false,
+    timezone: 'UTC',
     traced: true,
     timeout: 30_000,
     memoryLimit: 256 * 1024 ** 2,

@@ -197,7 +197,7 @@ describe('between two SQL steps', () => {
       [MESSAGES],
     );
     expect(named.lines).toEqual(
-      [1, 2, 3].map((n) => `{"n":${n},"s":"from ${n}","k":"${n}","t":"2024-01-02T03:04:05.678901"}`),
+      [1, 2, 3].map((n) => `{"n":${n},"s":"from ${n}","k":"${n}","t":"2024-01-02T03:04:05.678901Z"}`),
     );
     const passed = await stream(
       [

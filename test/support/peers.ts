@@ -110,6 +110,15 @@ export class RawPeer {
     return await until('a close frame', () => closeCodeOf(this.frames));
   }
 
+  /** Hangs up once the other side has sent a close frame, so that it need not wait for an answer. */
+  endsOnClose(): this {
+    void this.closeCode().then(
+      () => this.socket.end(),
+      () => {},
+    );
+    return this;
+  }
+
   /** Resolves when the other side has ended the TCP connection. */
   async gone(): Promise<void> {
     await until('the end of the TCP connection', () => this.socket.destroyed || this.socket.readableEnded);

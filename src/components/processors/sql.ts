@@ -2,10 +2,11 @@ import { z } from 'zod';
 import type { Context } from '../../component/context.ts';
 import type { ProcessCall, Processor } from '../../component/contracts.ts';
 import { defineProcessor } from '../../component/define.ts';
-import { duration, fixedPath, size } from '../../component/fields.ts';
+import { duration, fixedPath, size, timeZone } from '../../component/fields.ts';
 import { MillraceError } from '../../errors.ts';
 import type { Batch } from '../../message/batch.ts';
 import { Query } from '../../sql/query.ts';
+import { valueMessages } from '../../sql/value-messages.ts';
 
 const MIB = 1024 ** 2;
 
@@ -40,6 +41,11 @@ const schema = z.strictObject({
     .describe(
       'Reference tables to join with, by name: the path of a `.csv`, `.tsv`, `.json`, `.jsonl`, `.ndjson` or `.parquet` file. Text files may be compressed (`.gz`, `.zst`). Millrace reads a file at the start, and again within about a second after it has changed; if that fails, the table stays as it was, and readiness says why.',
     ),
+  timezone: timeZone()
+    .default('UTC')
+    .describe(
+      'The time zone of the query, an IANA name such as `Europe/Berlin`: for `hour(now())`, `now()::DATE`, `date_trunc`, and times without an offset that become times with a zone. Times with a zone become JSON in UTC, whatever it is.',
+    ),
   timeout: duration('s', { min: 1 })
     .default(30_000)
     .describe(
@@ -73,7 +79,7 @@ export const sqlProcessor = defineProcessor({
 - A JSON object gives a column for each of its fields; nested objects and arrays are columns of type JSON (\`device->>'name'\`). A field that a message lacks is NULL, and so is a column that no message has had yet. A JSON value that is not an object is in the column \`__value__\`. Without a codec, \`__value__\` is all there is: a BLOB, or with the \`text\` codec a VARCHAR.
 - \`__meta_source\`, \`__meta_ingest_time\`, \`__meta_key\`, \`__meta_partition\`, \`__meta_offset\`, \`__meta_event_time\` and \`__meta_ext\` (\`__meta_ext['session_id']\`) are columns too. A result column of such a name becomes metadata of its row and is not in the payload: \`SELECT *, room AS __meta_key FROM flow\` gives each message a key, for an output to route by. Rename it to have it in the payload.
 - Columns take the narrowest type that holds the values seen, and widen when needed: integers of up to 38 digits are exact. If the query computes with a column, a message whose field has another type than most senders give it goes to \`error_output\` alone, as does a message that makes the query fail.
-- Each row becomes one JSON object. \`SELECT * FROM flow\`, at most filtered or sorted and without \`schema\`, passes the messages themselves, byte for byte. Values become JSON without loss: a DECIMAL keeps its digits, times are ISO 8601, a BLOB is base64, and NaN and infinity are null. A processor or an output that takes rows, as \`sql\` does, gets them with their types instead.`,
+- Each row becomes one JSON object; if \`__value__\` is its only column, its value is the message: text, bytes, or any other value as JSON. \`SELECT * FROM flow\`, at most filtered or sorted and without \`schema\`, passes the messages themselves, byte for byte. Values become JSON without loss: a DECIMAL keeps its digits, times are ISO 8601, a BLOB is base64, and NaN and infinity are null. A processor or an output that takes rows, as \`sql\` does, gets them with their types instead.`,
   schema,
   examples: [
     {
@@ -125,7 +131,8 @@ class SqlProcessor implements Processor {
 
   async process(batch: Batch, { reject, signal }: ProcessCall): Promise<Batch[]> {
     const query = await this.#open();
-    return [...(await query.run(batch, reject, signal))];
+    const rows = await query.run(batch, reject, signal);
+    return this.#context.stream.takesRows ? [...rows] : rows.map(valueMessages);
   }
 
   notReady(): string | undefined {
@@ -152,6 +159,7 @@ class SqlProcessor implements Processor {
       tableName: config.table_name,
       schema: config.schema,
       allowExternalAccess: config.allow_external_access,
+      timezone: config.timezone,
       setup: config.setup,
       tables: config.tables,
       // A following component may reject a row, and the dead letter shows the message.

@@ -1,3 +1,4 @@
+import { write } from 'node:fs';
 import { open, rename, stat, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { ComponentEvents } from '../../../telemetry/events.ts';
@@ -170,10 +171,10 @@ export class RecordFile {
   }
 
   async #write(piece: Uint8Array): Promise<void> {
-    const file = this.#file!;
+    const { fd } = this.#file!;
     this.#unsynced = true;
     for (let done = 0; done < piece.length;) {
-      done += (await file.write(piece, done, piece.length - done, null)).bytesWritten;
+      done += await writeSome(fd, piece, done);
       this.#torn = done;
     }
     this.#torn = 0;
@@ -253,6 +254,16 @@ export class RecordFile {
       throw unavailable(what, this.path, error);
     }
   }
+}
+
+/** Appends bytes from `start` on, and resolves with their number. A FileHandle’s `write` takes a quarter more time. */
+function writeSome(fd: number, bytes: Uint8Array, start: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    write(fd, bytes, start, bytes.length - start, null, (error, written) => {
+      if (error === null) resolve(written);
+      else reject(error);
+    });
+  });
 }
 
 export function unavailable(action: string, path: string, cause: unknown, fatal = false): MillraceError {
