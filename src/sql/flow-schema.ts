@@ -1,4 +1,5 @@
 import { pathKey, pathText, type Path, type PathStep } from '../message/field-path.ts';
+import { WHOLE_VALUE } from '../message/json-fields.ts';
 import { EVERY_ITEM, Shape } from '../message/json-shape.ts';
 import { ALL_KINDS, fieldKinds as Kind } from '../message/json-kinds.ts';
 import type { ColumnType } from '../message/rows.ts';
@@ -75,7 +76,16 @@ export class FlowSchema {
       const path: Path = [name];
       if (isUsed) columns.set(pathKey(path), { path, as, kinds: Kind.NULL, declared: type, shown: false });
     }
+    const whole = names.get(fold(WHOLE_VALUE[0]));
+    if (uses.readsWhole && whole !== undefined && !columns.has(pathKey(WHOLE_VALUE)))
+      columns.set(pathKey(WHOLE_VALUE), { path: WHOLE_VALUE, as: whole, kinds: ALL_KINDS, shown: true });
     return new FlowSchema(uses, columns);
+  }
+
+  /** True if a message without a field `__value__` is the value of that column, whole. */
+  isWhole(path: Path): boolean {
+    const column = this.#uses.readsWhole && path.length === 1 ? this.column(path) : undefined;
+    return column?.path[0] === WHOLE_VALUE[0] && column.declared === undefined;
   }
 
   /** Paths into fields that the query reads. */
@@ -152,8 +162,19 @@ export class FlowSchema {
 
   /** Columns that the query names but the table lacks: folded names, with the query's spelling. */
   get missing(): Map<string, string> {
+    return this.missingBeside(this.tableColumns.map(({ as }) => as));
+  }
+
+  /** True if the query is meant for messages of JSON and others: it names `__value__`, or JSON has shown a field. */
+  get isMixed(): boolean {
+    const isShown = [...this.#columns.values()].some(({ path, shown }) => shown && !this.isWhole(path));
+    return isShown || this.#uses.analysis.names.has(WHOLE_VALUE[0]);
+  }
+
+  /** The same for a table with the columns `names`. */
+  missingBeside(columns: readonly string[]): Map<string, string> {
     const { names, own } = this.#uses.analysis;
-    const there = new Set(this.tableColumns.map(({ as }) => fold(as)));
+    const there = new Set(columns.map(fold));
     const isMissing = (key: string): boolean =>
       !own.has(key) && !there.has(key) && !isReserved(key) && !VALUES.includes(key);
     const missing = new Map([...names].filter(([key]) => isMissing(key)));
@@ -284,7 +305,8 @@ export class FlowSchema {
   /** The schema without columns that no message needs; declared ones stay. */
   without(paths: Iterable<Path>): FlowSchema {
     const columns = new Map(this.#columns);
-    for (const path of paths) if (this.column(path)?.declared === undefined) columns.delete(pathKey(path));
+    for (const path of paths)
+      if (this.column(path)?.declared === undefined && !this.isWhole(path)) columns.delete(pathKey(path));
     return columns.size === this.#columns.size ? this : new FlowSchema(this.#uses, columns);
   }
 

@@ -1,6 +1,8 @@
 import type { Batch } from '../message/batch.ts';
 import type { Path } from '../message/field-path.ts';
 import { jsonColumn } from '../message/json-columns.ts';
+import { fieldKinds } from '../message/json-kinds.ts';
+import { createSlices, type Slices } from '../message/json-slices.ts';
 import { selectValues, type BytesValues, type ColumnType, type Values } from '../message/rows.ts';
 import type { Admitted } from './admission.ts';
 import type { FlowSchema } from './flow-schema.ts';
@@ -72,7 +74,9 @@ export function jsonFlow(schema: FlowSchema): Flow {
 }
 
 /** Messages of JSON: their values become a column when somebody asks for it. */
-export function jsonSource({ payloads }: Batch, { schema, slices }: Admitted): Source {
+export function jsonSource({ payloads }: Batch, { schema, slices: found }: Admitted): Source {
+  const slices = (path: Path): Slices | undefined =>
+    schema.isWhole(path) ? wholeWhereAbsent(payloads, found(path)) : found(path);
   const passed = (path: Path, form: PathForm, name: string): PassedField => {
     const type: ColumnType =
       form === 'text' ? { kind: 'varchar' } : form === 'json' ? { kind: 'json' } : schema.passedType(path);
@@ -94,12 +98,27 @@ export function jsonSource({ payloads }: Batch, { schema, slices }: Admitted): S
   };
 }
 
+/** The slices of a field, and of the whole message where it has no such field. */
+function wholeWhereAbsent(payloads: readonly Uint8Array[], found: Slices | undefined): Slices {
+  const whole = createSlices(payloads.length);
+  for (const [index, { length }] of payloads.entries()) {
+    const kinds = found?.kinds[index] ?? 0;
+    whole.kinds[index] = kinds === 0 ? fieldKinds.OBJECT : kinds;
+    whole.starts[index] = kinds === 0 ? 0 : found!.starts[index]!;
+    whole.ends[index] = kinds === 0 ? length : found!.ends[index]!;
+  }
+  return whole;
+}
+
 const VALUE = { name: '__value__', as: '__value__', declared: undefined, isWritten: true };
 const TEXT_TABLE = new FlowTable([{ ...VALUE, type: { kind: 'varchar' } }]);
 const BYTES_TABLE = new FlowTable([{ ...VALUE, type: { kind: 'blob' } }]);
 
-/** Messages that are not JSON have no fields, and never will. */
-export function payloadSource({ payloads, format }: Batch): Source {
+/**
+ * Messages that are not JSON have no fields. They are NULL in a stream that has JSON as well; in any other, a query that
+ * names one is most likely meant for JSON, and fails.
+ */
+export function payloadSource({ payloads, format }: Batch, schema: FlowSchema): Source {
   const table = format === 'text' ? TEXT_TABLE : BYTES_TABLE;
   const values = (places: Places): Values =>
     bytesOf(places === undefined ? payloads : places.map((place) => payloads[place]!));
@@ -108,7 +127,7 @@ export function payloadSource({ payloads, format }: Batch): Source {
     flow: {
       table,
       hasFields: false,
-      missing: new Map(),
+      missing: schema.isMixed ? schema.missingBeside([VALUE.as]) : new Map(),
       converted: table.converted,
       isParted: () => false,
       isGiven: () => false,

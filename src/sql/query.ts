@@ -395,7 +395,7 @@ export class Query {
     if (rows === undefined) {
       const admitted = await this.#admission.check(batch, reject);
       const { refused } = admitted;
-      const source = format === 'json' ? jsonSource(batch, admitted) : payloadSource(batch);
+      const source = format === 'json' ? jsonSource(batch, admitted) : payloadSource(batch, admitted.schema);
       return { refused, source };
     }
     if (this.#rowsFlow?.fits(rows) !== true) this.#rowsFlow = new RowsFlow(columnsOf(rows), this.#declared);

@@ -5,11 +5,16 @@ import { tokensOf, type Token } from './tokens.ts';
 
 const VALUE = '__value__';
 
+/** The name of the macro below. */
+export const VALUE_TEXT = '__text__';
+
 /**
- * The text of bytes, which must be UTF-8, or of any other value. DuckDB's own cast of bytes writes `\xC3` for those beyond
- * ASCII.
+ * The text of bytes, which must be UTF-8, of a string in JSON, or of any other value. DuckDB's own cast of bytes writes
+ * `\xC3` for those beyond ASCII.
  */
-export const VALUE_TEXT_MACRO = `CREATE MACRO __text__(v BLOB) AS decode(v), (v) AS CAST(v AS VARCHAR)`;
+export const VALUE_TEXT_MACRO = `CREATE MACRO ${VALUE_TEXT}(v BLOB) AS decode(v), (v) AS
+  CASE WHEN typeof(v) = 'JSON' AND json_type(CAST(v AS VARCHAR)) = 'VARCHAR' THEN CAST(v AS VARCHAR)::JSON->>'$'
+  ELSE CAST(v AS VARCHAR) END`;
 
 /** A cast to text, and the select list's item that it is, if it has no name. */
 interface Cast {
@@ -34,7 +39,7 @@ export function readValueAsText(query: Edited, tree: unknown): Edited {
     const first = starts.get(Number(column['query_location']));
     if (first === undefined) return [];
     const last = endOfName(tokens, first);
-    const [open, close] = node['try_cast'] === true ? ['TRY(__text__(', '))'] : ['__text__(', ')'];
+    const [open, close] = node['try_cast'] === true ? [`TRY(${VALUE_TEXT}(`, '))'] : [`${VALUE_TEXT}(`, ')'];
     const wrapped: Edit[] = [at(tokens[first]!.start, open), at(tokens[last]!.end, close)];
     if (!isUnnamedItem) return wrapped;
     const name = `${node['try_cast'] === true ? 'TRY_CAST' : 'CAST'}(${namesOf(column).join('.')} AS VARCHAR)`;

@@ -48,8 +48,12 @@ test('and in the log', async () => {
   );
 });
 
-test('so that SQL has fields of those that are JSON', async () => {
+test('so that SQL has the fields of those that are JSON, and NULL for the others', async () => {
   const query = 'SELECT sum(a) AS sum, count(__value__) AS others FROM flow';
-  const rest = `buffer: { type: memory, count: 100, timeout: 1h }, pipeline: { processors: [{ type: sql, query: "${query}" }] }`;
-  expect(await outcome(rest)).toContain('json: {"sum":6,"others":0}');
+  const rest = `buffer: { type: memory, count: 100, timeout: 1h }, pipeline: { thread_num: 1, processors: [{ type: sql, query: "${query}" }] }`;
+  expect(await outcome(rest)).toEqual([
+    'json: {"sum":6,"others":0}',
+    'json: {"sum":null,"others":1}',
+    'json: {"sum":null,"others":2}',
+  ]);
 });

@@ -53,9 +53,34 @@ describe('a cast of __value__ to text', () => {
       '{"s":"ä"}',
       '{"s":"{\\"a\\":1}"}',
     ]);
-    expect((await runOn(query, batchOf(['[1,2]', '17']))).rows).toEqual(['{"s":"[1,2]"}', '{"s":"17"}']);
     const field = await open('SELECT cast(__value__ AS string) AS s FROM flow');
     expect((await runOn(field.query, batchOf(['{"__value__":"ä"}']))).rows).toEqual(['{"s":"ä"}']);
+  });
+
+  test('is the whole message, as it came, where that is a JSON object', async () => {
+    const { run } = await open('SELECT a, cast(__value__ AS string) AS s FROM flow');
+    const texts = [
+      ' { "a" : 1.10 }\n',
+      '{"__value__":{"b":2}}',
+      '[ 1 ]',
+      '{"b":"ä"}',
+      '{"__value__":"\\u00e4"}',
+      '"x"',
+    ];
+    expect((await run(...texts)).rows.map((row) => JSON.parse(row) as unknown)).toEqual([
+      { a: 1.1, s: texts[0] },
+      { a: null, s: '{"b":2}' },
+      { a: null, s: '[ 1 ]' },
+      { a: null, s: '{"b":"ä"}' },
+      { a: null, s: 'ä' },
+      { a: null, s: 'x' },
+    ]);
+    const all = await open(
+      'SELECT *, cast( __value__ as string) as y FROM flow WHERE cast(__value__ AS string) LIKE $$%7%$$',
+    );
+    expect((await all.run('{"a":7}', '{"a":8}')).rows.map((row) => JSON.parse(row) as unknown)).toEqual([
+      { a: 7, __value__: { a: 7 }, y: '{"a":7}' },
+    ]);
   });
 
   test('leaves other casts alone, and mistakes keep their places', async () => {
