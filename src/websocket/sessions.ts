@@ -85,6 +85,7 @@ export class Sessions {
   readonly #idle: IdleTimeout | undefined;
   readonly #unsubscribe: () => void;
   #closing: NodeJS.Timeout | undefined;
+  #emptied: PromiseWithResolvers<void> | undefined;
   /** The number of session messages since the budget became full. */
   #events = 0;
   #eventBytes = 0;
@@ -251,10 +252,14 @@ export class Sessions {
     return false;
   }
 
-  dispose(): void {
+  /** Cuts every connection, and resolves when all have closed: until then they count in metrics. */
+  async dispose(): Promise<void> {
     clearInterval(this.#closing);
     this.#unsubscribe();
+    if (this.#open.size === 0) return;
+    this.#emptied ??= Promise.withResolvers();
     this.#terminateAll();
+    await this.#emptied.promise;
   }
 
   #terminateAll(): void {
@@ -353,6 +358,7 @@ export class Sessions {
       events.connectionClosed({ ...ending, ...detailsOf(session) });
       if (lifecycleEvents) this.#tell(session, 'session_closed', ending);
       closed(session, ending);
+      if (this.#open.size === 0) this.#emptied?.resolve();
     },
   };
 

@@ -177,7 +177,7 @@ export class WebSocketClientInput implements Input {
     this.#settling.abort();
     this.#renewal?.stop();
     if (this.#dialed?.open === true) await takeLeave(this.#dialed, signal);
-    this.#sessions.dispose();
+    await this.#sessions.dispose();
     await this.#cursor?.close();
   }
 

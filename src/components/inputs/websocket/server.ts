@@ -95,8 +95,7 @@ export class WebSocketServerInput implements Input {
   async close(): Promise<void> {
     this.#closed.abort();
     this.#hub?.dispose();
-    this.#sessions.dispose();
-    await this.#acceptor.close();
+    await Promise.all([this.#sessions.dispose(), this.#acceptor.close()]);
   }
 
   #closeAll(): void {

@@ -80,8 +80,7 @@ export class WebSocketListenOutput implements Output {
       signal.addEventListener('abort', () => resolve(), { once: true });
       if (!signal.aborted) await over;
     }
-    this.#sessions.dispose();
-    await this.#acceptor.close();
+    await Promise.all([this.#sessions.dispose(), this.#acceptor.close()]);
   }
 }
 
