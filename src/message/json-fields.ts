@@ -381,14 +381,13 @@ export class FieldScanner {
   #met(node: FieldNode, name: string): Field | undefined {
     const there = node.members.get(name);
     if (there !== undefined) return there;
-    if (node.wanted?.at(name)?.isParent !== true && this.#isRead(node, name)) return undefined;
-    const hasRoom = this.#remembered < MAX_REMEMBERED && name.length <= MAX_REMEMBERED_LENGTH;
-    if (hasRoom) {
+    const isParent = node.wanted?.at(name)?.isParent === true;
+    if (!isParent && this.#isRead(node, name)) return undefined;
+    if (this.#remembered < MAX_REMEMBERED && name.length <= MAX_REMEMBERED_LENGTH) {
       this.#remembered++;
       return this.#add(node, name);
     }
-    const field = this.#create(node, name);
-    return field.ignored ? node.others : field;
+    return isParent ? this.#create(node, name) : node.others;
   }
 
   #isRead(node: FieldNode, step: PathStep): boolean {
