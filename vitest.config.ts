@@ -40,8 +40,8 @@ export default defineConfig({
     setupFiles: 'test/support/setup.ts',
     testTimeout: 180_000,
     hookTimeout: 180_000,
-    // Half of the time a test waits for a server, a browser or a process. Still more at a time would only make them wait.
-    maxWorkers: Math.min(2 * availableParallelism(), 8),
+    // Most of the time a test waits for a server, a browser or a process.
+    maxWorkers: Math.min(3 * availableParallelism(), 12),
     sequence: { sequencer: Order },
     projects: [
       {

@@ -29,7 +29,9 @@ export async function makePrograms(cache: string): Promise<string> {
     Object.entries({ ...sources, ...library }).map(([name, path]) => [name, join(root, path)]),
   );
   const bundle = await rolldown({ input, platform: 'node', external: /^@duckdb\//, logLevel: 'silent' });
-  const { output } = await bundle.generate({ format: 'esm' });
+  // One file of everything that several need; linking a hundred files would be a fifth of a start.
+  const codeSplitting = { groups: [{ name: 'shared', minShareCount: 3 }] };
+  const { output } = await bundle.generate({ format: 'esm', codeSplitting });
   await bundle.close();
   const files = output.flatMap((each) =>
     each.type === 'chunk' ? [[each.fileName, each.code] as const] : [],
