@@ -12,7 +12,7 @@ Examples:
   $ millrace run orders.yaml           run the streams of a file
   $ millrace check orders.yaml         list the mistakes of a file
   $ millrace check --dial orders.yaml  and connect its inputs and outputs once
-  $ millrace list                      list inputs, buffers, processors, outputs and codecs
+  $ millrace list                      list the components
   $ millrace list websocket            list the fields of a component
   $ millrace schema > millrace.json    JSON Schema of the file, for editors
   $ millrace send URL readings.jsonl   send lines to a WebSocket server

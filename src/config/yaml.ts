@@ -29,13 +29,19 @@ export function readYaml(text: string): SourceDocument {
   } as const;
   const document = parseDocument(text, options);
   const places = new Places(text);
-  const findings: Finding[] = [...document.errors, ...document.warnings].map((error) => ({
+  const errors = [...document.errors, ...document.warnings];
+  const unquoted = errors.findIndex(({ pos: [at] }) => isTemplate(text, at));
+  // YAML takes the braces for a map, and everything behind them may seem wrong.
+  const told = unquoted < 0 ? errors : errors.slice(0, unquoted + 1);
+  const findings: Finding[] = told.map((error, index) => ({
     path: [],
     offset: error.pos[0],
     message:
       error.code === 'MULTIPLE_DOCS'
         ? 'a second document begins here; expected one in a file: put all streams into one list, or each document into its own file'
-        : `not valid YAML: ${plainMessage(error.message)}`,
+        : index === unquoted
+          ? 'a text with {{…}} needs quotes here, as in "{{key}}"'
+          : `not valid YAML: ${plainMessage(error.message)}`,
   }));
   const broken = (): SourceDocument => ({
     value: undefined,
@@ -173,4 +179,9 @@ function offsetOf(node: unknown): number {
 /** Without the piece of the file that some messages end with: it may be a secret. */
 function plainMessage(message: string): string {
   return message.replace(/: ".*$/s, '').replaceAll(/\s*\n\s*/g, ' ');
+}
+
+/** Whether a `{{` begins at the offset, or just before it. */
+function isTemplate(text: string, at: number): boolean {
+  return text.startsWith('{{', at) || (at > 0 && text.startsWith('{{', at - 1));
 }

@@ -77,6 +77,17 @@ test('syntax errors are reported together, with what is given twice', async () =
   ]);
 });
 
+test.each([
+  ['a: { path: out/{{date}}.jsonl }\nb: [1\n', 'yaml:1:16: '],
+  ['a:\n  path: {{date}}.jsonl\n', 'yaml:2:10: '],
+  ['a: { room: {{json:room}} }\n', 'yaml:1:13: '],
+  ['a: {{key}}\n', 'yaml:1:5: '],
+])('a text with {{…}} and without quotes is one mistake, which says so: %j', async (text, place) => {
+  expect(await problems('a.yaml', text)).toEqual([
+    `${place}a text with {{…}} needs quotes here, as in "{{key}}"`,
+  ]);
+});
+
 test('a field given twice is one mistake, and its value is not checked against the schema', async () => {
   const text = 'streams:\n  - input: { type: generate, context: a }\n    input: { type: nope }\n    x: 1\n';
   expect(await problems('a.yaml', text)).toEqual([
