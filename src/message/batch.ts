@@ -229,9 +229,9 @@ export class Batch {
     return this.#with({ runs });
   }
 
-  /** The same messages as a delivery of their own: the position of each is its index. */
-  withPositions(): Batch {
-    return this.#positions === 'own' ? this : this.#with({ positions: 'own' });
+  /** The same messages with other positions; by default as a delivery of their own: the position of each is its index. */
+  withPositions(positions: Positions = 'own'): Batch {
+    return this.#positions === positions ? this : this.#with({ positions });
   }
 
   /** The messages at `indices`, in that order; indices may repeat. */

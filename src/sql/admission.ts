@@ -91,6 +91,11 @@ export class Admission {
     return this.#schema;
   }
 
+  /** How many messages of JSON it has looked at. */
+  get messages(): number {
+    return this.#scanner.messages;
+  }
+
   /** Rejects the messages that the query cannot take. */
   async check(batch: Batch, reject: (rejection: Rejection) => void): Promise<Admitted> {
     this.#batches++;

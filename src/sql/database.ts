@@ -28,11 +28,17 @@ export interface DatabaseOptions {
 export class Database {
   /** The folded names of the functions and views that the user’s statements have made. */
   readonly own: ReadonlySet<string>;
+  /** The folded names of columns of the user’s tables and views. */
+  readonly columns: ReadonlySet<string>;
   readonly #instance: DuckDBInstance;
 
-  private constructor(instance: DuckDBInstance, own: ReadonlySet<string>) {
+  private constructor(
+    instance: DuckDBInstance,
+    made: { readonly own: ReadonlySet<string>; readonly columns: ReadonlySet<string> },
+  ) {
     this.#instance = instance;
-    this.own = own;
+    this.own = made.own;
+    this.columns = made.columns;
   }
 
   /**
@@ -63,7 +69,9 @@ export class Database {
         await connection.run('SET lock_configuration = true');
         await tables?.load(connection);
         const own = setup === undefined ? new Set<string>() : await runSetup(connection, setup);
-        return new Database(instance, own);
+        const columns =
+          paths.length > 0 || setup !== undefined ? await columnsOf(connection) : new Set<string>();
+        return new Database(instance, { own, columns });
       } finally {
         connection.closeSync();
       }
@@ -80,6 +88,13 @@ export class Database {
   close(): void {
     this.#instance.closeSync();
   }
+}
+
+async function columnsOf(connection: DuckDBConnection): Promise<ReadonlySet<string>> {
+  const columns = await connection.runAndReadAll(
+    'SELECT DISTINCT lower(column_name) FROM duckdb_columns() WHERE NOT internal',
+  );
+  return new Set(columns.getRows().map(([name]) => String(name)));
 }
 
 /** An SQL identifier in quotes. */

@@ -183,6 +183,26 @@ export class FlowSchema {
     return missing;
   }
 
+  /** Columns and paths that the query names and no message has had, as the query spells them. */
+  get unseen(): string[] {
+    const { names, own } = this.#uses.analysis;
+    const seen = new Set(
+      [...this.#columns.values()].filter(({ shown }) => shown).map(({ path }) => pathKey(path)),
+    );
+    const unseen = [...names].flatMap(([key, name]) =>
+      own.has(key) ||
+      isReserved(key) ||
+      VALUES.includes(key) ||
+      seen.has(pathKey(this.named([name]) ?? [name]))
+        ? []
+        : [name],
+    );
+    for (const { path } of this.#uses.pathColumns)
+      if (seen.has(pathKey(this.named([path[0]]) ?? [path[0]])) && !seen.has(pathKey(path)))
+        unseen.push(pathText(path));
+    return [...new Set(unseen)];
+  }
+
   /** True if the query may read JSON from text, whose depth has not been checked. */
   get parsesText(): boolean {
     return this.#uses.analysis.parsesText;

@@ -6,7 +6,7 @@ import { columnsOf } from '../message/rows.ts';
 import { Admission } from './admission.ts';
 import { analyseQuery, type QueryAnalysis } from './analyse.ts';
 import { findCulprits, isOfSize, type Attempt } from './culprits.ts';
-import { Database } from './database.ts';
+import { Database, fold } from './database.ts';
 import type * as duckdbRows from './duckdb-rows.ts';
 import { sqlGate } from './gate.ts';
 import { readDeclared } from './declared.ts';
@@ -25,6 +25,7 @@ import {
 import { FlowUses } from './flow-uses.ts';
 import { failed, fieldFault, prepare, type Plan, type Prepared } from './prepare.ts';
 import { ReferenceTables } from './reference-tables.ts';
+import { unseenRemarks } from './remarks.ts';
 import type { RowTable } from './row-table.ts';
 import { RowsFlow } from './rows-flow.ts';
 import { readResult, readText } from './rows.ts';
@@ -139,6 +140,18 @@ export class Query {
     const { columnTypeOf: typeOf } = duckdb;
     this.#plan = { analysis, tableName, traced, isTyped: typed, typeOf };
     this.#admission = new Admission(schema, (grown) => this.#objection(grown), options.widened);
+  }
+
+  /** True if each row is made of one message, so that a message without a row was filtered out. */
+  get isRowwise(): boolean {
+    return this.#plan.analysis.rowwise;
+  }
+
+  /** Likely mistakes in the query that the messages so far have shown. */
+  remarks(): readonly MillraceError[] {
+    if (this.#admission.messages === 0) return [];
+    const names = this.#admission.schema.unseen.filter((name) => !this.#database.columns.has(fold(name)));
+    return unseenRemarks(this.#options.query, names);
   }
 
   /** @throws MillraceError MILLRACE_SQL_INVALID (fatal) for a query that no data can make valid */

@@ -9,6 +9,10 @@ export const sqlErrors = declareErrors({
     help: 'A message has a field whose type or name the query cannot combine with the fields of other messages. It went to `error_output`.',
     told: 'a field of the message has a name or a value that does not fit here',
   },
+  MILLRACE_SQL_FILTERED: {
+    help: 'The query made no row of a message, and `on_filtered` is `reject`. It went to `error_output`.',
+    told: 'the message was filtered out',
+  },
   MILLRACE_SQL_TEXT_TOO_DEEP: {
     help: 'A message is or holds text whose brackets are nested deeper than 512 levels, and the query reads JSON from text. It went to `error_output`.',
     told: 'text in the message is nested deeper than 512 levels',

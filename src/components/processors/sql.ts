@@ -5,6 +5,7 @@ import { defineProcessor } from '../../component/define.ts';
 import { duration, fixedPath, size, timeZone } from '../../component/fields.ts';
 import { MillraceError } from '../../errors.ts';
 import type { Batch } from '../../message/batch.ts';
+import { runRejectingFiltered } from '../../sql/filtered.ts';
 import { Query } from '../../sql/query.ts';
 import { valueMessages } from '../../sql/value-messages.ts';
 
@@ -13,6 +14,9 @@ const MIB = 1024 ** 2;
 /** The least that a database needs to work, and a small result on any machine. Bytes. */
 const LEAST_MEMORY = 256 * MIB;
 const LEAST_RESULT = 16 * MIB;
+
+/** A column that this many messages lack is probably a mistake in the query. */
+const ENOUGH = 100;
 
 const schema = z.strictObject({
   query: z.string().min(1).describe('One SELECT statement, in DuckDB’s SQL.'),
@@ -45,6 +49,12 @@ const schema = z.strictObject({
     .default('UTC')
     .describe(
       'The time zone of the query, an IANA name such as `Europe/Berlin`: for `hour(now())`, `now()::DATE`, `date_trunc`, and times without an offset that become times with a zone. Times with a zone become JSON in UTC, whatever it is.',
+    ),
+  on_filtered: z
+    .enum(['drop', 'reject'])
+    .default('drop')
+    .describe(
+      'What happens to messages of which the query makes no row, because of its `WHERE`: they are dropped, or rejected with `MILLRACE_SQL_FILTERED` so that `error_output` gets them. `reject` needs a query that makes each row of one message.',
     ),
   timeout: duration('s', { min: 1 })
     .default(30_000)
@@ -102,7 +112,9 @@ function createMetrics(metrics: Context['metrics']) {
     name: 'query_seconds',
     help: 'Time for which a batch occupied one of the threads of SQL, including the search for messages that make the query fail.',
   });
-  return { running, time };
+  const messages = metrics.counter({ name: 'messages_total', help: 'Messages that the query took in.' });
+  const rows = metrics.counter({ name: 'rows_total', help: 'Rows that the query made.' });
+  return { running, time, messages, rows };
 }
 
 class SqlProcessor implements Processor {
@@ -112,6 +124,9 @@ class SqlProcessor implements Processor {
   readonly #metrics: ReturnType<typeof createMetrics>;
   /** Batches in queries now. */
   #running = 0;
+  /** Messages so far, until the remarks on them have been told. */
+  #seen = 0;
+  #isTold = false;
   #query: Promise<Query> | undefined;
   #opened: Query | undefined;
 
@@ -126,13 +141,35 @@ class SqlProcessor implements Processor {
       const message = 'names a temporary store, and Millrace has none yet';
       throw new MillraceError('MILLRACE_CONFIG_INVALID', message, { field: 'temporary_list', fatal: true });
     }
-    await this.#open();
+    const query = await this.#open();
+    if (this.#config.on_filtered === 'drop' || query.isRowwise) return;
+    const message =
+      'needs a query that makes each row of one message: without groups, aggregates, windows, joins, ORDER BY or LIMIT';
+    throw new MillraceError('MILLRACE_CONFIG_INVALID', message, { field: 'on_filtered', fatal: true });
   }
 
   async process(batch: Batch, { reject, signal }: ProcessCall): Promise<Batch[]> {
     const query = await this.#open();
-    const rows = await query.run(batch, reject, signal);
+    const rows =
+      this.#config.on_filtered === 'drop'
+        ? await query.run(batch, reject, signal)
+        : await runRejectingFiltered(query, batch, reject, signal);
+    this.#count(batch.length, rows);
     return this.#context.stream.takesRows ? [...rows] : rows.map(valueMessages);
+  }
+
+  remarks(): readonly MillraceError[] {
+    return this.#opened?.remarks() ?? [];
+  }
+
+  #count(messages: number, rows: readonly Batch[]): void {
+    this.#metrics.messages.add(messages);
+    for (const { length } of rows) this.#metrics.rows.add(length);
+    if (this.#isTold) return;
+    this.#seen += messages;
+    if (this.#seen < ENOUGH) return;
+    this.#isTold = true;
+    for (const { message } of this.remarks()) this.#context.events.noticed({}, message);
   }
 
   notReady(): string | undefined {
@@ -163,7 +200,7 @@ class SqlProcessor implements Processor {
       setup: config.setup,
       tables: config.tables,
       // A following component may reject a row, and the dead letter shows the message.
-      traced: stream.followed,
+      traced: stream.followed || config.on_filtered === 'reject',
       typed: stream.takesRows,
       timeout: config.timeout,
       memoryLimit: config.max_memory_bytes ?? Math.max(LEAST_MEMORY, 4 * stream.limits.bytes),
