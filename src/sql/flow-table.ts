@@ -1,6 +1,7 @@
 import type { ColumnType, StructField } from '../message/rows.ts';
 import { isNested } from './column.ts';
-import { identifier, literal } from './database.ts';
+import { fold, identifier, literal } from './database.ts';
+import type { ColumnPlace } from './evaluator/condition.ts';
 import { META, metadataColumns, metadataStructure } from './metadata.ts';
 import { columnName, ROW_NUMBER } from './row-table-names.ts';
 
@@ -56,6 +57,13 @@ export class FlowTable {
     const declared = columns.filter((column) => column.declared !== undefined);
     this.converted = new Set([...declared, ...absent].map(({ as }) => as));
     this.fields = [...columns.map(({ name, type }) => ({ name, type })), METADATA_FIELD];
+  }
+
+  /** The column of this folded name as the messages fill it; undefined if SQL converts it, or there is none. */
+  place(name: string): ColumnPlace | undefined {
+    const index = this.#columns.findIndex(({ as }) => fold(as) === name);
+    const column = this.#columns[index];
+    return column === undefined || column.declared !== undefined ? undefined : { index, type: column.type };
   }
 
   /** The columns that a `*` lists. */

@@ -5,12 +5,14 @@ import type { ColumnType, StructField } from '../message/rows.ts';
 import type { QueryAnalysis } from './analyse.ts';
 import { fold, identifier } from './database.ts';
 import { explain, type Within } from './explain.ts';
+import type { Filter } from './evaluator/filter.ts';
 import type { Flow } from './flow-source.ts';
 import { faultsOf } from './faults.ts';
 import type { FlowOptions, FlowTable } from './flow-table.ts';
 import { layoutOf } from './layout.ts';
 import { liftedColumns, type ResultColumn } from './lifted.ts';
 import { META } from './metadata.ts';
+import { filterOf } from './row-filter.ts';
 import { fieldsOf, resultColumns, selectResult, type Result, type ResultShape } from './rows.ts';
 
 /** The statement to prepare: the user's query over the table of this name. */
@@ -31,6 +33,8 @@ export interface Prepared extends ResultShape {
   readonly statement: DuckDBPreparedStatement;
   /** The columns of its result. */
   readonly columns: readonly StructField[];
+  /** Selects the messages instead of the database, if all the query does is that. */
+  readonly filter: Filter | undefined;
   /** The user's query in it. */
   readonly within: Within;
   /**
@@ -110,7 +114,8 @@ export async function prepare(
             row: analysis.row,
           }),
         ));
-      return { of: table, statement, result, columns, fields, lifted, layout, within, probe };
+      const filter = await filterOf(connection, analysis, user.text, { table, result, layout });
+      return { of: table, statement, result, columns, fields, lifted, layout, filter, within, probe };
     } catch (error) {
       const message = errorMessage(error);
       const [, shared] = /^Binder Error: Ambiguous reference to column name "(.*?)"/.exec(message) ?? [];

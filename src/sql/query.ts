@@ -2,7 +2,7 @@ import { sqlErrors } from './sql-errors.ts';
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { MillraceError, errorMessage, type Rejection } from '../errors.ts';
 import { Batch } from '../message/batch.ts';
-import { columnsOf } from '../message/rows.ts';
+import { columnsOf, type Values } from '../message/rows.ts';
 import { Admission } from './admission.ts';
 import { analyseQuery, type QueryAnalysis } from './analyse.ts';
 import { findCulprits, isOfSize, type Attempt } from './culprits.ts';
@@ -22,13 +22,14 @@ import {
   type Part,
   type Source,
 } from './flow-source.ts';
+import type { FlowTable } from './flow-table.ts';
 import { FlowUses } from './flow-uses.ts';
 import { failed, fieldFault, prepare, type Plan, type Prepared } from './prepare.ts';
 import { ReferenceTables } from './reference-tables.ts';
 import { unseenRemarks } from './remarks.ts';
 import type { RowTable } from './row-table.ts';
 import { RowsFlow } from './rows-flow.ts';
-import { readResult, readText } from './rows.ts';
+import { passMessages, readResult, readText } from './rows.ts';
 
 /** The modules that need DuckDB itself, imported when a query is opened. */
 type DuckDBRows = typeof duckdbRows;
@@ -115,6 +116,8 @@ export class Query {
   readonly #admission: Admission;
   readonly #declared: FlowSchema;
   readonly #duckdb: DuckDBRows;
+  /** Statements for tables from which a filter selects the messages without a worker. */
+  readonly #filtered = new WeakMap<FlowTable, Prepared>();
   /** The plan of the last batch of rows. */
   #rowsFlow: RowsFlow | undefined;
   readonly #idle: Worker[] = [];
@@ -198,6 +201,8 @@ export class Query {
     if (places.length === 0) return [];
     const all: Part = { batch, places: undefined };
     const taken = refused.length === 0 ? all : partOf(all, places);
+    const filtered = this.#filtered.get(source.flow.table);
+    if (filtered !== undefined) return this.#filter(filtered, taken, source);
     return await this.#borrow(signal, async (worker) => {
       const { timeout } = this.#options;
       const start = performance.now();
@@ -228,6 +233,16 @@ export class Query {
         return result ?? [];
       }
     });
+  }
+
+  /** The rows of a query that needs no database. */
+  #filter(prepared: Prepared, part: Part, source: Source): Batch[] {
+    this.#closing.signal.throwIfAborted();
+    const { columns, pass } = prepared.filter!;
+    const values: Values[] = [];
+    for (const column of columns) values[column] = source.values(column, part.places);
+    const rows = passMessages(pass(values, part.batch.length), part, source, prepared);
+    return rows === undefined ? [] : [rows];
   }
 
   /**
@@ -423,6 +438,7 @@ export class Query {
     const prepared = await prepare(connection, this.#plan, flow, table.name);
     known?.statement.destroySync();
     all.set(kind, prepared);
+    if (prepared.filter !== undefined) this.#filtered.set(flow.table, prepared);
     return prepared;
   }
 

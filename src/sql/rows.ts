@@ -63,26 +63,42 @@ export interface ResultShape {
   readonly layout: Layout | undefined;
 }
 
-/** The result for the part of a batch, of `resultColumns`, as messages; undefined if there are none. */
-export function readResult(
-  all: Rows,
+/** The messages of the part at `numbers`, as rows of their fields alone; undefined if there are none. */
+export function passMessages(
+  numbers: readonly number[],
   part: Part,
   source: Source,
-  { result, fields, lifted, layout }: ResultShape,
+  shape: ResultShape,
 ): Batch | undefined {
+  if (numbers.length === 0) return undefined;
+  if (shape.result === 'numbers') return selectMessages(part.batch, numbers);
+  return rowsOf(numbers, layOut(shape.layout!, [], { source, part, numbers }), part, shape);
+}
+
+function rowsOf(
+  numbers: readonly number[],
+  columns: readonly RowColumn[],
+  { batch }: Part,
+  { result }: ResultShape,
+): Batch {
+  const runs = result === 'rows and numbers' ? undefined : [commonRun(batch)];
+  return batch.derive(numbers, { length: numbers.length, columns }, 'json', runs);
+}
+
+/** The result for the part of a batch, of `resultColumns`, as messages; undefined if there are none. */
+export function readResult(all: Rows, part: Part, source: Source, shape: ResultShape): Batch | undefined {
   if (all.length === 0) return undefined;
   const { batch } = part;
+  const { result, fields, lifted, layout } = shape;
   const numbers = result === 'rows' ? undefined : numbersIn(all.columns.at(-1)!);
   if (result === 'numbers') return selectMessages(batch, numbers!);
   const computed = all.columns.slice(0, fields.length);
   const columns =
     layout === undefined ? computed : layOut(layout, computed, { source, part, numbers: numbers! });
-  const rows = { length: all.length, columns };
-  const runs = result === 'rows and numbers' ? undefined : [commonRun(batch)];
   const made =
     numbers === undefined
-      ? new Batch(rows, { runs: runs!, format: 'json' })
-      : batch.derive(numbers, rows, 'json', runs);
+      ? new Batch({ length: all.length, columns }, { runs: [commonRun(batch)], format: 'json' })
+      : rowsOf(numbers, columns, part, shape);
   if (lifted.length === 0) return made;
   const metadata = all.columns.slice(fields.length, fields.length + lifted.length);
   return withLifted(made, { length: all.length, columns: metadata }, batch, numbers);
