@@ -142,8 +142,13 @@ export interface WriteCall {
   readonly position: LogEntries | undefined;
   /** How often the engine has called `write` with the batch, including this time: 1, 2 and so on. */
   readonly attempt: number;
-  /** The places of the messages in the batch as it was first written, if only a part of it is written now. */
+  /**
+   * The places of the messages in the batch as it was first given, before the output's codec: if only a part of it is
+   * written now, or if the codec made several messages of one, or none.
+   */
   readonly indices?: readonly number[] | undefined;
+  /** Tells apart messages that the output's codec made of one: 0 for the first of each. Undefined if it made none or one of each. */
+  readonly parts?: readonly number[] | undefined;
 }
 
 /** Takes a fork of the receipt at hand: its messages are not confirmed before the fork is settled. */

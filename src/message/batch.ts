@@ -229,8 +229,8 @@ export class Batch {
     return this.#with({ runs });
   }
 
-  /** The same messages with other positions; by default as a delivery of their own: the position of each is its index. */
-  withPositions(positions: Positions = 'own'): Batch {
+  /** The same messages with other positions: `own` for a delivery of their own. */
+  withPositions(positions: Positions): Batch {
     return this.#positions === positions ? this : this.#with({ positions });
   }
 

@@ -28,6 +28,10 @@ interface Settled {
 export class PendingWrite {
   /** Before they were put into frames. */
   readonly messages: Batch;
+  /** Of each message, the place of its origin in the batch that was given. */
+  readonly #sources: Uint32Array | undefined;
+  /** Of each message, how many before it have the same origin. */
+  #parts: readonly number[] | undefined;
   readonly #frames: Frames;
   readonly #order: WriteOrder;
   #batch: Batch;
@@ -35,8 +39,20 @@ export class PendingWrite {
   #left: readonly number[] | undefined;
   #attempt = 0;
 
-  constructor(messages: Batch, frames: Frames, order: WriteOrder) {
+  /** `sources` are undefined if each message is still in its place. */
+  constructor({
+    messages,
+    sources,
+    frames,
+    order,
+  }: {
+    readonly messages: Batch;
+    readonly sources: Uint32Array | undefined;
+    readonly frames: Frames;
+    readonly order: WriteOrder;
+  }) {
     this.messages = messages;
+    this.#sources = sources;
     this.#frames = frames;
     this.#order = order;
     this.#batch = frames.batch;
@@ -49,17 +65,33 @@ export class PendingWrite {
 
   /** The arguments of the output's next attempt. */
   nextCall(call: DestinationCall): WriteCall {
-    const { id, signal, keep, position, indices } = call;
+    const { signal, keep, position } = call;
+    return { signal, keep, position, attempt: ++this.#attempt, ...this.#namesIn(call) };
+  }
+
+  /** The names of the batch and of what is left of it. Another output may have given only a part of its own batch. */
+  #namesIn({ id, indices, parts }: DestinationCall): Pick<WriteCall, 'id' | 'indices' | 'parts'> {
     const left = this.#left;
-    const at =
-      left !== undefined && indices !== undefined ? left.map((index) => indices[index] ?? index) : left;
+    const sources = this.#sources;
+    if (this.#frames.firsts !== undefined) {
+      // Of a part, other messages share a frame than of the whole: it is another batch of frames.
+      return {
+        id: indices === undefined ? id : `${id}/${indices.join('+')}`,
+        indices: left,
+        parts: undefined,
+      };
+    }
+    if (sources === undefined) {
+      const pick = <T>(list: readonly T[] | undefined): readonly T[] | undefined =>
+        left === undefined ? list : list && left.map((index) => list[index]!);
+      return { id, indices: indices === undefined ? left : pick(indices), parts: pick(parts) };
+    }
+    const places = left ?? Array.from(sources, (_, index) => index);
+    this.#parts ??= partsOf(sources);
     return {
       id,
-      signal,
-      keep,
-      position,
-      attempt: ++this.#attempt,
-      indices: at ?? indices,
+      indices: places.map((place) => indices?.[sources[place]!] ?? sources[place]!),
+      parts: places.map((place) => this.#parts![place]!),
     };
   }
 
@@ -128,4 +160,13 @@ export class PendingWrite {
   #messagesOf(frame: number): number[] {
     return messagesOf(this.#frames, frame, this.messages.length);
   }
+}
+
+function partsOf(sources: Uint32Array): number[] {
+  const seen = new Map<number, number>();
+  return Array.from(sources, (source) => {
+    const part = seen.get(source) ?? 0;
+    seen.set(source, part + 1);
+    return part;
+  });
 }

@@ -135,11 +135,14 @@ export class Sink implements Destination {
       const admitted = this.#flights.admitted(flight, signal);
       if (admitted !== undefined) await admitted;
       signal.throwIfAborted();
-      const messages = this.#coder === undefined ? batch : await this.#encode(this.#coder, batch, call);
+      const { messages, sources } =
+        this.#coder === undefined
+          ? { messages: batch, sources: undefined }
+          : await this.#encode(this.#coder, batch, call);
       const frames = framesOf(this.#framer, messages);
       if (frames.refusals.length > 0) this.#refused(this.#stage, messages, frames.refusals, keep);
       if (frames.batch.length === 0) return;
-      const pending = new PendingWrite(messages, frames, this.#flights.order);
+      const pending = new PendingWrite({ messages, sources, frames, order: this.#flights.order });
       await this.#connection.use('write', () => this.#attempt(pending, flight, call), signal);
     } finally {
       this.#flights.leave(flight);
@@ -182,9 +185,27 @@ export class Sink implements Destination {
     return `${this.#stage} ${this.#type}`;
   }
 
-  async #encode(coder: Coder, batch: Batch, { signal, keep }: DestinationCall): Promise<Batch> {
-    const { batch: encoded, rejections } = await coder.encode(batch, signal);
+  /** Encodes a batch; `sources` has the place of each message's origin in it, unless that is its own. */
+  async #encode(
+    coder: Coder,
+    batch: Batch,
+    { signal, keep }: DestinationCall,
+  ): Promise<{ readonly messages: Batch; readonly sources: Uint32Array | undefined }> {
+    const given = batch.withPositions('own');
+    const { batch: encoded, rejections } = await coder.encode(given, signal);
     if (rejections.length > 0) this.#refused(this.#stage, batch, rejections, keep);
-    return encoded;
+    if (encoded === given) return { messages: batch, sources: undefined };
+    const { positions: sources } = encoded.parts;
+    const { positions } = batch.parts;
+    if (sources === undefined) return { messages: encoded, sources };
+    if (sources === 'own') return { messages: encoded.withPositions(positions), sources: undefined };
+    const own = positions === undefined || positions === 'own';
+    const before = own ? positions && sources : sources.map((index) => positions[index]!);
+    return { messages: encoded.withPositions(before), sources: isCounting(sources) ? undefined : sources };
   }
+}
+
+/** Whether they are 0, 1, 2 and so on. */
+function isCounting(places: Uint32Array): boolean {
+  return places.every((place, index) => place === index);
 }

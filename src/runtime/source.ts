@@ -158,7 +158,7 @@ export class SupervisedInput implements Source {
     signal.throwIfAborted();
     let delivery = await this.#input.read(signal);
     if (this.#input.composite !== true) {
-      delivery = { ...delivery, batch: delivery.batch.withPositions() };
+      delivery = { ...delivery, batch: delivery.batch.withPositions('own') };
       if (this.#unframer !== undefined) delivery = unframed(delivery, this.#unframer);
       this.#events.batchRead(delivery.batch);
     }

@@ -15,7 +15,7 @@ export async function runRejectingFiltered(
 ): Promise<Batch[]> {
   const used = new Uint8Array(batch.length);
   const rows = await query.run(
-    batch.withPositions(),
+    batch.withPositions('own'),
     (rejection) => {
       used[rejection.index] = 1;
       reject(rejection);

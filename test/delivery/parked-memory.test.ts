@@ -26,7 +26,7 @@ function sent(texts: readonly string[], refs: WeakRef<Uint8Array>[]): Sent {
   const runs = [{ start: 0, origin, time: 0, sequence: 1 }];
   const [settled, parked] = [vi.fn(), vi.fn()];
   const receipt = createReceipt({ settled, parked });
-  return { batch: new Batch(payloads, { runs }).withPositions(), receipt, settled, parked };
+  return { batch: new Batch(payloads, { runs }).withPositions('own'), receipt, settled, parked };
 }
 
 async function areCollected(refs: readonly WeakRef<Uint8Array>[]): Promise<void> {

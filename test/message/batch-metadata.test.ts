@@ -170,7 +170,7 @@ test('a message keeps its position in the delivery, whatever is made of it', () 
   expect(positions(some.expand([2, 0, 1, 2]).select([1, 4]))).toEqual([1, 5]);
   const rows = some.derive([3, 0], [Buffer.from('f'), Buffer.from('b')], 'json', delivery.runs);
   expect(positions(rows)).toEqual([5, 1]);
-  expect(positions(some.withPositions())).toEqual([0, 1, 2, 3]);
+  expect(positions(some.withPositions('own'))).toEqual([0, 1, 2, 3]);
   expect(positions(concatBatches([some, some]))).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
 });
 
@@ -178,7 +178,7 @@ test('a message of unknown origin has no position', () => {
   const made = new Batch([Buffer.from('sum')]);
   expect(positions(made)).toEqual([undefined]);
   expect(positions(made.select([0]))).toEqual([undefined]);
-  expect(positions(made.withPositions())).toEqual([0]);
+  expect(positions(made.withPositions('own'))).toEqual([0]);
 });
 
 test('a split batch has one run for each run of the original, numbered or not', () => {

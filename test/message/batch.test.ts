@@ -125,10 +125,10 @@ describe('Batch', () => {
         );
         expect(messagesOf(other)).toEqual(messages.map((message) => ({ ...message, payload: 'x' })));
 
-        const placed = batch.withPositions();
+        const placed = batch.withPositions('own');
         expect(placed.format).toBe('text');
         expect(messagesOf(placed)).toEqual(messages.map((each, position) => ({ ...each, position })));
-        expect(placed.withPositions()).toBe(placed);
+        expect(placed.withPositions('own')).toBe(placed);
       }),
     );
   });
@@ -157,7 +157,7 @@ describe('a batch of lines', () => {
   test('stays lines with positions, and no longer with messages left out', () => {
     const lines = linesOf(['1', '2', '3']);
     const batch = new Batch(lines, { format: 'json' });
-    expect(batch.withPositions().lines).toBe(lines.data);
+    expect(batch.withPositions('own').lines).toBe(lines.data);
     expect(batch.select([0, 2]).lines).toBeUndefined();
     expect(messagesOf(batch.without([1])).map((message) => message.payload)).toEqual(['1', '3']);
   });
@@ -197,7 +197,7 @@ describe('concatBatches', () => {
       runs: [{ start: 0, origin: origins[0]!, time: 5, sequence: 3 }],
     });
     const joined = concatBatches([new Batch([]), full.select([]), full, new Batch([])]);
-    expect(messagesOf(joined)).toEqual(messagesOf(full.withPositions()));
+    expect(messagesOf(joined)).toEqual(messagesOf(full.withPositions('own')));
   });
 });
 

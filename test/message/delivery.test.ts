@@ -11,7 +11,7 @@ function delivery(texts: readonly string[]) {
   const events = { settled: vi.fn(), parked: vi.fn() };
   const runs = [{ start: 0, origin, time: 0 }];
   const payloads = texts.map((text) => Buffer.from(text));
-  const batch = new Batch(payloads, { runs }).withPositions();
+  const batch = new Batch(payloads, { runs }).withPositions('own');
   return { batch, receipt: createReceipt(events), ...events };
 }
 
@@ -41,7 +41,7 @@ describe('deliveries that were joined', () => {
   test('of messages in different formats are one for each format, and each part hears of its own', () => {
     const [json, text, more] = [delivery(['{}', '1']), delivery(['a']), delivery(['[]'])];
     const as = ({ batch, receipt }: Delivery, format: Format): Delivery => ({
-      batch: batch.withFormat(format).withPositions(),
+      batch: batch.withFormat(format).withPositions('own'),
       receipt,
     });
     const joined = joinDeliveries([as(json, 'json'), as(text, 'text'), as(more, 'json')]);
@@ -116,7 +116,7 @@ describe('deliveries that were joined', () => {
 
   test('tell each at once, however many parts a window has and however many of them are rejected', () => {
     const told: number[] = [];
-    const one = new Batch([Buffer.from('a')]).withPositions();
+    const one = new Batch([Buffer.from('a')]).withPositions('own');
     const parts = Array.from({ length: 50_000 }, (_, part) => ({
       batch: one,
       receipt: createReceipt({

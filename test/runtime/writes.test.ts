@@ -1,8 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import * as fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
+import { z } from 'zod';
+import type { ComponentConfig } from '../../src/component/context.ts';
 import type { Output, WriteCall, WriteResult } from '../../src/component/contracts.ts';
-import type { AnyDefinition } from '../../src/component/define.ts';
+import { defineCodec, defineOutput, type AnyDefinition } from '../../src/component/define.ts';
+import { messageId } from '../../src/component/message-id.ts';
 import { EndOfInputError, MillraceError, NotConnectedError } from '../../src/errors.ts';
 import { Batch } from '../../src/message/batch.ts';
 import { createReceipt } from '../../src/message/receipt.ts';
@@ -481,4 +484,85 @@ describe('order by key', () => {
     }
     await end;
   });
+});
+
+const about = { summary: 'For tests.', status: 'stable', examples: [] } as const;
+
+/** An output around another one, of whose first batch it wants these to come again. */
+const around = (retry: readonly number[]): AnyDefinition =>
+  defineOutput({
+    ...about,
+    type: 'own',
+    schema: (schemas) => z.strictObject({ inner: schemas.output }),
+    create(config, context): Output {
+      const part = context.open('output', config.inner as ComponentConfig);
+      let writes = 0;
+      return {
+        backoff,
+        order: 'none',
+        connect: (signal) => Promise.resolve(part.start(signal)),
+        async write(batch, call) {
+          await part.write(batch, call);
+          return writes++ === 0 ? { retry } : undefined;
+        },
+        close: (signal) => part.close(signal),
+      };
+    },
+  });
+
+test('a message has one name at each attempt, also where an inner output’s codec drops some and makes several of others', async () => {
+  /** `a3` becomes three messages, `a0` none. */
+  const times = defineCodec({
+    ...about,
+    type: 'times',
+    schema: z.strictObject({}),
+    create: () => ({
+      decode: (batch) => batch,
+      encode: (batch) => batch.expand(textsOf(batch).map((text) => Number(text[1]))),
+    }),
+  });
+  const names: string[][] = [];
+  const inner = testOutput('inner', {
+    backoff,
+    order: 'none',
+    write(batch, call) {
+      names.push(textsOf(batch).map((text, index) => `${text} ${messageId(call, index).split('/')[1]}`));
+      // Of the first attempts, one each is to come again.
+      return Promise.resolve(call.attempt === 1 ? { retry: [batch.length - 1] } : undefined);
+    },
+  });
+  const own = around([2, 3]);
+  const input = batches([['a1', 'b0', 'c3', 'd2']]);
+  const engine = engineFor(
+    'streams: [{ id: s, input: { type: batches }, output: { type: own, inner: { type: inner, codec: { type: times } } } }]',
+    [input.definition, own, inner, times],
+  );
+  await engine.run();
+  expect(names).toEqual([
+    ['a1 0', 'c3 2', 'c3 2.1', 'c3 2.2', 'd2 3', 'd2 3.1'],
+    ['d2 3.1'],
+    ['c3 2', 'c3 2.1', 'c3 2.2', 'd2 3', 'd2 3.1'],
+    ['d2 3.1'],
+  ]);
+  expect(input.settled.get(0)).toEqual({ error: undefined, rejected: [] });
+});
+
+test('frames of a part of a batch have other names than those of the whole, which have other messages', async () => {
+  const ids = new Map<string, string>();
+  const inner = testOutput('inner', {
+    write(batch, call) {
+      for (const [index, text] of textsOf(batch).entries()) {
+        const id = messageId(call, index);
+        expect(ids.get(id) ?? text).toBe(text);
+        ids.set(id, text);
+      }
+      return Promise.resolve();
+    },
+  });
+  const own = around([1, 3]);
+  await engineFor(
+    'streams: [{ id: s, input: { type: batches }, output: { type: own, inner: { type: inner, framing: { type: json_array, max_messages: 2 } } } }]',
+    [batches([['1', '2', '3', '4']]).definition, own, inner],
+  ).run();
+  expect([...ids.values()].toSorted()).toEqual(['[1,2]', '[2,4]', '[3,4]']);
 });

@@ -96,7 +96,7 @@ test('a group has the key that the query gives it, of messages that it cannot na
   const { query } = await open(
     'SELECT room AS __meta_key, count(*) AS n FROM flow GROUP BY room ORDER BY room',
   );
-  const { rows, batch: result } = await runOn(query, batch.withPositions());
+  const { rows, batch: result } = await runOn(query, batch.withPositions('own'));
   expect(rows).toEqual(['{"n":2}', '{"n":1}']);
   expect([0, 1].map((index) => result!.metaAt(index, 'key'))).toEqual(['x', 'y']);
   expect([0, 1].map((index) => result!.positionAt(index))).toEqual([undefined, undefined]);
@@ -116,7 +116,7 @@ test('NULL takes metadata away, and what the query does not select is not there'
 
 test('rows of one message each know its position, so that its sender can be told of them', async () => {
   const { query } = await open('SELECT unnest([a, a * 10]) AS v FROM flow WHERE a <> 2');
-  const { rows, batch: result } = await runOn(query, batch.withPositions());
+  const { rows, batch: result } = await runOn(query, batch.withPositions('own'));
   expect(rows).toEqual(['{"v":1}', '{"v":10}', '{"v":3}', '{"v":30}']);
   expect(rows.map((_, index) => result!.positionAt(index))).toEqual([0, 0, 2, 2]);
 });
