@@ -33,6 +33,8 @@ export interface QueryAnalysis extends QueryColumns {
   readonly query: (isParted: (field: string) => boolean, numbered: boolean) => Edited;
   /** For each item of the root's select list: the name that DuckDB gives it, if paths would change that. */
   readonly itemNames: readonly (string | undefined)[];
+  /** True if the query reads whole messages as text: `CAST(__value__ AS VARCHAR)`. */
+  readonly readsWhole: boolean;
   /** True if the query may read JSON from text: it has a function or a type of that name, or an arrow. */
   readonly parsesText: boolean;
 }
@@ -121,6 +123,7 @@ export async function analyseQuery(
     row,
     rowwise,
     isBounded: !MULTIPLIES.test(serialized),
+    readsWhole: edited !== bound,
     parsesText,
     itemNames: await itemNames(connection, node, paths.references),
     query: (isParted, numbered) => {

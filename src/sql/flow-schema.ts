@@ -77,14 +77,14 @@ export class FlowSchema {
       if (isUsed) columns.set(pathKey(path), { path, as, kinds: Kind.NULL, declared: type, shown: false });
     }
     const whole = names.get(fold(WHOLE_VALUE[0]));
-    if (uses.readsWhole && whole !== undefined && !columns.has(pathKey(WHOLE_VALUE)))
+    if (uses.analysis.readsWhole && whole !== undefined && !columns.has(pathKey(WHOLE_VALUE)))
       columns.set(pathKey(WHOLE_VALUE), { path: WHOLE_VALUE, as: whole, kinds: ALL_KINDS, shown: true });
     return new FlowSchema(uses, columns);
   }
 
   /** True if a message without a field `__value__` is the value of that column, whole. */
   isWhole(path: Path): boolean {
-    const column = this.#uses.readsWhole && path.length === 1 ? this.column(path) : undefined;
+    const column = this.#uses.analysis.readsWhole && path.length === 1 ? this.column(path) : undefined;
     return column?.path[0] === WHOLE_VALUE[0] && column.declared === undefined;
   }
 

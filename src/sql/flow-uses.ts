@@ -2,7 +2,6 @@ import { pathKey, pathText, type Path, type PathStep } from '../message/field-pa
 import type { QueryAnalysis } from './analyse.ts';
 import { fold } from './database.ts';
 import type { PathColumn } from './path-edits.ts';
-import { VALUE_TEXT } from './value-text.ts';
 
 /** How a query uses the fields of messages. */
 export class FlowUses {
@@ -32,11 +31,6 @@ export class FlowUses {
    */
   get takesAll(): boolean {
     return this.analysis.star && this.analysis.rows !== 'messages';
-  }
-
-  /** True if the query reads whole messages as text: `CAST(__value__ AS VARCHAR)`. */
-  get readsWhole(): boolean {
-    return this.analysis.argumentsOf.has(VALUE_TEXT);
   }
 
   /** True if the query reads parts of the field. */

@@ -190,10 +190,13 @@ export class Query {
    * @throws the database's error if no messages can be named
    */
   async run(
-    batch: Batch,
+    given: Batch,
     reject: (rejection: Rejection) => void,
     signal: AbortSignal,
   ): Promise<readonly Batch[]> {
+    // A row is text only as JSON.
+    const isText = given.rows !== undefined && this.#plan.analysis.readsWhole;
+    const batch = isText ? given.withPayloads(given.payloads, 'json') : given;
     if (this.#tables.isDue) await this.#borrow(signal, ({ connection }) => this.#tables.refresh(connection));
     const { refused, source } = await this.#admit(batch, reject);
     const gone = new Set(refused);

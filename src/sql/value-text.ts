@@ -6,7 +6,7 @@ import { tokensOf, type Token } from './tokens.ts';
 const VALUE = '__value__';
 
 /** The name of the macro below. */
-export const VALUE_TEXT = '__text__';
+const VALUE_TEXT = '__text__';
 
 /**
  * The text of bytes, which must be UTF-8, of a string in JSON, or of any other value. DuckDB's own cast of bytes writes

@@ -83,6 +83,19 @@ describe('a cast of __value__ to text', () => {
     ]);
   });
 
+  test('is the JSON of a row that another query made', async () => {
+    const first = await open('SELECT sum(a) AS sum, 1.50 AS x FROM flow', { typed: true });
+    const { batch } = await runOn(first.query, batchOf(['{"a":1}', '{"a":2}']));
+    expect(batch!.rows).toBeDefined();
+    const { query } = await open('SELECT *, cast( __value__ as string) as y FROM flow');
+    expect(JSON.parse((await runOn(query, batch!)).rows[0]!)).toEqual({
+      sum: 3,
+      x: 1.5,
+      __value__: { sum: 3, x: 1.5 },
+      y: '{"sum":3,"x":1.50}',
+    });
+  });
+
   test('leaves other casts alone, and mistakes keep their places', async () => {
     const { rows } = await bytes("SELECT CAST('\\xC3\\xA4'::BLOB AS VARCHAR) AS other FROM flow", 'a');
     expect(rows).toEqual(['{"other":"\\\\xC3\\\\xA4"}']);
