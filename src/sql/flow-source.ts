@@ -62,15 +62,23 @@ export function placesAt(places: Places, indices: readonly number[]): readonly n
   return places === undefined ? indices : indices.map((index) => places[index]!);
 }
 
+/** A schema never changes, and a quiet stream has a batch for each message. */
+const jsonFlows = new WeakMap<FlowSchema, Flow>();
+
 export function jsonFlow(schema: FlowSchema): Flow {
-  return {
-    table: schema.table,
-    hasFields: true,
-    missing: schema.missing,
-    converted: schema.table.converted,
-    isParted: (field) => schema.isParted(field),
-    isGiven: (path) => schema.isGiven(schema.named(path) ?? path),
-  };
+  let flow = jsonFlows.get(schema);
+  if (flow === undefined) {
+    flow = {
+      table: schema.table,
+      hasFields: true,
+      missing: schema.missing,
+      converted: schema.table.converted,
+      isParted: (field) => schema.isParted(field),
+      isGiven: (path) => schema.isGiven(schema.named(path) ?? path),
+    };
+    jsonFlows.set(schema, flow);
+  }
+  return flow;
 }
 
 /** Messages of JSON: their values become a column when somebody asks for it. */
