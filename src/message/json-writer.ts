@@ -156,7 +156,7 @@ export class JsonWriter {
     for (let place = 0; place < count; place++) {
       if (place === scale && place > 0) bytes[--at] = DOT;
       const next = rest < 0x8000_0000 ? (rest / 10) | 0 : Math.floor(rest / 10);
-      bytes[--at] = ZERO + rest - next * 10;
+      bytes[--at] = ZERO + (rest - next * 10);
       rest = next;
     }
   }

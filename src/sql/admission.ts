@@ -1,12 +1,14 @@
 import { sqlErrors } from './sql-errors.ts';
-import { MillraceError, type DeclaredError, type Rejection } from '../errors.ts';
+import { MillraceError, oneLine, type DeclaredError, type Rejection } from '../errors.ts';
 import type { Batch } from '../message/batch.ts';
 import { pathKey, pathText, type Path } from '../message/field-path.ts';
 import { FieldScanner, scanFindings, WHOLE_VALUE } from '../message/json-fields.ts';
 import { ALL_KINDS, fieldKinds, valueFlags } from '../message/json-kinds.ts';
+import { declaredColumn } from '../message/json-declared.ts';
 import { learnShape, type Shape } from '../message/json-shape.ts';
 import type { BatchSlices, Slices } from '../message/json-slices.ts';
 import { MAX_JSON_DEPTH } from '../message/json-validate.ts';
+import type { Values } from '../message/rows.ts';
 import { hasDeepText } from '../message/text-depth.ts';
 import { isNumeric, type Column } from './column.ts';
 import { fold } from './database.ts';
@@ -34,6 +36,8 @@ export interface Admitted {
   readonly schema: FlowSchema;
   /** Where the values of a column are in the batch. */
   readonly slices: (path: Path) => Slices | undefined;
+  /** The values of columns of declared types, by their place in the table. */
+  readonly converted?: ReadonlyMap<number, Values>;
 }
 
 /** A rejected message, and the reason. */
@@ -102,12 +106,17 @@ export class Admission {
     const scan = this.#scan(batch);
     if (scan.news.size > 0 || this.#newShapes(batch, scan).size > 0 || this.#isTimeToLook(batch))
       return await this.#inTurn(() => this.#settle(batch, reject));
-    return this.#admitted(scan, reject);
+    return this.#admitted(batch, scan, reject);
   }
 
-  #admitted({ refusals, doubtful, slices }: Scan, reject: (rejection: Rejection) => void): Admitted {
+  #admitted(
+    { payloads }: Batch,
+    { refusals, doubtful, slices }: Scan,
+    reject: (rejection: Rejection) => void,
+  ): Admitted {
     const of = (path: Path): Slices | undefined => this.#spellings.slices(path, slices);
     this.#judge(doubtful, of, refusals);
+    const converted = this.#convert(payloads, of, refusals);
     refusals.sort((a, b) => a.index - b.index);
     // Creating an error is slow; messages that are wrong in the same way share one.
     const errors = new Map<string, MillraceError>();
@@ -116,7 +125,29 @@ export class Admission {
       errors.set(message, error);
       reject({ index, error, ...(field !== undefined && { field }) });
     }
-    return { refused: refusals.map(({ index }) => index), schema: this.#schema, slices: of };
+    const refused = refusals.map(({ index }) => index);
+    return { refused, schema: this.#schema, slices: of, converted };
+  }
+
+  /** Makes the columns of declared types. Refuses the messages whose values do not convert. */
+  #convert(
+    payloads: readonly Uint8Array[],
+    slices: (path: Path) => Slices | undefined,
+    refusals: Refusal[],
+  ): ReadonlyMap<number, Values> {
+    const converted = new Map<number, Values>();
+    let gone: Set<number> | undefined;
+    for (const [column, { path, name, converts }] of this.#schema.tableColumns.entries()) {
+      if (converts === undefined) continue;
+      const values = declaredColumn(payloads, slices(path), converts, (index, reason) => {
+        gone ??= new Set(refusals.map((refusal) => refusal.index));
+        if (gone.has(index)) return;
+        gone.add(index);
+        refusals.push({ index, message: `field ${shorten(name)}: ${oneLine(reason)}`, field: name });
+      });
+      converted.set(column, values);
+    }
+    return converted;
   }
 
   /** Refuses those of the messages whose values their columns cannot hold. */
@@ -272,7 +303,7 @@ export class Admission {
         else this.#takeCount(path);
       }
       scan.refusals.push(...(await this.#learnShapes(batch, scan)));
-      return this.#admitted(scan, reject);
+      return this.#admitted(batch, scan, reject);
     }
   }
 

@@ -1,9 +1,16 @@
 import type { Path } from '../message/field-path.ts';
 import { fieldKinds as Kind } from '../message/json-kinds.ts';
+import { storedType as declaredStored } from '../message/json-declared.ts';
 import type { Shape } from '../message/json-shape.ts';
 import type { BytesKind, ColumnType, FixedKind } from '../message/rows.ts';
 
 const NUMBERS = Kind.INT | Kind.LONG | Kind.BIGINT | Kind.FLOAT | Kind.HUGE;
+
+/** A declared type: as DuckDB names it, and as rows have it; undefined for a type that rows cannot have. */
+export interface Declared {
+  readonly sql: string;
+  readonly type: ColumnType | undefined;
+}
 
 export interface Column {
   /** Its place in messages; a message may spell its names in other case. */
@@ -14,6 +21,8 @@ export interface Column {
   readonly kinds: number;
   /** The type that the user declared, in DuckDB's spelling, or undefined if the column follows the data. */
   readonly declared?: string;
+  /** The same as rows have it; undefined for a type that only the database converts from JSON. */
+  readonly converts?: ColumnType | undefined;
   /** True if a message has had it. */
   readonly shown: boolean;
   /** What its objects and arrays have in common, if the query takes them apart. */
@@ -24,9 +33,10 @@ export function typeOf(column: Column): string | undefined {
   return column.declared ?? columnType(column.kinds);
 }
 
-/** The type of the column's values in the table: for a declared type, text or JSON that SQL converts to it. */
+/** The type of the column's values in the table: for a declared type, itself, or one that SQL converts to it. */
 export function storedType(column: Column): ColumnType {
-  const { declared } = column;
+  const { declared, converts } = column;
+  if (converts !== undefined) return declaredStored(converts);
   if (declared !== undefined) return { kind: declared === 'JSON' || isNested(declared) ? 'json' : 'varchar' };
   const { kinds, shape } = column;
   if (shape !== undefined && (kinds & Kind.NESTED) !== 0 && (kinds & ~(Kind.NESTED | Kind.NULL)) === 0)

@@ -1,6 +1,4 @@
 import type { Batch } from '../message/batch.ts';
-import type { BytesValues } from '../message/rows.ts';
-import { metadataTexts } from './metadata.ts';
 
 const SPACE = 0x20;
 const OPEN_OBJECT = 0x7b;
@@ -25,11 +23,3 @@ export function asObject(payload: Uint8Array, format: Batch['format']): Uint8Arr
 }
 const VALUE_BEFORE = Buffer.from('{"__value__":');
 const VALUE_AFTER = Buffer.from('}');
-
-/** The metadata of each message, for messages that are rows. */
-export function metadataValues(batch: Batch): BytesValues {
-  const texts = metadataTexts(batch).map((text) => Buffer.from(text));
-  const offsets = new Uint32Array(texts.length + 1);
-  for (const [index, text] of texts.entries()) offsets[index + 1] = offsets[index]! + text.length;
-  return { storage: 'bytes', valid: undefined, offsets, data: Buffer.concat(texts) };
-}

@@ -12,6 +12,7 @@ import {
   storedType,
   typeOf,
   type Column,
+  type Declared,
 } from './column.ts';
 import { fold } from './database.ts';
 import { FlowTable, type FlowColumn } from './flow-table.ts';
@@ -66,15 +67,22 @@ export class FlowSchema {
     this.#columns = columns;
   }
 
-  /** `declared`: types as DuckDB names them. */
-  static declare(uses: FlowUses, declared: ReadonlyMap<string, string>): FlowSchema {
+  static declare(uses: FlowUses, declared: ReadonlyMap<string, Declared>): FlowSchema {
     const columns = new Map<string, Column>();
     const { names } = uses.analysis;
-    for (const [name, type] of declared) {
+    for (const [name, { sql, type }] of declared) {
       const isUsed = uses.takesAll || names.has(fold(name));
       const as = names.get(fold(name)) ?? name;
       const path: Path = [name];
-      if (isUsed) columns.set(pathKey(path), { path, as, kinds: Kind.NULL, declared: type, shown: false });
+      if (isUsed)
+        columns.set(pathKey(path), {
+          path,
+          as,
+          kinds: Kind.NULL,
+          declared: sql,
+          converts: type,
+          shown: false,
+        });
     }
     const whole = names.get(fold(WHOLE_VALUE[0]));
     if (uses.analysis.readsWhole && whole !== undefined && !columns.has(pathKey(WHOLE_VALUE)))
@@ -109,12 +117,13 @@ export class FlowSchema {
   get #tabled(): { readonly columns: readonly TableColumn[]; readonly flow: FlowTable } {
     if (this.#table !== undefined) return this.#table;
     const columns: TableColumn[] = [];
-    const add = (path: Path, as: string, type: ColumnType, declared?: string): void => {
-      columns.push({ path, name: pathText(path), as, type, declared, isWritten: true });
+    const add = (path: Path, as: string, type: ColumnType, column?: Column): void => {
+      const { declared, converts } = column ?? {};
+      columns.push({ path, name: pathText(path), as, type, declared, converts, isWritten: true });
     };
     for (const column of this.#columns.values()) {
-      const { path, as, declared } = column;
-      if (path.length === 1 && !this.isPassedOn(path)) add(path, as, storedType(column), declared);
+      const { path, as } = column;
+      if (path.length === 1 && !this.isPassedOn(path)) add(path, as, storedType(column), column);
     }
     for (const { path, form, as, isComputed } of this.#uses.pathColumns) {
       if (!this.isParted(path[0]) || (this.#uses.analysis.items !== undefined && !isComputed)) continue;
@@ -371,7 +380,7 @@ export class FlowSchema {
   }
 
   #kindsWith(column: Column, candidate: Candidate, prefers: Prefers): number | string {
-    const { kinds, declared } = column;
+    const { kinds, declared, converts } = column;
     const { kind } = candidate;
     const contest = this.#contest(candidate);
     if (contest !== undefined) {
@@ -379,7 +388,12 @@ export class FlowSchema {
         return (kinds & Kind.NULL) | kind;
       return `${kindName(kind)} does not fit the type ${columnType(kinds)} that most senders give the column, and the query computes with it; declare its type in \`schema\` if it may have several`;
     }
-    if (declared === undefined || (kinds & kind) === kind || (declaredKinds(declared) & kind) === kind)
+    if (
+      declared === undefined ||
+      converts !== undefined ||
+      (kinds & kind) === kind ||
+      (declaredKinds(declared) & kind) === kind
+    )
       return kinds | kind;
     return `${kindName(kind)} does not fit the declared type ${declared}`;
   }

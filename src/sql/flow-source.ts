@@ -1,6 +1,7 @@
 import type { Batch } from '../message/batch.ts';
 import type { Path } from '../message/field-path.ts';
 import { jsonColumn } from '../message/json-columns.ts';
+import { declaredColumn } from '../message/json-declared.ts';
 import { fieldKinds } from '../message/json-kinds.ts';
 import { createSlices, type Slices } from '../message/json-slices.ts';
 import { selectValues, type BytesValues, type ColumnType, type Values } from '../message/rows.ts';
@@ -82,7 +83,7 @@ export function jsonFlow(schema: FlowSchema): Flow {
 }
 
 /** Messages of JSON: their values become a column when somebody asks for it. */
-export function jsonSource({ payloads }: Batch, { schema, slices: found }: Admitted): Source {
+export function jsonSource({ payloads }: Batch, { schema, slices: found, converted }: Admitted): Source {
   const slices = (path: Path): Slices | undefined =>
     schema.isWhole(path) ? wholeWhereAbsent(payloads, found(path)) : found(path);
   const passed = (path: Path, form: PathForm, name: string): PassedField => {
@@ -93,8 +94,11 @@ export function jsonSource({ payloads }: Batch, { schema, slices: found }: Admit
   return {
     flow: jsonFlow(schema),
     values: (column, places) => {
-      const { path, type } = schema.tableColumns[column]!;
-      return jsonColumn(payloads, slices(path), type, places);
+      const { path, type, converts } = schema.tableColumns[column]!;
+      if (converts === undefined) return jsonColumn(payloads, slices(path), type, places);
+      // The messages whose values do not convert have been rejected.
+      const all = converted?.get(column) ?? declaredColumn(payloads, slices(path), converts, () => undefined);
+      return places === undefined ? all : selectValues(all, places);
     },
     fields: () =>
       [...schema.columns].flatMap(({ path, as, declared, shown }) => {

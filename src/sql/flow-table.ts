@@ -2,7 +2,8 @@ import type { ColumnType, StructField } from '../message/rows.ts';
 import { isNested } from './column.ts';
 import { fold, identifier, literal } from './database.ts';
 import type { ColumnPlace } from './evaluator/condition.ts';
-import { META, metadataColumns, metadataStructure } from './metadata.ts';
+import { META } from './metadata.ts';
+import { metadataFields } from './metadata-values.ts';
 import { columnName, ROW_NUMBER } from './row-table-names.ts';
 
 /** A column of the table that a query reads. */
@@ -15,6 +16,8 @@ export interface FlowColumn {
   readonly type: ColumnType;
   /** The type to which SQL converts them, if the file declares one. */
   readonly declared: string | undefined;
+  /** The same as rows have it, if the values are checked before the database gets them. */
+  readonly converts?: ColumnType | undefined;
   /** True if the values are text or JSON of a message. */
   readonly isWritten: boolean;
 }
@@ -36,11 +39,9 @@ export interface FlowOptions {
 /** A table has at least one column. */
 const NO_COLUMN = '__no_column__';
 
-const METADATA_FIELD: StructField = { name: 'metadata', type: { kind: 'varchar' } };
-
 /** The table that a query reads, as a SELECT from a `RowTable`. */
 export class FlowTable {
-  /** The columns of the `RowTable`; the last one is the metadata of each message. */
+  /** The columns of the `RowTable`; the last ones are `metadataFields`. */
   readonly fields: readonly StructField[];
   readonly #columns: readonly FlowColumn[];
   /** Columns, by their names in SQL, that have a declared type. */
@@ -56,7 +57,7 @@ export class FlowTable {
     this.#absent = absent;
     const declared = columns.filter((column) => column.declared !== undefined);
     this.converted = new Set([...declared, ...absent].map(({ as }) => as));
-    this.fields = [...columns.map(({ name, type }) => ({ name, type })), METADATA_FIELD];
+    this.fields = [...columns.map(({ name, type }) => ({ name, type })), ...metadataFields];
   }
 
   /** The column of this folded name as the messages fill it; undefined if SQL converts it, or there is none. */
@@ -87,14 +88,12 @@ export class FlowTable {
     }
     for (const { as, declared } of this.#absent) selected.push(`NULL::${declared} AS ${identifier(as)}`);
     for (const name of missing) selected.push(`${nullOf(name)} AS ${identifier(name)}`);
-    if (hasMetadata) selected.push(...metadataColumns('m'));
+    const count = this.#columns.length;
+    if (hasMetadata) selected.push(...META.map((name, index) => `${columnName(count + index)} AS ${name}`));
     if (probe) selected.push(`coalesce(${[...faults, 'NULL'].join(', ')}) AS __fault__`);
     if (row !== undefined) selected.push(`${ROW_NUMBER} AS ${identifier(row)}`);
     if (selected.length === 0) selected.push(`NULL AS ${NO_COLUMN}`);
-    const structure = literal(JSON.stringify(metadataStructure));
-    const meta = `, from_json(${columnName(this.#columns.length)}, ${structure}) AS m`;
-    const rows = hasMetadata ? `(SELECT *${meta} FROM ${table}())` : `${table}()`;
-    return `SELECT ${selected.join(', ')} FROM ${rows}`;
+    return `SELECT ${selected.join(', ')} FROM ${table}()`;
   }
 }
 
@@ -108,40 +107,25 @@ interface Reading {
 }
 
 function read(column: FlowColumn, value: string, nullOf: (name: string) => string): Reading {
-  const { name, type, declared, isWritten } = column;
+  const { name, type, declared, converts, isWritten } = column;
   if (type.kind === 'null') {
     const none = declared === undefined ? nullOf(name) : `NULL::${declared}`;
     return { strict: none, lenient: none };
   }
-  if (declared === undefined) return { strict: value, lenient: value };
-  if (isWritten && (declared === 'JSON' || declared === 'VARCHAR')) return { strict: value, lenient: value };
-  if (isWritten && (declared === 'DOUBLE' || declared === 'FLOAT')) return readDouble(name, declared, value);
+  if (declared === undefined || type === converts) return { strict: value, lenient: value };
   const failure = `${literal(`field ${name}: `)} || left(CAST(${value} AS VARCHAR), 100) || ${literal(` does not convert to the declared type ${declared}`)}`;
-  if (isWritten && isNested(declared)) {
+  if (isWritten && converts === undefined && isNested(declared)) {
     const strict = `from_json_strict(${value}, ${literal(JSON.stringify(declared))})`;
     const fault = `CASE WHEN ${value} IS NOT NULL AND TRY((${strict}) IS NULL) IS NULL THEN ${failure} END`;
     return { strict, lenient: `TRY(${strict})`, fault };
   }
-  const lenient = `TRY_CAST(${value} AS ${declared})`;
+  // TRY_CAST makes NULL of a part of a nested value.
+  const lenient = isNested(declared)
+    ? `TRY(CAST(${value} AS ${declared}))`
+    : `TRY_CAST(${value} AS ${declared})`;
   return {
     strict: `CASE WHEN ${value} IS NULL THEN NULL ELSE coalesce(${lenient}, error(${failure})) END`,
     lenient,
     fault: `CASE WHEN ${value} IS NOT NULL AND ${lenient} IS NULL THEN ${failure} END`,
-  };
-}
-
-/** JSON has no infinity: a number that reads as one is too large for a double. */
-function readDouble(name: string, type: string, value: string): Reading {
-  const before = `field ${name}: `;
-  const range = literal(`${before}not a number within the range of the type ${type}`);
-  const number = `TRY_CAST(${value} AS DOUBLE)`;
-  const failure = `CASE WHEN ${number} IS NULL THEN ${literal(before)} || left(${value}, 100) || ${literal(' does not convert to the declared type DOUBLE')} ELSE ${range} END`;
-  const fine = `${value} IS NULL OR isfinite(${number})`;
-  const cast = (expression: string): string =>
-    type === 'FLOAT' ? `CAST(${expression} AS FLOAT)` : expression;
-  return {
-    strict: cast(`CASE WHEN ${fine} THEN ${number} ELSE error(${failure}) END`),
-    lenient: `TRY(${cast(`CASE WHEN isfinite(${number}) THEN ${number} END`)})`,
-    fault: `CASE WHEN ${fine} THEN NULL ELSE ${failure} END`,
   };
 }

@@ -10,7 +10,6 @@ import { Database, fold } from './database.ts';
 import type * as duckdbRows from './duckdb-rows.ts';
 import { sqlGate } from './gate.ts';
 import { readDeclared } from './declared.ts';
-import { metadataValues } from './encode.ts';
 import { FlowSchema, type Widened } from './flow-schema.ts';
 import {
   jsonFlow,
@@ -24,6 +23,7 @@ import {
 } from './flow-source.ts';
 import type { FlowTable } from './flow-table.ts';
 import { FlowUses } from './flow-uses.ts';
+import { metadataFields, metadataValues } from './metadata-values.ts';
 import { failed, fieldFault, prepare, type Plan, type Prepared } from './prepare.ts';
 import { ReferenceTables } from './reference-tables.ts';
 import { unseenRemarks } from './remarks.ts';
@@ -164,7 +164,7 @@ export class Query {
     try {
       const duckdb = await import('./duckdb-rows.ts');
       const connection = await database.connect();
-      const declared = await readDeclared(connection, options.schema);
+      const declared = await readDeclared(connection, options.schema, duckdb.columnTypeOf);
       const { query: text, tableName, allowExternalAccess } = options;
       const analysis = await analyseQuery(connection, text, tableName, {
         allowExternalAccess,
@@ -487,10 +487,11 @@ export class Query {
 function give({ worker: { table }, source }: Task, { batch, places }: Part): void {
   const { fields } = source.flow.table;
   table.expect(fields);
+  const own = fields.length - metadataFields.length;
   table.set({
     length: batch.length,
     values: (column) =>
-      column === fields.length - 1 ? metadataValues(batch) : source.values(column, places),
+      column < own ? source.values(column, places) : metadataValues(batch, fields[column]!.name),
   });
 }
 
