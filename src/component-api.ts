@@ -39,7 +39,15 @@ export {
   defineOutput,
   defineProcessor,
 } from './component/define.ts';
-export { backoffOf, duration, fixedPath, secret, size, TIME_CONVERSION } from './component/fields.ts';
+export {
+  backoffOf,
+  duration,
+  fixedPath,
+  secret,
+  size,
+  timeZone,
+  TIME_CONVERSION,
+} from './component/fields.ts';
 export type { FileCompression } from './component/framing/compression.ts';
 export { fileCompressionNames, fileCompressions } from './component/framing/compression.ts';
 export type { Apart, Frames } from './component/framing/framer.ts';

@@ -25,7 +25,7 @@ export interface Column {
   readonly converts?: ColumnType | undefined;
   /** True if a message has had it. */
   readonly shown: boolean;
-  /** What its objects and arrays have in common, if the query takes them apart. */
+  /** The type that its objects and arrays have in common, if the query takes them apart. */
   readonly shape?: Shape;
 }
 

@@ -45,7 +45,7 @@ export class FlowUses {
     return computed === 'all' || computed.has(fold(path[0]));
   }
 
-  /** What the query takes apart in the value as a list or a struct: the members that it names. Undefined if nothing. */
+  /** The members that the query names in the value, which it takes apart as a list or a struct. Undefined if there are none. */
   membersOf(path: Path): readonly (readonly PathStep[])[] | undefined {
     return this.isComputed(path) ? this.analysis.structured.get(fold(pathText(path))) : undefined;
   }

@@ -54,7 +54,7 @@ const schema = z.strictObject({
     .enum(['drop', 'reject'])
     .default('drop')
     .describe(
-      'What happens to messages of which the query makes no row, because of its `WHERE`: they are dropped, or rejected with `MILLRACE_SQL_FILTERED` so that `error_output` gets them. `reject` needs a query that makes each row of one message.',
+      'Drops messages of which the query makes no row, because of its `WHERE`, or rejects them with `MILLRACE_SQL_FILTERED`, so that `error_output` gets them. `reject` needs a query that makes each row of one message.',
     ),
   timeout: duration('s', { min: 1 })
     .default(30_000)
