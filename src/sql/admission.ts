@@ -231,6 +231,7 @@ export class Admission {
   #compareSpellings({ refusals, news, slices }: Scan): void {
     let gone: Set<number> | undefined;
     for (const column of this.#spellings.columns) {
+      if (this.#schema.takesAll) this.#addOwnColumns(column, news, slices);
       const found = this.#spellings.slices(column, slices);
       if (found === undefined) continue;
       const known = this.#schema.column(column)?.kinds ?? 0;
@@ -244,10 +245,22 @@ export class Admission {
       }
     }
     // Columns grow in the order of messages.
-    const inOrder = gone === undefined ? [] : [...news].toSorted(([a], [b]) => a - b);
+    const inOrder =
+      gone === undefined && !this.#schema.takesAll ? [] : [...news].toSorted(([a], [b]) => a - b);
     for (const [index, group] of inOrder) {
       news.delete(index);
       news.set(index, group);
+    }
+  }
+
+  /** A field in another spelling than a column's is also a column of its own for a `*`. */
+  #addOwnColumns(column: Path, news: Map<number, Group>, slices: BatchSlices): void {
+    // A declared column stands for all of them.
+    if (this.#schema.column(column)?.declared !== undefined) return;
+    for (const path of this.#spellings.of(column)) {
+      const index = this.#schema.column(path) === undefined ? slices.of(path)?.kinds.findIndex(Boolean) : -1;
+      if (index === undefined || index < 0) continue;
+      news.set(index, [...(news.get(index) ?? []), { path, kind: ALL_KINDS }]);
     }
   }
 

@@ -1,6 +1,7 @@
 import { sqlErrors } from './sql-errors.ts';
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { MillraceError } from '../errors.ts';
+import type { Path } from '../message/field-path.ts';
 import { refuseOutside } from './allowed.ts';
 import { bindArrows } from './arrows.ts';
 import { fold, identifier } from './database.ts';
@@ -13,6 +14,14 @@ import { readSyntax, type QueryColumns, type Reference } from './syntax.ts';
 import type { Node } from './syntax-node.ts';
 import { tokensOf } from './tokens.ts';
 import { readValueAsText, VALUE_TEXT_MACRO } from './value-text.ts';
+
+/** The columns of the table that a query reads, as far as its text depends on them. */
+export interface ReadColumns {
+  /** The fields that a row has, by their names in SQL. */
+  readonly fields: readonly string[];
+  /** True if the path is a column of the table. */
+  readonly reads: (path: Path) => boolean;
+}
 
 /** A query that is one SELECT, and the columns that it mentions. */
 export interface QueryAnalysis extends QueryColumns {
@@ -27,10 +36,10 @@ export interface QueryAnalysis extends QueryColumns {
   /** The name of the column that numbers the rows, which the query does not use. */
   readonly row: string;
   /**
-   * The query, without a semicolon at its end and with its arrows in parentheses. Fields for which `isParted` is true
-   * are read by their paths. `numbered`: its rows begin with the number of their message, unless a `*` brings it.
+   * The query, without a semicolon at its end and with its arrows in parentheses. Of the paths,
+   * those that are columns of the table are read as such. `numbered`: its rows begin with the number of their message, unless a `*` brings it.
    */
-  readonly query: (isParted: (field: string) => boolean, numbered: boolean) => Edited;
+  readonly query: (columns: ReadColumns, numbered: boolean) => Edited;
   /** For each item of the root's select list: the name that DuckDB gives it, if paths would change that. */
   readonly itemNames: readonly (string | undefined)[];
   /** True if the query reads whole messages as text: `CAST(__value__ AS VARCHAR)`. */
@@ -126,8 +135,17 @@ export async function analyseQuery(
     readsWhole: edited !== bound,
     parsesText,
     itemNames: await itemNames(connection, node, paths.references),
-    query: (isParted, numbered) => {
-      const edits: Edit[] = paths.edits.flatMap(({ field, edit: each }) => (isParted(field) ? [each] : []));
+    query: ({ reads, fields }, numbered) => {
+      const edits: Edit[] = paths.edits.flatMap(({ path, edit: each }) => (reads(path) ? [each] : []));
+      for (const { table, location, isUnnamed } of columns.wholeRows) {
+        const start = Buffer.from(unended).subarray(0, location).toString().length;
+        const { end } = tokensOf(unended).find((token) => token.start === start)!;
+        const members = fields.map(
+          (name) => `${identifier(name)} := ${identifier(table)}.${identifier(name)}`,
+        );
+        const row = members.length === 0 ? 'NULL' : `struct_pack(${members.join(', ')})`;
+        edits.push({ start, end, text: isUnnamed ? `${row} AS ${identifier(table)}` : row });
+      }
       if (numbered && numberAt !== undefined)
         edits.push({ start: numberAt.end, end: numberAt.end, text: ` ${identifier(row)},` });
       return edit({ ...edited, text: unended }, edits);
@@ -164,6 +182,11 @@ async function itemNames(
   const items = (Array.isArray(root['select_list']) ? root['select_list'] : []) as Node[];
   const names: (string | undefined)[] = [];
   for (const item of items) {
+    const reference = [...references].find(({ node }) => node === item);
+    if (reference?.path.length === 1 && item['alias'] === '') {
+      names.push(reference.path[0]);
+      continue;
+    }
     const isChanged = item['alias'] === '' && !nodes.has(item) && holds(item, (node) => nodes.has(node));
     names.push(isChanged ? await textOfExpression(connection, item) : undefined);
   }

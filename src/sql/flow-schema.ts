@@ -74,6 +74,7 @@ export class FlowSchema {
       const isUsed = uses.takesAll || names.has(fold(name));
       const as = names.get(fold(name)) ?? name;
       const path: Path = [name];
+      uses.declared.set(fold(name), path);
       if (isUsed)
         columns.set(pathKey(path), {
           path,
@@ -126,7 +127,12 @@ export class FlowSchema {
       if (path.length === 1 && !this.isPassedOn(path)) add(path, as, storedType(column), column);
     }
     for (const { path, form, as, isComputed } of this.#uses.pathColumns) {
-      if (!this.isParted(path[0]) || (this.#uses.analysis.items !== undefined && !isComputed)) continue;
+      if (
+        path.length === 1 ||
+        !this.isParted(path[0]) ||
+        (this.#uses.analysis.items !== undefined && !isComputed)
+      )
+        continue;
       const column = this.column(path);
       const kind = form === 'json' ? 'json' : 'varchar';
       if (form !== 'value') add(path, as, { kind });
@@ -188,7 +194,7 @@ export class FlowSchema {
       !own.has(key) && !there.has(key) && !isReserved(key) && !VALUES.includes(key);
     const missing = new Map([...names].filter(([key]) => isMissing(key)));
     for (const { path, as } of this.#uses.pathColumns)
-      if (this.isParted(path[0]) && !there.has(fold(as))) missing.set(fold(as), as);
+      if ((path.length === 1 || this.isParted(path[0])) && !there.has(fold(as))) missing.set(fold(as), as);
     return missing;
   }
 
@@ -217,6 +223,11 @@ export class FlowSchema {
     return this.#uses.analysis.parsesText;
   }
 
+  /** True if every field is a column. */
+  get takesAll(): boolean {
+    return this.#uses.takesAll;
+  }
+
   /** True if the query cannot see the field. */
   ignores(name: string): boolean {
     const { names } = this.#uses.analysis;
@@ -236,11 +247,10 @@ export class FlowSchema {
       );
       return alike.find((each) => pathKey(each) === pathKey(path)) ?? alike[0];
     }
+    if (this.#uses.variant(path[0]) !== undefined) return path;
     const key = fold(path[0]);
-    for (const { path: each, declared } of this.#columns.values())
-      if (declared !== undefined && fold(each[0]) === key) return each;
     const written = this.#uses.analysis.names.get(key);
-    return written === undefined ? undefined : [written];
+    return this.#uses.declared.get(key) ?? (written === undefined ? undefined : [written]);
   }
 
   /** The votes that a candidate has for a column that may be in question. */
@@ -302,10 +312,10 @@ export class FlowSchema {
     const known = this.column(path);
     if (known === undefined) {
       const objection = this.#objectionToName(path);
+      if (objection !== undefined) return objection;
       const kinds = this.#uses.isAsWritten(path) ? ALL_KINDS : kind;
       const shape = this.#emptyShape(path);
-      const column = { path, as: this.#asOf(path), kinds, shown: true, ...(shape && { shape }) };
-      return objection ?? this.#with(column);
+      return this.#with({ path, as: this.#asOf(path), kinds, shown: true, ...(shape && { shape }) });
     }
     const kinds = this.#kindsWith(known, candidate, prefers);
     if (typeof kinds === 'string') return kinds;
@@ -350,6 +360,8 @@ export class FlowSchema {
 
   /** The name of a new column in SQL, which no other has. */
   #asOf([name]: Path): string {
+    const variant = this.#uses.variant(name);
+    if (variant !== undefined) return variant;
     const written = this.#uses.analysis.names.get(fold(name));
     if (written === name) return name;
     const taken = new Set([...this.#columns.values()].map(({ as }) => fold(as)));

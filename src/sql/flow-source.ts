@@ -6,13 +6,14 @@ import { fieldKinds } from '../message/json-kinds.ts';
 import { createSlices, type Slices } from '../message/json-slices.ts';
 import { selectValues, type BytesValues, type ColumnType, type Values } from '../message/rows.ts';
 import type { Admitted } from './admission.ts';
+import type { ReadColumns } from './analyse.ts';
 import type { FlowSchema } from './flow-schema.ts';
 import { FlowTable } from './flow-table.ts';
 import type { PathForm } from './reference-paths.ts';
-import type { RowsFlow } from './rows-flow.ts';
+import { ONLY_FIELDS, type RowsFlow } from './rows-flow.ts';
 
 /** The table that a query reads, for batches of one kind. A statement for it is prepared once. */
-export interface Flow {
+export interface Flow extends ReadColumns {
   readonly table: FlowTable;
   /** True if messages have fields: they are JSON or rows. */
   readonly hasFields: boolean;
@@ -20,8 +21,8 @@ export interface Flow {
   readonly missing: ReadonlyMap<string, string>;
   /** Columns of the table, by their names in SQL, that the database converts to a declared type. */
   readonly converted: ReadonlySet<string>;
-  /** True if the query reads parts of the field by their paths. */
-  readonly isParted: (field: string) => boolean;
+  /** The names of fields whose name in SQL is another. */
+  readonly renamed: ReadonlyMap<string, string>;
   /** True if a row can have the value from its message, without the database. */
   readonly isGiven: (path: Path) => boolean;
 }
@@ -74,7 +75,9 @@ export function jsonFlow(schema: FlowSchema): Flow {
       hasFields: true,
       missing: schema.missing,
       converted: schema.table.converted,
-      isParted: (field) => schema.isParted(field),
+      fields: schema.tableColumns.flatMap(({ path, as }) => (path.length === 1 ? [as] : [])),
+      renamed: schema.table.renamed,
+      reads: (path) => path.length === 1 || schema.isParted(path[0]),
       isGiven: (path) => schema.isGiven(schema.named(path) ?? path),
     };
     jsonFlows.set(schema, flow);
@@ -141,7 +144,9 @@ export function payloadSource({ payloads, format }: Batch, schema: FlowSchema): 
       hasFields: false,
       missing: schema.isMixed ? schema.missingBeside([VALUE.as]) : new Map(),
       converted: table.converted,
-      isParted: () => false,
+      fields: ['__value__'],
+      renamed: table.renamed,
+      reads: () => false,
       isGiven: () => false,
     },
     values: (_, places) => values(places),
@@ -168,7 +173,9 @@ export function rowsSource({ rows }: Batch, flow: RowsFlow): Source {
       hasFields: true,
       missing,
       converted: table.converted,
-      isParted: () => false,
+      fields: table.names(ONLY_FIELDS),
+      renamed: table.renamed,
+      reads: (path) => path.length === 1,
       isGiven: (path) => path.length === 1 && flow.indexOf(path[0]) !== undefined,
     },
     values: (column, places) => fieldAt(indices[column]!).values(places),

@@ -44,6 +44,8 @@ export class FlowTable {
   /** The columns of the `RowTable`; the last ones are `metadataFields`. */
   readonly fields: readonly StructField[];
   readonly #columns: readonly FlowColumn[];
+  /** The fields whose names differ only in case from others: their names in SQL, and as the messages have them. */
+  readonly renamed: ReadonlyMap<string, string>;
   /** Columns, by their names in SQL, that have a declared type. */
   readonly converted: ReadonlySet<string>;
   readonly #absent: readonly { readonly as: string; readonly declared: string }[];
@@ -55,6 +57,8 @@ export class FlowTable {
   ) {
     this.#columns = columns;
     this.#absent = absent;
+    const isRenamed = ({ name, as }: FlowColumn): boolean => fold(as) !== fold(name);
+    this.renamed = new Map(columns.filter(isRenamed).map(({ name, as }) => [as, name]));
     const declared = columns.filter((column) => column.declared !== undefined);
     this.converted = new Set([...declared, ...absent].map(({ as }) => as));
     this.fields = [...columns.map(({ name, type }) => ({ name, type })), ...metadataFields];

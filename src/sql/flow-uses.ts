@@ -8,8 +8,12 @@ export class FlowUses {
   readonly analysis: QueryAnalysis;
   /** True if the query's rows keep their types. */
   readonly isTyped: boolean;
+  /** Paths of declared columns, by their folded names. */
+  readonly declared = new Map<string, Path>();
   /** Folded names of fields of which the query reads parts. */
   readonly #parted: ReadonlySet<string>;
+  /** Fields whose names differ only in case from others that the query names, with their names in SQL. */
+  readonly #variants: ReadonlyMap<string, string>;
   /** The `pathKey` of paths whose values the query computes with. */
   readonly #computedPaths: ReadonlySet<string>;
 
@@ -17,7 +21,8 @@ export class FlowUses {
     this.analysis = analysis;
     this.isTyped = isTyped;
     const { pathColumns } = analysis;
-    this.#parted = new Set(pathColumns.map(({ path }) => fold(path[0])));
+    this.#parted = new Set(pathColumns.flatMap(({ path }) => (path.length > 1 ? [fold(path[0])] : [])));
+    this.#variants = new Map(pathColumns.flatMap(({ path, as }) => (path.length > 1 ? [] : [[path[0], as]])));
     const computed = pathColumns.filter(({ form, isComputed }) => form === 'value' && isComputed);
     this.#computedPaths = new Set(computed.map(({ path }) => pathKey(path)));
   }
@@ -33,6 +38,11 @@ export class FlowUses {
     return this.analysis.star && this.analysis.rows !== 'messages';
   }
 
+  /** The name in SQL of a field whose name differs only in case from another that the query names. */
+  variant(name: string): string | undefined {
+    return this.#variants.get(name);
+  }
+
   /** True if the query reads parts of the field. */
   hasParts([name]: Path): boolean {
     return this.#parted.has(fold(name));
@@ -40,7 +50,7 @@ export class FlowUses {
 
   /** True if the query computes with the value: its type matters. */
   isComputed(path: Path): boolean {
-    if (path.length > 1) return this.#computedPaths.has(pathKey(path));
+    if (path.length > 1 || this.#variants.has(path[0])) return this.#computedPaths.has(pathKey(path));
     const { computed } = this.analysis;
     return computed === 'all' || computed.has(fold(path[0]));
   }
@@ -65,7 +75,9 @@ export class FlowUses {
 
   /** True if nothing depends on the kind of the value: it stays as it is spelled. */
   isAsWritten(path: Path): boolean {
-    if (!this.isTyped && this.isPassedOn(path)) return !this.hasParts(path) || path.length > 1;
+    const isPassed = this.analysis.items !== undefined || this.takesAll;
+    if (!this.isTyped && isPassed && !this.isComputed(path) && !this.isMatched(path))
+      return !this.hasParts(path) || path.length > 1;
     return (
       path.length > 1 &&
       !this.analysis.pathColumns.some(

@@ -1,3 +1,4 @@
+import { MillraceError } from '../errors.ts';
 import type { Path } from '../message/field-path.ts';
 import type { RowColumn } from '../message/rows.ts';
 import type { QueryAnalysis } from './analyse.ts';
@@ -5,6 +6,9 @@ import { fold } from './database.ts';
 import { placesAt, type Flow, type Part, type PassedField, type Source } from './flow-source.ts';
 import { metadataColumn } from './metadata.ts';
 import type { PathForm } from './reference-paths.ts';
+
+const UNCLEAR =
+  'the query gives more columns than its list has, so that they cannot be told apart; name the members that you need instead of `unnest` of an object';
 
 /** Where a row that is made of one message has its columns from. */
 type Origin =
@@ -25,8 +29,8 @@ export interface Layout {
 
 /**
  * The layout of rows whose query has these columns as its result, without the number of the row. `starred`: the columns
- * of the table, which a `*` lists. Undefined if the columns cannot be told apart: the database then computes all of
- * them.
+ * of the table, which a `*` lists. Undefined if the database computes all columns.
+ * @throws MillraceError if the columns cannot be told apart
  */
 export function layoutOf(
   { items, itemNames }: QueryAnalysis,
@@ -54,14 +58,15 @@ export function layoutOf(
     const name = columns[next++] ?? '';
     if (item.kind === 'passed' && flow.isGiven(item.path)) {
       const { path, form } = item;
-      origins.push({ kind: 'passed', path, form, name });
+      origins.push({ kind: 'passed', path, form, name: item.name === '' ? name : item.name });
     } else {
       computed.add(name);
       if (metadataColumn(name) === undefined)
         origins.push({ kind: 'computed', name, as: itemNames[index] ?? name });
     }
   }
-  return next === columns.length ? { origins, computed } : undefined;
+  if (next === columns.length) return { origins, computed };
+  throw new MillraceError('MILLRACE_PROCESSOR_FAILED', UNCLEAR);
 }
 
 /** The columns of rows: of the messages at `numbers` of the part, and those that the database computed. */

@@ -18,8 +18,8 @@ export interface PathColumn {
 /** The paths of a query as columns, and the edits that make the query read them. */
 export interface PathEdits {
   readonly columns: readonly PathColumn[];
-  /** Each with the name of the field into which its path leads. */
-  readonly edits: readonly { readonly field: string; readonly edit: Edit }[];
+  /** Each with the path that it makes a column. */
+  readonly edits: readonly { readonly path: Path; readonly edit: Edit }[];
   /** The references that are read so; the others stay as they are. */
   readonly references: ReadonlySet<Reference>;
 }
@@ -37,7 +37,7 @@ export function pathEdits(
   const tokens = references.length === 0 ? [] : tokensOf(query);
   const bytes = Buffer.from(query);
   const columns = new Map<string, PathColumn>();
-  const edits: { field: string; edit: Edit }[] = [];
+  const edits: { path: Path; edit: Edit }[] = [];
   const read = new Set<Reference>();
   for (const reference of references) {
     const { path, form, location, table, isPassed, isUnnamed } = reference;
@@ -55,7 +55,7 @@ export function pathEdits(
     columns.set(key, { path, form, as, isComputed: !isPassed || known?.isComputed === true });
     const column = table === undefined ? identifier(as) : `${identifier(table)}.${identifier(as)}`;
     const name = isUnnamed ? ` AS ${identifier(nameOf(reference))}` : '';
-    edits.push({ field: path[0], edit: { ...extent, text: column + name } });
+    edits.push({ path, edit: { ...extent, text: column + name } });
     read.add(reference);
   }
   return { columns: [...columns.values()], edits, references: read };

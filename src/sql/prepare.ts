@@ -68,7 +68,7 @@ export async function prepare(
   // Rows that know their messages take their metadata from them.
   const stars = analysis.star && (result === 'rows' || analysis.items === undefined);
   const hasMetadata = result !== 'numbers' && (stars || META.some((name) => analysis.names.has(name)));
-  const user = analysis.query(flow.isParted, row !== undefined);
+  const user = analysis.query(flow, row !== undefined);
   for (;;) {
     const options: FlowOptions = { hasMetadata, row, missing: [...missing.values()], nullOf };
     // DuckDB 1.5 returns no rows for some queries that read an unnested list more than once.
@@ -83,7 +83,8 @@ export async function prepare(
         type: plan.typeOf(described.columnType(index)),
       }));
       described.destroySync();
-      const all = found.filter(({ name }) => name !== row);
+      // Several stars bring the number several times.
+      const all = found.filter(({ name }) => row === undefined || !name.startsWith(row));
       const starred = table.names(options).filter((name) => name !== row);
       const layout =
         row === undefined || result === 'numbers'
@@ -98,7 +99,7 @@ export async function prepare(
       const shown = result === 'numbers' ? [] : computed;
       const bare = fieldsOf(shown);
       const typed = isTyped ? await withoutGuesses(connection, bare, select) : bare;
-      const fields = layout === undefined ? withNames(typed, all, analysis.itemNames) : typed;
+      const fields = layout === undefined ? withNames(typed, all, analysis, flow) : typed;
       const lifted = liftedColumns(shown);
       const columns = resultColumns(fields, lifted, row !== undefined);
       const statement = await connection.prepare(select(selectResult(shown, row)));
@@ -151,11 +152,11 @@ function resultFor({ analysis, traced }: Plan, { hasFields }: Flow): Result {
 function withNames(
   fields: readonly StructField[],
   all: readonly ResultColumn[],
-  names: readonly (string | undefined)[],
+  { itemNames, star }: QueryAnalysis,
+  { renamed }: Flow,
 ): StructField[] {
-  // A `*` stands for several columns.
-  if (names.length !== all.length) return [...fields];
-  const named = new Map(all.map(({ name }, index) => [name, names[index] ?? name]));
+  if (star) return fields.map(({ name, type }) => ({ name: renamed.get(name) ?? name, type }));
+  const named = new Map(all.map(({ name }, index) => [name, itemNames[index] ?? name]));
   return fields.map(({ name, type }) => ({ name: named.get(name)!, type }));
 }
 

@@ -8,8 +8,11 @@ import { TOO_DEEP } from './admission.ts';
 import { sqlErrors } from './sql-errors.ts';
 import { fold } from './database.ts';
 import type { FlowSchema } from './flow-schema.ts';
-import { FlowTable, type FlowColumn } from './flow-table.ts';
+import { FlowTable, type FlowColumn, type FlowOptions } from './flow-table.ts';
 import { shorten } from './spellings.ts';
+
+/** Without metadata and the like. */
+export const ONLY_FIELDS: FlowOptions = { hasMetadata: false, missing: [], nullOf: () => 'NULL' };
 
 /** The table that a query reads if the batch is typed rows: those of its columns that the query can see. */
 export class RowsFlow {
@@ -60,7 +63,8 @@ export class RowsFlow {
 
   /** Columns that the query names but the rows lack: folded names, with the query's spelling. */
   get missing(): Map<string, string> {
-    return this.#schema.missing;
+    const there = new Set(this.table.names(ONLY_FIELDS).map(fold));
+    return new Map([...this.#schema.missing].filter(([, name]) => !there.has(fold(name))));
   }
 
   /** The place in the rows of the column that the query passes on by this name, unless its type is declared. */

@@ -34,10 +34,22 @@ export interface QueryColumns {
    * with the members that it names.
    */
   readonly structured: ReadonlyMap<string, readonly (readonly PathStep[])[]>;
-  /** The paths into columns that the query names. */
+  /** The places where the query names a row of the batch as a whole: `to_json(flow)`. */
+  readonly wholeRows: readonly WholeRow[];
+  /** The paths into columns that the query names, and columns whose name differs from another one's only in case. */
   readonly paths: readonly Reference[];
   /** The root's select list, if each row is made of one message; undefined if rows may have other columns. */
   readonly items: readonly Item[] | undefined;
+}
+
+/** A row as one value, at a place in the query. */
+export interface WholeRow {
+  /** The table that the query names. */
+  readonly table: string;
+  /** The offset in bytes at which it is. */
+  readonly location: number;
+  /** True if it is an item of a select list and has no name of its own. */
+  readonly isUnnamed: boolean;
 }
 
 /** A path into a column, at a place in the query. */
@@ -65,14 +77,18 @@ export type Item =
       readonly kind: 'passed';
       readonly path: Path;
       readonly form: PathForm;
-      /** The name that the query gives it, or empty. */
-      readonly alias: string;
+      /** The name that the query gives it; empty if DuckDB makes one. */
+      readonly name: string;
     }
   | { readonly kind: 'computed' };
 
 /** Functions whose argument is a list or a struct. */
 const STRUCTURED =
   /^(?:len|length|contains|cardinality|flatten|unnest|unlist|apply|filter|reduce|transform|generate_subscripts|(?:list|array|struct|map)_(?!agg$)\w+)$/i;
+
+/** Functions that pass on what they are given. */
+const CARRIES =
+  /^(?:list|array_agg|any_value|first|last|to_json|row_to_json|json_object|json_array|json_group_array)$/i;
 
 /** Elsewhere, a lambda in the tree is JSON's arrow: `a -> 'b'`. */
 const LAMBDA_FUNCTION = /^(?:list_|array_)?(?:transform|apply|filter|reduce)$/i;
@@ -113,6 +129,9 @@ class SyntaxReader {
   /** Items of select lists that give another name to a column, or a path into one: both folded. */
   readonly #renamed: { readonly from: string; readonly to: string }[] = [];
   readonly #paths: Reference[] = [];
+  readonly #wholeRows: WholeRow[] = [];
+  /** Arguments of functions that make rows or lists of what they are given. */
+  readonly #carried = new Set<unknown>();
   /** Columns that are items of the root's select list. */
   readonly #passedColumns = new Map<unknown, Pick<Reference, 'path' | 'form' | 'isPassed'>>();
   /** For each SELECT around the current node: true if it reads nothing but the batch. */
@@ -159,8 +178,9 @@ class SyntaxReader {
       joins: this.#sources > 1,
       own: new Set(given.filter((name) => !this.#needed.has(name))),
       structured: this.#withRenamed(),
+      wholeRows: this.#wholeRows,
       paths: this.#paths,
-      items: this.#isByMessage ? this.#items() : undefined,
+      items: this.#isByMessage && this.#wholeRows.length === 0 ? this.#items() : undefined,
     };
   }
 
@@ -194,7 +214,8 @@ class SyntaxReader {
         items.push({ kind: 'star', except });
       } else if (passed?.isPassed === true) {
         const { path, form } = passed;
-        items.push({ kind: 'passed', path, form, alias: aliasOf(node) });
+        const own = node['class'] === 'COLUMN_REF' ? String(list(node['column_names']).at(-1)) : '';
+        items.push({ kind: 'passed', path, form, name: aliasOf(node) || own });
       } else items.push({ kind: 'computed' });
     }
     return items;
@@ -287,7 +308,8 @@ class SyntaxReader {
     const isQualified = written.length > 1 && this.#tables.get(first) === true;
     const [name = '', ...members] = isQualified ? written.slice(1) : written;
     const key = fold(name);
-    if (members.length + steps.length === 0 || META.includes(key)) return false;
+    const spelled = this.#needed.get(key) ?? name;
+    if ((members.length + steps.length === 0 && spelled === name) || META.includes(key)) return false;
     const isOwn = this.#parameters.has(key) || this.#scopes.some((scope) => scope.has(key));
     if (!isQualified && (isOwn || this.#readsOnlyBatch.at(-1) !== true || this.#tables.has(key)))
       return false;
@@ -313,10 +335,13 @@ class SyntaxReader {
     const [first = '', second] = path;
     if (this.#parameters.has(first)) return;
     const ofBatch = this.#tables.get(first);
-    if (second === undefined && ofBatch !== undefined && first !== this.#tableName) {
-      // A table's alias alone is the whole row.
+    if (second === undefined && ofBatch !== undefined && !this.#scopes.some((scope) => scope.has(first))) {
+      // A table's name alone is the whole row.
       this.#stars++;
-      this.#allComputed = true;
+      if (!this.#listed.has(node) && !this.#carried.has(node)) this.#allComputed = true;
+      const location = Number(node['query_location']);
+      const isUnnamed = this.#listed.has(node) && aliasOf(node) === '';
+      if (ofBatch) this.#wholeRows.push({ table: written[0]!, location, isUnnamed });
       return;
     }
     const qualified = second !== undefined && ofBatch !== undefined;
@@ -353,6 +378,7 @@ class SyntaxReader {
 
   #readArguments(node: Node): void {
     const name = String(node['function_name']);
+    if (CARRIES.test(name)) for (const child of list(node['children'])) this.#carried.add(child);
     if (STRUCTURED.test(name)) this.#readStructured(list(node['children']));
     const known = this.#argumentsOf.get(name) ?? new Set();
     for (const child of list(node['children']) as Node[]) {
