@@ -29,8 +29,22 @@ export function dateText(days: number): string {
 let lastDay = 0;
 let lastDate = '1970-01-01';
 
-/** `value` in the kind’s unit, since 1970-01-01 00:00:00. A time with a zone is in UTC. */
+/**
+ * `value` in the kind’s unit, since 1970-01-01 00:00:00. A time with a zone is in UTC. Messages that came together have
+ * the same one.
+ */
 export function timestampText(kind: TimestampKind, value: bigint): string {
+  if (value === lastTime && kind === lastKind) return lastText;
+  lastText = newTimestampText(kind, value);
+  lastKind = kind;
+  lastTime = value;
+  return lastText;
+}
+let lastKind: TimestampKind | undefined;
+let lastTime = 0n;
+let lastText = '';
+
+function newTimestampText(kind: TimestampKind, value: bigint): string {
   if (value === INFINITE_TIME) return 'infinity';
   if (value === -INFINITE_TIME) return '-infinity';
   const { perSecond, digits, zone } = UNITS[kind];
