@@ -6,7 +6,7 @@ import type { ColumnType, Values } from './rows.ts';
 
 /**
  * The type as which values of a declared type are kept: the type itself, the same object, if JavaScript converts them
- * without loss. What only SQL converts (times, INTERVAL, UUID …) is kept as text, as VARCHAR, at any depth.
+ * without loss. Values that only SQL converts (times, INTERVAL, UUID …) stay text, as VARCHAR, at any depth.
  */
 export function storedType(type: ColumnType): ColumnType {
   return nestedStored(type, storedType) ?? scalarStored(type);

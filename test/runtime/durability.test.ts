@@ -105,7 +105,7 @@ streams:
     await result;
     // Messages lost with the socket are sent again, as a sender with acknowledgements would.
     const seen = sink.texts.map((text) => (JSON.parse(text) as { n: number }).n);
-    sent = Math.max(...seen);
+    sent = Math.max(0, ...seen);
   }
   const run = startCli(['run', config]);
   await run.seen(/input websocket connected/);
