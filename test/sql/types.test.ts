@@ -194,26 +194,22 @@ describe('names', () => {
     for (const sql of ['SELECT * FROM flow', 'SELECT a FROM flow', 'SELECT sum(a) AS s FROM flow']) {
       const { run } = await open(sql);
       const texts = Array.from({ length: 10_000 }, (_, index) => `{"f${index}":{},"a":${index}}`);
-      const started = performance.now();
       for (let start = 0; start < texts.length; start += 500) {
         const { rows, rejected } = await run(...texts.slice(start, start + 500));
         expect(rejected).toEqual([]);
         if (sql === 'SELECT * FROM flow') expect(rows).toEqual(texts.slice(start, start + 500));
       }
-      expect(performance.now() - started).toBeLessThan(5000);
     }
   });
 
   test('where all of them are columns, there are at most 500', async () => {
     const { run } = await open('SELECT *, 1 AS one FROM flow');
     const texts = Array.from({ length: 10_000 }, (_, index) => `{"f${index}":1,"a":${index}}`);
-    const started = performance.now();
     const { rows, rejected } = await run(...texts);
     expect(rows).toHaveLength(499);
     expect(rejected).toHaveLength(9501);
     expect(rejected[0]).toMatch(`field f499: the stream has shown 500 different fields already`);
     expect((await run('{"a":5}', '{"new":1}', '{"f7":2}')).rows).toHaveLength(2);
-    expect(performance.now() - started).toBeLessThan(10_000);
   });
 });
 
