@@ -1,7 +1,9 @@
 import { z } from 'zod';
 import type { Output } from '../component/contracts.ts';
 import { defineOutput } from '../component/define.ts';
+import { printable } from '../errors.ts';
 import type { Batch } from '../message/batch.ts';
+import { textOf } from '../message/text.ts';
 import type { Printable } from './shell.ts';
 import { tableOf } from './sql-table.ts';
 
@@ -56,15 +58,19 @@ export class PrintOutput implements Output {
     const payloads = all.slice(0, this.#left);
     this.#left -= payloads.length;
     const { format, done } = this.#options;
-    await this.#print(
-      format === 'table' ? this.#draw(payloads) : Buffer.concat(payloads.flatMap((each) => [each, LINE_END])),
-    );
+    await this.#print(format === 'table' ? this.#draw(payloads) : this.#lines(payloads));
     if (this.#left === 0) done();
   }
 
   close(): Promise<void> {
     this.#options.stdout.off('error', ignore);
     return Promise.resolve();
+  }
+
+  /** On a terminal, control characters that would steer it are escaped. */
+  #lines(payloads: readonly Uint8Array[]): string | Uint8Array {
+    const data = Buffer.concat(payloads.flatMap((each) => [each, LINE_END]));
+    return this.#options.stdout.isTTY === true ? printable(textOf(data)) : data;
   }
 
   /** The table, in place of the last one if this is a terminal and the feed goes on. */

@@ -25,7 +25,8 @@ export function tableOf(payloads: readonly Uint8Array[], width: number, most = I
     return {
       head,
       texts,
-      width: Math.max(head.length, ...texts.map(({ length }) => length)),
+      // Not `Math.max` of a list: a file may have more rows than a call takes arguments.
+      width: texts.reduce((most, { length }) => Math.max(most, length), head.length),
       isNumber: rows.every(({ cells, numbers }) => numbers.has(name) || !cells.has(name)),
     };
   });
