@@ -56,6 +56,32 @@ a          3
 `);
 });
 
+test('a table may have more rows than a call has arguments', async () => {
+  const file = dir.file('long.jsonl', '{"n":1}\n'.repeat(200_000));
+  const { code, stdout } = await cli(['sql', 'SELECT n FROM flow', file, '--format', 'table']);
+  expect(code).toBe(0);
+  expect(stdout.split('\n')).toHaveLength(200_000 + 4);
+});
+
+test('a column that no message has is told, also of a few messages', async () => {
+  const file = dir.file('few.jsonl', readings.join('\n'));
+  const { code, stderr } = await cli(['sql', 'SELECT sensr FROM flow', file]);
+  expect(code).toBe(0);
+  expect(stderr).toMatch(/the query names sensr, and no message has it/);
+});
+
+test('lines of JSON on a terminal have nothing that steers it', async () => {
+  const file = dir.file('steers.jsonl', '{"note":"\u009b31m\u202e end"}\n');
+  const query = 'SELECT note FROM flow';
+  const command = [process.execPath, entry, 'sql', query, file, '--format', 'ndjson'];
+  const tool = new Tool(requireTool('script'), [
+    '-qec',
+    command.map((each) => `'${each}'`).join(' '),
+    '/dev/null',
+  ]);
+  expect(await tool.line(/end/)).toContain('{"note":"\\u009b31m\\u202e end"}');
+});
+
 test('`-` is stdin, and text without JSON is __value__', async () => {
   const query = 'SELECT upper(__value__) AS shout FROM flow';
   const { code, stdout } = await cli(['sql', query, '-', '--codec', 'text'], { stdin: 'one\ntwo\n' });

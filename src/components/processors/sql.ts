@@ -167,7 +167,11 @@ class SqlProcessor implements Processor {
     for (const { length } of rows) this.#metrics.rows.add(length);
     if (this.#isTold) return;
     this.#seen += messages;
-    if (this.#seen < ENOUGH) return;
+    if (this.#seen >= ENOUGH) this.#tellRemarks();
+  }
+
+  #tellRemarks(): void {
+    if (this.#isTold) return;
     this.#isTold = true;
     for (const { message } of this.remarks()) this.#context.events.noticed({}, message);
   }
@@ -178,6 +182,8 @@ class SqlProcessor implements Processor {
   }
 
   async close(): Promise<void> {
+    // A stream may end before it has had enough messages.
+    this.#tellRemarks();
     // A query that could not be opened has reported its error already.
     const query = await this.#query?.catch(() => undefined);
     await query?.close();
