@@ -320,13 +320,14 @@ export class Admission {
     }
   }
 
-  /** The shapes of columns that messages change. */
-  #newShapes({ payloads }: Batch, { slices }: Scan): Map<Column, Shape> {
+  /** The shapes of columns that messages change. A rejected message must not change how the others are read. */
+  #newShapes({ payloads }: Batch, { slices, refusals }: Scan): Map<Column, Shape> {
     const shapes = new Map<Column, Shape>();
     for (const column of this.#schema.columns) {
       const { path, shape } = column;
       const found = shape && this.#spellings.slices(path, slices);
       if (found === undefined) continue;
+      for (const { index } of refusals) found.kinds[index] = 0;
       const learnt = learnShape(shape!, payloads, found);
       if (learnt !== shape) shapes.set(column, learnt);
     }

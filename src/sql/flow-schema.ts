@@ -290,16 +290,16 @@ export class FlowSchema {
 
   /** True if the column, which is not declared, must keep one class of values. */
   #isConflict({ path, kinds, declared }: Column, kind: number): boolean {
-    if (declared !== undefined || (kinds & kind) === kind || columnType(kinds) === undefined) return false;
+    if (
+      kind === Kind.NULL ||
+      declared !== undefined ||
+      (kinds & kind) === kind ||
+      columnType(kinds) === undefined
+    )
+      return false;
     // Text may be JSON of its own, whose parts the database reads.
     const isText = (each: number): boolean => (each & Kind.STRING) !== 0;
-    if (
-      path.length === 1 &&
-      this.#uses.hasParts(path) &&
-      isText(kinds) !== isText(kind) &&
-      kind !== Kind.NULL
-    )
-      return true;
+    if (path.length === 1 && this.#uses.hasParts(path) && isText(kinds) !== isText(kind)) return true;
     const together = kinds | kind;
     if (columnType(together) !== 'JSON') return false;
     // In JSON, equal numbers have equal texts, unless only one of them has a fraction.

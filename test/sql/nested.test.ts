@@ -179,3 +179,13 @@ test('fields that are only passed on stay as they are spelled, beside those that
     }
   }
 });
+
+test.each(['{"tags":{"a":1}}', '{"tags":"xyz"}', '{"tags":7}'])(
+  'a message with %s among lists is rejected alone, and null is NULL',
+  async (odd) => {
+    const { run } = await open('SELECT len(tags) AS l FROM flow');
+    const { rows, rejected } = await run('{"tags":["a"]}', odd, '{"tags":null}', '{"tags":["b","c"]}');
+    expect(rows).toEqual(['{"l":1}', '{"l":null}', '{"l":2}']);
+    expect(rejected).toHaveLength(1);
+  },
+);
