@@ -3,7 +3,8 @@
 set -euo pipefail
 
 missing=()
-need() { PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null || missing+=("$2"); }
+tools=$HOME/.cache/millrace-tests/bin
+need() { PATH=$PATH:/usr/sbin:/sbin:$(echo /usr/lib/postgresql/*/bin | tr ' ' :) command -v "$1" >/dev/null || missing+=("$2"); }
 need chromium chromium
 need nginx nginx-light
 need prlimit util-linux
@@ -15,12 +16,18 @@ need mount mount
 need javac default-jdk-headless
 need strace strace
 need faketime faketime
+need postgres postgresql
+need redis-server redis-server
+need mosquitto mosquitto
+need mariadbd mariadb-server
 /usr/bin/python3 -I -c 'import websockets' 2>/dev/null || missing+=(python3-websockets)
-if [ ${#missing[@]} -eq 0 ]; then
-  echo 'Nothing is missing.'
-  exit
+if [ ${#missing[@]} -gt 0 ]; then
+  sudo=()
+  [ "$(id -u)" -eq 0 ] || sudo=(sudo)
+  "${sudo[@]}" apt-get update -qq
+  "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
 fi
-sudo=()
-[ "$(id -u)" -eq 0 ] || sudo=(sudo)
-"${sudo[@]}" apt-get update -qq
-"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+# The one of Debian 12 is too old: batches that are stored whole or not at all came with 2.12.
+PATH=$tools:$PATH command -v nats-server >/dev/null ||
+  GOBIN=$tools go install github.com/nats-io/nats-server/v2@v2.15.2
+echo 'Nothing is missing.'

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { accessSync, constants, globSync } from 'node:fs';
+import { homedir, tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 
 /** Programs that some tests talk to or run. `npm run test:setup` installs them on Debian. */
@@ -8,10 +8,15 @@ export const toolNames = [
   'chromium',
   'faketime',
   'javac',
+  'mariadbd',
   'microsocks',
+  'mosquitto',
+  'nats-server',
   'nginx',
   'openssl',
+  'postgres',
   'prlimit',
+  'redis-server',
   'script',
   'strace',
   'tinyproxy',
@@ -31,10 +36,19 @@ export type Ability = keyof typeof abilities;
 
 /** The path of a program, or undefined. */
 export function findTool(name: ToolName): string | undefined {
-  // The folders of an administrator's programs are often not in the path of others.
-  const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin'];
+  folders ??= [
+    ...(process.env['PATH'] ?? '').split(delimiter),
+    // The folders of an administrator's programs are often not in the path of others.
+    '/usr/sbin',
+    '/sbin',
+    ...globSync('/usr/lib/postgresql/*/bin'),
+    // scripts/test-setup.sh builds here what Debian has not.
+    join(homedir(), '.cache/millrace-tests/bin'),
+  ];
   return folders.map((folder) => join(folder, name)).find((path) => isProgram(path));
 }
+
+let folders: readonly string[] | undefined;
 
 /** The Python that has the library `websockets`: the one that MILLRACE_TEST_PYTHON names, or the system's. */
 export function findPython(): string | undefined {
