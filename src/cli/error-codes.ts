@@ -1,6 +1,7 @@
 import { framingErrors } from '../component/framing/records.ts';
 import { codecErrors } from '../component/payloads.ts';
 import { listenErrors } from '../component/listeners.ts';
+import { messageValueErrors } from '../clients/message-value.ts';
 import { debeziumErrors } from '../components/codecs/debezium-json.ts';
 import { sessionErrors } from '../components/outputs/websocket/reply.ts';
 import { configErrors } from '../config/load.ts';
@@ -26,6 +27,7 @@ export const errorCodes: Readonly<Record<string, DeclaredError>> = {
   ...contractErrors,
   ...reconnectErrors,
   ...outputErrors,
+  ...messageValueErrors,
   ...stopErrors,
   ...listenErrors,
   ...tlsErrors,

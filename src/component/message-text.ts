@@ -2,7 +2,13 @@ import type { z } from 'zod';
 import type { Batch, Run } from '../message/batch.ts';
 import { jsonAt, parseJsonPath, textAt, type JsonPath } from '../message/json-path.ts';
 import { extName, metaText, type MetaName, type MetaValue } from '../message/metadata.ts';
-import { checkTemplate, Template, type Reference, type TemplateNames } from './template.ts';
+import {
+  checkTemplate,
+  Template,
+  type Reference,
+  type TemplateNames,
+  type TemplateValues,
+} from './template.ts';
 
 /**
  * The names that `{{…}}` may use of a message, wherever an output fills in something for each message. Times are UTC.
@@ -120,6 +126,29 @@ export class MessageText {
   /** The same, with values not encoded; undefined when a name has neither a value nor a default. */
   tryRender(batch: Batch, index: number, run: Run): string | undefined {
     return this.#template.tryRender((name, argument) => this.#value(batch, index, run, name, argument));
+  }
+
+  /**
+   * The texts of all messages of the batch: one text if all have the same, otherwise one for each message, undefined for
+   * a message that lacks a value.
+   */
+  texts(batch: Batch): string | (string | undefined)[] {
+    if (this.constant !== undefined) return this.constant;
+    const { runs, length } = batch;
+    const texts: (string | undefined)[] = Array.from({ length });
+    const byMessage = this.isByMessage(batch);
+    let index = 0;
+    let run = runs[0]!;
+    // One for all messages.
+    const values: TemplateValues = (name, argument) => this.#value(batch, index, run, name, argument);
+    for (let at = 0; at < runs.length; at++) {
+      run = runs[at]!;
+      const end = runs[at + 1]?.start ?? length;
+      for (index = run.start; index < end; index++) {
+        texts[index] = byMessage || index === run.start ? this.#template.tryRender(values) : texts[run.start];
+      }
+    }
+    return texts;
   }
 
   /**

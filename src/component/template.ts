@@ -61,7 +61,7 @@ export class Template {
    * `encode` is applied to each filled-in value, and not to the text around it.
    * @throws Error when a name has neither a value nor a default
    */
-  render(values: TemplateValues, encode: (value: string) => string = (value) => value): string {
+  render(values: TemplateValues, encode: (value: string) => string = asItIs): string {
     return this.#fill(values, encode, ({ name, argument }) => {
       throw Template.missing(name, argument);
     })!;
@@ -75,11 +75,7 @@ export class Template {
 
   /** As `render`, but undefined when a name has neither a value nor a default. */
   tryRender(values: TemplateValues): string | undefined {
-    return this.#fill(
-      values,
-      (value) => value,
-      () => {},
-    );
+    return this.#fill(values, asItIs, ignore);
   }
 
   #fill(
@@ -103,6 +99,12 @@ export class Template {
     return text;
   }
 }
+
+function asItIs(value: string): string {
+  return value;
+}
+
+function ignore(): void {}
 
 function readReference(reference: string, names: TemplateNames): Part {
   const at = reference.indexOf(':-');

@@ -16,6 +16,7 @@ const layers = [
   ['runtime'],
   ['control'],
   ['components'],
+  ['clients'],
   ['websocket'],
   ['net'],
   ['delivery'],
@@ -70,7 +71,7 @@ test('runtime, control and config are handed the components, and import none', (
   expect(wrong).toEqual([]);
 });
 
-test('the library exports everything that components import, except WebSocket, network, log and SQL', () => {
+test('the library exports everything that components import, except clients, WebSocket, network, log and SQL', () => {
   const names = (text: string, pattern: RegExp): Set<string> =>
     new Set(
       Array.from(text.matchAll(pattern), ([, list]) => list!.split(',')).flatMap((list) =>

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { serverOf, type Server } from './server.ts';
 
 /** nats-server with JetStream. `config` is added to its configuration file: accounts, TLS and so on. */
-export function natsServer({ config = '' }: { config?: string } = {}): Server {
-  return serverOf({
+export async function natsServer({ config = '' }: { config?: string } = {}): Promise<Server> {
+  return await serverOf({
     tool: 'nats-server',
     prepare({ dir, port, port2 }) {
       writeFileSync(

@@ -11,12 +11,12 @@ const user = process.getuid?.() === 0 ? ['--reuid=postgres', '--regid=postgres',
  * PostgreSQL, with the superuser `postgres` and no password. `options` are added to its command line, such as
  * `ssl=on`. `prepare` gets the folder of the data, to put files there.
  */
-export function postgresServer({
+export async function postgresServer({
   options = [],
   prepare,
-}: { options?: string[]; prepare?: (data: string) => void } = {}): Server {
+}: { options?: string[]; prepare?: (data: string) => void } = {}): Promise<Server> {
   const data = (dir: string): string => join(dir, 'data');
-  return serverOf({
+  return await serverOf({
     tool: 'postgres',
     prepare({ program, dir }) {
       mkdirSync(data(dir), { mode: 0o700 });

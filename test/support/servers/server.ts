@@ -4,7 +4,6 @@ import { closeSync, existsSync, globSync, mkdirSync, openSync, readFileSync, rmS
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { beforeAll } from 'vitest';
 import { afterFile } from '../cleanup.ts';
 import { findTool, type ToolName } from '../machine.ts';
 import { until } from '../until.ts';
@@ -33,15 +32,13 @@ export interface Place {
 }
 
 /**
- * A real server for the tests of a file: started before the first test and ended after the last. On a machine that lacks
- * its program it is not started; the tests have to be made with `testWith` of that program.
+ * Starts a real server for the tests of a file, which ends after the last of them; await it at the top of the file. On a
+ * machine that lacks its program it is not started; the tests have to be made with `testWith` of that program.
  */
-export function serverOf(recipe: Recipe): Server {
+export async function serverOf(recipe: Recipe): Promise<Server> {
   const server = new Server(recipe);
-  beforeAll(async () => {
-    if (findTool(recipe.tool) !== undefined) await server.start();
-  });
   afterFile(() => server.remove());
+  if (findTool(recipe.tool) !== undefined) await server.start();
   return server;
 }
 
