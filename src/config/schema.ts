@@ -174,8 +174,19 @@ function streamSchema(registry: Registry) {
   });
 }
 
+type FileSchema = ReturnType<typeof makeFileSchema>;
+
+/** Each by its registry: zod compiles a schema on its first use, which costs as much as the rest of reading a file. */
+const fileSchemas = new WeakMap<Registry, FileSchema>();
+
 /** The schema of a file; one that is a list is the `streams` of it. */
-export function fileSchema(registry: Registry) {
+export function fileSchema(registry: Registry): FileSchema {
+  let schema = fileSchemas.get(registry);
+  if (schema === undefined) fileSchemas.set(registry, (schema = makeFileSchema(registry)));
+  return schema;
+}
+
+function makeFileSchema(registry: Registry) {
   return z.strictObject({
     logging: logging.prefault({}),
     health_check: healthCheck.prefault({}),
