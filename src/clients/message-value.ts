@@ -14,6 +14,8 @@ export const messageValueErrors = declareErrors({
   },
 });
 
+const FORM = 'ArkFlow’s form: `value` for a text, `expr` for an expression.';
+
 /**
  * A field whose value may differ for each message: a topic, a key, a table. `about` is its description; this adds how to
  * write it.
@@ -23,10 +25,16 @@ export function messageValue(about: string) {
     .union([
       z.string().superRefine((text, context) => checkMessageText(text, context)),
       z.strictObject({
-        type: z.literal('value'),
-        value: z.union([z.string(), z.number(), z.boolean()]).transform(String),
+        type: z.literal('value').describe(FORM),
+        value: z
+          .union([z.string(), z.number(), z.boolean()])
+          .transform(String)
+          .describe('The same text for every message, as it stands.'),
       }),
-      z.strictObject({ type: z.literal('expr'), expr: z.string().min(1) }),
+      z.strictObject({
+        type: z.literal('expr').describe(FORM),
+        expr: z.string().min(1).describe('An SQL expression over the fields of a message.'),
+      }),
     ])
     .describe(
       `${about} Text with \`{{json:PATH}}\`, \`{{meta:NAME}}\`, \`{{key}}\` and the like is filled in for each message. ArkFlow’s forms are read as well: \`{ type: value, value: TEXT }\` is the text as it stands, and \`{ type: expr, expr: SQL }\` is an SQL expression over the fields of the message.`,

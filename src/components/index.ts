@@ -17,6 +17,7 @@ import { multipleInputsInput } from './inputs/multiple-inputs.ts';
 import { websocketInput } from './inputs/websocket/websocket.ts';
 import { dropOutput } from './outputs/drop.ts';
 import { fileOutput } from './outputs/file/file.ts';
+import { natsOutput } from './outputs/nats/nats.ts';
 import { stdoutOutput } from './outputs/stdout.ts';
 import { websocketOutput } from './outputs/websocket/websocket.ts';
 import { arrowToJsonProcessor } from './processors/arrow-to-json.ts';
@@ -41,6 +42,7 @@ export const components = [
   fileOutput,
   dropOutput,
   websocketOutput,
+  natsOutput,
   noneFraming,
   linesFraming,
   delimiterFraming,

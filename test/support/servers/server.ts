@@ -64,6 +64,10 @@ export class Server {
     return this.place.dir;
   }
 
+  get running(): boolean {
+    return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
   /** The output of the server so far. */
   get log(): string {
     return readFileSync(this.#logFile, 'utf8');
@@ -138,9 +142,8 @@ export class Server {
 
   async #end(signal: NodeJS.Signals): Promise<void> {
     const child = this.#child;
-    if (child === undefined) return;
     this.#child = undefined;
-    if (child.exitCode !== null || child.signalCode !== null) return;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
     // Once the parent is gone, nobody knows its children any more.
     const children = signal === 'SIGKILL' ? childrenOf(child.pid!) : [];
     const ended = once(child, 'exit');
