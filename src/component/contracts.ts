@@ -34,6 +34,11 @@ export interface Input {
   readonly backoff?: Backoff;
   /** True when the input itself counts its messages in the budget, from arrival to receipt (an `Inbox` does). */
   readonly budgeted?: boolean;
+  /**
+   * True when `read` returns everything that has arrived since the last read, as an `Inbox` does. The engine then lets
+   * messages gather for a moment if a part of the stream asks for it (`rest`).
+   */
+  readonly gathers?: boolean;
   /** True when its batches come from sources that the engine already counts. */
   readonly composite?: boolean;
   /**
@@ -190,6 +195,12 @@ export interface Processor {
   process(batch: Batch, call: ProcessCall): Promise<(Batch | Delivery)[]> | (Batch | Delivery)[];
   /** As `Output.takes`, for the batches that it processes. */
   readonly takes?: 'rows' | undefined;
+  /**
+   * For how long messages should gather between two reads, in milliseconds, because a batch costs as much as many
+   * messages do. The engine looks at it for each batch; it waits a few milliseconds at most, and only behind inputs
+   * that gather (`Input.gathers`). A message that comes after a longer silence goes on at once.
+   */
+  readonly rest?: number;
   /** True when batches must enter one at a time in input order, because the processor keeps state between them. */
   readonly ordered?: boolean;
   /**

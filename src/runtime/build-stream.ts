@@ -11,6 +11,7 @@ import { ComponentFactory, distinct, type Surroundings } from './component-facto
 import { DeadLetters } from './dead-letters.ts';
 import { shareOfPipeline } from './backlog.ts';
 import { DurableSource } from './durable-source.ts';
+import { Pace } from './pace.ts';
 import { Pipeline, type Operator } from './pipeline.ts';
 import type { DurabilityPlan, StreamPlan } from './plan.ts';
 import { Stream } from './stream.ts';
@@ -29,6 +30,7 @@ export function buildStream(plan: StreamPlan, surroundings: Surroundings): Strea
     plan.state,
     plan.durability?.enabled === true ? join(plan.durability.path, 'windows') : undefined,
   );
+  const pace = new Pace();
   let durability: Durability | undefined;
   const factory = new ComponentFactory(surroundings, {
     plan,
@@ -37,6 +39,7 @@ export function buildStream(plan: StreamPlan, surroundings: Surroundings): Strea
     budget,
     share,
     state,
+    pace,
     durability: () => durability,
     deadLetters: (stage) => (stage === 'error_output' ? lastResort : deadLetters),
     signal: abort.signal,
@@ -137,6 +140,7 @@ export function buildStream(plan: StreamPlan, surroundings: Surroundings): Strea
     budget,
     share,
     state,
+    pace,
     durable,
     events,
     threads: plan.pipeline.thread_num,

@@ -29,6 +29,7 @@ import { StateFolder } from '../delivery/state-folder.ts';
 import { broken, mistakeOf } from './broken.ts';
 import type { DeadLetters } from './dead-letters.ts';
 import type { StreamPlan } from './plan.ts';
+import type { Pace } from './pace.ts';
 import { Pipeline } from './pipeline.ts';
 import { Sink } from './sink.ts';
 import { SupervisedInput } from './source.ts';
@@ -59,6 +60,8 @@ interface Parts {
   /** The share of `budget` for the part after the log. */
   readonly share: Budget;
   readonly state: StateBudget;
+  /** How long the stream's messages gather. */
+  readonly pace: Pace;
   readonly durability: () => Durability | undefined;
   /** The destination of rejected messages, of `error_output` or of any other stage. */
   readonly deadLetters: (stage: Stage) => DeadLetters;
@@ -134,6 +137,7 @@ export class ComponentFactory {
       budget,
       deadLetters: deadLetters('input'),
       gate: this.#surroundings.gate,
+      pace: this.#parts.pace,
       durable: durability() !== undefined,
     });
   }

@@ -128,6 +128,16 @@ export class Pipeline {
     return flushed;
   }
 
+  /** As `Processor.rest`, for what comes before any messages are kept. */
+  get rest(): number {
+    let longest = 0;
+    for (const { processor } of this.#steps) {
+      if (processor.ordered === true) break;
+      longest = Math.max(longest, processor.rest ?? 0);
+    }
+    return longest;
+  }
+
   /** A sentence for each processor that messages do not pass. */
   notReady(): string[] {
     const reasons = this.#steps.map(({ name, processor, connection, working }) => {

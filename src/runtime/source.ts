@@ -12,6 +12,7 @@ import { checkResult } from './contract.ts';
 import type { DeadLetters } from './dead-letters.ts';
 import { Outage } from '../component/outage.ts';
 import { Retry, pause } from './retry.ts';
+import type { Pace } from './pace.ts';
 import type { StartGate } from './start-gate.ts';
 import { unframed } from './unframed-delivery.ts';
 
@@ -26,6 +27,9 @@ export class SupervisedInput implements Source {
   readonly #deadLetters: DeadLetters;
   readonly #retry: Retry;
   readonly #gate: StartGate;
+  readonly #pace: Pace;
+  /** The end of the last read, in milliseconds of `performance.now()`. */
+  #lastRead = 0;
   /** The codec's rejections are kept with the batch, for the stream's log. */
   readonly #durable: boolean;
   /** Tells the gate that the input has tried to listen; undefined for a client. */
@@ -48,6 +52,7 @@ export class SupervisedInput implements Source {
     budget: Budget;
     deadLetters: DeadLetters;
     gate: StartGate;
+    pace: Pace;
     durable: boolean;
   }) {
     this.#input = options.input;
@@ -60,6 +65,7 @@ export class SupervisedInput implements Source {
     this.#deadLetters = options.deadLetters;
     this.#retry = new Retry(options.input.backoff ?? defaultBackoff);
     this.#gate = options.gate;
+    this.#pace = options.pace;
     this.#durable = options.durable;
     this.#listened = this.listens ? options.gate.expect() : undefined;
   }
@@ -155,8 +161,10 @@ export class SupervisedInput implements Source {
   async #next(signal: AbortSignal): Promise<InputDelivery> {
     const budgeted = this.#input.budgeted ?? false;
     if (!budgeted && this.#budget.full) await this.#budget.room(signal);
+    if (this.#input.gathers === true) await this.#gather(signal);
     signal.throwIfAborted();
     let delivery = await this.#input.read(signal);
+    this.#lastRead = performance.now();
     if (this.#input.composite !== true) {
       delivery = { ...delivery, batch: delivery.batch.withPositions('own') };
       if (this.#unframer !== undefined) delivery = unframed(delivery, this.#unframer);
@@ -166,6 +174,13 @@ export class SupervisedInput implements Source {
     const { refused } = delivery;
     if (this.#coder === undefined && refused === undefined) return delivery;
     return await this.#checked(delivery, refused ?? [], signal);
+  }
+
+  /** Lets messages gather since the last read. A stream that ends does not wait for more. */
+  async #gather(signal: AbortSignal): Promise<void> {
+    const { rest } = this.#pace;
+    const left = rest === 0 ? 0 : Math.round(this.#lastRead + rest - performance.now());
+    if (left > 0) await pause(left, this.#either(signal)).catch(() => {});
   }
 
   #count(delivery: InputDelivery): InputDelivery {

@@ -9,6 +9,7 @@ import type { StreamEvents } from '../telemetry/events.ts';
 import { BatchNames } from './batch-names.ts';
 import type { DeadLetters } from './dead-letters.ts';
 import { Outage } from '../component/outage.ts';
+import type { Pace } from './pace.ts';
 import type { Pipeline } from './pipeline.ts';
 import type { Sink } from './sink.ts';
 import { TapPoint, type TapStage } from './tap.ts';
@@ -27,6 +28,7 @@ export interface StreamParts {
   readonly share: Budget;
   /** The state that windows and buffers keep. */
   readonly state: StateBudget;
+  readonly pace: Pace;
   /** Whether there is a log of what it has received. */
   readonly durable: boolean;
   readonly events: StreamEvents;
@@ -180,12 +182,14 @@ export class Stream {
   }
 
   async #process(): Promise<void> {
-    const { signal } = this.parts.abort;
+    const { abort, pipeline, pace } = this.parts;
+    const { signal } = abort;
     for (;;) {
       await this.#tickets.slot(signal);
       const delivery = await this.#read();
       if (delivery === undefined) break;
-      this.#push(this.parts.pipeline.process(delivery), true);
+      this.#push(pipeline.process(delivery), true);
+      pace.ask(pipeline.rest);
     }
     this.#flush(Infinity);
     this.#tickets.end();

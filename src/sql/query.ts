@@ -50,6 +50,11 @@ const TRIED = 64;
 /** DuckDB forgets an interrupt that arrives before a thread has begun the query, so it is repeated. Milliseconds. */
 const INTERRUPT_EVERY = 20;
 
+/** A batch of fewer messages than this costs hardly less than one of so many. */
+const FEW = 256;
+/** A statement that runs on few messages runs during at most this share of the time. */
+const SHARE_OF_TIME = 1 / 8;
+
 const EMPTY = new Batch([Buffer.from('{}')], { format: 'json' });
 
 /** Kinds of batch, which have tables of their own. */
@@ -124,6 +129,7 @@ export class Query {
   readonly #closing = new AbortController();
   readonly #stays = new Set<Stay>();
   #borrowed = 0;
+  #rest = 0;
   #allReturned = (): void => {};
 
   private constructor(
@@ -148,6 +154,14 @@ export class Query {
   /** True if each row is made of one message, so that a message without a row was filtered out. */
   get isRowwise(): boolean {
     return this.#plan.analysis.rowwise;
+  }
+
+  /**
+   * For how long messages should gather before the next batch, in milliseconds, so that a stream that never brings many
+   * at a time does not spend its time on statements.
+   */
+  get rest(): number {
+    return this.#rest;
   }
 
   /** Likely mistakes in the query that the messages so far have shown. */
@@ -205,14 +219,20 @@ export class Query {
     const all: Part = { batch, places: undefined };
     const taken = refused.length === 0 ? all : partOf(all, places);
     const filtered = this.#filtered.get(source.flow.table);
-    if (filtered !== undefined) return this.#filter(filtered, taken, source);
+    if (filtered !== undefined) {
+      this.#rest = 0;
+      return this.#filter(filtered, taken, source);
+    }
     return await this.#borrow(signal, async (worker) => {
       const { timeout } = this.#options;
       const start = performance.now();
       const prepared = await this.#prepare(worker, source.flow, kindOf(batch));
       const task: Task = { worker, prepared, signal, source };
       try {
-        return await this.#rows(task, taken, timeout);
+        const rows = await this.#rows(task, taken, timeout);
+        const took = performance.now() - start;
+        this.#rest = taken.batch.length < FEW ? took / SHARE_OF_TIME : 0;
+        return rows;
       } catch (error) {
         if (!(error instanceof MillraceError) || error.fatal || signal.aborted) throw error;
         const isLate = error.code === sqlErrors.MILLRACE_SQL_TIMEOUT.code;

@@ -72,6 +72,18 @@ test('a filter and a projection ask DuckDB only when messages bring something ne
   expect(asked()).toBeGreaterThan(before);
 });
 
+test('messages gather between statements on few of them, and for nothing else', async () => {
+  const computes = await open('SELECT n + 1 AS m FROM flow');
+  await computes.run('{"n":1}');
+  expect(computes.query.rest).toBeGreaterThan(0);
+  await computes.run(...Array.from({ length: 256 }, () => '{"n":1}'));
+  expect(computes.query.rest).toBe(0);
+  const filters = await open('SELECT n FROM flow WHERE n > 0');
+  await filters.run('{"n":1}');
+  await filters.run('{"n":1}');
+  expect(filters.query.rest).toBe(0);
+});
+
 test.each([
   ['computes', 'SELECT n + 1 AS m FROM flow WHERE n > 1', {}],
   ['sorts', 'SELECT n FROM flow WHERE n > 1 ORDER BY n', {}],

@@ -158,6 +158,10 @@ class SqlProcessor implements Processor {
     return this.#context.stream.takesRows ? [...rows] : rows.map(valueMessages);
   }
 
+  get rest(): number {
+    return this.#opened?.rest ?? 0;
+  }
+
   remarks(): readonly MillraceError[] {
     return this.#opened?.remarks() ?? [];
   }

@@ -40,6 +40,7 @@ interface Connection {
  */
 export class WebSocketClientInput implements Input {
   readonly budgeted = true;
+  readonly gathers = true;
   readonly backoff: Backoff;
   readonly #config: ConnectionConfig;
   readonly #context: Context;

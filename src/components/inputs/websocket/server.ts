@@ -15,6 +15,7 @@ import type { ServerInputConfig } from './config.ts';
 /** Accepts any number of connections on one path. */
 export class WebSocketServerInput implements Input {
   readonly budgeted = true;
+  readonly gathers = true;
   readonly listens = true;
   readonly #config: ServerInputConfig;
   readonly #context: Context;
