@@ -14,6 +14,7 @@ import { fileInput } from './inputs/file.ts';
 import { generateInput } from './inputs/generate.ts';
 import { memoryInput } from './inputs/memory.ts';
 import { multipleInputsInput } from './inputs/multiple-inputs.ts';
+import { natsInput } from './inputs/nats/nats.ts';
 import { websocketInput } from './inputs/websocket/websocket.ts';
 import { dropOutput } from './outputs/drop.ts';
 import { fileOutput } from './outputs/file/file.ts';
@@ -32,6 +33,7 @@ export const components = [
   memoryInput,
   fileInput,
   multipleInputsInput,
+  natsInput,
   memoryBuffer,
   tumblingWindowBuffer,
   sqlProcessor,

@@ -24,6 +24,7 @@ const dropReasons = {
   nobody: 'there is no session to send them to',
   no_value: 'no value for `match` to compare',
   slow_consumer: 'a session does not keep up',
+  overflow: 'the stream does not keep up, and the sender cannot wait',
 } as const;
 
 export type DropReason = keyof typeof dropReasons;
