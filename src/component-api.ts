@@ -87,6 +87,7 @@ export type { Fail, Filled, Given, Settings } from './component/settings.ts';
 export { alias, givenOf, settings } from './component/settings.ts';
 export type { TemplateNames, TemplateValues } from './component/template.ts';
 export { checkTemplate, template, Template } from './component/template.ts';
+export { abortable, Waker } from './component/waker.ts';
 export type { DeclaredError, Rejection } from './errors.ts';
 export {
   baseErrors,
@@ -109,8 +110,8 @@ export { describeJsonError, findJsonError } from './message/json-validate.ts';
 export type { JsonMember } from './message/json.ts';
 export { joinJsonArray, jsonMembers } from './message/json.ts';
 export { asLine } from './message/lines.ts';
-export type { Ext, MetaName } from './message/metadata.ts';
-export { metaText } from './message/metadata.ts';
+export type { Ext, MetaColumn, MetaColumns, MetaName } from './message/metadata.ts';
+export { extName, metaText, NO_OFFSET } from './message/metadata.ts';
 export type { LogEntries, Receipt, ReceiptEvents } from './message/receipt.ts';
 export { createReceipt, noReceipt, relayReceipt } from './message/receipt.ts';
 export type { RowValue } from './message/row-values.ts';
