@@ -1,27 +1,19 @@
 import { sqlErrors } from './sql-errors.ts';
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { MillraceError } from '../errors.ts';
-import type { Path } from '../message/field-path.ts';
 import { refuseOutside } from './allowed.ts';
 import { bindArrows } from './arrows.ts';
 import { fold, identifier } from './database.ts';
 import { AGGREGATE_MACROS, defineFunctions } from './datafusion/macros.ts';
 import { edit, placeAt, unedited, type Edit, type Edited } from './edits.ts';
 import { serializeQuery, textOfExpression } from './expression-text.ts';
-import { pathEdits, type PathColumn, type PathEdits } from './path-edits.ts';
+import { pathEdits, type PathColumn, type PathEdits, type ReadColumns } from './path-edits.ts';
 import { holds, isByMessage, isRowwise } from './rowwise.ts';
+import type { StatementTexts } from './statement-texts.ts';
 import { readSyntax, type QueryColumns, type Reference } from './syntax.ts';
 import type { Node } from './syntax-node.ts';
 import { tokensOf } from './tokens.ts';
 import { readValueAsText, VALUE_TEXT_MACRO } from './value-text.ts';
-
-/** The columns of the table that a query reads, as far as its text depends on them. */
-export interface ReadColumns {
-  /** The fields that a row has, by their names in SQL. */
-  readonly fields: readonly string[];
-  /** True if the path is a column of the table. */
-  readonly reads: (path: Path) => boolean;
-}
 
 /** A query that is one SELECT, and the columns that it mentions. */
 export interface QueryAnalysis extends QueryColumns {
@@ -44,6 +36,8 @@ export interface QueryAnalysis extends QueryColumns {
   readonly itemNames: readonly (string | undefined)[];
   /** True if the query reads whole messages as text: `CAST(__value__ AS VARCHAR)`. */
   readonly readsWhole: boolean;
+  /** The statements before the SELECT, if there are some. */
+  readonly before?: StatementTexts;
   /** True if the query may read JSON from text: it has a function or a type of that name, or an arrow. */
   readonly parsesText: boolean;
 }
@@ -61,15 +55,23 @@ interface Serialized {
   readonly statements?: readonly { readonly node: Node }[];
 }
 
+export interface AnalyseOptions {
+  readonly allowExternalAccess: boolean;
+  /** The user's functions and views, by folded names. */
+  readonly own: ReadonlySet<string>;
+  /** Of another statement that reads the same table: paths that both name are the same columns. */
+  readonly beside?: QueryAnalysis | undefined;
+}
+
 /**
- * Reads a query's columns from DuckDB's own syntax tree. `own` are the user's functions and views, by folded names.
+ * Reads a query's columns from DuckDB's own syntax tree.
  * @throws MillraceError MILLRACE_SQL_INVALID when it is not one SELECT statement
  */
 export async function analyseQuery(
   connection: DuckDBConnection,
   written: string,
   tableName: string,
-  { allowExternalAccess, own }: { allowExternalAccess: boolean; own: ReadonlySet<string> },
+  { allowExternalAccess, own, beside }: AnalyseOptions,
 ): Promise<QueryAnalysis> {
   const serialize = (sql: string): Promise<string> => serializeQuery(connection, sql);
   const parse = async (query: Edited): Promise<{ serialized: string; tree: Serialized }> => {
@@ -114,12 +116,11 @@ export async function analyseQuery(
   const names = new Map<Node, string>();
   for (const reference of read.paths)
     if (reference.isUnnamed) names.set(reference.node, await nameOf(connection, reference.node));
-  const paths = pathEdits(
-    unended,
-    read.paths,
-    (name) => read.names.has(name),
-    ({ node: each }) => names.get(each)!,
-  );
+  const paths = pathEdits(unended, read.paths, {
+    known: beside?.pathColumns ?? [],
+    isTaken: (name) => read.names.has(name) || beside?.names.has(name) === true,
+    nameOf: ({ node: each }) => names.get(each)!,
+  });
   const columns = withWholes(read, paths);
   const row = freeName('__row__', unended);
   const numberAt = columns.star

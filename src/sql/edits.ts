@@ -49,7 +49,8 @@ export function edit(before: Edited, edits: readonly Edit[]): Edited {
   return { text, original };
 }
 
-function offsetOf(text: string, { line, column }: Place): number {
+/** The offset of a place in a text. */
+export function offsetOf(text: string, { line, column }: Place): number {
   let at = 0;
   for (let each = 1; each < line; each++) {
     const end = text.indexOf('\n', at);

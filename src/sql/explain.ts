@@ -7,6 +7,8 @@ export interface Within {
   /** The query as it is in the statement. */
   readonly text: string;
   readonly original: (place: Place) => Place;
+  /** The number of the user's statement, if his query has several and this is not the last. */
+  readonly statement?: number;
 }
 
 /** DuckDB shows only a part of a long line, between these. */
@@ -18,16 +20,16 @@ const CUT = '...';
  */
 export function explain(error: unknown, within?: Within): string {
   const whole = error instanceof Error ? error.message : String(error);
-  const place = /\n+LINE (\d+): (.*)\n( *)\^/.exec(whole);
-  const said = place === null ? whole : whole.slice(0, place.index);
+  const marker = /\n+LINE (\d+): (.*)\n( *)\^/.exec(whole);
+  const said = marker === null ? whole : whole.slice(0, marker.index);
   const message = errorMessage(
     said
       .replace(/\s+(Candidate functions|Possible examples|Candidate bindings).*/s, '')
       // The user never meant one of DuckDB's own tables.
       .replace(/\s+Did you mean "pg_\w+"\?/, ''),
   );
-  if (place === null || within === undefined) return message;
-  const [, number, shown, before] = place;
+  if (marker === null || within === undefined) return message;
+  const [, number, shown, before] = marker;
   const line = Number(number) - within.linesBefore;
   if (line < 1) return message;
   const marked = before!.length - `LINE ${number}: `.length;
@@ -35,7 +37,8 @@ export function explain(error: unknown, within?: Within): string {
   const part = shown!.startsWith(CUT) ? shown!.slice(CUT.length) : shown!;
   const start = written.indexOf(part.endsWith(CUT) ? part.slice(0, -CUT.length) : part);
   const at = part === shown ? marked : start + marked - CUT.length;
-  if (start < 0 && part !== shown) return `${message} (line ${line} of the query)`;
-  const { column } = within.original({ line, column: at + 1 });
-  return `${message} (line ${line}, column ${column} of the query)`;
+  const isFound = start >= 0 || part === shown;
+  const place = within.original({ line, column: isFound ? at + 1 : 1 });
+  const inLine = isFound ? `, column ${place.column}` : '';
+  return `${message} (line ${place.line}${inLine} of the query)`;
 }

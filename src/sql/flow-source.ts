@@ -6,7 +6,7 @@ import { fieldKinds } from '../message/json-kinds.ts';
 import { createSlices, type Slices } from '../message/json-slices.ts';
 import { selectValues, type BytesValues, type ColumnType, type Values } from '../message/rows.ts';
 import type { Admitted } from './admission.ts';
-import type { ReadColumns } from './analyse.ts';
+import type { ReadColumns } from './path-edits.ts';
 import type { FlowSchema } from './flow-schema.ts';
 import { FlowTable } from './flow-table.ts';
 import type { PathForm } from './reference-paths.ts';

@@ -15,6 +15,14 @@ export interface PathColumn {
   readonly isComputed: boolean;
 }
 
+/** The columns of the table that a query reads, as far as its text depends on them. */
+export interface ReadColumns {
+  /** The fields that a row has, by their names in SQL. */
+  readonly fields: readonly string[];
+  /** True if the path is a column of the table. */
+  readonly reads: (path: Path) => boolean;
+}
+
 /** The paths of a query as columns, and the edits that make the query read them. */
 export interface PathEdits {
   readonly columns: readonly PathColumn[];
@@ -25,18 +33,25 @@ export interface PathEdits {
 }
 
 /**
- * Paths as columns of their own. `isTaken`: true for other names, folded, that no column may have. `nameOf`: the name
- * that DuckDB gives a reference in a select list.
+ * Paths as columns of their own, beside those that are `known`. `isTaken`: true for other names, folded, that no column
+ * may have. `nameOf`: the name that DuckDB gives a reference in a select list.
  */
 export function pathEdits(
   query: string,
   references: readonly Reference[],
-  isTaken: (name: string) => boolean,
-  nameOf: (reference: Reference) => string,
+  {
+    known: others,
+    isTaken,
+    nameOf,
+  }: {
+    readonly known: readonly PathColumn[];
+    readonly isTaken: (name: string) => boolean;
+    readonly nameOf: (reference: Reference) => string;
+  },
 ): PathEdits {
   const tokens = references.length === 0 ? [] : tokensOf(query);
   const bytes = Buffer.from(query);
-  const columns = new Map<string, PathColumn>();
+  const columns = new Map(others.map((each) => [`${each.form} ${pathKey(each.path)}`, each]));
   const edits: { path: Path; edit: Edit }[] = [];
   const read = new Set<Reference>();
   for (const reference of references) {

@@ -3,6 +3,7 @@ import type { DuckDBConnection, DuckDBPreparedStatement, DuckDBType } from '@duc
 import { MillraceError, errorMessage, oneLine } from '../errors.ts';
 import type { ColumnType, StructField } from '../message/rows.ts';
 import type { QueryAnalysis } from './analyse.ts';
+import { prepareStatements, type BatchStatements } from './batch-statements.ts';
 import { fold, identifier } from './database.ts';
 import { explain, type Within } from './explain.ts';
 import type { Filter } from './evaluator/filter.ts';
@@ -31,12 +32,15 @@ export interface Plan {
 export interface Prepared extends ResultShape {
   readonly of: FlowTable;
   readonly statement: DuckDBPreparedStatement;
+  readonly sql: string;
   /** The columns of its result. */
   readonly columns: readonly StructField[];
   /** Selects the messages instead of the database, if all the query does is that. */
   readonly filter: Filter | undefined;
   /** The user's query in it. */
   readonly within: Within;
+  /** Those that run before it. */
+  readonly before: BatchStatements | undefined;
   /**
    * The statement that finds the messages on which this one fails. Its result is one text: objects separated by commas.
    */
@@ -75,8 +79,19 @@ export async function prepare(
     const once = analysis.joins ? 'MATERIALIZED ' : '';
     const before = `WITH ${identifier(tableName)} AS ${once}(${table.sql(rowTable, options)}) SELECT`;
     const select = (list: string): string => `${before} ${list} FROM (\n${user.text}\n)`;
-    const within = { linesBefore: before.split('\n').length, ...user };
+    const last = { linesBefore: before.split('\n').length, ...user };
+    let within: Within = last;
+    if (analysis.before !== undefined) await connection.run('BEGIN');
     try {
+      const statements =
+        analysis.before &&
+        (await prepareStatements(
+          connection,
+          analysis.before,
+          { tableName, view: table.sql(rowTable, { ...options, row: undefined }), columns: flow },
+          (each) => (within = each),
+        ));
+      within = last;
       const described = await connection.prepare(select('*'));
       const found = Array.from({ length: described.columnCount }, (_, index) => ({
         name: described.columnName(index),
@@ -102,7 +117,8 @@ export async function prepare(
       const fields = layout === undefined ? withNames(typed, all, analysis, flow) : typed;
       const lifted = liftedColumns(shown);
       const columns = resultColumns(fields, lifted, row !== undefined);
-      const statement = await connection.prepare(select(selectResult(shown, row)));
+      const sql = select(selectResult(shown, row));
+      const statement = await connection.prepare(sql);
       let probed: Promise<DuckDBPreparedStatement | undefined> | undefined;
       const probe = (): Promise<DuckDBPreparedStatement | undefined> =>
         (probed ??= prepareProbe(
@@ -115,8 +131,21 @@ export async function prepare(
             row: analysis.row,
           }),
         ));
+      const shape = { result, fields, lifted, layout };
+      if (statements !== undefined)
+        return {
+          of: table,
+          statement,
+          sql,
+          columns,
+          ...shape,
+          filter: undefined,
+          within,
+          before: statements,
+          probe: () => Promise.resolve(undefined),
+        };
       const filter = await filterOf(connection, analysis, user.text, { table, result, layout });
-      return { of: table, statement, result, columns, fields, lifted, layout, filter, within, probe };
+      return { of: table, statement, sql, columns, ...shape, filter, within, before: undefined, probe };
     } catch (error) {
       const message = errorMessage(error);
       const [, shared] = /^Binder Error: Ambiguous reference to column name "(.*?)"/.exec(message) ?? [];
@@ -136,6 +165,8 @@ export async function prepare(
       const hint =
         'the messages are not JSON and have no fields; does the input lack `codec: { type: json }`?';
       throw failed(new Error(`${hint} ${(error as Error).message}`, { cause: error }), within);
+    } finally {
+      if (analysis.before !== undefined) await connection.run('ROLLBACK');
     }
   }
 }
@@ -216,7 +247,8 @@ export function failed(error: unknown, within?: Within): MillraceError {
   // The message that the table itself raises about a field.
   const [, said] = /^Invalid Input Error: (field .+?: .*)/s.exec(message) ?? [];
   if (said !== undefined) return fieldFault(said, error);
-  return new MillraceError('MILLRACE_PROCESSOR_FAILED', message, { cause: error });
+  const statement = within?.statement === undefined ? '' : `statement ${within.statement}: `;
+  return new MillraceError('MILLRACE_PROCESSOR_FAILED', statement + message, { cause: error });
 }
 
 /** `said`: the message that the table raises about a field. */

@@ -1,10 +1,11 @@
 import { sqlErrors } from './sql-errors.ts';
-import type { DuckDBConnection } from '@duckdb/node-api';
+import type { DuckDBConnection, DuckDBPreparedStatement } from '@duckdb/node-api';
 import { MillraceError, errorMessage, type Rejection } from '../errors.ts';
 import { Batch } from '../message/batch.ts';
 import { columnsOf, type Values } from '../message/rows.ts';
 import { Admission } from './admission.ts';
-import { analyseQuery, type QueryAnalysis } from './analyse.ts';
+import { analyseAll } from './analyse-all.ts';
+import type { QueryAnalysis } from './analyse.ts';
 import { findCulprits, isOfSize, type Attempt } from './culprits.ts';
 import { Database, fold } from './database.ts';
 import type * as duckdbRows from './duckdb-rows.ts';
@@ -26,6 +27,7 @@ import { FlowUses } from './flow-uses.ts';
 import { metadataFields, metadataValues } from './metadata-values.ts';
 import { failed, fieldFault, prepare, type Plan, type Prepared } from './prepare.ts';
 import { ReferenceTables } from './reference-tables.ts';
+import { isOfState, StateTables, type StateOptions } from './state-tables.ts';
 import { unseenRemarks } from './remarks.ts';
 import type { RowTable } from './row-table.ts';
 import { RowsFlow } from './rows-flow.ts';
@@ -66,6 +68,8 @@ interface Worker {
   readonly table: RowTable;
   /** The last statement for each kind of batch. */
   readonly prepared: Map<Kind, Prepared>;
+  /** The one for whose statements before the last the batch is a view. */
+  viewed?: Prepared;
 }
 
 /**
@@ -84,6 +88,14 @@ interface Task {
   readonly source: Source;
 }
 
+/** The database of a query, and the tables in it. */
+interface Parts {
+  readonly database: Database;
+  readonly tables: ReferenceTables;
+  readonly state: StateTables;
+  readonly duckdb: DuckDBRows;
+}
+
 export interface QueryOptions {
   readonly query: string;
   readonly tableName: string;
@@ -96,6 +108,8 @@ export interface QueryOptions {
   readonly setup?: string | undefined;
   /** The path of the file of each reference table. */
   readonly tables?: Readonly<Record<string, string>>;
+  /** Tables that the query changes. */
+  readonly state?: StateOptions;
   /** True if the rows must know which message each was made of, as far as it was one. */
   readonly traced: boolean;
   /** True if the rows go to somebody who takes rows with types: values that are passed on then have their own. */
@@ -117,6 +131,7 @@ export class Query {
   readonly #options: QueryOptions;
   readonly #database: Database;
   readonly #tables: ReferenceTables;
+  readonly #state: StateTables;
   readonly #plan: Plan;
   readonly #admission: Admission;
   readonly #declared: FlowSchema;
@@ -134,15 +149,14 @@ export class Query {
 
   private constructor(
     options: QueryOptions,
-    database: Database,
-    tables: ReferenceTables,
+    { database, tables, state, duckdb }: Parts,
     analysis: QueryAnalysis,
     schema: FlowSchema,
-    duckdb: DuckDBRows,
   ) {
     this.#options = options;
     this.#database = database;
     this.#tables = tables;
+    this.#state = state;
     this.#declared = schema;
     this.#duckdb = duckdb;
     const { tableName, traced, typed = false } = options;
@@ -164,10 +178,19 @@ export class Query {
     return this.#rest;
   }
 
+  /** Columns of tables that are not the batch. */
+  get #ownColumns(): ReadonlySet<string> {
+    let columns = this.#database.columns.union(this.#state.columns);
+    for (const { before } of this.#idle[0]?.prepared.values() ?? [])
+      if (before !== undefined) columns = columns.union(before.columns);
+    return columns;
+  }
+
   /** Likely mistakes in the query that the messages so far have shown. */
   remarks(): readonly MillraceError[] {
     if (this.#admission.messages === 0) return [];
-    const names = this.#admission.schema.unseen.filter((name) => !this.#database.columns.has(fold(name)));
+    const own = this.#ownColumns;
+    const names = this.#admission.schema.unseen.filter((name) => !own.has(fold(name)));
     return unseenRemarks(this.#options.query, names);
   }
 
@@ -179,15 +202,17 @@ export class Query {
       const duckdb = await import('./duckdb-rows.ts');
       const connection = await database.connect();
       const declared = await readDeclared(connection, options.schema, duckdb.columnTypeOf);
+      const state = await StateTables.create(connection, options.state);
       const { query: text, tableName, allowExternalAccess } = options;
-      const analysis = await analyseQuery(connection, text, tableName, {
+      const analysis = await analyseAll(connection, text, tableName, {
         allowExternalAccess,
         own: database.own,
+        state: state.names,
       });
       // Columns of declared types make rows that differ from the messages as they came.
       if (analysis.rows === 'messages' && declared.size > 0) analysis.rows = 'by message';
       const schema = FlowSchema.declare(new FlowUses(analysis, options.typed === true), declared);
-      const query = new Query(options, database, tables, analysis, schema, duckdb);
+      const query = new Query(options, { database, tables, state, duckdb }, analysis, schema);
       const worker = query.#employ(connection);
       await query.#validate(worker);
       query.#idle.push(worker);
@@ -228,19 +253,21 @@ export class Query {
       const start = performance.now();
       const prepared = await this.#prepare(worker, source.flow, kindOf(batch));
       const task: Task = { worker, prepared, signal, source };
+      const keep = (part: Part): Promise<readonly Batch[]> => this.#rows(task, part, timeout, 'commit');
       try {
-        const rows = await this.#rows(task, taken, timeout);
+        const rows = await keep(taken);
         const took = performance.now() - start;
         this.#rest = taken.batch.length < FEW ? took / SHARE_OF_TIME : 0;
         return rows;
       } catch (error) {
-        if (!(error instanceof MillraceError) || error.fatal || signal.aborted) throw error;
+        const isSearched = error instanceof MillraceError && !error.fatal && !isOfState(error);
+        if (!isSearched || signal.aborted) throw error;
         const isLate = error.code === sqlErrors.MILLRACE_SQL_TIMEOUT.code;
         const limit = isLate ? timeout * SHARE_OF_PART : timeout;
         const longest = isLate ? limit * PARTS : timeout;
         const took = performance.now() - start;
         const attempt: Attempt<readonly Batch[]> = (indices, part) =>
-          this.#rows(task, partOf(taken, indices), part ? limit : timeout);
+          this.#rows(task, partOf(taken, indices), part ? limit : timeout, 'roll back');
         const known = isOfSize(error) ? new Map() : await this.#probe(task, taken, attempt);
         const { result, culprits } = await findCulprits(taken.batch, attempt, {
           error,
@@ -253,7 +280,9 @@ export class Query {
           const { field } = reason;
           reject({ index: places[index]!, error: reason, ...(field !== undefined && { field }) });
         }
-        return result ?? [];
+        if (prepared.before === undefined || result === undefined) return result ?? [];
+        const rest = placesOf(taken.batch).filter((index) => !culprits.has(index));
+        return await keep(partOf(taken, rest));
       }
     });
   }
@@ -322,8 +351,16 @@ export class Query {
     return { connection, table: new this.#duckdb.RowTable(connection), prepared: new Map() };
   }
 
-  /** @throws MillraceError with the database's message, or the signal's reason */
-  async #rows(task: Task, whole: Part, timeout: number): Promise<readonly Batch[]> {
+  /**
+   * `end`: of the transaction, if the query has several statements.
+   * @throws MillraceError with the database's message, or the signal's reason
+   */
+  async #rows(
+    task: Task,
+    whole: Part,
+    timeout: number,
+    end: 'commit' | 'roll back',
+  ): Promise<readonly Batch[]> {
     const deadline = performance.now() + timeout;
     const { maxResultBytes } = this.#options;
     let left = maxResultBytes;
@@ -334,8 +371,8 @@ export class Query {
     };
     const rowsOf = async (part: Part): Promise<Batch[]> => {
       try {
-        const rows = await this.#interruptible(task, deadline - performance.now(), () =>
-          this.#execute(task, part, check),
+        const rows = await this.#atomically(task, end, () =>
+          this.#interruptible(task, deadline - performance.now(), () => this.#execute(task, part, check)),
         );
         return rows === undefined ? [] : [rows];
       } catch (error) {
@@ -420,21 +457,71 @@ export class Query {
     }
   }
 
+  /** Runs the statements of a query that has several as one transaction: all of them have effect, or none. */
+  async #atomically<T>(
+    { worker, prepared }: Task,
+    end: 'commit' | 'roll back',
+    action: () => Promise<T>,
+  ): Promise<T> {
+    const { before } = prepared;
+    if (before === undefined) return await action();
+    const { connection } = worker;
+    // A view is the same for all batches that have the same table.
+    if (worker.viewed !== prepared) await connection.run(before.view);
+    worker.viewed = prepared;
+    for (let isCompact = false; ;) {
+      await connection.run('BEGIN');
+      try {
+        const result = await action();
+        if (end === 'commit') await this.#state.check(connection);
+        await connection.run(end === 'commit' ? `${before.end} COMMIT` : 'ROLLBACK');
+        if (end === 'commit') await this.#state.compact(connection);
+        return result;
+      } catch (error) {
+        // A COMMIT that fails has ended the transaction already.
+        await connection.run('ROLLBACK').catch(() => {});
+        const failure = failed(error);
+        if (isCompact || !isOfState(failure) || !(await this.#state.compact(connection, 0))) throw failure;
+        isCompact = true;
+      }
+    }
+  }
+
   /** @throws MillraceError with what the database says */
   async #execute(task: Task, part: Part, check: (bytes: number) => void): Promise<Batch | undefined> {
     const { prepared } = task;
     give(task, part);
+    let { within } = prepared;
     try {
+      for (const statement of prepared.before?.all ?? []) {
+        ({ within } = statement);
+        await statement.run(task.worker.connection);
+      }
+      ({ within } = prepared);
       const { isBounded } = this.#plan.analysis;
-      const { statement, columns, fields } = prepared;
+      const { columns, fields } = prepared;
       const reading = { isBounded, check, counted: fields.length };
-      const rows = await this.#duckdb.runRows(statement, columns, reading);
-      return readResult(rows, part, task.source, prepared);
+      const statement = await this.#statement(task);
+      try {
+        const rows = await this.#duckdb.runRows(statement, columns, reading);
+        return readResult(rows, part, task.source, prepared);
+      } finally {
+        if (statement !== prepared.statement) statement.destroySync();
+      }
     } catch (error) {
-      throw failed(error, prepared.within);
+      throw failed(error, within);
     } finally {
       task.worker.table.clear();
     }
+  }
+
+  /**
+   * DuckDB plans a statement with what its tables have at that time, such as that they are empty, and a plan stays as it
+   * is when their rows change: then the result is wrong.
+   */
+  async #statement({ worker, prepared: { before, statement, sql } }: Task): Promise<DuckDBPreparedStatement> {
+    const isConstant = before === undefined && this.#state.names.size === 0;
+    return isConstant ? statement : await worker.connection.prepare(sql);
   }
 
   /** The messages that the query refuses, and the batch as its table. */
@@ -474,7 +561,7 @@ export class Query {
         const source = jsonSource(EMPTY, { refused: [], schema, slices: () => undefined });
         const prepared = await this.#prepare(worker, source.flow, 'json');
         const part: Part = { batch: EMPTY, places: undefined };
-        await this.#rows({ worker, prepared, signal, source }, part, this.#options.timeout);
+        await this.#rows({ worker, prepared, signal, source }, part, this.#options.timeout, 'roll back');
         return undefined;
       } catch (error) {
         this.#closing.signal.throwIfAborted();
@@ -492,7 +579,8 @@ export class Query {
       const message = errorMessage(cause);
       // A query that does not fit columns without a type may fit the types that messages bring, and so may a star that
       // finds no columns.
-      const mendable = /^Binder Error: (No function matches|Could not choose|Cannot)/.test(message);
+      const mendable =
+        /^(?:statement \d+: )?Binder Error: (No function matches|Could not choose|Cannot)/.test(message);
       if (mendable || (this.#plan.analysis.star && message.startsWith('Binder Error'))) return;
       throw new MillraceError(sqlErrors.MILLRACE_SQL_INVALID, message, {
         cause,

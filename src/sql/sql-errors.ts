@@ -29,4 +29,8 @@ export const sqlErrors = declareErrors({
     help: 'The SQL query needs more memory than `max_memory_bytes`, or its result is larger than `max_result_bytes`. If certain messages alone exceed the limit, only those went to `error_output`; otherwise the whole batch did.',
     told: 'the result of the message is too large',
   },
+  MILLRACE_SQL_STATE_TOO_LARGE: {
+    help: 'The tables of `state` would take more memory than `max_state_bytes`. The batch went to `error_output`, and the tables are as they were before it. Delete rows that are no longer needed in the query, or allow more.',
+    told: 'there is no space for the message',
+  },
 });

@@ -12,7 +12,7 @@ const VALUE_TEXT = '__text__';
  * The text of bytes, which must be UTF-8, of a string in JSON, or of any other value. DuckDB's own cast of bytes writes
  * `\xC3` for those beyond ASCII.
  */
-export const VALUE_TEXT_MACRO = `CREATE MACRO ${VALUE_TEXT}(v BLOB) AS decode(v), (v) AS
+export const VALUE_TEXT_MACRO = `CREATE OR REPLACE MACRO ${VALUE_TEXT}(v BLOB) AS decode(v), (v) AS
   CASE WHEN typeof(v) = 'JSON' AND json_type(CAST(v AS VARCHAR)) = 'VARCHAR' THEN CAST(v AS VARCHAR)::JSON->>'$'
   ELSE CAST(v AS VARCHAR) END`;
 

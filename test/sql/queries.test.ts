@@ -216,7 +216,7 @@ describe('mistakes in the query are found before anything runs', () => {
     ['', 'expected one SELECT statement'],
     ['SELECT a FRM flow\nWHERE', /syntax error at or near "flow" \(line 1, column 14 of the query\)/],
     ["SELECT 'é',\n  a +* 2 é FROM FROM flow", /\(line 2, column \d+ of the query\)/],
-    ['SELECT 1; SELECT 2', 'expected one SELECT statement'],
+    ['SELECT 1; SELECT 2', /^statement 1: only the last statement may be a SELECT/],
     ['SELECT a\nFROM flow\nWHERE nofn(a)', /nofn does not exist.* \(line 3, column 7 of the query\)/],
     ['SELECT a FROM nope', /Table with name nope does not exist.* \(line 1, column 15 of the query\)/],
     ['SELECT a, b FROM flow GROUP BY b', /"a" must appear in the GROUP BY/],

@@ -19,7 +19,12 @@ const LEAST_RESULT = 16 * MIB;
 const ENOUGH = 100;
 
 const schema = z.strictObject({
-  query: z.string().min(1).describe('One SELECT statement, in DuckDB’s SQL.'),
+  query: z
+    .string()
+    .min(1)
+    .describe(
+      'A SELECT statement, in DuckDB’s SQL, whose rows become the messages. Other statements may stand before it, each with a semicolon at its end: `CREATE TEMP TABLE`, for this batch; and `INSERT`, `UPDATE`, `DELETE` and `MERGE`, for such tables and those of `state`. All of them run for each batch, as one transaction.',
+    ),
   table_name: z.string().min(1).default('flow').describe('The name of the table that holds the batch.'),
   schema: z
     .record(z.string().min(1), z.string().min(1))
@@ -45,6 +50,17 @@ const schema = z.strictObject({
     .describe(
       'Reference tables to join with, by name: the path of a `.csv`, `.tsv`, `.json`, `.jsonl`, `.ndjson` or `.parquet` file. Text files may be compressed (`.gz`, `.zst`). Millrace reads a file at the start, and again within about a second after it has changed; if that fails, the table stays as it was, and readiness says why.',
     ),
+  state: z
+    .record(z.string().min(1), z.union([z.string().min(1), z.record(z.string().min(1), z.string().min(1))]))
+    .default({})
+    .describe(
+      'Tables that live from one batch to the next, by name: the type of each column, which may be followed by `PRIMARY KEY`, `DEFAULT 0` and the like; or the whole `CREATE TABLE`. Statements of `query` change them. They are in memory, and empty at the start. Batches then run one after the other, whatever `thread_num` is.',
+    ),
+  max_state_bytes: size({ min: 1024 ** 2 })
+    .default(64 * MIB)
+    .describe(
+      'How much memory the tables of `state` may take. A batch that would make them larger goes to `error_output`, and changes nothing.',
+    ),
   timezone: timeZone()
     .default('UTC')
     .describe(
@@ -64,7 +80,7 @@ const schema = z.strictObject({
   max_memory_bytes: size({ min: 32 * MIB })
     .optional()
     .describe(
-      'How much memory the query may hold, for all batches that run at the same time. A value that a function such as `repeat` makes does not count while it is made. Default: four times the stream’s `in_flight.bytes`, at least 256 MiB. If a batch does not fit and each row is made of one message, the query runs on smaller parts of the batch; otherwise, the batch is rejected.',
+      'How much memory the query may hold, for all batches that run at the same time. A value that a function such as `repeat` makes does not count while it is made. Default: four times the stream’s `in_flight.bytes`, at least 256 MiB, and twice `max_state_bytes` if there is `state`. If a batch does not fit and each row is made of one message, the query runs on smaller parts of the batch; otherwise, the batch is rejected.',
     ),
   max_result_bytes: size({ min: 1 })
     .optional()
@@ -119,6 +135,8 @@ function createMetrics(metrics: Context['metrics']) {
 
 class SqlProcessor implements Processor {
   readonly takes = 'rows';
+  /** Tables are changed in the order of the messages. */
+  readonly ordered: boolean;
   readonly #config: z.output<typeof schema>;
   readonly #context: Context;
   readonly #metrics: ReturnType<typeof createMetrics>;
@@ -132,6 +150,7 @@ class SqlProcessor implements Processor {
 
   constructor(config: z.output<typeof schema>, context: Context) {
     this.#config = config;
+    this.ordered = Object.keys(config.state).length > 0;
     this.#context = context;
     this.#metrics = createMetrics(context.metrics);
   }
@@ -201,6 +220,8 @@ class SqlProcessor implements Processor {
   async #create(): Promise<Query> {
     const { events, stream } = this.#context;
     const config = this.#config;
+    // Tables are there twice while they are rewritten.
+    const stateBytes = this.ordered ? 2 * config.max_state_bytes : 0;
     this.#opened = await Query.open({
       query: config.query,
       tableName: config.table_name,
@@ -209,11 +230,12 @@ class SqlProcessor implements Processor {
       timezone: config.timezone,
       setup: config.setup,
       tables: config.tables,
+      state: { tables: config.state, maxBytes: config.max_state_bytes },
       // A following component may reject a row, and the dead letter shows the message.
       traced: stream.followed || config.on_filtered === 'reject',
       typed: stream.takesRows,
       timeout: config.timeout,
-      memoryLimit: config.max_memory_bytes ?? Math.max(LEAST_MEMORY, 4 * stream.limits.bytes),
+      memoryLimit: config.max_memory_bytes ?? Math.max(LEAST_MEMORY, 4 * stream.limits.bytes) + stateBytes,
       maxResultBytes: config.max_result_bytes ?? Math.max(LEAST_RESULT, stream.limits.bytes),
       started: () => this.#metrics.running.set(++this.#running),
       ended: (seconds) => {
