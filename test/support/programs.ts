@@ -9,6 +9,7 @@ export const sources = {
   killer: 'test/runtime/fixtures/killer-entry.ts',
   recorder: 'test/runtime/fixtures/recorder-entry.ts',
   hog: 'test/runtime/fixtures/hog-entry.ts',
+  memoryServer: 'test/support/memory-server.ts',
   appender: 'test/delivery/log/appender.ts',
   faultsEngine: 'faults/engine-entry.ts',
   faultsSink: 'faults/sink-process.ts',

@@ -87,7 +87,11 @@ export async function rawClient(
   await once(socket, 'open');
   socket.on('error', () => {});
   const has = (frame: Frame, fields: Record<string, unknown>): boolean =>
-    Object.entries(fields).every(([name, value]) => JSON.stringify(frame[name]) === JSON.stringify(value));
+    Object.entries(fields).every(([name, value]) =>
+      value !== null && typeof value === 'object'
+        ? JSON.stringify(frame[name]) === JSON.stringify(value)
+        : frame[name] === value,
+    );
   return {
     socket,
     closed,

@@ -1,15 +1,15 @@
 import { createHash } from 'node:crypto';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { once } from 'node:events';
-import { describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { afterTest } from '../support/cleanup.ts';
 import { configMistakes, startEngine } from '../support/engine.ts';
 import { frame } from '../support/frames.ts';
 import { rawFrame } from '../support/hostile-frames.ts';
-import { FaultServer, type Behaviour, type RawPeer } from '../support/peers.ts';
+import { FaultServer, freePort, type Behaviour, type RawPeer } from '../support/peers.ts';
 import { pour } from '../support/pour.ts';
 import { until } from '../support/until.ts';
-import { MIB, serverYaml, victims, whileOthersWork } from '../support/victim.ts';
+import { MIB, serverYaml, victims, whileOthersWork, type Victim } from '../support/victim.ts';
 
 const quick = 'timeout: 500ms, reconnect: { initial: 1ms, max: 5ms }';
 const client = (url: string, fields = ''): string => `
@@ -198,6 +198,16 @@ test('a line break from the environment that is filled into a header sends nothi
 });
 
 describe('memory stays bounded, and the other stream works, with a server that', () => {
+  let server: FaultServer;
+  let victim: Victim;
+  beforeAll(async () => {
+    server = new FaultServer();
+    victim = await start(`${serverYaml()}
+  - input: { type: websocket, url: "ws://127.0.0.1:${(server.port = await freePort())}/", ${quick} }
+    output: { type: drop }
+`);
+  });
+
   test.each<[string, string, string]>([
     ['answers headers without end', 'HTTP/1.1 101 Switching Protocols\r\n', `X: ${'x'.repeat(1000)}\r\n`],
     ['answers a body without end', 'HTTP/1.1 401 Unauthorized\r\n\r\n', 'x'.repeat(65_536)],
@@ -205,20 +215,18 @@ describe('memory stays bounded, and the other stream works, with a server that',
     ['answers 103 without end', '', `HTTP/1.1 103 Early Hints\r\nX: ${'x'.repeat(1000)}\r\n\r\n`],
   ])('%s', async (_, begin, rest) => {
     const over = Promise.withResolvers<void>();
-    const server = await new FaultServer((peer) => {
+    server.behaviour = (peer) => {
       peer.socket.write(begin);
       void pour(peer.socket, Buffer.from(rest), over.promise);
-    }).up();
-    const victim = await start(`${serverYaml()}
-  - input: { type: websocket, url: "${server.url}", ${quick} }
-    output: { type: drop }
-`);
+    };
+    const before = server.peers.length;
+    await server.up();
     const growth = await whileOthersWork(victim, async (others) => {
       await others.messages(150);
-      await server.peer(3);
+      await server.peer(before + 3);
     });
     over.resolve();
+    await server.down();
     expect(growth).toBeLessThan(256 * MIB);
-    victim.child.kill('SIGKILL');
   });
 });

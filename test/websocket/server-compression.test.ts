@@ -1,13 +1,13 @@
-import { once } from 'node:events';
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
-import { createDeflateRaw, constants, deflateRawSync } from 'node:zlib';
+import { constants, deflateRawSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { afterTest } from '../support/cleanup.ts';
+import { deflatedZeros } from '../support/deflated-zeros.ts';
 import { startEngine } from '../support/engine.ts';
 import { frame } from '../support/frames.ts';
 import { connectClient, rawUpgrade, send, type RawPeer } from '../support/peers.ts';
+import { program } from '../support/programs.ts';
 import { python } from '../support/tools.ts';
 import { until } from '../support/until.ts';
 
@@ -31,17 +31,6 @@ function compressedFrame(payload: Buffer): Buffer {
   const bytes = frame('text', payload, { mask: true });
   bytes[0]! |= 0x40;
   return bytes;
-}
-
-/** A gigabyte of zeros, in about a megabyte. */
-async function gigabyte(): Promise<Buffer> {
-  const deflate = createDeflateRaw({ level: 9 });
-  const chunks: Buffer[] = [];
-  deflate.on('data', (chunk: Buffer) => chunks.push(chunk));
-  const zeros = Buffer.alloc(MIB);
-  for (let count = 0; count < 1024; count++) if (!deflate.write(zeros)) await once(deflate, 'drain');
-  await new Promise<void>((resolve) => deflate.flush(constants.Z_SYNC_FLUSH, resolve));
-  return Buffer.concat(chunks).subarray(0, -4);
 }
 
 describe('negotiation', () => {
@@ -163,8 +152,7 @@ asyncio.run(main())
 
 /** Runs a server in a process of its own, whose memory is its own. */
 async function serverProcess(config: string) {
-  const script = fileURLToPath(new URL('../support/memory-server.ts', import.meta.url));
-  const child = spawn(process.execPath, [script], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [program('memoryServer')], { stdio: ['pipe', 'pipe', 'inherit'] });
   afterTest(() => void child.kill('SIGKILL'));
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const next = async (): Promise<string> => String((await lines.next()).value);
@@ -182,7 +170,7 @@ async function serverProcess(config: string) {
 
 describe('bombs', () => {
   test('a gigabyte of zeros ends its connection with 1009, and costs next to nothing', async () => {
-    const bomb = await gigabyte();
+    const bomb = deflatedZeros(1024);
     expect(bomb.length).toBeLessThan(1.2 * MIB);
     const target = await serverProcess(server('compression: true, max_message_size: 2MiB'));
     const other = await connectClient(target.url, { perMessageDeflate: true });
@@ -196,7 +184,7 @@ describe('bombs', () => {
   }, 60_000);
 
   test('fifty at once too', async () => {
-    const bomb = compressedFrame(await gigabyte());
+    const bomb = compressedFrame(deflatedZeros(1024));
     const target = await serverProcess(server('compression: true, max_message_size: 2MiB'));
     const { peak: before } = await target.state();
     const peers: RawPeer[] = [];
