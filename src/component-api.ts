@@ -4,6 +4,7 @@
 
 export type { Backoff } from './component/backoff.ts';
 export { backoffDelay, isStable, retryDelay } from './component/backoff.ts';
+export type { BudgetLimits } from './component/budget.ts';
 export { Budget } from './component/budget.ts';
 export type {
   ComponentConfig,
@@ -60,7 +61,10 @@ export { framingError, framingErrors, RecordDecoder, tooLong } from './component
 export { Unframer } from './component/framing/unframer.ts';
 export { KeptDeliveries } from './delivery/kept-deliveries.ts';
 export type { StateBudget } from './component/state-budget.ts';
+export { inField } from './component/in-field.ts';
 export { Inbox } from './component/inbox.ts';
+export type { Branch } from './component/inner-outputs.ts';
+export { Branches, GaveUpError } from './component/inner-outputs.ts';
 export { JoinedSources } from './component/joined-sources.ts';
 export type { Listeners } from './component/listeners.ts';
 export { messageId } from './component/message-id.ts';
@@ -110,7 +114,7 @@ export { describeJsonError, findJsonError } from './message/json-validate.ts';
 export type { JsonMember } from './message/json.ts';
 export { joinJsonArray, jsonMembers } from './message/json.ts';
 export { asLine } from './message/lines.ts';
-export type { Ext, MetaColumn, MetaColumns, MetaName } from './message/metadata.ts';
+export type { Ext, MetaColumn, MetaColumns, MetaName, MetaValue } from './message/metadata.ts';
 export { extName, metaText, NO_OFFSET } from './message/metadata.ts';
 export type { LogEntries, Receipt, ReceiptEvents } from './message/receipt.ts';
 export { createReceipt, noReceipt, relayReceipt } from './message/receipt.ts';

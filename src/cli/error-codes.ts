@@ -3,6 +3,7 @@ import { codecErrors } from '../component/payloads.ts';
 import { listenErrors } from '../component/listeners.ts';
 import { messageValueErrors } from '../clients/message-value.ts';
 import { debeziumErrors } from '../components/codecs/debezium-json.ts';
+import { switchErrors } from '../components/outputs/switch/switch.ts';
 import { sessionErrors } from '../components/outputs/websocket/reply.ts';
 import { configErrors } from '../config/load.ts';
 import { cursorErrors } from '../delivery/cursor-file.ts';
@@ -16,6 +17,7 @@ import { shutdownErrors } from '../runtime/member.ts';
 import { outputErrors } from '../runtime/pending-write.ts';
 import { contractErrors } from '../runtime/contract.ts';
 import { reconnectErrors } from '../runtime/retry.ts';
+import { retryErrors } from '../runtime/trial.ts';
 import { sqlErrors } from '../sql/sql-errors.ts';
 import { stopErrors } from '../websocket/client/policy.ts';
 import { commandErrors } from './command-errors.ts';
@@ -28,6 +30,8 @@ export const errorCodes: Readonly<Record<string, DeclaredError>> = {
   ...reconnectErrors,
   ...outputErrors,
   ...messageValueErrors,
+  ...retryErrors,
+  ...switchErrors,
   ...stopErrors,
   ...listenErrors,
   ...tlsErrors,

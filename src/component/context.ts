@@ -167,12 +167,20 @@ export interface Transform {
 
 /**
  * The arguments of a write to an opened output besides its batch. Each output counts its own attempts. An output that gives
- * only a part of its batch adds a name of the part to `id`.
+ * only a part of its batch, or gives it to several, adds a name of the part to `id`.
  */
-export type DestinationCall = Omit<WriteCall, 'attempt'>;
+export interface DestinationCall extends Omit<WriteCall, 'attempt'> {
+  /**
+   * When to give the batch up and throw a `GaveUpError`, instead of what the output's `retry` says: after so many failed
+   * attempts, or so many milliseconds.
+   */
+  readonly limits?: { readonly attempts: number; readonly elapsed: number } | undefined;
+}
 
 /** An output run by the engine: encoded, connected and retried. */
 export interface Destination {
+  /** Its place among the stream's components, as metrics name it: `fan_out.orders`. */
+  readonly name: string;
   /** As `Output.prepare`. */
   prepare(): Promise<void>;
   /** Begins to connect, and reconnects whenever the connection is lost; a fatal error fails the stream. */
@@ -180,11 +188,18 @@ export interface Destination {
   /** Connects once, without trying again. */
   dial(signal: AbortSignal): Promise<void>;
   /**
-   * Resolves when it has every message that it can take; a message that it can never take goes to `error_output`. You
+   * Resolves when it has every message that it can take; a message that it can never take goes to its `error_output`. You
    * may call it again before that, in the order in which the batches should be written.
-   * @throws a fatal error, or the signal's reason
+   * @throws a fatal error, or the signal's reason; GaveUpError if the call has `limits`
    */
   write(batch: Batch, call: DestinationCall): Promise<void>;
+  /**
+   * Resolves when its `queue` has room for the batch; undefined if it has, as a queue that drops always has. `write` itself
+   * does not ask. @throws the signal's reason
+   */
+  room(batch: Batch, signal: AbortSignal): Promise<unknown> | undefined;
+  /** Whether it is connected, as far as it knows. */
+  readonly connected: boolean;
   /** As `Output.maxInFlight`: further calls of `write` wait. */
   readonly maxInFlight: number;
   /** As `Output.order`. */

@@ -1,7 +1,8 @@
-import { EndOfInputError, MillraceError } from '../errors.ts';
+import { EndOfInputError } from '../errors.ts';
 import type { InputDelivery } from '../message/delivery.ts';
 import type { Source } from './context.ts';
 import type { Input } from './contracts.ts';
+import { inField } from './in-field.ts';
 import { Waker } from './waker.ts';
 
 export interface JoinedOptions {
@@ -44,14 +45,8 @@ export class JoinedSources implements Input {
     const { check, list } = this.#options;
     check?.();
     for (const [index, source] of this.#sources.entries()) {
-      try {
-        await source.prepare();
-      } catch (error) {
-        if (list === undefined || !(error instanceof MillraceError)) throw error;
-        const { message, fatal, field } = error;
-        const place = [list, index, ...(field === undefined ? [] : [field])].join('.');
-        throw new MillraceError(error, message, { cause: error, fatal, field: place });
-      }
+      if (list === undefined) await source.prepare();
+      else await inField(`${list}.${index}`, () => source.prepare());
     }
   }
 

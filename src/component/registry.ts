@@ -11,6 +11,7 @@ import type {
   ProcessorDefinition,
 } from './define.ts';
 import { framingFields } from './framing/framing-fields.ts';
+import { outputName, queue, retry } from './output-fields.ts';
 
 interface DefinitionOf {
   input: InputDefinition;
@@ -90,12 +91,25 @@ export class Registry {
         .optional()
         .describe('How payloads are read or written. Without a codec, they pass unchanged.');
     }
+    if (definition.kind === 'output') this.#addOutputFields(own, shape);
     if (definition.kind === 'framing') {
       // Compression alone needs no `type`.
       if (definition.type === 'none') shape['type'] = z.literal('none').optional();
       Object.assign(shape, framingFields);
     }
     return withFields(own, shape);
+  }
+
+  /** The fields of every output. A `name` of its own keeps its meaning; the others must be the engine's. */
+  #addOutputFields(own: z.ZodType, shape: Record<string, z.ZodType>): void {
+    if (!hasField(own, 'name')) shape['name'] = outputName;
+    shape['retry'] = retry.optional();
+    shape['queue'] = queue.optional();
+    shape['error_output'] = this.schemas.output
+      .optional()
+      .describe(
+        'Where messages go that this output refuses or gives up, instead of the `error_output` of the stream. It may have an `error_output` of its own.',
+      );
   }
 
   #framingOf({ kind, framing }: AnyDefinition): z.ZodType {
@@ -135,6 +149,12 @@ export class Registry {
     }
     return union;
   }
+}
+
+function hasField(schema: z.core.$ZodType, name: string): boolean {
+  if (schema instanceof z.ZodObject) return Object.hasOwn(schema.shape, name);
+  if (schema instanceof z.ZodPipe) return hasField(schema.in, name);
+  return schema instanceof z.ZodDiscriminatedUnion && schema.options.some((each) => hasField(each, name));
 }
 
 /** The schema of a component with fields that are not its own. */

@@ -17,9 +17,12 @@ import { multipleInputsInput } from './inputs/multiple-inputs.ts';
 import { natsInput } from './inputs/nats/nats.ts';
 import { websocketInput } from './inputs/websocket/websocket.ts';
 import { dropOutput } from './outputs/drop.ts';
+import { fallbackOutput } from './outputs/fallback.ts';
+import { fanOutOutput } from './outputs/fan-out.ts';
 import { fileOutput } from './outputs/file/file.ts';
 import { natsOutput } from './outputs/nats/nats.ts';
 import { stdoutOutput } from './outputs/stdout.ts';
+import { switchOutput } from './outputs/switch/switch.ts';
 import { websocketOutput } from './outputs/websocket/websocket.ts';
 import { arrowToJsonProcessor } from './processors/arrow-to-json.ts';
 import { batchProcessor } from './processors/batch.ts';
@@ -45,6 +48,9 @@ export const components = [
   dropOutput,
   websocketOutput,
   natsOutput,
+  fanOutOutput,
+  switchOutput,
+  fallbackOutput,
   noneFraming,
   linesFraming,
   delimiterFraming,

@@ -209,6 +209,7 @@ function check(draft: Draft, registry: Registry): LoadedConfig {
     ...blankSecrets(schema, expansion),
     ...sameIds(expansion.value),
     ...sameLogs(expansion.value),
+    ...bothOutputs(expansion.value),
   ];
   for (const explanation of explanations) {
     const path = inFile(explanation.path);
@@ -217,8 +218,9 @@ function check(draft: Draft, registry: Registry): LoadedConfig {
   }
   if (problems.length > 0 || !('output' in checked)) throw new ConfigError(problems);
 
-  const streams = checked.output.streams.map((stream, index) => ({
+  const streams = checked.output.streams.map(({ outputs, ...stream }, index) => ({
     ...stream,
+    ...(outputs !== undefined && { output: { type: 'fan_out', outputs } }),
     id: stream.id ?? `stream-${index}`,
     ...(filled.has(index) && { filled: filled.get(index) }),
   }));
@@ -232,7 +234,8 @@ function check(draft: Draft, registry: Registry): LoadedConfig {
     mistakes: (findings) => {
       const mask = createMask(schema, expansion);
       return new ConfigError(
-        findings.map(({ path, message }) => {
+        findings.map(({ path: found, message }) => {
+          const path = givenPath(expansion.value, found);
           const { said, at } = placed(message, inFile(path), places, expansion.filled.has(pathKey(path)));
           return problem(inFile(path), mask(said), at);
         }),
@@ -313,8 +316,7 @@ function blankSecrets(schema: z.core.$ZodType, { value, blank }: Expansion): Exp
 
 /** Ids that an earlier stream already has, given or by its place. */
 function sameIds(root: unknown) {
-  const streams = isPlainObject(root) && Array.isArray(root['streams']) ? root['streams'] : [];
-  const ids = streams.map((stream: unknown, index) => {
+  const ids = streamsOf(root).map((stream: unknown, index) => {
     const id = isPlainObject(stream) ? stream['id'] : undefined;
     return { given: id !== undefined, id: id ?? `stream-${index}` };
   });
@@ -330,8 +332,7 @@ function sameIds(root: unknown) {
 
 /** Folders that are already the log of an earlier stream. */
 function sameLogs(root: unknown) {
-  const streams = isPlainObject(root) && Array.isArray(root['streams']) ? root['streams'] : [];
-  const paths = streams.map((stream: unknown) => {
+  const paths = streamsOf(root).map((stream: unknown) => {
     const durability = isPlainObject(stream) ? stream['durability'] : undefined;
     const { path, enabled } = isPlainObject(durability) ? durability : {};
     return typeof path === 'string' && enabled !== false ? resolve(path) : undefined;
@@ -342,6 +343,28 @@ function sameLogs(root: unknown) {
     const message = `is also the log of stream ${other} of the list; expected each stream to have its own`;
     return [{ path: ['streams', index, 'durability', 'path'], at: 'value' as const, message }];
   });
+}
+
+/** Streams that have both `output` and `outputs`. */
+function bothOutputs(root: unknown): Explanation[] {
+  return streamsOf(root).flatMap((stream, index) => {
+    const hasBoth =
+      isPlainObject(stream) && stream['output'] !== undefined && stream['outputs'] !== undefined;
+    const message = 'there is an `output` too; use one of the two';
+    return hasBoth ? [{ path: ['streams', index, 'outputs'], at: 'key' as const, message }] : [];
+  });
+}
+
+/** The path in the file of a part of the plan, where `outputs` have become an output of their own. */
+function givenPath(root: unknown, path: Path): Path {
+  const [, index, output, list, ...rest] = path;
+  const stream = streamsOf(root)[Number(index)];
+  const isList = isPlainObject(stream) && stream['outputs'] !== undefined;
+  return isList && output === 'output' && list === 'outputs' ? ['streams', index!, 'outputs', ...rest] : path;
+}
+
+function streamsOf(root: unknown): unknown[] {
+  return isPlainObject(root) && Array.isArray(root['streams']) ? root['streams'] : [];
 }
 
 function startsWith(path: Path, start: Path): boolean {

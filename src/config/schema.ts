@@ -137,6 +137,16 @@ function streamSchema(registry: Registry) {
       .prefault({})
       .describe('Processes messages on their way.'),
     output: output.prefault({ type: 'stdout' }).describe('Where messages go.'),
+    // An embedder's registry may have no such output.
+    ...(registry.list('output').some(({ type }) => type === 'fan_out') && {
+      outputs: z
+        .array(output)
+        .min(1)
+        .optional()
+        .describe(
+          'Several outputs instead of `output`: every message goes to each of them, as with the output `fan_out`.',
+        ),
+    }),
     error_output: output
       .optional()
       .describe('Where rejected messages go, with the reason. Without it, they are logged and counted.'),

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import { inspect } from 'node:util';
 import { join } from 'node:path';
 import { Budget } from '../component/budget.ts';
-import type { Durability, Source } from '../component/context.ts';
+import type { ComponentConfig, Durability, Source } from '../component/context.ts';
 import { StateBudget } from '../component/state-budget.ts';
 import { createStreamEvents, type StreamEvents } from '../telemetry/events.ts';
 import { version } from '../telemetry/version.ts';
@@ -14,6 +14,7 @@ import { DurableSource } from './durable-source.ts';
 import { Pace } from './pace.ts';
 import { Pipeline, type Operator } from './pipeline.ts';
 import type { DurabilityPlan, StreamPlan } from './plan.ts';
+import type { Sink } from './sink.ts';
 import { Stream } from './stream.ts';
 
 /** Makes a stream's components and wires them; nothing connects yet. */
@@ -42,6 +43,7 @@ export function buildStream(plan: StreamPlan, surroundings: Surroundings): Strea
     pace,
     durability: () => durability,
     deadLetters: (stage) => (stage === 'error_output' ? lastResort : deadLetters),
+    addLetters: (errors) => addLetters(errors),
     signal: abort.signal,
     failed,
   });
@@ -49,19 +51,28 @@ export function buildStream(plan: StreamPlan, surroundings: Surroundings): Strea
 
   // A message that even error_output refuses has only the log left.
   const lastResort = new DeadLetters({ events, sink: undefined, signal: abort.signal, failed: () => {} });
+  const letters: DeadLetters[] = [];
+  const addLetters = (errors: Sink | undefined): DeadLetters => {
+    const added = new DeadLetters({ events, sink: errors, signal: abort.signal, failed });
+    letters.push(added);
+    return added;
+  };
   const errorSink =
     plan.error_output &&
     factory.output(plan.error_output, {
       stage: 'error_output',
-      component: plan.error_output.type,
+      component: nameOf(plan.error_output),
       followed: false,
     });
-  const deadLetters = new DeadLetters({ events, sink: errorSink, signal: abort.signal, failed });
-  const sink = factory.output(plan.output, { stage: 'output', component: plan.output.type, followed: false });
+  const deadLetters = addLetters(errorSink);
+  const sink = factory.output(plan.output, {
+    stage: 'output',
+    component: nameOf(plan.output),
+    followed: false,
+  });
 
   const inputOf = (): Source => {
-    const name = plan.input['name'] as string | undefined;
-    return factory.input(plan.input, { stage: 'input', component: name ?? plan.input.type, followed });
+    return factory.input(plan.input, { stage: 'input', component: nameOf(plan.input), followed });
   };
   const processors = (trial = false): Operator[] => {
     const taken = new Set<string>();
@@ -136,7 +147,7 @@ export function buildStream(plan: StreamPlan, surroundings: Surroundings): Strea
     }),
     sink,
     errorSink,
-    deadLetters,
+    letters,
     budget,
     share,
     state,
@@ -148,6 +159,10 @@ export function buildStream(plan: StreamPlan, surroundings: Surroundings): Strea
     input: plan.input.type,
     output: plan.output.type,
   });
+}
+
+function nameOf({ type, name }: ComponentConfig): string {
+  return (name as string | undefined) ?? type;
 }
 
 const WHOLE = { depth: null, maxArrayLength: null, maxStringLength: null };

@@ -31,6 +31,11 @@ export class Coder {
     await this.#codec.prepare?.();
   }
 
+  /** Before the first message; `signal` aborts when the stream ends. @throws the signal's reason */
+  async connect(signal: AbortSignal): Promise<void> {
+    await this.#connection.connect(signal);
+  }
+
   async close(signal: AbortSignal): Promise<void> {
     await this.#codec.close?.(signal);
   }

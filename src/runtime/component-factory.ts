@@ -15,6 +15,7 @@ import { openFramer, openUnframer } from '../component/framing/open-framing.ts';
 import type { Unframer } from '../component/framing/unframer.ts';
 import type { Listeners } from '../component/listeners.ts';
 import type { FilledUrls } from '../component/mask.ts';
+import { defaultQueue, type QueueConfig, type RetryConfig } from '../component/output-fields.ts';
 import type { Registry } from '../component/registry.ts';
 import type { SessionDirectory } from '../component/sessions.ts';
 import type { StateBudget } from '../component/state-budget.ts';
@@ -31,7 +32,7 @@ import type { DeadLetters } from './dead-letters.ts';
 import type { StreamPlan } from './plan.ts';
 import type { Pace } from './pace.ts';
 import { Pipeline } from './pipeline.ts';
-import { Sink } from './sink.ts';
+import { Sink, type SinkOptions } from './sink.ts';
 import { SupervisedInput } from './source.ts';
 import type { StartGate } from './start-gate.ts';
 
@@ -65,6 +66,8 @@ interface Parts {
   readonly durability: () => Durability | undefined;
   /** The destination of rejected messages, of `error_output` or of any other stage. */
   readonly deadLetters: (stage: Stage) => DeadLetters;
+  /** Makes dead letters for an output that the stream waits for at its end. */
+  readonly addLetters: (sink: Sink) => DeadLetters;
   /** Aborts when the stream ends at once. */
   readonly signal: AbortSignal;
   /** Called when a part has failed for good while nothing was waiting for it. */
@@ -85,7 +88,11 @@ export interface Place {
   readonly trial?: boolean;
   /** True if the next component takes typed rows. */
   readonly takesRows?: boolean;
+  /** For what it and its parts reject, if not that of the stream. */
+  readonly letters?: DeadLetters | undefined;
 }
+
+type OutputPlace = Place & { readonly stage: 'output' | 'error_output' };
 
 /** Makes the components of one stream, each with its context, and the components that they open. */
 export class ComponentFactory {
@@ -142,8 +149,11 @@ export class ComponentFactory {
     });
   }
 
-  output(config: ComponentConfig, place: Place & { readonly stage: 'output' | 'error_output' }): Sink {
+  output(config: ComponentConfig, at: OutputPlace): Sink {
     const { events, deadLetters, failed } = this.#parts;
+    const errors = this.#errorsOf(config, at);
+    const place = errors === undefined ? at : { ...at, letters: errors.letters };
+    const letters = place.letters ?? deadLetters(place.stage);
     return new Sink({
       ...wholeOr(
         () => ({
@@ -153,13 +163,29 @@ export class ComponentFactory {
         }),
         (mistake) => ({ output: broken(mistake), codec: undefined, framer: undefined }),
       ),
-      type: config.type,
+      name: place.component,
       stage: place.stage,
       events,
-      refused: (stage, ...rejected) => deadLetters(stage).reject(stage, ...rejected),
+      refused: (stage, ...rejected) => letters.reject(stage, ...rejected),
       failed,
       gate: this.#surroundings.gate,
+      own: sinkOptions(config),
+      errors: errors?.sink,
+      dropped: (count) => this.#eventsOf(place.stage).messagesDropped('queue_full', count),
     });
+  }
+
+  /** The `error_output` that an output has for itself. */
+  #errorsOf(
+    { error_output: config }: ComponentConfig,
+    at: OutputPlace,
+  ): { readonly sink: Sink; readonly letters: DeadLetters } | undefined {
+    if (config === undefined) return undefined;
+    const { addLetters } = this.#parts;
+    // Its own rejections do not go where those of its owner go, which is here.
+    const place = { ...at, component: `${at.component}.error_output`, stage: 'error_output' } as const;
+    const sink = this.output(config as ComponentConfig, { ...place, letters: undefined });
+    return { sink, letters: addLetters(sink) };
   }
 
   /** The unframer that finds messages in the input's frames, unless the input does that itself. */
@@ -242,7 +268,7 @@ export class ComponentFactory {
     const { events, deadLetters, failed, signal } = this.#parts;
     const processor = this.create('processor', config, { ...place, stage: 'processor' });
     const pipeline = new Pipeline([{ stage: 'processor', path: [], type: config.type, processor }], {
-      deadLetters: place.trial === true ? NOBODY : deadLetters(place.stage),
+      deadLetters: place.trial === true ? NOBODY : (place.letters ?? deadLetters(place.stage)),
       signal,
       ...(place.trial !== true && { connections: { events, gate: this.#surroundings.gate, failed } }),
     });
@@ -285,6 +311,18 @@ function wholeOr<T>(make: () => T, replacement: (mistake: MillraceError) => T): 
   } catch (error) {
     return replacement(mistakeOf(error));
   }
+}
+
+/** The engine's options of an output. */
+function sinkOptions(config: ComponentConfig): SinkOptions {
+  const retry = (config['retry'] ?? {}) as RetryConfig;
+  const { max_attempts: attempts = Infinity, max_elapsed: elapsed = Infinity } = retry;
+  const isLimited = attempts < Infinity || elapsed < Infinity;
+  return {
+    limits: isLimited ? { attempts, elapsed } : undefined,
+    queue: (config['queue'] ?? defaultQueue) as QueueConfig,
+    pauses: { initial: retry.initial, max: retry.max },
+  };
 }
 
 const NONE_FILLED: FilledUrls = new Map();

@@ -3,7 +3,7 @@ import type { Keep } from '../component/contracts.ts';
 import type { Rejection } from '../errors.ts';
 import type { Batch } from '../message/batch.ts';
 import { positioned } from '../message/delivery.ts';
-import { noReceipt } from '../message/receipt.ts';
+import { createReceipt, type Receipt } from '../message/receipt.ts';
 import { describeMessage, describePayload } from '../message/described.ts';
 import type { Stage, StreamEvents } from '../telemetry/events.ts';
 import { maskSecrets } from '../telemetry/secrets.ts';
@@ -21,6 +21,7 @@ export class DeadLetters {
   readonly #failed: (error: unknown) => void;
   readonly #names = new BatchNames(false);
   #tail: Promise<void> = Promise.resolve();
+  #waiting = 0;
 
   /** `failed` is called when `error_output` has failed for good. */
   constructor(options: {
@@ -63,8 +64,10 @@ export class DeadLetters {
     const letterBatch = rejected.withPayloads(letters, 'json');
     const call = {
       ...this.#names.call({ batch: letterBatch, receipt }, 0, this.#signal),
-      keep: () => noReceipt,
+      // A letter that is rejected itself is not confirmed before the letter about it; who sent the message hears of one.
+      keep: () => withoutOutcome(receipt.fork()),
     };
+    this.#waiting++;
     this.#tail = this.#tail.then(async () => {
       try {
         await sink.write(letterBatch, call);
@@ -72,14 +75,26 @@ export class DeadLetters {
       } catch (error) {
         receipt.failed(error);
         this.#failed(error);
+      } finally {
+        this.#waiting--;
       }
     });
   }
 
-  /** Resolves when everything rejected so far is written. */
-  async idle(): Promise<void> {
-    await this.#tail;
+  /** Resolves when everything that any of them has is written; one may reject what it is to write to another. */
+  static async idle(all: readonly DeadLetters[]): Promise<void> {
+    do await Promise.all(all.map((each) => each.#tail));
+    while (all.some((each) => each.#waiting > 0));
   }
+}
+
+function withoutOutcome(receipt: Receipt): Receipt {
+  return createReceipt({
+    settled(error) {
+      if (error === undefined) receipt.done();
+      else receipt.failed(error);
+    },
+  });
 }
 
 /** The message as sent, and its form at the rejection. */

@@ -1,4 +1,5 @@
 import { Outage } from '../component/outage.ts';
+import { abortable } from '../component/waker.ts';
 import { defaultBackoff, type Backoff } from '../component/backoff.ts';
 import { MillraceError, NotConnectedError } from '../errors.ts';
 import type { Stage, StreamEvents } from '../telemetry/events.ts';
@@ -20,6 +21,8 @@ export interface Connectable {
   readonly backoff?: Backoff | undefined;
   /** Undefined for a component that needs no connection before its use. */
   readonly connect?: ((signal: AbortSignal, lost: (error: Error) => void) => Promise<void>) | undefined;
+  /** Called after each attempt to connect that failed. */
+  readonly connectFailed?: ((error: unknown) => void) | undefined;
 }
 
 /** The state at the start of a use. */
@@ -46,9 +49,12 @@ export class KeptConnection {
   #failures = 0;
   /** Ends when the next attempt after the last failure may begin. */
   #pausing: Promise<void> = Promise.resolve();
+  /** The same, if whoever failed has given up. */
+  #resting: Promise<void> | undefined;
   #connecting: Promise<void> | undefined;
   /** Counts connections, so that the end of an old one is not mistaken for the end of a new one. */
   #connection = 0;
+  /** Aborts when the component ends. */
   #signal: AbortSignal | undefined;
   readonly #attempted = Promise.withResolvers<void>();
 
@@ -76,7 +82,7 @@ export class KeptConnection {
 
   /**
    * Does something that needs the connection, and repeats it after each failure, unless `isFinal` says that the error
-   * must be thrown.
+   * must be thrown. `signal` ends only this use: others go on.
    * @throws a fatal error, a final one, or the signal's reason
    */
   async use<T>(
@@ -88,7 +94,8 @@ export class KeptConnection {
     let repeating = false;
     try {
       for (;;) {
-        if (!this.#connected) await this.connect(signal);
+        if (this.#resting !== undefined) await abortable(this.#resting, signal);
+        if (!this.#connected) await abortable(this.#reconnect(this.#signal ?? signal, 0), signal);
         const attempt = { action, connection: this.#connection, failures: this.#failures };
         try {
           const result = await act();
@@ -113,9 +120,11 @@ export class KeptConnection {
     this.#retry.succeeded();
   }
 
-  close(): void {
+  /** Resolves when no attempt to connect is under way, which ends with the signal that it was given. */
+  async close(): Promise<void> {
     this.#connected = false;
     this.#signal = undefined;
+    await this.#connecting?.catch(() => {});
   }
 
   #succeeded(connection: number): void {
@@ -173,6 +182,7 @@ export class KeptConnection {
         if (connect !== undefined) events.connected(stage, type);
       } catch (error) {
         this.#attempted.resolve();
+        this.#of.connectFailed?.(error);
         await this.#pause(error, 'connect', signal);
       }
     }
@@ -180,18 +190,31 @@ export class KeptConnection {
 
   /** After a failed attempt. By now there may be another connection, or a pause because of another attempt. */
   async #recover(error: unknown, attempt: Attempt, signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted();
+    const life = this.#signal ?? signal;
+    life.throwIfAborted();
     if (error instanceof MillraceError && error.fatal) throw error;
     // The first to notice has counted this failure, and already connects or pauses.
     if (error instanceof NotConnectedError) {
-      if (this.#connected && attempt.connection === this.#connection) await this.#again(error, signal);
+      if (this.#connected && attempt.connection === this.#connection) {
+        await abortable(this.#again(error, life), signal);
+      }
       return;
     }
     if (attempt.failures === this.#failures) {
       this.#failures++;
-      this.#pausing = this.#pause(error, attempt.action, signal);
+      this.#pausing = this.#pause(error, attempt.action, life);
     }
-    await this.#pausing;
+    if (signal.aborted) this.#rest(this.#pausing);
+    await abortable(this.#pausing, signal);
+  }
+
+  /** The next use begins after the pause, because the one that failed does not come again. */
+  #rest(pausing: Promise<void>): void {
+    this.#resting = pausing;
+    const over = (): void => {
+      if (this.#resting === pausing) this.#resting = undefined;
+    };
+    pausing.then(over, over);
   }
 
   async #pause(error: unknown, action: 'connect' | 'write' | 'process', signal: AbortSignal): Promise<void> {

@@ -63,6 +63,17 @@ export class PendingWrite {
     return this.#batch;
   }
 
+  /** The places of the messages that are not written, and not refused either, among those that were given. */
+  get left(): readonly number[] {
+    const frames = this.#left ?? Array.from({ length: this.#frames.batch.length }, (_, index) => index);
+    return frames.flatMap((index) => this.#messagesOf(index));
+  }
+
+  /** Of a message, the place of its origin in the batch that was given. */
+  sourceOf(message: number): number {
+    return this.#sources?.[message] ?? message;
+  }
+
   /** The arguments of the output's next attempt. */
   nextCall(call: DestinationCall): WriteCall {
     const { signal, keep, position } = call;

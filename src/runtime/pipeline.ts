@@ -158,7 +158,7 @@ export class Pipeline {
 
   async close(signal: AbortSignal): Promise<void> {
     for (const { processor, connection } of this.#steps) {
-      connection?.close();
+      await connection?.close();
       await processor.close?.(signal);
     }
   }

@@ -7,7 +7,7 @@ import { nowMicros } from '../message/batch.ts';
 import type { Delivery } from '../message/delivery.ts';
 import type { StreamEvents } from '../telemetry/events.ts';
 import { BatchNames } from './batch-names.ts';
-import type { DeadLetters } from './dead-letters.ts';
+import { DeadLetters } from './dead-letters.ts';
 import { Outage } from '../component/outage.ts';
 import type { Pace } from './pace.ts';
 import type { Pipeline } from './pipeline.ts';
@@ -22,7 +22,8 @@ export interface StreamParts {
   readonly pipeline: Pipeline;
   readonly sink: Sink;
   readonly errorSink: Sink | undefined;
-  readonly deadLetters: DeadLetters;
+  /** The dead letters of every `error_output`. */
+  readonly letters: readonly DeadLetters[];
   readonly budget: Budget;
   /** Of `budget`, for what is behind the log. */
   readonly share: Budget;
@@ -68,7 +69,7 @@ export class Stream {
 
   /** Resolves when the stream has ended, with whether it did so in order. */
   async run(): Promise<'ended' | 'failed'> {
-    const { events, sink, errorSink, deadLetters, abort } = this.parts;
+    const { events, sink, errorSink, letters, abort } = this.parts;
     const { signal } = abort;
     events.streamStarted(this.parts.input, this.parts.output);
     this.#enter('running');
@@ -82,7 +83,7 @@ export class Stream {
       };
       const flow = async (): Promise<void> => {
         await this.#all([this.#process(), this.#write()]);
-        await deadLetters.idle();
+        await DeadLetters.idle(letters);
         await Promise.all([sink.attempted, errorSink?.attempted]);
         done.abort();
       };

@@ -3,8 +3,22 @@ import { Waker } from '../component/waker.ts';
 import type { Batch } from '../message/batch.ts';
 import type { MetaColumn } from '../message/metadata.ts';
 
+/** How much may wait for its turn, and what happens to more. */
+export interface QueueLimits {
+  readonly messages: number;
+  readonly bytes: number;
+  /** `block`: the giver waits (`room`). Otherwise, these messages of the queue are dropped. */
+  readonly on_full: 'block' | 'drop_newest' | 'drop_oldest';
+}
+
 /** A batch that is being written, or waits for its turn. */
 export interface Flight {
+  /** The messages of the batch that are to be written: from the first of these places to before the second. */
+  from: number;
+  to: number;
+  /** The size of a message, on average. */
+  readonly each: number;
+
   /** The keys of its messages; undefined if they do not matter. A message without one has the key `undefined`. */
   readonly keys: ReadonlySet<string | undefined> | undefined;
   /** The output has received it at least once. */
@@ -22,16 +36,41 @@ export interface Flight {
 export class WritesInFlight {
   readonly max: number;
   readonly order: WriteOrder;
+  readonly #limits: QueueLimits;
+  readonly #dropped: (count: number) => void;
   /** In the order of their start. */
   readonly #open = new Set<Flight>();
   readonly #waiting = new Set<Flight>();
+  #waitingMessages = 0;
+  #waitingBytes = 0;
+  /** In the order of their start, those that have not begun. */
+  readonly #next = new Set<Flight>();
+  #failed = 0;
   /** The keys of all open batches. */
   readonly #keys = new Set<string | undefined>();
   readonly #changed = new Waker();
 
-  constructor({ maxInFlight = 1, order = 'stream' }: Pick<Output, 'maxInFlight' | 'order'>) {
+  /** `dropped` is called with the number of messages that have found no place. */
+  constructor(
+    { maxInFlight = 1, order = 'stream' }: Pick<Output, 'maxInFlight' | 'order'>,
+    limits: QueueLimits,
+    dropped: (count: number) => void,
+  ) {
     this.max = maxInFlight;
     this.order = order;
+    this.#limits = limits;
+    this.#dropped = dropped;
+  }
+
+  /** Whether a full queue drops messages instead of letting the giver wait. */
+  get drops(): boolean {
+    return this.#limits.on_full !== 'block';
+  }
+
+  /** Resolves when the batch may enter; undefined if it already may. @throws the signal's reason */
+  room(batch: Batch, signal: AbortSignal): Promise<unknown> | undefined {
+    if (this.drops || this.#fits(batch.length, batch.bytes)) return undefined;
+    return this.#changed.until(() => this.#fits(batch.length, batch.bytes), signal);
   }
 
   /** The start of the oldest current attempt, in milliseconds of `performance.now()`. */
@@ -42,18 +81,30 @@ export class WritesInFlight {
     return oldest;
   }
 
-  /** Call it in the order in which the batches must be written, then `admitted`, and at the end `leave`. */
+  /**
+   * Call it in the order in which the batches must be written, then `admitted`, and at the end `leave`. A full queue that
+   * drops messages leaves less of the batch, or of those that wait, to be written.
+   */
   enter(batch: Batch): Flight {
+    const { length } = batch;
     const keys = this.order === 'key' && this.max > 1 ? keysOf(batch) : undefined;
-    const flight = { keys, begun: false, since: undefined, failed: false };
+    const each = length === 0 ? 0 : batch.bytes / length;
+    const flight: Flight = { keys, from: 0, to: length, each, begun: false, since: undefined, failed: false };
     if (this.#waiting.size === 0 && this.#admits(flight)) this.#admit(flight);
-    else this.#waiting.add(flight);
+    else {
+      if (this.drops) this.#makeRoom(flight);
+      if (flight.to > flight.from) this.#wait(flight);
+    }
     return flight;
   }
 
-  /** Resolves when the batch may be written; undefined if it already may. @throws the signal's reason */
+  /**
+   * Resolves when the batch may be written, or when nothing of it is left to be written; undefined if it already is so.
+   * @throws the signal's reason
+   */
   admitted(flight: Flight, signal: AbortSignal): Promise<unknown> | undefined {
-    return this.#open.has(flight) ? undefined : this.#changed.until(() => this.#open.has(flight), signal);
+    const isOver = (): boolean => this.#open.has(flight) || flight.from >= flight.to;
+    return isOver() ? undefined : this.#changed.until(isOver, signal);
   }
 
   /**
@@ -67,6 +118,7 @@ export class WritesInFlight {
 
   begin(flight: Flight): void {
     flight.begun = true;
+    this.#next.delete(flight);
     flight.since = performance.now();
     if (this.max > 1) this.#changed.wake();
   }
@@ -74,51 +126,97 @@ export class WritesInFlight {
   /** An attempt has ended. */
   end(flight: Flight, failed: boolean): void {
     flight.since = undefined;
-    flight.failed = failed;
+    this.#setFailed(flight, failed);
     if (this.max > 1) this.#changed.wake();
   }
 
   leave(flight: Flight): void {
-    this.#waiting.delete(flight);
+    this.#stopWaiting(flight);
+    this.#next.delete(flight);
+    this.#setFailed(flight, false);
     if (this.#open.delete(flight) && flight.keys !== undefined) {
       for (const key of flight.keys) this.#keys.delete(key);
     }
     for (const next of this.#waiting) {
       if (!this.#admits(next)) break;
-      this.#waiting.delete(next);
+      this.#stopWaiting(next);
       this.#admit(next);
     }
-    if (this.#open.size > 0) this.#changed.wake();
+    this.#changed.wake();
+  }
+
+  #wait(flight: Flight): void {
+    this.#waiting.add(flight);
+    this.#count(flight.to - flight.from, flight.each);
+  }
+
+  #stopWaiting(flight: Flight): void {
+    if (this.#waiting.delete(flight)) this.#count(flight.from - flight.to, flight.each);
+  }
+
+  #count(messages: number, each: number): void {
+    this.#waitingMessages += messages;
+    this.#waitingBytes = this.#waiting.size === 0 ? 0 : this.#waitingBytes + messages * each;
+  }
+
+  /** A batch that is larger than the limits has the queue for itself. */
+  #fits(messages: number, bytes: number): boolean {
+    if (this.#waiting.size === 0) return true;
+    return (
+      this.#waitingMessages + messages <= this.#limits.messages &&
+      this.#waitingBytes + bytes <= this.#limits.bytes
+    );
+  }
+
+  /** Drops as many messages as it takes: of the batch, or those that have waited longest. */
+  #makeRoom(flight: Flight): void {
+    const { messages, bytes, on_full } = this.#limits;
+    const excess = ({ from, to, each }: Flight): number => {
+      const tooMany = this.#waitingMessages + to - from - messages;
+      const tooLarge = this.#waitingBytes + (to - from) * each - bytes;
+      return Math.max(0, tooMany, tooLarge <= 0 || each === 0 ? 0 : Math.ceil(tooLarge / each));
+    };
+    let dropped = 0;
+    if (on_full === 'drop_oldest') {
+      for (const oldest of this.#waiting) {
+        const over = Math.min(excess(flight), oldest.to - oldest.from);
+        if (over === 0) break;
+        dropped += over;
+        oldest.from += over;
+        if (oldest.from === oldest.to) this.#waiting.delete(oldest);
+        this.#count(-over, oldest.each);
+      }
+      this.#changed.wake();
+    }
+    const over = Math.min(excess(flight), flight.to - flight.from);
+    if (on_full === 'drop_oldest') flight.from += over;
+    else flight.to -= over;
+    dropped += over;
+    if (dropped > 0) this.#dropped(dropped);
+  }
+
+  #setFailed(flight: Flight, failed: boolean): void {
+    this.#failed += Number(failed) - Number(flight.failed);
+    flight.failed = failed;
   }
 
   #admits({ keys }: Flight): boolean {
     if (this.#open.size >= this.max) return false;
-    if (this.order === 'stream') return !this.#someFailed;
+    if (this.order === 'stream') return this.#failed === 0;
     return keys === undefined || this.#keys.isDisjointFrom(keys);
   }
 
   #admit(flight: Flight): void {
     this.#open.add(flight);
+    this.#next.add(flight);
     for (const key of flight.keys ?? []) this.#keys.add(key);
-  }
-
-  get #someFailed(): boolean {
-    for (const { failed } of this.#open) if (failed) return true;
-    return false;
   }
 
   /** In the order of the stream: every earlier batch has begun. After a failure, the first open batch is written alone. */
   #isClear(flight: Flight): boolean {
-    const alone = this.#someFailed;
-    let isFirst = true;
-    for (const each of this.#open) {
-      if (each === flight) {
-        if (!alone) return true;
-        if (!isFirst) return false;
-      } else if (alone ? each.since !== undefined : !each.begun) return false;
-      isFirst = false;
-    }
-    return true;
+    if (this.#failed === 0) return flight.begun || this.#next.values().next().value === flight;
+    const [first] = this.#open;
+    return first === flight && this.#open.values().every(({ since }) => since === undefined);
   }
 }
 

@@ -25,6 +25,8 @@ const dropReasons = {
   no_value: 'no value for `match` to compare',
   slow_consumer: 'a session does not keep up',
   overflow: 'the stream does not keep up, and the sender cannot wait',
+  queue_full: 'the `queue` of an output is full',
+  no_match: 'no case of `switch` is for them',
 } as const;
 
 export type DropReason = keyof typeof dropReasons;

@@ -78,7 +78,7 @@ export function createMetrics() {
     ),
     messagesDropped: counter(
       'millrace_messages_dropped_total',
-      'Messages dropped on purpose. By an output: there is nobody to send them to (nobody), they have no value to match (no_value), or a session does not keep up (slow_consumer), counted once for each session. By an input: `dedupe` has already passed them on (duplicate).',
+      'Messages dropped on purpose. By an output: there is nobody to send them to (nobody), they have no value to match (no_value), a session does not keep up (slow_consumer), counted once for each session, the queue of an output is full (queue_full), or no case of `switch` is for them (no_match). By an input: `dedupe` has already passed them on (duplicate).',
       ['stream', 'stage', 'reason'],
     ),
     acksSent: counter(

@@ -123,6 +123,31 @@ const outputs: readonly OwnSubject[] = [
   { definition: output('file'), peer: new FilePeer(), refused: 'two\nlines' },
   { definition: stdoutTo(stdout.stdout), peer: stdout, refused: 'two\nlines' },
   { definition: output('drop') },
+  {
+    definition: output('fan_out'),
+    peer: inside(new ServerPeer(), (fields) => ({
+      outputs: [{ type: 'drop' }, { type: 'websocket', reconnect: { initial: '10ms' }, ...fields }],
+    })),
+  },
+  {
+    definition: output('switch'),
+    peer: inside(new ServerPeer(), (fields) => ({
+      cases: [
+        {
+          when: 'octet_length(__value__) = 0',
+          output: { type: 'drop' },
+        },
+      ],
+      default: { type: 'websocket', reconnect: { initial: '10ms' }, ...fields },
+    })),
+    mistake: { cases: [{ when: 'n >', output: { type: 'drop' } }] },
+  },
+  {
+    definition: output('fallback'),
+    peer: inside(new ServerPeer(), (fields) => ({
+      outputs: [{ type: 'websocket', reconnect: { initial: '10ms' }, ...fields }, { type: 'drop' }],
+    })),
+  },
 ];
 
 const betweens: readonly OwnSubject[] = [

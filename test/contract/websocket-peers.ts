@@ -190,6 +190,7 @@ export function inside(peer: Peer, around: (fields: Fields) => Fields): Peer {
     restart: () => peer.restart?.(),
     connected: () => peer.connected?.(),
     push: (messages) => peer.push?.(messages),
+    ...(peer.arrived && { arrived: () => peer.arrived!() }),
     freeze: () => peer.freeze?.(),
   };
 }

@@ -70,7 +70,7 @@ test('two outputs: everything is archived, errors are printed as well', async ()
   const feed = await wsServer();
   const [text, data] = recipe('two-outputs.yaml', { 'type: stdout': 'type: collect' });
   const run = await startEngine(text, { FEED_URL: feed.url });
-  await Promise.all([run.connected('archive'), run.connected('errors')]);
+  await run.connected('events');
   const events = ['{"service":"api","level":"info"}', '{"service":"db", "level":"error"}'];
   for (const { socket } of feed.connections) for (const event of events) socket.send(event);
   expect(await run.output().count(1)).toEqual([events[1]]);

@@ -6,14 +6,11 @@ import { duration, fixedPath, size, timeZone } from '../../component/fields.ts';
 import { MillraceError } from '../../errors.ts';
 import type { Batch } from '../../message/batch.ts';
 import { runRejectingFiltered } from '../../sql/filtered.ts';
+import { queryLimits } from '../../sql/limits.ts';
 import { Query } from '../../sql/query.ts';
 import { valueMessages } from '../../sql/value-messages.ts';
 
 const MIB = 1024 ** 2;
-
-/** The least that a database needs to work, and a small result on any machine. Bytes. */
-const LEAST_MEMORY = 256 * MIB;
-const LEAST_RESULT = 16 * MIB;
 
 /** A column that this many messages lack is probably a mistake in the query. */
 const ENOUGH = 100;
@@ -222,6 +219,7 @@ class SqlProcessor implements Processor {
     const config = this.#config;
     // Tables are there twice while they are rewritten.
     const stateBytes = this.ordered ? 2 * config.max_state_bytes : 0;
+    const { memoryLimit, maxResultBytes } = queryLimits(stream.limits);
     this.#opened = await Query.open({
       query: config.query,
       tableName: config.table_name,
@@ -235,8 +233,8 @@ class SqlProcessor implements Processor {
       traced: stream.followed || config.on_filtered === 'reject',
       typed: stream.takesRows,
       timeout: config.timeout,
-      memoryLimit: config.max_memory_bytes ?? Math.max(LEAST_MEMORY, 4 * stream.limits.bytes) + stateBytes,
-      maxResultBytes: config.max_result_bytes ?? Math.max(LEAST_RESULT, stream.limits.bytes),
+      memoryLimit: config.max_memory_bytes ?? memoryLimit + stateBytes,
+      maxResultBytes: config.max_result_bytes ?? maxResultBytes,
       started: () => this.#metrics.running.set(++this.#running),
       ended: (seconds) => {
         this.#metrics.running.set(--this.#running);
