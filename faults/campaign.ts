@@ -20,8 +20,10 @@ export interface Row {
 export interface CampaignOptions extends Effort {
   readonly faults: readonly Fault[];
   readonly seed: number;
-  /** How many rows of the table run at a time. */
+  /** How many engines run at a time, each for a row of the table. */
   readonly jobs: number;
+  /** The modes of a fault that harms all streams alike are streams of one engine: the same harm, in less time. */
+  readonly together: boolean;
 }
 
 /** Runs each fault in each of its modes. */
@@ -29,43 +31,56 @@ export async function runCampaign(
   options: CampaignOptions,
   progress: (text: string) => void,
 ): Promise<Row[]> {
-  const tasks = options.faults.flatMap((fault) => fault.modes.map((mode) => ({ fault, mode })));
-  const rows: Row[] = [];
-  const left = [...tasks.entries()];
+  const left = options.faults.flatMap((fault) => {
+    const shared = options.together && fault.together === true;
+    const groups = shared ? [fault.modes] : fault.modes.map((mode) => [mode]);
+    return groups.map((modes) => ({ fault, modes, rows: [] as Row[] }));
+  });
+  const tasks = [...left];
   const work = async (): Promise<void> => {
-    for (let next = left.shift(); next !== undefined; next = left.shift()) {
-      const [index, { fault, mode }] = next;
-      const label = `${fault.name} (${mode})`;
+    for (let task = left.shift(); task !== undefined; task = left.shift()) {
+      const { fault, modes } = task;
+      const label = `${fault.name} (${modes.join('; ')})`;
       progress(label);
-      const row = await runFault(fault, mode, options, (text) => progress(`${label}: ${text}`));
-      rows[index] = row;
-      const { injections, acknowledged, lost, duplicated, reordered, seconds } = row;
-      progress(
-        `${label}: ${injections} faults, ${acknowledged} acknowledged, ${lost} lost, ${duplicated} duplicated, ${reordered} reordered, ${seconds} s`,
-      );
-      for (const problem of row.problems) progress(`${label}: PROBLEM: ${problem}`);
+      task.rows = await runFault(fault, modes, options, (text) => progress(`${label}: ${text}`));
+      for (const row of task.rows) tell(row, progress);
     }
   };
   await Promise.all(Array.from({ length: options.jobs }, work));
-  return rows;
+  return tasks.flatMap(({ rows }) => rows);
+}
+
+function tell(row: Row, progress: (text: string) => void): void {
+  const { fault, mode, injections, acknowledged, lost, duplicated, reordered, seconds, problems } = row;
+  const label = `${fault} (${mode})`;
+  progress(
+    `${label}: ${injections} faults, ${acknowledged} acknowledged, ${lost} lost, ${duplicated} duplicated, ${reordered} reordered, ${seconds} s`,
+  );
+  for (const problem of problems) progress(`${label}: PROBLEM: ${problem}`);
 }
 
 async function runFault(
   fault: Fault,
-  mode: Mode,
+  modes: readonly Mode[],
   { seed, ...effort }: CampaignOptions,
   progress: (text: string) => void,
-): Promise<Row> {
+): Promise<Row[]> {
   const started = performance.now();
   // A seed of its own, so that a fault alone does the same as within the whole campaign.
   const random = new Random(seed);
-  let outcome: Outcome;
+  let outcomes: readonly Outcome[];
   try {
-    outcome = await fault.run({ mode, effort, random, progress });
+    outcomes = await fault.run({ modes, effort, random, progress });
   } catch (error) {
     const nothing = { acknowledged: 0, lost: [], duplicated: 0, reordered: [], damaged: [], torn: 0 };
-    outcome = { injections: 0, verdict: nothing, problems: [String((error as Error).stack)] };
+    const problems = [String((error as Error).stack)];
+    outcomes = modes.map(() => ({ injections: 0, verdict: nothing, problems }));
   }
+  const seconds = Math.round((performance.now() - started) / 1000);
+  return outcomes.map((outcome, index) => rowOf(fault, modes[index]!, seconds, outcome));
+}
+
+function rowOf(fault: Fault, mode: Mode, seconds: number, outcome: Outcome): Row {
   const { injections, verdict, problems } = outcome;
   const { acknowledged, lost, duplicated, reordered, damaged } = verdict;
   return {
@@ -76,7 +91,7 @@ async function runFault(
     lost: lost.length,
     duplicated,
     reordered: reordered.length,
-    seconds: Math.round((performance.now() - started) / 1000),
+    seconds,
     problems: [
       ...problems,
       ...told('lost', lost),

@@ -14,6 +14,8 @@ const DRAIN = 60_000;
 export interface LogLine {
   readonly level: number;
   readonly msg: string;
+  /** The stream that it is about. */
+  readonly stream?: string;
   readonly code?: string;
 }
 
@@ -29,6 +31,8 @@ export interface EngineOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** The engine may end before it listens. True under strace. */
   readonly mayEnd?: boolean;
+  /** How many streams it has; 1 unless given. */
+  readonly streams?: number;
 }
 
 /** Node's compile cache, so that the many starts cost less. */
@@ -60,10 +64,12 @@ export class EngineProcess {
   readonly log: LogLine[] = [];
   /** Its output other than log lines. */
   #other = '';
-  #listening = false;
+  readonly #streams: number;
+  readonly #listening = new Set<string | undefined>();
   #health: string | undefined;
 
-  constructor(file: string, { strace, env = {} }: EngineOptions = {}) {
+  constructor(file: string, { strace, env = {}, streams = 1 }: EngineOptions = {}) {
+    this.#streams = streams;
     const node = [process.execPath, programs.engine, 'run', file];
     // strace counts the calls of each thread separately; with one thread for files it counts them all.
     const threads = strace === undefined ? {} : { UV_THREADPOOL_SIZE: '1' };
@@ -93,10 +99,11 @@ export class EngineProcess {
     return this.#ending;
   }
 
-  /** True once it listens, false if it ended before. */
+  /** True once all its streams listen, false if it ended before. */
   async listening(): Promise<boolean> {
-    await until('the engine to listen', () => this.#listening || this.#ending !== undefined, START);
-    return this.#listening;
+    const all = (): boolean => this.#listening.size === this.#streams;
+    await until('the engine to listen', () => all() || this.#ending !== undefined, START);
+    return all();
   }
 
   async kill(): Promise<void> {
@@ -143,7 +150,7 @@ export class EngineProcess {
     const entryOfLog = JSON.parse(line) as LogLine;
     this.log.push(entryOfLog);
     if (this.log.length > KEPT_LINES) this.log.shift();
-    if (entryOfLog.msg.startsWith('listening on ')) this.#listening = true;
+    if (entryOfLog.msg.startsWith('listening on ')) this.#listening.add(entryOfLog.stream);
     this.#health ??= /^health on (\S+)/.exec(entryOfLog.msg)?.[1];
   }
 }

@@ -15,7 +15,8 @@ export interface Effort {
 }
 
 export interface FaultContext {
-  readonly mode: Mode;
+  /** One, unless the fault is `together`. */
+  readonly modes: readonly Mode[];
   readonly effort: Effort;
   readonly random: Random;
   readonly progress: (text: string) => void;

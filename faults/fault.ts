@@ -17,7 +17,10 @@ export interface Fault {
   readonly modes: readonly Mode[];
   /** The options of the effort that it uses besides `rounds`. */
   readonly uses?: 'seconds' | 'stride' | undefined;
-  run(context: FaultContext): Promise<Outcome>;
+  /** True if it harms all streams of an engine alike, so that its modes can be streams of the same. */
+  readonly together?: boolean | undefined;
+  /** @returns an outcome for each mode of the context */
+  run(context: FaultContext): Promise<readonly Outcome[]>;
 }
 
 /** A fault that happens while senders send. */
@@ -27,8 +30,13 @@ export interface LoadFault {
   readonly modes?: readonly Mode[];
   readonly uses?: 'seconds';
   readonly options?: ArenaOptions;
+  /** True if `harm` harms all lanes of its arena alike; without it, the arena has one. */
+  readonly together?: boolean;
   /** True if nothing may come out twice. */
   readonly once?: boolean;
-  /** Harms the arena, whose engine runs and whose senders send. @returns how often it did so */
-  harm(arena: Arena): Promise<number>;
+  /**
+   * Harms the arena, whose engine runs and whose senders send.
+   * @returns how often it did so, for all streams or for each
+   */
+  harm(arena: Arena): Promise<number | readonly number[]>;
 }

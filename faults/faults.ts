@@ -32,7 +32,8 @@ async function main(options: Options): Promise<void> {
     process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${text}\n`);
   };
   progress(`seed ${options.seed}`);
-  const rows = await runCampaign(options, progress);
+  // An engine for each row, so that the table counts each harm once.
+  const rows = await runCampaign({ ...options, together: false }, progress);
   process.stdout.write(`${plainTable(rows)}\n`);
   if (options.write) {
     writeResults(options, rows);

@@ -9,18 +9,24 @@ export function underLoad(fault: LoadFault): Fault {
     what: fault.what,
     modes: fault.modes ?? MODES,
     uses: fault.uses,
+    together: fault.together,
     run: async (context) => {
       const arena = new Arena(context, fault.options ?? {});
       try {
         await arena.open();
-        let injections = await fault.harm(arena);
-        const verdict = await arena.close();
-        if (fault.once === true && verdict.duplicated > 0) {
-          arena.problems.push(`messages came out twice: ${verdict.duplicated}, and none may`);
-        }
+        const harms = await fault.harm(arena);
+        const verdicts = await arena.close();
         const failures = await arena.remove();
-        if (fault.options?.failEvery !== undefined) injections = failures;
-        return { injections, verdict, problems: arena.problems };
+        return arena.lanes.map((lane, index) => {
+          const verdict = verdicts[index]!;
+          const problems = [...arena.problems, ...lane.problems];
+          if (fault.once === true && verdict.duplicated > 0) {
+            problems.push(`messages came out twice: ${verdict.duplicated}, and none may`);
+          }
+          const harmed = typeof harms === 'number' ? harms : harms[index]!;
+          const injections = fault.options?.failEvery === undefined ? harmed : failures[index]!;
+          return { injections, verdict, problems };
+        });
       } finally {
         await arena.remove();
       }

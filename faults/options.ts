@@ -3,7 +3,7 @@ import type { CampaignOptions } from './campaign.ts';
 import type { Fault } from './fault.ts';
 import type { Results } from './report.ts';
 
-export interface Options extends CampaignOptions {
+export interface Options extends Omit<CampaignOptions, 'together'> {
   /** Write the results, and the table into the documentation. */
   readonly write: boolean;
 }

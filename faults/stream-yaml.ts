@@ -1,7 +1,8 @@
 import type { Mode } from './fault-options.ts';
 
-/** The configuration of a stream of the campaign. `output` and `durability` are their fields, as YAML. */
-export function streamYaml(parts: {
+/** The fields of a stream of the campaign. `output` and `durability` are their fields, as YAML. */
+export interface StreamParts {
+  readonly id?: string;
   readonly mode: Mode;
   readonly port: number;
   readonly log: string;
@@ -11,13 +12,21 @@ export function streamYaml(parts: {
   readonly input?: string | undefined;
   /** One more field of the stream. */
   readonly stream?: string | undefined;
-}): string {
-  const { mode, port, log, output, durability = '', input = '', stream = '' } = parts;
+}
+
+/** The configuration of an engine of the campaign. */
+export function configYaml(streams: readonly StreamParts[]): string {
   return `
 logging: { format: json, level: info }
 health_check: { address: "127.0.0.1:0" }
 streams:
-  - id: faults
+${streams.map(streamYaml).join('')}`;
+}
+
+function streamYaml(parts: StreamParts): string {
+  const { id = 'faults', mode, port, log, output, durability = '', input = '', stream = '' } = parts;
+  return `
+  - id: "${id}"
     input:
       type: websocket
       mode: server

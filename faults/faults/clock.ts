@@ -11,7 +11,7 @@ function clockOf(arena: Arena) {
   if (library === undefined || !existsSync(library)) {
     throw new Error('libfaketime is missing; this fault needs it: apt-get install faketime');
   }
-  const file = join(arena.logFolder, '..', 'clock');
+  const file = join(arena.folder, 'clock');
   return {
     set: (seconds: number): void => writeFileSync(file, `${seconds < 0 ? '' : '+'}${seconds}\n`),
     env: {
@@ -27,6 +27,7 @@ export const clockJumps = underLoad({
   name: 'clock jumps',
   what: 'the wall clock of the engine jumps by an hour, a month or a year, forwards or back (libfaketime), six times a round; a `kill -9` after every sixth',
   options: { stream: 'buffer: { type: tumbling_window, interval: 1s }' },
+  together: true,
   harm: async (arena) => {
     const clock = clockOf(arena);
     let now = 0;

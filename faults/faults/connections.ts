@@ -2,26 +2,27 @@ import type { Arena } from '../arena.ts';
 import { underLoad } from '../load.ts';
 import { sleep } from '../wait.ts';
 
-/** Senders drop their connections at random. @returns how many did */
-async function leaveAtRandom(arena: Arena): Promise<number> {
-  let drops = 0;
+/** Senders drop their connections at random. Counts for each stream how many did. */
+async function leaveAtRandom(arena: Arena, drops: number[]): Promise<void> {
   for (let times = 0; times < 5; times++) {
-    for (const sender of arena.senders) {
-      if (arena.random.next() > 0.5) continue;
-      sender.disconnect();
-      drops++;
+    for (const [lane, { senders }] of arena.lanes.entries()) {
+      for (const sender of senders) {
+        if (arena.random.next() > 0.5) continue;
+        sender.disconnect();
+        drops[lane]!++;
+      }
     }
     await arena.pause(20, 250);
   }
-  return drops;
 }
 
 export const sendersLeave = underLoad({
   name: 'half the senders leave',
   what: 'a random half of the senders drop their connections without a close frame and reconnect, five times a round',
+  together: true,
   harm: async (arena) => {
-    let drops = 0;
-    for (let round = 1; round <= arena.effort.rounds; round++) drops += await leaveAtRandom(arena);
+    const drops = arena.lanes.map(() => 0);
+    for (let round = 1; round <= arena.effort.rounds; round++) await leaveAtRandom(arena, drops);
     await arena.flows();
     return drops;
   },
@@ -34,18 +35,18 @@ export const redelivered = underLoad({
   modes: ['stored', 'delivered'],
   options: { input: 'dedupe: { key: id, per: all, window: 1h }' },
   once: true,
+  together: true,
   harm: async (arena) => {
-    let harms = 0;
+    const drops = arena.lanes.map(() => 0);
     for (let round = 1; round <= arena.effort.rounds; round++) {
       await arena.flows();
-      harms += await leaveAtRandom(arena);
+      await leaveAtRandom(arena, drops);
       await arena.engine.terminate();
       await arena.startEngine();
-      harms++;
       arena.progress(`round ${round}`);
     }
     await arena.flows();
-    return harms;
+    return drops.map((count) => count + arena.effort.rounds);
   },
 });
 
@@ -53,14 +54,17 @@ export const connectionsReset = underLoad({
   name: 'connections reset in mid-message',
   what: 'TCP resets of all connections, each in the middle of a message after a random number of bytes (a proxy), three times a round',
   options: { proxy: true },
+  together: true,
   harm: async (arena) => {
+    const resets = (): number[] => arena.lanes.map(({ proxy }) => proxy.resets);
     for (let round = 1; round <= arena.effort.rounds * 3; round++) {
-      const goal = arena.proxy.resets + arena.senders.length;
-      arena.proxy.resetAll(() => arena.random.between(1, 20_000));
-      for (let wait = 0; wait < 100 && arena.proxy.resets < goal; wait++) await sleep(20);
+      const goals = arena.lanes.map(({ proxy, senders }) => proxy.resets + senders.length);
+      for (const { proxy } of arena.lanes) proxy.resetAll(() => arena.random.between(1, 20_000));
+      const done = (): boolean => resets().every((count, lane) => count >= goals[lane]!);
+      for (let wait = 0; wait < 100 && !done(); wait++) await sleep(20);
       await arena.pause(0, 100);
     }
     await arena.flows();
-    return arena.proxy.resets;
+    return resets();
   },
 });

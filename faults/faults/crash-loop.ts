@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { WebSocket } from 'ws';
 import type { Arena } from '../arena.ts';
 import { POISON } from '../crasher.ts';
+import type { Lane } from '../lane.ts';
 import { underLoad } from '../load.ts';
 import { until } from '../wait.ts';
 
@@ -13,8 +14,8 @@ const LETTERS = 'dead-letters.jsonl';
 
 /** Sends a message that ends the engine, once. */
 async function sendPoison(arena: Arena, id: string): Promise<void> {
-  const { engine } = arena;
-  const socket = new WebSocket(arena.url, { perMessageDeflate: false });
+  const { engine, lane } = arena;
+  const socket = new WebSocket(lane.url, { perMessageDeflate: false });
   socket.on('error', () => {});
   await once(socket, 'open');
   socket.send(`{"id":"${id}","kind":${POISON}}`);
@@ -23,7 +24,7 @@ async function sendPoison(arena: Arena, id: string): Promise<void> {
 }
 
 /** The id and the code of every dead letter. */
-function letters(folder: string): string[] {
+function letters({ folder }: Lane): string[] {
   const path = join(folder, LETTERS);
   const lines = existsSync(path) ? readFileSync(path, 'utf8').split('\n').slice(0, -1) : [];
   return lines.map((line) => {
@@ -52,10 +53,10 @@ export const crashLoop = underLoad({
         if (++starts > MOST_STARTS) throw new Error(`round ${round}: died at ${MOST_STARTS} starts in a row`);
       }
       await arena.flows();
-      await until('the dead letter', () => letters(arena.folder).length >= expected.length, 20_000);
+      await until('the dead letter', () => letters(arena.lane).length >= expected.length, 20_000);
       arena.progress(`lives at start ${starts}, round ${round}`);
     }
-    const found = letters(arena.folder);
+    const found = letters(arena.lane);
     if (String(found) !== String(expected)) arena.problems.push(`error_output has ${found.join(', ')}`);
     return arena.effort.rounds;
   },
@@ -69,6 +70,7 @@ export const killedAgain = underLoad({
     stream: (folder) => `pipeline: { processors: [{ type: crasher }] }
     error_output: { type: file, path: "${join(folder, LETTERS)}", sync: true }`,
   },
+  together: true,
   harm: async (arena) => {
     for (let round = 1; round <= arena.effort.rounds; round++) {
       await arena.flows();
@@ -83,8 +85,10 @@ export const killedAgain = underLoad({
       arena.progress(`five kills, round ${round}`);
     }
     await arena.flows();
-    const found = letters(arena.folder);
-    if (found.length > 0) arena.problems.push(`error_output has ${found.join(', ')}`);
+    for (const lane of arena.lanes) {
+      const found = letters(lane);
+      if (found.length > 0) lane.problems.push(`error_output has ${found.join(', ')}`);
+    }
     return arena.effort.rounds * 5;
   },
 });

@@ -1,27 +1,29 @@
-import { cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Arena } from '../arena.ts';
 import { damagedCopy, damagesOf, judge, readLog, type Damage, type Reading } from '../damage.ts';
 import { EngineProcess } from '../engine.ts';
 import type { Fault, Outcome } from '../fault.ts';
 import type { FaultContext } from '../fault-options.ts';
-import { freePort, temporaryFolder } from '../remains.ts';
-import { streamYaml } from '../stream-yaml.ts';
+import { freePort, mountMemory, temporaryFolder } from '../remains.ts';
+import { configYaml } from '../stream-yaml.ts';
 import { until } from '../wait.ts';
 
 /** Few bytes, since the log is opened once for each of them. */
 const MESSAGES = 12;
+/** Bytes, for one copy of the log. */
+const MEMORY = 64 * 1024 * 1024;
 
 /** The log of a killed engine, with messages that were acknowledged but not delivered. */
 async function leaveLog(context: FaultContext, folder: string): Promise<readonly string[]> {
   const arena = new Arena(context, { output: 'confirmed', absent: true, sessions: 2, rate: 1 });
   try {
     await arena.open();
-    while (arena.acknowledged < MESSAGES) await arena.flows(1);
+    const { lane } = arena;
+    while (lane.acknowledged < MESSAGES) await arena.flows(1);
     await arena.engine.kill();
-    cpSync(arena.logFolder, folder, { recursive: true });
-    const lost = arena.check().lost;
-    return lost;
+    cpSync(lane.logFolder, folder, { recursive: true });
+    return lane.check().lost;
   } finally {
     await arena.remove();
   }
@@ -33,7 +35,7 @@ async function runEngine(folder: string, log: string, entries: number): Promise<
   const file = join(folder, 'stream.yaml');
   writeFileSync(out, '');
   const output = `type: file, path: "${out}", append: false`;
-  writeFileSync(file, streamYaml({ mode: 'stored', port: await freePort(), log, output }));
+  writeFileSync(file, configYaml([{ mode: 'stored', port: await freePort(), log, output }]));
   const engine = new EngineProcess(file);
   const lines = (): string[] => readFileSync(out, 'utf8').split('\n').slice(0, -1);
   try {
@@ -52,12 +54,17 @@ async function runEngine(folder: string, log: string, entries: number): Promise<
   }
 }
 
-async function damageLog(context: FaultContext): Promise<Outcome> {
+async function damageLog(context: FaultContext): Promise<readonly Outcome[]> {
   const { effort, random, progress } = context;
   const folder = temporaryFolder();
+  let unmount = (): void => {};
   try {
     const original = join(folder.path, 'original');
-    const copy = join(folder.path, 'copy');
+    // In memory, where thousands of copies take no time.
+    const memory = join(folder.path, 'memory');
+    mkdirSync(memory);
+    unmount = mountMemory(memory, MEMORY);
+    const copy = join(memory, 'copy');
     const acknowledged = await leaveLog(context, original);
     cpSync(original, copy, { recursive: true });
     const whole = await readLog(copy);
@@ -98,8 +105,9 @@ async function damageLog(context: FaultContext): Promise<Outcome> {
       damaged: [],
       torn: 0,
     };
-    return { injections, verdict, problems: problems.slice(0, 20) };
+    return [{ injections, verdict, problems: problems.slice(0, 20) }];
   } finally {
+    unmount();
     folder.remove();
   }
 }

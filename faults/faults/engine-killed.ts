@@ -15,6 +15,7 @@ async function killAgainAndAgain(arena: Arena): Promise<number> {
 export const engineKilled = underLoad({
   name: 'engine killed',
   what: '`kill -9` of the engine at a random moment, once a round',
+  together: true,
   harm: killAgainAndAgain,
 });
 
@@ -22,6 +23,7 @@ export const windowKilled = underLoad({
   name: 'killed in mid-window',
   what: '`kill -9` of an engine with a one-second window as its buffer (`tumbling_window`), once a round',
   options: { stream: 'buffer: { type: tumbling_window, interval: 1s }' },
+  together: true,
   harm: killAgainAndAgain,
 });
 
@@ -30,6 +32,7 @@ export const startKilled = underLoad({
   name: 'killed while it starts',
   what: '`kill -9` of the engine under load, and once more within the first second of its next start: two kills a round',
   modes: ['stored', 'delivered'],
+  together: true,
   harm: async (arena) => {
     for (let round = 1; round <= arena.effort.rounds; round++) {
       await arena.flows();

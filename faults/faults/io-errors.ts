@@ -77,13 +77,13 @@ export const diskFull = underLoad({
       await arena.flows();
       // The log removes files that it no longer needs; the freed space is filled again.
       for (let refusals = 0, looks = 0; refusals < 10; looks++) {
-        arena.fillDisk();
+        arena.lane.fillDisk();
         const { status, text } = await arena.engine.readiness();
         refusals = status === 503 && text.includes('no space') ? refusals + 1 : 0;
         if (looks > 300) throw new Error(`readiness does not report the full disk: ${text}`);
         await sleep(100);
       }
-      arena.freeDisk();
+      arena.lane.freeDisk();
       await until(
         'readiness to say 200',
         async () => (await arena.engine.readiness()).status === 200,

@@ -4,6 +4,7 @@ export const terminated = underLoad({
   name: 'SIGTERM under load',
   what: 'SIGTERM while senders send, and a new start, once a round; it must exit with 0, and nothing may come out twice',
   once: true,
+  together: true,
   harm: async (arena) => {
     for (let round = 1; round <= arena.effort.rounds; round++) {
       await arena.flows();

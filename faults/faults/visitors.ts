@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { WebSocket } from 'ws';
 import type { Arena } from '../arena.ts';
+import type { Lane } from '../lane.ts';
 import { underLoad } from '../load.ts';
 import { sleep, until } from '../wait.ts';
 
@@ -11,8 +12,8 @@ const VISITORS = 10;
 /** Milliseconds. */
 const PATIENCE = 15_000;
 
-async function visit(arena: Arena): Promise<WebSocket> {
-  const socket = new WebSocket(arena.url, { perMessageDeflate: false, handshakeTimeout: PATIENCE });
+async function visit({ url }: Lane): Promise<WebSocket> {
+  const socket = new WebSocket(url, { perMessageDeflate: false, handshakeTimeout: PATIENCE });
   socket.on('error', () => {});
   await Promise.race([
     once(socket, 'open'),
@@ -24,18 +25,48 @@ async function visit(arena: Arena): Promise<WebSocket> {
 }
 
 /** Resolves when senders are held back: nothing has been acknowledged for a second. */
-async function held(arena: Arena): Promise<void> {
+async function held(lane: Lane): Promise<void> {
   let last = -1;
   let since = performance.now();
   await until(
     'the senders to be held',
     () => {
-      if (arena.acknowledged !== last) since = performance.now();
-      last = arena.acknowledged;
+      if (lane.acknowledged !== last) since = performance.now();
+      last = lane.acknowledged;
       return performance.now() - since > 1000;
     },
     60_000,
   );
+}
+
+/** Clients of a stream come and go while its senders are held. @returns how many did */
+async function comeAndGo(arena: Arena, lane: Lane, listener: WebSocket): Promise<number> {
+  let pongs = 0;
+  listener.on('pong', () => pongs++);
+  await held(lane);
+  const stays = lane.senders.length + 1;
+  const end = performance.now() + arena.effort.seconds * 1000;
+  let visits = 0;
+  let pings = 0;
+  do {
+    const visitors = await Promise.all(Array.from({ length: VISITORS }, () => visit(lane)));
+    for (const [index, visitor] of visitors.entries()) {
+      if (index % 2 === 0) visitor.terminate();
+      else visitor.close();
+    }
+    visits += VISITORS;
+    listener.ping();
+    pings++;
+    await until(
+      'clients that have left to be gone',
+      async () => (await open(arena, lane)) <= stays,
+      PATIENCE,
+    );
+    await sleep(arena.random.between(0, 200));
+  } while (performance.now() < end);
+  await until(`an answer to each of ${pings} pings`, () => pongs >= pings, PATIENCE);
+  if (listener.readyState !== WebSocket.OPEN) lane.problems.push('a client that only listens was cut');
+  return visits;
 }
 
 export const visitorsComeAndGo = underLoad({
@@ -48,42 +79,27 @@ export const visitorsComeAndGo = underLoad({
     stream: 'in_flight: { messages: 500 }',
     durability: 'max_bytes: 1MiB',
   },
+  together: true,
   harm: async (arena) => {
-    const listener = await visit(arena);
-    let pongs = 0;
-    listener.on('pong', () => pongs++);
+    const listeners = await Promise.all(arena.lanes.map(visit));
     await arena.flows();
-    arena.sink.stop();
-    await held(arena);
-    const stays = arena.senders.length + 1;
-    const end = performance.now() + arena.effort.seconds * 1000;
-    let visits = 0;
-    let pings = 0;
-    do {
-      const visitors = await Promise.all(Array.from({ length: VISITORS }, () => visit(arena)));
-      for (const [index, visitor] of visitors.entries()) {
-        if (index % 2 === 0) visitor.terminate();
-        else visitor.close();
-      }
-      visits += VISITORS;
-      listener.ping();
-      pings++;
-      await until('clients that have left to be gone', async () => (await open(arena)) <= stays, PATIENCE);
-      await sleep(arena.random.between(0, 200));
-    } while (performance.now() < end);
-    await until(`an answer to each of ${pings} pings`, () => pongs >= pings, PATIENCE);
-    if (listener.readyState !== WebSocket.OPEN) arena.problems.push('a client that only listens was cut');
-    arena.sink.resume();
+    for (const { sink } of arena.lanes) sink.stop();
+    const visits = await Promise.all(
+      arena.lanes.map((lane, index) => comeAndGo(arena, lane, listeners[index]!)),
+    );
+    for (const { sink } of arena.lanes) sink.resume();
     await arena.flows();
-    listener.terminate();
-    arena.progress(`${visits} clients came and went`);
+    for (const listener of listeners) listener.terminate();
+    arena.progress(`${visits.join(', ')} clients came and went`);
     return visits;
   },
 });
 
-/** The number of open connections that the engine reports. */
-async function open({ engine }: Arena): Promise<number> {
-  return Number(
-    /^millrace_connections_open\{[^}]*stage="input"[^}]*\} (\d+)/m.exec(await engine.metrics())?.[1] ?? 0,
+/** The number of open connections of a stream's input, as the engine reports it. */
+async function open({ engine }: Arena, { stream }: Lane): Promise<number> {
+  const metric = new RegExp(
+    `^millrace_connections_open\\{[^}]*stream="${stream}",stage="input"[^}]*\\} (\\d+)`,
+    'm',
   );
+  return Number(metric.exec(await engine.metrics())?.[1] ?? 0);
 }

@@ -1,16 +1,16 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
 import { cli, startCli } from '../support/cli.ts';
+import { program } from '../support/programs.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { Tool, requireTool } from '../support/tools.ts';
 import { until } from '../support/until.ts';
 import { wsServer } from '../support/ws-server.ts';
 
 const dir = tempDir();
-const entry = fileURLToPath(new URL('../support/cli-entry.ts', import.meta.url));
+const entry = program('millrace');
 
 const readings = [
   '{"sensor":"a","t":1.10,"d":{"x":1.10},"id":12345678901234567890}',

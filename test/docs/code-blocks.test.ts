@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process';
-import { readFileSync, symlinkSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
-import { sources } from '../support/programs.ts';
+import { program } from '../support/programs.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { blocks, root } from './pages.ts';
 
@@ -11,19 +11,26 @@ const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as
 };
 const dir = tempDir();
 symlinkSync(join(root, 'node_modules'), join(dir.path, 'node_modules'));
-dir.file(
-  'tsconfig.json',
-  JSON.stringify({ extends: join(root, 'tsconfig.json'), include: [join(dir.path, '*.ts')] }),
+// Compiled against the sources, since the types of `dist/` may be older; run with the programs made of them.
+const compiled = join(dir.path, 'compiled');
+const ran = join(dir.path, 'ran');
+mkdirSync(compiled);
+mkdirSync(join(ran, 'node_modules'), { recursive: true });
+symlinkSync(join(dirname(program('millrace')), '../..'), join(ran, 'node_modules/millrace'));
+writeFileSync(
+  join(compiled, 'tsconfig.json'),
+  JSON.stringify({ extends: join(root, 'tsconfig.json'), include: [join(compiled, '*.ts')] }),
 );
-dir.file('package.json', JSON.stringify({ type: 'module' }));
+for (const folder of [compiled, ran]) {
+  writeFileSync(join(folder, 'package.json'), JSON.stringify({ type: 'module' }));
+}
 for (const page of ['README.md', 'docs/writing-a-component.md']) {
   for (const { info, text } of blocks(page)) {
     const name = /^(?:ts|yaml) file=([\w.-]+)$/.exec(info)?.[1];
-    if (name !== undefined)
-      dir.file(
-        name,
-        text.replaceAll(/'(millrace[\w/]*)'/g, (_, id: string) => `'${source(id)}'`),
-      );
+    if (name === undefined) continue;
+    writeFileSync(join(ran, name), text);
+    const sourced = text.replaceAll(/'(millrace[\w/]*)'/g, (_, id: string) => `'${source(id)}'`);
+    writeFileSync(join(compiled, name), sourced);
   }
 }
 
@@ -34,10 +41,10 @@ function source(name: string): string {
   return join(root, exported.replace(/^\.\/dist\/(.*)\.js$/, 'src/$1.ts'));
 }
 
-/** Runs a script of Node in the folder of the code. */
+/** Runs a script of Node in the folder of the code that runs. */
 function node(...args: string[]) {
   const { status, stdout, stderr } = spawnSync(process.execPath, args, {
-    cwd: dir.path,
+    cwd: ran,
     encoding: 'utf8',
     env: { ...process.env, NO_COLOR: '1', FORCE_COLOR: undefined },
   });
@@ -45,7 +52,7 @@ function node(...args: string[]) {
 }
 
 test('the code in the pages compiles', () => {
-  const result = node(join(root, 'node_modules/typescript/bin/tsc'), '--project', dir.path);
+  const result = node(join(root, 'node_modules/typescript/bin/tsc'), '--project', compiled);
   expect(result).toMatchObject({ status: 0, stdout: '' });
 });
 
@@ -54,7 +61,7 @@ test('the program that runs a component of one’s own works as its page says', 
 });
 
 test('the file that lists it does the same on the command line', () => {
-  expect(node(join(root, sources.millrace), 'run', 'streams.yaml')).toMatchObject({
+  expect(node(program('millrace'), 'run', 'streams.yaml')).toMatchObject({
     status: 0,
     stdout: 'one\nthree\nfive\n',
   });
@@ -65,7 +72,7 @@ test('the output of one’s own writes to its server', () => {
 });
 
 test('the component’s test passes, and so does the conformance kit for it and for the output', () => {
-  const result = node(join(root, 'node_modules/vitest/vitest.mjs'), 'run', '--root', dir.path);
+  const result = node(join(root, 'node_modules/vitest/vitest.mjs'), 'run', '--root', ran);
   expect(result.stdout).toMatch(/✓ sample\.test\.ts .*2 tests/);
   expect(result.stdout).toMatch(/✓ sample\.conformance\.test\.ts .*1\d tests/);
   expect(result.stdout).toMatch(/✓ tcp-lines\.conformance\.test\.ts .*1\d tests/);

@@ -15,14 +15,14 @@ const tampered = underLoad({
   harm: async (arena) => {
     await arena.flows(200);
     await arena.engine.terminate();
-    const lines = readFileSync(arena.sinkFile, 'utf8').split('\n');
+    const lines = readFileSync(arena.lane.sinkFile, 'utf8').split('\n');
     const [gone, twice, first, second] = [...lines.keys()].filter((at) =>
       lines[at]!.startsWith('{"id":"s0-'),
     );
     [lines[first!], lines[second!]] = [lines[second!]!, lines[first!]!];
     lines.push(lines[twice!]!, '');
     lines.splice(gone!, 1);
-    writeFileSync(arena.sinkFile, lines.join('\n').replace(/\n+$/, '\n'));
+    writeFileSync(arena.lane.sinkFile, lines.join('\n').replace(/\n+$/, '\n'));
     return 1;
   },
 });

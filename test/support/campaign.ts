@@ -14,7 +14,7 @@ export const test = testWith('strace', 'faketime', 'prlimit', 'the right to moun
 
 /** Drawn anew each time; a failure shows it. */
 export const seed = Math.trunc(Math.random() * 2 ** 31) + 1;
-export const effort = { rounds: 1, seconds: 2, stride: 61, jobs: 2 };
+export const effort = { rounds: 1, seconds: 2, stride: 61, jobs: 2, together: true };
 
 /** A test for each fault of a group. */
 export function testFaults(group: FaultGroup): void {

@@ -11,10 +11,17 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { rolldown } from 'rolldown';
-import { root, sources } from './programs.ts';
+import { root, sources, type Program } from './programs.ts';
 
 /** The library, for plugins of the programs. */
-const library = { index: 'src/index.ts', 'component-api': 'src/component-api.ts' };
+const library = {
+  index: 'src/index.ts',
+  'component-api': 'src/component-api.ts',
+  'testing-api': 'src/testing-api.ts',
+};
+
+/** Programs that use little of the sources, and would read and run what all others share. */
+const small: ReadonlySet<string> = new Set(['faultsSink', 'appender'] satisfies Program[]);
 
 /** How long the programs of older sources stay, for runs that may still use them. Milliseconds. */
 const KEPT = 3_600_000;
@@ -25,17 +32,12 @@ const KEPT = 3_600_000;
  * @returns the folder with the programs
  */
 export async function makePrograms(cache: string): Promise<string> {
-  const input = Object.fromEntries(
-    Object.entries({ ...sources, ...library }).map(([name, path]) => [name, join(root, path)]),
-  );
-  const bundle = await rolldown({ input, platform: 'node', external: /^@duckdb\//, logLevel: 'silent' });
-  // One file of everything that several need; linking a hundred files would be a fifth of a start.
-  const codeSplitting = { groups: [{ name: 'shared', minShareCount: 3 }] };
-  const { output } = await bundle.generate({ format: 'esm', codeSplitting });
-  await bundle.close();
-  const files = output.flatMap((each) =>
-    each.type === 'chunk' ? [[each.fileName, each.code] as const] : [],
-  );
+  const inputs = Object.entries({ ...sources, ...library });
+  const bundles = [
+    await bundleOf(inputs.filter(([name]) => !small.has(name))),
+    ...(await Promise.all(inputs.filter(([name]) => small.has(name)).map((one) => bundleOf([one])))),
+  ];
+  const files = bundles.flat();
   const hash = createHash('sha256');
   for (const [name, code] of files) hash.update(name).update(code);
   const folder = join(cache, `programs-${hash.digest('hex').slice(0, 16)}`);
@@ -54,6 +56,19 @@ export async function makePrograms(cache: string): Promise<string> {
   }
   removeOld(cache, folder);
   return join(folder, 'dist/programs');
+}
+
+/** @returns the name and the code of each file */
+async function bundleOf(
+  inputs: readonly (readonly [string, string])[],
+): Promise<(readonly [string, string])[]> {
+  const input = Object.fromEntries(inputs.map(([name, path]) => [name, join(root, path)]));
+  const bundle = await rolldown({ input, platform: 'node', external: /^@duckdb\//, logLevel: 'silent' });
+  // One file of everything that several need; linking a hundred files would be a fifth of a start.
+  const codeSplitting = { groups: [{ name: 'shared', minShareCount: 3 }] };
+  const { output } = await bundle.generate({ format: 'esm', codeSplitting });
+  await bundle.close();
+  return output.flatMap((each) => (each.type === 'chunk' ? [[each.fileName, each.code] as const] : []));
 }
 
 /** Another run may have made the same. */
