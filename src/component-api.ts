@@ -112,7 +112,7 @@ export { jsonPath, parseJsonPath, textAt } from './message/json-path.ts';
 export { prettyJson } from './message/json-pretty.ts';
 export { describeJsonError, findJsonError } from './message/json-validate.ts';
 export type { JsonMember } from './message/json.ts';
-export { joinJsonArray, jsonMembers } from './message/json.ts';
+export { eachMember, joinJsonArray, jsonMembers } from './message/json.ts';
 export { asLine } from './message/lines.ts';
 export type { Ext, MetaColumn, MetaColumns, MetaName, MetaValue } from './message/metadata.ts';
 export { extName, metaText, NO_OFFSET } from './message/metadata.ts';
@@ -122,7 +122,7 @@ export type { RowValue } from './message/row-values.ts';
 export { valueReader } from './message/row-values.ts';
 export type { ColumnType, RowColumn, Rows, Values } from './message/rows.ts';
 export { concatRows, selectRows } from './message/rows.ts';
-export { textOf } from './message/text.ts';
+export { textOf, unquote } from './message/text.ts';
 export type {
   ComponentMetrics,
   LabelValues,

@@ -1,7 +1,9 @@
+import { isUtf8 } from 'node:buffer';
 import type { z } from 'zod';
 import type { Batch, Run } from '../message/batch.ts';
 import { jsonAt, parseJsonPath, textAt, type JsonPath } from '../message/json-path.ts';
 import { extName, metaText, type MetaName, type MetaValue } from '../message/metadata.ts';
+import { textOf } from '../message/text.ts';
 import {
   checkTemplate,
   Template,
@@ -25,6 +27,8 @@ export const messageNames: TemplateNames = {
   partition: 'its `__meta_partition`',
   'meta:': 'an entry of its `__meta_ext`, such as `meta:param.device`',
   'json:': 'its value at a JSON path, such as `json:data.room`',
+  payload: 'the message itself, if it is text',
+  payload_base64: 'the message itself, in base64',
 };
 
 /** Start and end of each part in an ISO time. */
@@ -95,7 +99,8 @@ export class MessageText {
     this.#single = this.#template.parts.length === 1 ? references[0] : undefined;
     this.byTime = references.some(({ name }) => Object.hasOwn(timePlaces, name));
     this.#byMessage = references.some(
-      ({ name, argument }) => name === 'json' || (name === 'meta' && argument === 'sequence'),
+      ({ name, argument }) =>
+        name === 'json' || name.startsWith('payload') || (name === 'meta' && argument === 'sequence'),
     );
     const columns = new Set<MetaName>();
     for (const { name, argument = '' } of references) {
@@ -173,6 +178,8 @@ export class MessageText {
 
   #value(batch: Batch, index: number, run: Run, name: string, argument = ''): string | undefined {
     if (name === 'json') return textAt(batch.payloads[index]!, this.#paths.get(argument)!);
+    if (name === 'payload') return wholeText(batch.payloads[index]!);
+    if (name === 'payload_base64') return bufferOf(batch.payloads[index]!).toString('base64');
     if (Object.hasOwn(timePlaces, name)) {
       return new Date(run.time / 1000).toISOString().slice(...timePlaces[name]!);
     }
@@ -182,6 +189,15 @@ export class MessageText {
     else if (name === 'key' || name === 'partition') value = batch.metaAt(index, name);
     return value === undefined ? undefined : metaText(value);
   }
+}
+
+/** Undefined if the bytes are not UTF-8. */
+function wholeText(payload: Uint8Array): string | undefined {
+  return isUtf8(payload) ? textOf(payload) : undefined;
+}
+
+function bufferOf({ buffer, byteOffset, length }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, length);
 }
 
 /** The strings, numbers and booleans of the list at `path`; numbers keep their digits. Undefined if there is no list. */

@@ -21,6 +21,7 @@ import { fallbackOutput } from './outputs/fallback.ts';
 import { fanOutOutput } from './outputs/fan-out.ts';
 import { fileOutput } from './outputs/file/file.ts';
 import { natsOutput } from './outputs/nats/nats.ts';
+import { postgresOutput } from './outputs/postgres/postgres.ts';
 import { stdoutOutput } from './outputs/stdout.ts';
 import { switchOutput } from './outputs/switch/switch.ts';
 import { websocketOutput } from './outputs/websocket/websocket.ts';
@@ -51,6 +52,7 @@ export const components = [
   fanOutOutput,
   switchOutput,
   fallbackOutput,
+  postgresOutput,
   noneFraming,
   linesFraming,
   delimiterFraming,

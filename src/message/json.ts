@@ -37,25 +37,37 @@ export interface JsonMember {
   readonly end: number;
 }
 
-/** The members of the object in the payload, in order, repeated names included; undefined if it is not an object. */
-export function jsonMembers(payload: Uint8Array): JsonMember[] | undefined {
+/**
+ * Calls `visit` for each member of the object in the payload, in order, repeated names included: with the places of its name
+ * (with quotes) and of its value. @returns false if the payload is not an object
+ */
+export function eachMember(
+  payload: Uint8Array,
+  visit: (start: number, nameEnd: number, valueStart: number, end: number) => void,
+): boolean {
   let at = endOfSpace(payload, 0);
-  if (payload[at] !== OPEN_OBJECT) return undefined;
-  const members: JsonMember[] = [];
+  if (payload[at] !== OPEN_OBJECT) return false;
   at = endOfSpace(payload, at + 1);
   while (payload[at] !== CLOSE_OBJECT) {
     const start = at;
-    at = endOfValue(payload, at);
-    const nameEnd = at;
-    const name = unquote(textOf(payload, start, nameEnd));
+    const nameEnd = endOfValue(payload, at);
     // Past the colon.
-    const valueStart = endOfSpace(payload, endOfSpace(payload, at) + 1);
+    const valueStart = endOfSpace(payload, endOfSpace(payload, nameEnd) + 1);
     const end = endOfValue(payload, valueStart);
-    members.push({ name, start, nameEnd, valueStart, end });
+    visit(start, nameEnd, valueStart, end);
     at = endOfSpace(payload, end);
     if (payload[at] === COMMA) at = endOfSpace(payload, at + 1);
   }
-  return members;
+  return true;
+}
+
+/** The members of the object in the payload, in order, repeated names included; undefined if it is not an object. */
+export function jsonMembers(payload: Uint8Array): JsonMember[] | undefined {
+  const members: JsonMember[] = [];
+  const isObject = eachMember(payload, (start, nameEnd, valueStart, end) => {
+    members.push({ name: unquote(textOf(payload, start, nameEnd)), start, nameEnd, valueStart, end });
+  });
+  return isObject ? members : undefined;
 }
 
 /**

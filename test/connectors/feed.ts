@@ -11,8 +11,8 @@ export class Feed {
   #over = false;
   readonly #done: Promise<void>;
 
-  constructor(run: Run) {
-    this.#done = this.#send(run);
+  constructor(run: Run, stream?: string) {
+    this.#done = this.#send(run, stream);
   }
 
   /** Each message that it has sent, in order. */
@@ -26,8 +26,8 @@ export class Feed {
     await this.#done;
   }
 
-  async #send(run: Run): Promise<void> {
-    const client = await connectClient(await run.url());
+  async #send(run: Run, stream?: string): Promise<void> {
+    const client = await connectClient(await run.url(stream));
     while (!this.#over) {
       await send(client, ...Array.from({ length: 20 }, (_, n) => message(this.sent + n)));
       this.sent += 20;
