@@ -42,6 +42,7 @@ export {
 } from './component/define.ts';
 export {
   backoffOf,
+  clientTls,
   duration,
   fixedPath,
   secret,
@@ -70,7 +71,8 @@ export type { Listeners } from './component/listeners.ts';
 export { messageId } from './component/message-id.ts';
 export { maskUrl, maskUrlAsWritten, urlKey } from './component/mask.ts';
 export type { FilledUrl, FilledUrls } from './component/mask.ts';
-export { checkMessageText, MessageText, messageNames } from './component/message-text.ts';
+export { MessageTemplate, messageValues } from './component/message-template.ts';
+export { checkJsonPaths, checkMessageText, MessageText, messageNames } from './component/message-text.ts';
 export type { PayloadProblem } from './component/payloads.ts';
 export {
   checkJson,
@@ -108,7 +110,7 @@ export { Batch, concatBatches, nowMicros } from './message/batch.ts';
 export type { Delivery, InputDelivery } from './message/delivery.ts';
 export { joinDeliveries } from './message/delivery.ts';
 export type { JsonPath } from './message/json-path.ts';
-export { jsonPath, parseJsonPath, textAt } from './message/json-path.ts';
+export { jsonAt, jsonPath, parseJsonPath, textAt } from './message/json-path.ts';
 export { prettyJson } from './message/json-pretty.ts';
 export { describeJsonError, findJsonError } from './message/json-validate.ts';
 export type { JsonMember } from './message/json.ts';

@@ -3,6 +3,7 @@ import { codecErrors } from '../component/payloads.ts';
 import { listenErrors } from '../component/listeners.ts';
 import { messageValueErrors } from '../clients/message-value.ts';
 import { debeziumErrors } from '../components/codecs/debezium-json.ts';
+import { httpErrors } from '../components/outputs/http/http.ts';
 import { switchErrors } from '../components/outputs/switch/switch.ts';
 import { sessionErrors } from '../components/outputs/websocket/reply.ts';
 import { configErrors } from '../config/load.ts';
@@ -32,6 +33,7 @@ export const errorCodes: Readonly<Record<string, DeclaredError>> = {
   ...messageValueErrors,
   ...retryErrors,
   ...switchErrors,
+  ...httpErrors,
   ...stopErrors,
   ...listenErrors,
   ...tlsErrors,

@@ -40,8 +40,8 @@ export const retry = z
 /** How much may wait for an output. */
 export const queue = z
   .strictObject({
-    messages: z.int().min(1).default(10_000).describe('The most messages that wait for the output.'),
-    bytes: size({ min: 1 })
+    max_messages: z.int().min(1).default(10_000).describe('The most messages that wait for the output.'),
+    max_bytes: size({ min: 1 })
       .default(16 * 1024 ** 2)
       .describe('The most bytes of payload that wait for the output.'),
     on_full: z

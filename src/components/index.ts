@@ -20,6 +20,7 @@ import { dropOutput } from './outputs/drop.ts';
 import { fallbackOutput } from './outputs/fallback.ts';
 import { fanOutOutput } from './outputs/fan-out.ts';
 import { fileOutput } from './outputs/file/file.ts';
+import { httpOutput } from './outputs/http/http.ts';
 import { natsOutput } from './outputs/nats/nats.ts';
 import { postgresOutput } from './outputs/postgres/postgres.ts';
 import { stdoutOutput } from './outputs/stdout.ts';
@@ -49,6 +50,7 @@ export const components = [
   dropOutput,
   websocketOutput,
   natsOutput,
+  httpOutput,
   fanOutOutput,
   switchOutput,
   fallbackOutput,

@@ -5,8 +5,8 @@ import type { MetaColumn } from '../message/metadata.ts';
 
 /** How much may wait for its turn, and what happens to more. */
 export interface QueueLimits {
-  readonly messages: number;
-  readonly bytes: number;
+  readonly max_messages: number;
+  readonly max_bytes: number;
   /** `block`: the giver waits (`room`). Otherwise, these messages of the queue are dropped. */
   readonly on_full: 'block' | 'drop_newest' | 'drop_oldest';
 }
@@ -163,14 +163,14 @@ export class WritesInFlight {
   #fits(messages: number, bytes: number): boolean {
     if (this.#waiting.size === 0) return true;
     return (
-      this.#waitingMessages + messages <= this.#limits.messages &&
-      this.#waitingBytes + bytes <= this.#limits.bytes
+      this.#waitingMessages + messages <= this.#limits.max_messages &&
+      this.#waitingBytes + bytes <= this.#limits.max_bytes
     );
   }
 
   /** Drops as many messages as it takes: of the batch, or those that have waited longest. */
   #makeRoom(flight: Flight): void {
-    const { messages, bytes, on_full } = this.#limits;
+    const { max_messages: messages, max_bytes: bytes, on_full } = this.#limits;
     const excess = ({ from, to, each }: Flight): number => {
       const tooMany = this.#waitingMessages + to - from - messages;
       const tooLarge = this.#waitingBytes + (to - from) * each - bytes;

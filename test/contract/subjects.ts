@@ -3,6 +3,7 @@ import type { AnyDefinition } from '../../src/component/define.ts';
 import { registry } from '../../src/components/index.ts';
 import { stdoutTo } from '../../src/components/outputs/stdout.ts';
 import type { Fields, Subject } from '../../src/testing-api.ts';
+import { HttpServer } from '../support/http-server.ts';
 import { FilePeer } from './file-peers.ts';
 import { ClientPeer, inside, ServerPeer, SessionPeer } from './websocket-peers.ts';
 
@@ -32,6 +33,21 @@ class StdoutPeer {
 
   arrived(): readonly string[] {
     return this.#text.split('\n').slice(0, -1);
+  }
+}
+
+/** A message that an HTTP server refuses. */
+const NEVER = '{"n":"never"}';
+
+class RefusingHttpServer extends HttpServer {
+  constructor() {
+    super();
+    this.answer = ({ body }, response) =>
+      response.writeHead(body.equals(Buffer.from(NEVER)) ? 422 : 204).end();
+  }
+
+  override arrived(): readonly string[] {
+    return this.bodies.filter((body) => body !== NEVER);
   }
 }
 
@@ -123,6 +139,17 @@ const outputs: readonly OwnSubject[] = [
   { definition: output('file'), peer: new FilePeer(), refused: 'two\nlines' },
   { definition: stdoutTo(stdout.stdout), peer: stdout, refused: 'two\nlines' },
   { definition: output('drop') },
+  {
+    definition: output('http'),
+    config: {
+      headers: { 'X-Key': 'a-secret-of-the-header' },
+      auth: { type: 'bearer', token: 'a-secret-token' },
+      timeout: '10s',
+      retry: { initial: '10ms', max: '10ms' },
+    },
+    peer: new RefusingHttpServer(),
+    refused: NEVER,
+  },
   {
     definition: output('fan_out'),
     peer: inside(new ServerPeer(), (fields) => ({

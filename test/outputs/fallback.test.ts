@@ -32,7 +32,7 @@ function fallback(fields: string) {
 }
 
 test('after so many failed attempts the next output takes over, and later the first again', async () => {
-  const { one, two, engine, through, end } = fallback('attempts: 2, back_after: 1ms');
+  const { one, two, engine, through, end } = fallback('max_attempts: 2, back_after: 1ms');
   await through('a');
   one.failure = new Error('it is broken');
   await through('b');
@@ -84,7 +84,7 @@ test('while the first is not connected, messages go to the next, and readiness i
 });
 
 test('while both fail, messages wait, and go on when one works', async () => {
-  const { source, one, two, engine, end } = fallback('attempts: 1, back_after: 1ms');
+  const { source, one, two, engine, end } = fallback('max_attempts: 1, back_after: 1ms');
   one.failure = new Error('it is broken');
   two.failure = one.failure;
   source.give(['a', 'b']);
@@ -110,7 +110,7 @@ test('only messages that an output has not taken go to the next', async () => {
     },
   });
   const engine = engineFor(
-    'streams: [{ input: { type: source }, output: { type: fallback, attempts: 1, outputs: [{ type: one }, { type: two }] } }]',
+    'streams: [{ input: { type: source }, output: { type: fallback, max_attempts: 1, outputs: [{ type: one }, { type: two }] } }]',
     [source.definition, one.definition, two.definition],
   );
   source.give(['a', 'b', 'c']);

@@ -60,7 +60,7 @@ test('every output gets every message in order, and a message is confirmed when 
 });
 
 test('a slow output holds the others back when its queue is full, and not before', async () => {
-  const { source, first, second, ended } = twoOutputs('', ', queue: { messages: 3 }');
+  const { source, first, second, ended } = twoOutputs('', ', queue: { max_messages: 3 }');
   second.hold();
   for (const number of numbers(0, 20)) source.give([number]);
   // One is being written, and three wait.
@@ -80,7 +80,7 @@ test.each([
   async (policy, kept) => {
     const { source, first, second, engine, ended } = twoOutputs(
       '',
-      `, queue: { messages: 4, on_full: ${policy} }`,
+      `, queue: { max_messages: 4, on_full: ${policy} }`,
     );
     second.hold();
     source.give(['0']);
@@ -107,7 +107,7 @@ test('a queue that drops lets a stream with one output go on', async () => {
   const source = new Source();
   const only = new Sink('one');
   const engine = engineFor(
-    `streams: [{ id: s, input: { type: source }, output: { type: one, queue: { messages: 2, on_full: drop_oldest } } }]`,
+    `streams: [{ id: s, input: { type: source }, output: { type: one, queue: { max_messages: 2, on_full: drop_oldest } } }]`,
     [source.definition, only.definition],
   );
   const ended = engine.run();
@@ -122,7 +122,7 @@ test('a queue that drops lets a stream with one output go on', async () => {
 });
 
 test('bytes bound a queue as well', async () => {
-  const { source, first, second, ended } = twoOutputs('', ', queue: { bytes: 10 }');
+  const { source, first, second, ended } = twoOutputs('', ', queue: { max_bytes: 10 }');
   second.hold();
   for (let index = 0; index < 8; index++) source.give(['12345']);
   expect(await standstill('what the first output has', () => first.texts.length || undefined)).toBe(3);

@@ -153,7 +153,7 @@ test('a message on which a condition fails is rejected alone, and its neighbours
 
 test('an output that stands holds only its own messages, as far as its queue goes', async () => {
   const { source, one, rest, end } = await switched(`
-      cases: [{ match: { to: one }, output: { type: one, queue: { messages: 2 } } }]
+      cases: [{ match: { to: one }, output: { type: one, queue: { max_messages: 2 } } }]
       default: { type: rest }`);
   one.hold();
   for (const text of ['1', '2', '3']) source.give([text], { to: 'one' });

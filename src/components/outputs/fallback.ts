@@ -13,7 +13,7 @@ export const fallbackOutput = defineOutput({
   summary: 'Writes to the first of several outputs that works.',
   status: 'beta',
   framing: 'none',
-  description: `Messages go to the first output. When that has failed on them for \`after\`, or \`attempts\` times, they go to the next, and later messages go there at once. After \`back_after\`, if the earlier output is connected, one batch is tried there again: if that succeeds, the others follow. When the last output has failed as well, the first is next.
+  description: `Messages go to the first output. When that has failed on them for \`after\`, or \`max_attempts\` times, they go to the next, and later messages go there at once. After \`back_after\`, if the earlier output is connected, one batch is tried there again: if that succeeds, the others follow. When the last output has failed as well, the first is next.
 
 A message that an output was writing when it was given up may be in both. Messages keep their order in each output, and not between them. Readiness is that of the output in use; the log says when another takes over.`,
   schema: (components) =>
@@ -27,7 +27,7 @@ A message that an output was writing when it was given up may be in both. Messag
         .describe(
           'How long a message may wait for one output, from the first attempt. An attempt that is under way then is cut off.',
         ),
-      attempts: z
+      max_attempts: z
         .int()
         .min(1)
         .optional()
@@ -50,7 +50,7 @@ A message that an output was writing when it was given up may be in both. Messag
 interface FallbackConfig {
   readonly outputs: readonly ComponentConfig[];
   readonly after: number;
-  readonly attempts?: number | undefined;
+  readonly max_attempts?: number | undefined;
   readonly back_after: number;
 }
 
@@ -114,7 +114,7 @@ class FallbackOutput implements Output {
       // One batch finds out whether it works again.
       const probes = at < this.#current;
       const limits = {
-        attempts: probes ? 1 : (this.#config.attempts ?? Infinity),
+        attempts: probes ? 1 : (this.#config.max_attempts ?? Infinity),
         elapsed: this.#config.after,
       };
       try {

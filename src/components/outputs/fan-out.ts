@@ -28,7 +28,7 @@ If every output takes rows with types, they get them; otherwise all get JSON.`,
   examples: [
     {
       title: 'A file with everything, and a dashboard that may lag',
-      yaml: 'type: fan_out\noutputs:\n  - type: file\n    path: ./trades.jsonl\n  - type: websocket\n    mode: server\n    port: 8081\n    path: /live\n    queue:\n      messages: 1000\n      on_full: drop_oldest\n',
+      yaml: 'type: fan_out\noutputs:\n  - type: file\n    path: ./trades.jsonl\n  - type: websocket\n    mode: server\n    port: 8081\n    path: /live\n    queue:\n      max_messages: 1000\n      on_full: drop_oldest\n',
     },
     {
       title: 'A server that may fail for a minute; then its messages go to a file',

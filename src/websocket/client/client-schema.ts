@@ -6,7 +6,7 @@ import { clientAuth } from '../../net/auth/auth-schema.ts';
 import { connectionFields, fragments, LIMITS, TLS } from '../connection-schema.ts';
 import { matcher, outgoing } from '../messages.ts';
 import { answer } from './answer.ts';
-import { parseProxy } from '../../net/proxy/proxy.ts';
+import { proxyField } from '../../net/proxy/proxy-field.ts';
 import { attemptNames } from './values.ts';
 
 /** The beginning of a URL. A URL parser would also accept one with no slashes, or find the host after more of them. */
@@ -29,13 +29,6 @@ export const websocketUrl = z.string().superRefine((value, context) => {
     });
   }
 });
-
-const proxy = z
-  .string()
-  .refine(
-    (value) => value === 'none' || parseProxy(value) !== undefined,
-    'not a proxy; expected a URL like http://host:3128, https://…, socks5://host:1080, socks5h://…, socks4://… or socks4a://…, or none',
-  );
 
 /** Selects messages of the server. */
 export const incoming = matcher(attemptNames);
@@ -140,12 +133,7 @@ export const clientFields = {
     .describe(
       'How long the handshake may take, including everything before it: the token of `auth`, the proxy, redirects. A bare number is in seconds.',
     ),
-  proxy: secret(proxy)
-    .optional()
-    .meta({ secret: true })
-    .describe(
-      'The HTTP or SOCKS proxy to connect through, to the token endpoint of `auth` as well; `none` for no proxy at all. Without it, `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` of the environment decide.',
-    ),
+  proxy: proxyField,
   on_open: onOpen.default([]),
   heartbeat: heartbeat.optional(),
   reconnect: reconnect.prefault({}),
