@@ -15,6 +15,7 @@ import { generateInput } from './inputs/generate.ts';
 import { memoryInput } from './inputs/memory.ts';
 import { multipleInputsInput } from './inputs/multiple-inputs.ts';
 import { natsInput } from './inputs/nats/nats.ts';
+import { redisInput } from './inputs/redis/redis.ts';
 import { websocketInput } from './inputs/websocket/websocket.ts';
 import { dropOutput } from './outputs/drop.ts';
 import { fallbackOutput } from './outputs/fallback.ts';
@@ -23,6 +24,7 @@ import { fileOutput } from './outputs/file/file.ts';
 import { httpOutput } from './outputs/http/http.ts';
 import { natsOutput } from './outputs/nats/nats.ts';
 import { postgresOutput } from './outputs/postgres/postgres.ts';
+import { redisOutput } from './outputs/redis/redis.ts';
 import { stdoutOutput } from './outputs/stdout.ts';
 import { switchOutput } from './outputs/switch/switch.ts';
 import { websocketOutput } from './outputs/websocket/websocket.ts';
@@ -39,6 +41,7 @@ export const components = [
   fileInput,
   multipleInputsInput,
   natsInput,
+  redisInput,
   memoryBuffer,
   tumblingWindowBuffer,
   sqlProcessor,
@@ -55,6 +58,7 @@ export const components = [
   switchOutput,
   fallbackOutput,
   postgresOutput,
+  redisOutput,
   noneFraming,
   linesFraming,
   delimiterFraming,

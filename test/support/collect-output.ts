@@ -14,6 +14,11 @@ export interface Collected {
   /** Microseconds since the epoch. */
   readonly time: number;
   readonly ext: Ext;
+  readonly key?: string | undefined;
+  readonly partition?: number | undefined;
+  readonly offset?: bigint | undefined;
+  /** Microseconds since the epoch. */
+  readonly eventTime?: number | undefined;
 }
 
 /** The messages of the outputs of one name. It can be held: then a write does not end until it is released. */
@@ -60,8 +65,8 @@ export class Collector {
       signal.throwIfAborted();
     }
     for (const [index, payload] of batch.payloads.entries()) {
-      const { source, ingestTime: time, ext } = batch.metadata(index);
-      this.messages.push({ payload, source, time, ext });
+      const { source, ingestTime: time, ext, ...others } = batch.metadata(index);
+      this.messages.push({ payload, source, time, ext, ...others });
     }
   }
 }
