@@ -15,7 +15,9 @@ if (process.env['npm_command'] === 'exec') process.exit();
 // Compile beside dist/ and swap, so that neither a mistake nor an interrupt leaves a clone without it.
 const next = mkdtempSync(join(root, 'dist-'));
 try {
-  const { status } = spawnSync(process.execPath, [compiler, '-p', 'tsconfig.build.json', '--outDir', next], {
+  // One checker: each of the four that are the default checks the same library again, for twice the CPU.
+  const args = [compiler, '-p', 'tsconfig.build.json', '--checkers', '1', '--outDir', next];
+  const { status } = spawnSync(process.execPath, args, {
     cwd: root,
     stdio: 'inherit',
   });
