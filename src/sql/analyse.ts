@@ -107,10 +107,11 @@ export async function analyseQuery(
   const parsesText = PARSES_TEXT.test(serialized) || own.size > 0;
   const { node } = tree.statements[0]!;
   await defineFunctions(connection, node);
-  // DuckDB takes as long to list them as to open.
   const calls = serialized.includes('"class":"FUNCTION"');
   // A function of the user may hide an aggregate, or reading JSON.
-  const aggregates = calls ? new Set([...(await aggregatesOf(connection)), ...own]) : new Set<string>();
+  const aggregates = calls
+    ? new Set([...(await aggregatesOf(connection, allowExternalAccess)), ...own])
+    : new Set<string>();
   const rowwise = isRowwise(node, tableName, aggregates);
   const read = readSyntax(node, tableName, isByMessage(node, tableName, aggregates));
   const names = new Map<Node, string>();
@@ -201,7 +202,19 @@ function freeName(name: string, query: string): string {
   return free;
 }
 
-async function aggregatesOf(connection: DuckDBConnection): Promise<ReadonlySet<string>> {
+/** Those of a database without extensions, which are the same in each: DuckDB takes as long to list them as to open. */
+let builtIn: ReadonlySet<string> | undefined;
+
+/** A database that may read files can have extensions, which bring aggregates of their own. */
+async function aggregatesOf(
+  connection: DuckDBConnection,
+  allowExternalAccess: boolean,
+): Promise<ReadonlySet<string>> {
+  if (allowExternalAccess) return await listAggregates(connection);
+  return (builtIn ??= await listAggregates(connection));
+}
+
+async function listAggregates(connection: DuckDBConnection): Promise<ReadonlySet<string>> {
   const sql = `SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type = 'aggregate'`;
   const reader = await connection.runAndReadAll(sql);
   return new Set([...reader.getRows().map(([name]) => String(name)), ...AGGREGATE_MACROS]);
