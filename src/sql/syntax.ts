@@ -86,6 +86,10 @@ export type Item =
 const STRUCTURED =
   /^(?:len|length|contains|cardinality|flatten|unnest|unlist|apply|filter|reduce|transform|generate_subscripts|(?:list|array|struct|map)_(?!agg$)\w+)$/i;
 
+/** Functions that return a list: what `||` joins with one is a list too. */
+const LISTS =
+  /^(?:list_(?:value|sort|reverse_sort|distinct|filter|transform|concat|slice)|array_value|range|string_split)$/i;
+
 /** Functions that pass on what they are given. */
 const CARRIES =
   /^(?:list|array_agg|any_value|first|last|to_json|row_to_json|json_object|json_array|json_group_array)$/i;
@@ -129,6 +133,7 @@ class SyntaxReader {
   /** Items of select lists that give another name to a column, or a path into one: both folded. */
   readonly #renamed: { readonly from: string; readonly to: string }[] = [];
   readonly #paths: Reference[] = [];
+  readonly #ordersByAll = new Set<unknown>();
   readonly #wholeRows: WholeRow[] = [];
   /** Arguments of functions that make rows or lists of what they are given. */
   readonly #carried = new Set<unknown>();
@@ -247,6 +252,8 @@ class SyntaxReader {
     if (typeof value !== 'object' || value === null) return;
     const node = value as Node;
     for (const item of list(node['select_list'])) this.#listed.add(item);
+    for (const all of ordersByAll(node)) this.#ordersByAll.add(all);
+    if (this.#ordersByAll.has(node)) return;
     const chain = this.#lambdas.has(node) ? undefined : chainOf(node);
     if (chain !== undefined && this.#readPath(node, chain)) {
       if (this.#listed.has(node)) this.#name(node);
@@ -379,7 +386,8 @@ class SyntaxReader {
   #readArguments(node: Node): void {
     const name = String(node['function_name']);
     if (CARRIES.test(name)) for (const child of list(node['children'])) this.#carried.add(child);
-    if (STRUCTURED.test(name)) this.#readStructured(list(node['children']));
+    const isOfLists = STRUCTURED.test(name) || (name === '||' && list(node['children']).some(isList));
+    if (isOfLists) this.#readStructured(list(node['children']));
     const known = this.#argumentsOf.get(name) ?? new Set();
     for (const child of list(node['children']) as Node[]) {
       const column = list(child['column_names']).at(-1);
@@ -436,6 +444,22 @@ class SyntaxReader {
   #need(name: unknown): void {
     if (typeof name === 'string' && !this.#needed.has(fold(name))) this.#needed.set(fold(name), name);
   }
+}
+
+/** The `ALL` of `ORDER BY ALL`, which the tree has as a star: it sorts by the select list, not by all fields. */
+function ordersByAll(node: Node): unknown[] {
+  return list(node['modifiers'])
+    .flatMap((modifier) => list((modifier as Node)['orders']))
+    .map((order) => (order as Node)['expression'])
+    .filter(
+      (star) =>
+        (star as Node)['class'] === 'STAR' && exceptionsOf({ ...(star as Node), columns: false })?.size === 0,
+    );
+}
+
+/** True for an expression that makes a list, whatever its arguments are. */
+function isList(node: unknown): boolean {
+  return LISTS.test(String((node as Node)['function_name']));
 }
 
 function add(aliases: Set<string> | undefined, alias: unknown): void {

@@ -24,6 +24,7 @@ describe('a path that the query names is a value with a type', () => {
     ["SELECT id FROM flow WHERE commit->>'seq' = '10'", ['{"id":2}']],
     ["SELECT id FROM flow WHERE commit->'record'->>'n' = '1.10'", ['{"id":1}']],
     ["SELECT id FROM flow WHERE commit->>'$.record.text' = 'x%y'", ['{"id":1}']],
+    ['SELECT id FROM flow WHERE len(l || [9]) = 2', ['{"id":3}']],
     ['SELECT id FROM flow WHERE l[1] IS NOT NULL', ['{"id":1}', '{"id":3}']],
     ['SELECT l->>1 AS s FROM flow WHERE l[3][1] = 7', ['{"s":"six"}']],
     [

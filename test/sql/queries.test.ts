@@ -323,3 +323,13 @@ describe('SQL cannot leave its batch', () => {
     expect((await run('{"a":[7]}')).rows).toEqual(['{"i":0,"v":7}', '{"i":1,"v":7}']);
   });
 });
+
+test('ORDER BY ALL sorts by the select list, and takes no other field', async () => {
+  const { run } = await open('SELECT a, upper(b) AS b FROM flow ORDER BY ALL');
+  expect(
+    await run('{"a":2,"b":"x","m":1}', '{"a":1,"b":"y","m":"text"}', '{"a":1,"b":"x","m":[1]}'),
+  ).toMatchObject({
+    rows: ['{"a":1,"b":"X"}', '{"a":1,"b":"Y"}', '{"a":2,"b":"X"}'],
+    rejected: [],
+  });
+});

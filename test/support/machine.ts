@@ -27,6 +27,7 @@ export type ToolName = (typeof toolNames)[number];
 /** Other things that some tests need of the machine, by their names in messages. */
 const abilities = {
   'Python’s websockets': () => findPython() !== undefined,
+  'Python’s duckdb': () => findPythonWithDuckDB() !== undefined,
   'the right to mount a disk (root)': () =>
     runs('unshare', '--mount', 'mount', '-t', 'tmpfs', 'tmpfs', tmpdir()),
   'user namespaces (unshare)': () => runs('unshare', '--map-root-user', '--mount', 'true'),
@@ -59,6 +60,15 @@ export function findPython(): string | undefined {
   return python[0];
 }
 let python: string[] | undefined;
+
+/** The Python that has the library `duckdb`: the one that MILLRACE_TEST_DUCKDB names. Debian has none. */
+export function findPythonWithDuckDB(): string | undefined {
+  duckdb ??= [process.env['MILLRACE_TEST_DUCKDB'] ?? '/usr/bin/python3'].filter((path) =>
+    runs(path, '-I', '-c', 'import duckdb'),
+  );
+  return duckdb[0];
+}
+let duckdb: string[] | undefined;
 
 export function isAble(ability: Ability): boolean {
   able[ability] ??= abilities[ability]();

@@ -2,7 +2,14 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { test, TestRunner } from 'vitest';
 import { afterTest } from './cleanup.ts';
-import { findPython, findTool, isAble, type Ability, type ToolName } from './machine.ts';
+import {
+  findPython,
+  findPythonWithDuckDB,
+  findTool,
+  isAble,
+  type Ability,
+  type ToolName,
+} from './machine.ts';
 import { failAtOnce, until } from './until.ts';
 
 /** `test`, which skips where the machine lacks one of these. For files that need it before their first test runs. */
@@ -17,6 +24,11 @@ function has(need: ToolName | Ability): boolean {
 /** The path of a program; the test that runs is skipped where there is none. */
 export function requireTool(name: ToolName): string {
   return findTool(name) ?? skip(name);
+}
+
+/** The path of a Python that has the library `duckdb`; the test that runs is skipped where there is none. */
+export function requireDuckDB(): string {
+  return findPythonWithDuckDB() ?? skip('Python’s duckdb');
 }
 
 /** Skips the test that runs where the machine cannot do this. */
