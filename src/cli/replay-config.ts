@@ -9,6 +9,7 @@ import type { Engine } from '../runtime/engine.ts';
 import type { StreamPlan } from '../runtime/plan.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { chosenStream } from './chosen-stream.ts';
+import { changedOutputs, outputsIn } from './inner-outputs.ts';
 import { prepareEngine } from './engine.ts';
 import { Progress } from './progress.ts';
 import { REPLAY, ReplayInput, SEVERAL } from './replay-input.ts';
@@ -144,16 +145,18 @@ function framingOf(input: ComponentConfig): unknown {
   return others.every((other) => isDeepStrictEqual(first, other)) ? first : SEVERAL;
 }
 
-/** A file that the stream's start would empty keeps its content. */
+/** Files that the stream's start would empty keep their content. */
 function kept(output: ComponentConfig): ComponentConfig {
-  return output.type === 'file' ? { ...output, append: true } : output;
+  return changedOutputs(output, (each) => (each.type === 'file' ? { ...each, append: true } : each));
 }
 
 /** @throws UsageError when the stream would write into what it reads */
 function refuseItself(stream: StreamPlan, file: string | undefined, shell: Shell): void {
-  for (const name of ['error_output', 'output'] as const) {
-    const output = stream[name];
-    if (output?.type !== 'file') continue;
+  for (const { field, output } of (['error_output', 'output'] as const).flatMap((name) => {
+    const config = stream[name];
+    return config === undefined ? [] : outputsIn(config, name);
+  })) {
+    if (output.type !== 'file') continue;
     const path = String(output['path']);
     const same =
       file === undefined
@@ -161,7 +164,7 @@ function refuseItself(stream: StreamPlan, file: string | undefined, shell: Shell
         : pathPattern(path).test(resolve(file)) || sameFile(statOf(path), statOf(file));
     if (!same) continue;
     throw new UsageError(
-      `${path} is the ${name} of stream ${stream.id}, so the stream would write to the file that it reads; copy the file and replay the copy`,
+      `${path} is the ${field} of stream ${stream.id}, so the stream would write to the file that it reads; copy the file and replay the copy`,
     );
   }
 }

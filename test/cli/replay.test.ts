@@ -186,6 +186,31 @@ test('an output that is emptied at the start of a stream is not emptied by a rep
   expect(lines(output)).toEqual(['1', '2']);
 });
 
+test('nor is a file of one of several outputs, or of an error_output of its own, and neither is read and written at once', async () => {
+  const [first, second, third] = ['one', 'two', 'three'].map((name) => fresh(`${name}.jsonl`));
+  const streams = dir.file(
+    `${files++}-streams.yaml`,
+    `streams:
+  - id: orders
+    input: { type: memory, messages: [a] }
+    outputs:
+      - { type: file, path: ${first!}, append: false, error_output: { type: file, path: ${third!}, append: false } }
+      - type: switch
+        cases: [{ match: { 'query.device': d1 }, output: { type: file, path: ${second!}, append: false } }]
+`,
+  );
+  for (const payload of ['1', '"a\\nb"', '2']) await cli(['replay', write(letter(payload)), '--to', streams]);
+  expect(lines(first!)).toEqual(['1', '"a\\nb"', '2']);
+  expect(lines(second!)).toEqual(['1', '"a\\nb"', '2']);
+  const { code, stderr } = await cli(['replay', second!, '--to', streams]);
+  expect(code).toBe(2);
+  expect(stderr).toMatch(
+    /is the output\.outputs\.1\.cases\.0\.output of stream orders, so the stream would write/,
+  );
+  const own = await cli(['replay', third!, '--to', streams]);
+  expect(own.stderr).toMatch(/is the output\.outputs\.0\.error_output of stream orders/);
+});
+
 test('parts that were not framed are framed again, with the framing of the stream as it is now', async () => {
   const error = fresh('rejected.jsonl');
   const framed = (fields: string): string =>

@@ -22,7 +22,7 @@ export interface HttpRequest {
 /** An answer to it. */
 export interface HttpAnswer {
   readonly status: number;
-  /** For people: the request, the status, and the beginning of the answer’s text. Without secrets. */
+  /** For people, unless the status is 2xx: the request, the status, and the beginning of the answer’s text, without secrets. */
   readonly shown: string;
   readonly retryAfter: string | undefined;
 }
@@ -53,6 +53,7 @@ export class HttpClient {
   readonly #options: HttpClientOptions;
   readonly #credentials: Credentials;
   readonly #agents = new Map<string, ConnectingAgent>();
+  #last: { readonly text: string; readonly url: URL; readonly target: string } | undefined;
 
   constructor(options: HttpClientOptions) {
     this.#options = options;
@@ -80,18 +81,18 @@ export class HttpClient {
    */
   async send(request: HttpRequest, signal: AbortSignal): Promise<HttpAnswer> {
     const deadline = new Deadline(signal, this.#options.timeout);
-    const said = `${request.method} ${maskUrl(request.url)}`;
     try {
       const credential = await this.#credentials.get(deadline);
-      const headers = {
-        ...request.headers,
-        ...(credential.authorization !== undefined && { authorization: credential.authorization }),
-      };
-      const answer = await this.#follow(said, { ...request, headers }, deadline);
+      const { authorization } = credential;
+      const sent =
+        authorization === undefined
+          ? request
+          : { ...request, headers: { ...request.headers, authorization } };
+      const answer = await this.#follow(sent, deadline);
       if (answer.status === 401) this.#credentials.refused(credential);
       return answer;
     } catch (error) {
-      throw this.#failure(said, error, deadline.signal);
+      throw this.#failure(`${request.method} ${maskUrl(request.url)}`, error, deadline.signal);
     } finally {
       deadline.clear();
     }
@@ -103,28 +104,30 @@ export class HttpClient {
     this.#agents.clear();
   }
 
-  async #follow(said: string, request: HttpRequest, deadline: Deadline): Promise<HttpAnswer> {
-    const secrets = new Secrets();
-    let url = new URL(request.url);
-    let target = requestTarget(request.url);
-    let redirects = 0;
-    for (;;) {
-      secrets.addRequest({ url, headers: request.headers, protocols: [] });
+  async #follow(request: HttpRequest, deadline: Deadline): Promise<HttpAnswer> {
+    let { url, target } = this.#placeOf(request.url);
+    for (let redirects = 0; ; redirects++) {
       const response = await this.#exchange(url, target, request, deadline);
-      const { statusCode: status = 0, statusMessage = '', headers } = response;
-      const text = secrets.mask(await textOf(response));
+      const { statusCode: status = 0, headers } = response;
+      const text = await textOf(response);
+      // Most answers are never shown.
+      if (status >= 200 && status <= 299) return { status, shown: '', retryAfter: undefined };
       const { location, 'retry-after': retryAfter } = headers;
       const next = REDIRECTS.has(status) && location !== undefined ? URL.parse(location, url.href) : null;
       const why = redirects === MAX_REDIRECTS ? 'too many redirects' : next && refusalOf(url, next);
-      const notes = [secrets.mask(`${status} ${statusMessage}`.trim()), text, why ?? ''];
-      const shown = `${said} was answered ${notes.filter((note) => note !== '').join(': ')}`;
-      if (next === null || why !== undefined) return { status, shown, retryAfter };
-      redirects++;
+      if (next === null || why !== undefined)
+        return { status, shown: shownOf(request, url, response, [text, why ?? '']), retryAfter };
       target = redirectTarget(location!, target, next);
       next.username = url.username;
       next.password = url.password;
       url = next;
     }
+  }
+
+  /** Most requests have the URL of the one before. */
+  #placeOf(url: string): { readonly url: URL; readonly target: string } {
+    if (this.#last?.text !== url) this.#last = { text: url, url: new URL(url), target: requestTarget(url) };
+    return this.#last;
   }
 
   /** The server may close a connection just when it is used again: then the request goes out on a new one. */
@@ -176,6 +179,19 @@ export class HttpClient {
       return new NotConnectedError(`${what}: ${error.message}`, error);
     return attemptError(what, new Error(reasonOf(error), { cause: error }), signal);
   }
+}
+
+/** The request and the answer to it for people, without secrets that the server may have quoted. */
+function shownOf(
+  { method, url: asked, headers }: HttpRequest,
+  url: URL,
+  { statusCode, statusMessage = '' }: IncomingMessage,
+  notes: readonly string[],
+): string {
+  const secrets = new Secrets();
+  secrets.addRequest({ url, headers, protocols: [] });
+  const said = [`${statusCode} ${statusMessage}`.trim(), ...notes].filter((note) => note !== '');
+  return `${method} ${maskUrl(asked)} was answered ${secrets.mask(said.join(': '))}`;
 }
 
 function lengthOf(body: Uint8Array | undefined): { 'content-length'?: number } {

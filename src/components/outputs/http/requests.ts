@@ -40,6 +40,8 @@ export class Requests {
   readonly #body: MessageTemplate | undefined;
   readonly #framer: Framer | undefined;
   readonly #values = new Map<string, MessageText>();
+  /** Of all messages, if it is the same for each. */
+  readonly #head: Head | undefined;
 
   constructor(config: HttpOutputConfig, context: Context) {
     this.#config = config;
@@ -51,6 +53,12 @@ export class Requests {
       : { each: undefined, array: CONTENT_TYPES.json, ndjson: 'application/x-ndjson' }[config.batch];
     this.#body = config.body === undefined ? undefined : MessageTemplate.compile(config.body, messageNames);
     this.#framer = openFramer(framingOf(config) ?? {}, context);
+    const constants = this.#headers.flatMap(([name, { constant }]) =>
+      constant === undefined ? [] : [[name, constant] as const],
+    );
+    const url = this.#url.constant;
+    if (url !== undefined && constants.length === this.#headers.length)
+      this.#head = { url, headers: Object.fromEntries(constants), key: '' };
   }
 
   /** The URL, if it is the same for every message. */
@@ -60,6 +68,28 @@ export class Requests {
 
   /** The requests for the messages at `places`, in order; messages that cannot be in one are refused. */
   of(batch: Batch, places: readonly number[], call: WriteCall, refused: Refusals): MessagesRequest[] {
+    const { heads, fit } = this.#heads(batch, places, refused);
+    if (fit.length === 0) return [];
+    if (this.#framer === undefined) return this.#single(batch, fit, heads, call, refused);
+    const part = fit.length === batch.length ? batch : batch.select(fit);
+    const { messages, kept } = this.#contents(part, fit, refused);
+    const apart = this.#head === undefined ? (index: number) => heads(kept[index]!).key : undefined;
+    const frames = framesOf(this.#framer, messages, apart);
+    for (const { index, error } of frames.refusals) refused.add({ index: kept[index]!, error });
+    return frames.batch.payloads.map((body, frame) => {
+      const own = messagesOf(frames, frame, messages.length).map((index) => kept[index]!);
+      return this.#request(heads(own[0]!), body, own, call, this.#contentType);
+    });
+  }
+
+  /** The URL and the headers of each message, and the messages that have them. */
+  #heads(
+    batch: Batch,
+    places: readonly number[],
+    refused: Refusals,
+  ): { heads: Heads; fit: readonly number[] } {
+    const constant = this.#head;
+    if (constant !== undefined) return { heads: () => constant, fit: places };
     const heads = new Map<number, Head>();
     for (const place of places) {
       try {
@@ -68,47 +98,39 @@ export class Requests {
         refused.add({ index: place, error: unfit(errorMessage(error)) });
       }
     }
-    const fit = places.filter((place) => heads.has(place));
-    if (fit.length === 0) return [];
-    if (this.#framer === undefined) return this.#single(batch, fit, heads, call, refused);
-    const part = fit.length === batch.length ? batch : batch.select(fit);
-    const wanted = this.#contents(part, (index) => fit[index]!, refused);
-    const frames = framesOf(this.#framer, wanted.batch, (index) => heads.get(fit[wanted.kept[index]!]!)!.key);
-    for (const { index, error } of frames.refusals) refused.add({ index: fit[wanted.kept[index]!]!, error });
-    return frames.batch.payloads.map((body, frame) => {
-      const own = messagesOf(frames, frame, wanted.batch.length).map((index) => fit[wanted.kept[index]!]!);
-      return this.#request(heads.get(own[0]!)!, body, own, call, this.#contentType);
-    });
+    return { heads: (place) => heads.get(place)!, fit: places.filter((place) => heads.has(place)) };
   }
 
-  /** The messages, or the field of each that is sent; those that lack it are refused. */
+  /** The messages of a part, or the field of each that is sent, and their places in the batch; those that lack it are refused. */
   #contents(
-    batch: Batch,
-    placeOf: (index: number) => number,
+    part: Batch,
+    places: readonly number[],
     refused: Refusals,
-  ): { readonly batch: Batch; readonly kept: readonly number[] } {
-    const missing = new Set<number>();
-    const payloads = payloadsOf(batch, this.#config.body_field, ({ index, error }) => {
-      missing.add(index);
-      refused.add({ index: placeOf(index), error });
+  ): { readonly messages: Batch; readonly kept: readonly number[] } {
+    if (this.#config.body_field === undefined) return { messages: part, kept: places };
+    const missing: number[] = [];
+    const payloads = payloadsOf(part, this.#config.body_field, ({ index, error }) => {
+      missing.push(index);
+      refused.add({ index: places[index]!, error });
     });
-    const kept = Array.from({ length: batch.length }, (_, index) => index).filter(
-      (index) => !missing.has(index),
-    );
-    const changed = payloads === batch.payloads ? batch : batch.withPayloads(payloads, 'bytes');
-    return { batch: missing.size === 0 ? changed : changed.select(kept), kept };
+    const gone = new Set(missing);
+    return {
+      messages: part.withPayloads(payloads, 'bytes').without(missing),
+      kept: places.filter((_, index) => !gone.has(index)),
+    };
   }
 
   #single(
     batch: Batch,
     places: readonly number[],
-    heads: ReadonlyMap<number, Head>,
+    heads: Heads,
     call: WriteCall,
     refused: Refusals,
   ): MessagesRequest[] {
     const hasBody = this.#config.method !== 'GET';
+    const wanted = new Set(places);
     const payloads = payloadsOf(batch, this.#config.body_field, ({ index, error }) => {
-      if (heads.has(index)) refused.add({ index, error });
+      if (wanted.has(index)) refused.add({ index, error });
     });
     const format = this.#config.body_field === undefined ? batch.format : 'bytes';
     const requests: MessagesRequest[] = [];
@@ -126,7 +148,7 @@ export class Requests {
         type = /^\s*[[{"]/.test(filled) ? CONTENT_TYPES.json : CONTENT_TYPES.text;
       }
       const isNamed = this.#headers.some(([name]) => name.toLowerCase() === 'content-type');
-      requests.push(this.#request(heads.get(place)!, body, [place], call, isNamed ? undefined : type));
+      requests.push(this.#request(heads(place), body, [place], call, isNamed ? undefined : type));
     }
     return requests;
   }
@@ -205,6 +227,9 @@ function inHeader(name: string, value: string): string {
 function unfit(message: string): MillraceError {
   return new MillraceError('MILLRACE_OUTPUT_REFUSED', message);
 }
+
+/** That of the message at a place. */
+type Heads = (place: number) => Head;
 
 /** The same for the same messages. */
 function keyOf(call: WriteCall, places: readonly number[]): string {
