@@ -16,6 +16,7 @@ import { memoryInput } from './inputs/memory.ts';
 import { multipleInputsInput } from './inputs/multiple-inputs.ts';
 import { natsInput } from './inputs/nats/nats.ts';
 import { redisInput } from './inputs/redis/redis.ts';
+import { postgresInput } from './inputs/postgres/postgres.ts';
 import { websocketInput } from './inputs/websocket/websocket.ts';
 import { dropOutput } from './outputs/drop.ts';
 import { fallbackOutput } from './outputs/fallback.ts';
@@ -42,6 +43,7 @@ export const components = [
   multipleInputsInput,
   natsInput,
   redisInput,
+  postgresInput,
   memoryBuffer,
   tumblingWindowBuffer,
   sqlProcessor,

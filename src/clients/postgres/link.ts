@@ -56,6 +56,9 @@ export class PostgresLink {
       // Until it has connected, an error is the answer to `connect`.
       client.on('error', () => {});
       await abortable(client.connect(), deadline.signal);
+      // Not as parameters of the connection: a pooler refuses those that it does not know.
+      const session = `SET statement_timeout = ${config.timeout}; SET TIME ZONE 'UTC'`;
+      await abortable(client.query(session), deadline.signal);
       client.removeAllListeners('error');
       return new PostgresLink(client, socket, url, config.timeout, context);
     } catch (error) {
@@ -77,16 +80,27 @@ export class PostgresLink {
     values: unknown[],
     signal: AbortSignal,
   ): Promise<QueryResult<Record<string, unknown>>> {
+    return await this.#answer(() => this.client.query<Record<string, unknown>>(text, values), signal);
+  }
+
+  /** The rows of a statement, each as a list of its values. @throws as `query` */
+  async list(text: string, signal: AbortSignal): Promise<unknown[][]> {
+    return (await this.#answer(() => this.client.query({ text, rowMode: 'array' }), signal)).rows;
+  }
+
+  async #answer<T>(ask: () => Promise<T>, signal: AbortSignal): Promise<T> {
     if (this.gone.aborted) throw this.gone.reason;
     const either = AbortSignal.any([signal, this.gone]);
     try {
-      const answer = this.client.query<Record<string, unknown>>(text, values);
-      return await within(this.url, answer, { timeout: this.#timeout, signal: either });
+      return await within(this.url, ask(), { timeout: this.#timeout, signal: either });
     } catch (error) {
       // Nobody knows what became of a statement that was left alone.
       if (signal.aborted) this.cut(new NotConnectedError('aborted'));
       if (!(error instanceof NotConnectedError) && !isAway(error)) throw error;
-      const lost = new NotConnectedError(`${this.url}: ${errorMessage(error)}`, error);
+      const lost =
+        error instanceof NotConnectedError
+          ? error
+          : new NotConnectedError(`${this.url}: ${errorMessage(error)}`, error);
       this.cut(lost);
       throw lost;
     }
@@ -120,7 +134,6 @@ async function settings(address: URL, config: PostgresConfig): Promise<ClientCon
     database: decodeURIComponent(pathname.slice(1)) || user,
     ssl: await tlsOf(searchParams.get('sslmode'), hostname, config),
     application_name: searchParams.get('application_name') ?? 'millrace',
-    statement_timeout: config.timeout,
     keepAlive: true,
   };
 }
