@@ -7,12 +7,14 @@ export { backoffDelay, isStable, retryDelay } from './component/backoff.ts';
 export type { BudgetLimits } from './component/budget.ts';
 export { Budget } from './component/budget.ts';
 export type {
+  Checkpoints,
   ComponentConfig,
   Context,
   Destination,
   DestinationCall,
   Durability,
   Environment,
+  KeptState,
   Opened,
   Source,
   State,

@@ -89,6 +89,8 @@ export interface StreamFacts {
   readonly durability: Durability | undefined;
   /** For `urlKey`: the values of `${…}` in the stream's URLs. */
   readonly filled: FilledUrls;
+  /** True behind a buffer: messages come together, later, and perhaps in another order or several times. */
+  readonly buffered: boolean;
   /** True when a processor follows, which may reject messages of this component. */
   readonly followed: boolean;
   /** True when the next component takes rows with types (`takes`): pass rows on as they are. */
@@ -103,6 +105,39 @@ export interface Durability {
   whenDelivered(entry: number, act: () => void): void;
   /** The reason to refuse a message from any sender: it has ended the process before. */
   refusal(payload: Uint8Array): MillraceError | undefined;
+  /**
+   * For an `ordered` processor whose state must have each message exactly once, also after a crash. The log then keeps
+   * entries, delivered or not, until the state has them. Call it in `prepare`; one processor of a stream may.
+   * @returns the folder for the state, which may not exist yet
+   * @throws MillraceError if another processor keeps state
+   */
+  keepFor(state: KeptState): string;
+}
+
+/** State that the log keeps entries for. */
+export interface KeptState {
+  /**
+   * Called once the log is open, before its entries come. Reads the state from its folder. `log` tells the log from
+   * every other one. @returns the last entry that the state has: it has all before as well; 0 if it has none
+   */
+  restore(checkpoints: Checkpoints, log: string): Promise<number>;
+  /** Called before the log is closed: resolves when nothing more will be written. */
+  finish(): Promise<void>;
+}
+
+/** For a component that writes its state from time to time. */
+export interface Checkpoints {
+  /** True if the log is large: do not wait any longer. */
+  readonly isPressed: boolean;
+  /** The state is about to have this entry and all before it that it gets at all. */
+  changes(entry: number): void;
+  /**
+   * Resolves with true when this entry and all before it have been delivered; with false if the stream ends first. A
+   * state must not replace the last one before: its entries could not be made again.
+   */
+  whenDelivered(entry: number): Promise<boolean>;
+  /** The state on the disk has this entry and all before it: the log may forget them. */
+  release(entry: number): void;
 }
 
 /** A component that another one has opened, run by the engine. */

@@ -169,6 +169,8 @@ export interface ProcessCall {
   readonly signal: AbortSignal;
   /** The receipt for messages of the batch that are kept for later. */
   readonly keep: Keep;
+  /** As `WriteCall.position`. */
+  readonly position: LogEntries | undefined;
 }
 
 /**

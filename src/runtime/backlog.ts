@@ -12,6 +12,7 @@ import type { StreamEvents } from '../telemetry/events.ts';
 import type { Log, LogReader } from '../delivery/log/log.ts';
 import type { Culprits } from './culprits.ts';
 import type { DeadLetters } from './dead-letters.ts';
+import type { HeldEntries } from './held-entries.ts';
 
 /** How much of the stream's budget may be with the pipeline; the rest is for what has been received. */
 const PIPELINE_SHARE = 0.45;
@@ -63,6 +64,8 @@ export class Backlog {
   readonly #changed: () => void;
   /** Each entry is a batch, the same at each start. */
   readonly #separate: boolean;
+  /** Entries that the log keeps after they have been delivered. */
+  readonly #held: HeldEntries | undefined;
   #ready: Item[] = [];
   /** Items of entries behind others that must be read from the log first. */
   readonly #kept = new Map<number, Item>();
@@ -92,6 +95,7 @@ export class Backlog {
       events: StreamEvents;
       changed: () => void;
       separate: boolean;
+      held?: HeldEntries | undefined;
     },
   ) {
     this.#log = log;
@@ -102,6 +106,7 @@ export class Backlog {
     this.#events = parts.events;
     this.#changed = parts.changed;
     this.#separate = parts.separate;
+    this.#held = parts.held;
     const { first, last, entries } = log.recovered;
     this.#next = entries > 0 ? first : last + 1;
     this.#committed = last;
@@ -120,7 +125,7 @@ export class Backlog {
   whenDelivered(entry: number, act: () => void): void {
     const waiting = this.#undelivered.get(entry);
     if (waiting !== undefined) waiting.push(act);
-    else if (this.#log.has(entry)) this.#undelivered.set(entry, [act]);
+    else if (this.#log.has(entry) && this.#held?.has(entry) !== true) this.#undelivered.set(entry, [act]);
     else act();
   }
 
@@ -200,7 +205,8 @@ export class Backlog {
   }
 
   #delivered(number: number): void {
-    this.#log.ack(number);
+    if (this.#held === undefined) this.#log.ack(number);
+    else this.#held.add(number);
     const waiting = this.#undelivered.get(number);
     this.#undelivered.delete(number);
     for (const act of waiting ?? []) act();

@@ -225,6 +225,7 @@ export class ComponentFactory {
         get durability() {
           return durability();
         },
+        buffered: place.buffered === true,
         followed: place.followed,
         takesRows: place.takesRows === true,
       },

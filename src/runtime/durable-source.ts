@@ -1,7 +1,8 @@
+import { join } from 'node:path';
 import type { Budget } from '../component/budget.ts';
-import type { Durability, Source } from '../component/context.ts';
+import type { Durability, KeptState, Source } from '../component/context.ts';
 import { Waker } from '../component/waker.ts';
-import { EndOfInputError, type MillraceError } from '../errors.ts';
+import { EndOfInputError, MillraceError } from '../errors.ts';
 import type { Delivery, InputDelivery, Keys } from '../message/delivery.ts';
 import type { StreamEvents } from '../telemetry/events.ts';
 import type { Log } from '../delivery/log/log.ts';
@@ -9,6 +10,7 @@ import type { LogEvents, LogOptions } from '../delivery/log/log-options.ts';
 import { Backlog, mostOf } from './backlog.ts';
 import { CrashGuard, type CrashGuardOptions } from './crash-guard.ts';
 import type { DeadLetters } from './dead-letters.ts';
+import { HeldEntries } from './held-entries.ts';
 import { Outage } from '../component/outage.ts';
 import { pause } from './retry.ts';
 
@@ -46,6 +48,9 @@ export class DurableSource implements Source, Durability {
   #waiting: string | undefined;
   #backlog: Backlog | undefined;
   #guard: CrashGuard | undefined;
+  /** State that entries are kept for, and the entries. */
+  #kept: KeptState | undefined;
+  #held: HeldEntries | undefined;
   #trying = false;
   #appending = 0;
   #failure: { error: unknown } | undefined;
@@ -113,6 +118,15 @@ export class DurableSource implements Source, Durability {
     return this.#guard?.culprits.refusal(payload);
   }
 
+  keepFor(state: KeptState): string {
+    if (this.#kept !== undefined) {
+      const message = 'only one processor of a stream with a log may keep state';
+      throw new MillraceError('MILLRACE_CONFIG_INVALID', message, { fatal: true });
+    }
+    this.#kept = state;
+    return join(this.#options.path, 'state', 'kept');
+  }
+
   async recover(signal: AbortSignal): Promise<void> {
     try {
       const [{ Log }, { hasCrashed }] = await Promise.all([
@@ -161,6 +175,8 @@ export class DurableSource implements Source, Durability {
     this.#closed = true;
     await this.#source.close(signal);
     await this.#backlog?.close();
+    this.#held?.close();
+    if (this.#held !== undefined) await this.#kept?.finish();
     await this.#log?.close();
   }
 
@@ -172,9 +188,12 @@ export class DurableSource implements Source, Durability {
     }
     this.#log = log;
     this.#guard ??= this.#guardOf(log);
+    if (this.#kept !== undefined)
+      this.#held = await HeldEntries.restore(log, this.#kept, this.#options.maxBytes);
     const backlog = new Backlog(log, {
       ...this.#parts,
       culprits: this.#guard.culprits,
+      held: this.#held,
       changed: () => this.#changed(),
     });
     void this.#run(log, backlog, signal);

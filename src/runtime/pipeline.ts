@@ -218,6 +218,7 @@ export class Pipeline {
     const call: ProcessCall = {
       reject: rejectInto(rejections, step.name, batch.length),
       signal: this.#signal,
+      position: receipt.entries,
       keep() {
         const fork = receipt.fork();
         kept.push(fork);

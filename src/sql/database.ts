@@ -17,6 +17,8 @@ export interface DatabaseOptions {
   readonly timezone: string;
   /** Statements of the user that make macros, views and tables. */
   readonly setup?: string | undefined;
+  /** A folder for files of Millrace's own. */
+  readonly folder?: string | undefined;
   /** The files that are tables. */
   readonly tables?: Preloaded | undefined;
 }
@@ -65,6 +67,8 @@ export class Database {
         await connection.run(`SET GLOBAL TimeZone = ${literal(options.timezone)}`);
         const paths = tables?.paths.map(literal) ?? [];
         if (paths.length > 0) await connection.run(`SET GLOBAL allowed_paths = [${paths.join(', ')}]`);
+        if (options.folder !== undefined)
+          await connection.run(`SET GLOBAL allowed_directories = [${literal(`${options.folder}/`)}]`);
         if (!allowExternalAccess) await connection.run('SET GLOBAL enable_external_access = false');
         await connection.run('SET lock_configuration = true');
         await tables?.load(connection);

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { sqlErrors } from './sql-errors.ts';
 import type { DuckDBConnection, DuckDBPreparedStatement } from '@duckdb/node-api';
 import { MillraceError, errorMessage, type Rejection } from '../errors.ts';
@@ -27,6 +28,7 @@ import { FlowUses } from './flow-uses.ts';
 import { metadataFields, metadataValues } from './metadata-values.ts';
 import { failed, fieldFault, prepare, type Plan, type Prepared } from './prepare.ts';
 import { ReferenceTables } from './reference-tables.ts';
+import type { TablePosition } from './state-checkpoints.ts';
 import { isOfState, StateTables, type StateOptions } from './state-tables.ts';
 import { unseenRemarks } from './remarks.ts';
 import type { RowTable } from './row-table.ts';
@@ -108,8 +110,9 @@ export interface QueryOptions {
   readonly setup?: string | undefined;
   /** The path of the file of each reference table. */
   readonly tables?: Readonly<Record<string, string>>;
-  /** Tables that the query changes. */
+  /** Tables that the query changes, and the folder of their files. */
   readonly state?: StateOptions;
+  readonly folder?: string | undefined;
   /** True if the rows must know which message each was made of, as far as it was one. */
   readonly traced: boolean;
   /** True if the rows go to somebody who takes rows with types: values that are passed on then have their own. */
@@ -311,6 +314,19 @@ export class Query {
         : `a batch has been waiting for ${seconds} for one of the ${sqlGate().places} threads that SQL has`;
     }
     return this.#tables.trouble;
+  }
+
+  /** Writes the tables of `state` into a file. Call it between batches. */
+  async save(path: string, position: TablePosition): Promise<void> {
+    await this.#borrow(this.#closing.signal, ({ connection }) =>
+      this.#state.save(connection, path, position),
+    );
+  }
+
+  /** Fills the tables of `state` from a file, before the first batch. @returns undefined if there is no file */
+  async load(path: string): Promise<TablePosition | undefined> {
+    if (!existsSync(path)) return undefined;
+    return await this.#borrow(this.#closing.signal, ({ connection }) => this.#state.load(connection, path));
   }
 
   /** Interrupts running statements and frees everything; a pending `run` fails as fatal. */

@@ -33,4 +33,7 @@ export const sqlErrors = declareErrors({
     help: 'The tables of `state` would take more memory than `max_state_bytes`. The batch went to `error_output`, and the tables are as they were before it. Delete rows that are no longer needed in the query, or allow more.',
     told: 'there is no space for the message',
   },
+  MILLRACE_SQL_STATE_UNREADABLE: {
+    help: 'The tables of `state` cannot be restored from the file beside the stream’s log: it is damaged, or the tables that the configuration declares cannot take its rows. The stream does not start, so that nothing is counted anew in silence. Correct the declaration, or remove the file to begin with empty tables.',
+  },
 });

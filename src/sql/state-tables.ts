@@ -4,6 +4,7 @@ import { plural } from '../plural.ts';
 import { fold, identifier, literal } from './database.ts';
 import { explain } from './explain.ts';
 import { sqlErrors } from './sql-errors.ts';
+import type { TablePosition } from './state-checkpoints.ts';
 
 export interface StateOptions {
   /** The columns of each table with their types, or its `CREATE TABLE`. */
@@ -15,6 +16,9 @@ export interface StateOptions {
 /** The memory that DuckDB counts for tables, in blocks of 256 KiB. */
 const USED = `SELECT CAST(coalesce(sum(memory_usage_bytes), 0) AS DOUBLE) FROM duckdb_memory()
   WHERE tag IN ('BASE_TABLE', 'IN_MEMORY_TABLE', 'ART_INDEX', 'OVERFLOW_STRINGS')`;
+
+/** The name of a file of tables while it is attached. */
+const FILE = '__millrace_state__';
 
 /** Tables are rewritten when they have grown to twice their size without deleted rows, and this much more. Bytes. */
 const LEAST_GROWTH = 4 * 1024 * 1024;
@@ -92,6 +96,57 @@ export class StateTables {
     return true;
   }
 
+  /** Writes the tables into a new file. */
+  async save(connection: DuckDBConnection, path: string, { log, entry }: TablePosition): Promise<void> {
+    await connection.run(`ATTACH ${literal(path)} AS ${FILE} (BLOCK_SIZE 16384)`);
+    try {
+      await connection.run(
+        `CREATE SCHEMA ${FILE}.millrace;
+         CREATE TABLE ${FILE}.millrace.position AS SELECT ${literal(log)} AS log, ${entry}::BIGINT AS entry`,
+      );
+      for (const name of this.#definitions.keys())
+        await connection.run(`CREATE TABLE ${FILE}.main.${identifier(name)} AS FROM ${identifier(name)}`);
+      await connection.run(`CHECKPOINT ${FILE}`);
+    } finally {
+      await connection.run(`DETACH ${FILE}`);
+    }
+  }
+
+  /**
+   * Fills the tables from a file. A column that the file lacks gets its default.
+   * @returns the position that the file was saved with @throws the database's error
+   */
+  async load(connection: DuckDBConnection, path: string): Promise<TablePosition> {
+    await connection.run(`ATTACH ${literal(path)} AS ${FILE} (READ_ONLY)`);
+    try {
+      const position = await connection.runAndReadAll(`SELECT log, entry FROM ${FILE}.millrace.position`);
+      const stored = await connection.runAndReadAll(
+        `SELECT table_name, CAST(to_json(list(column_name)) AS VARCHAR) FROM duckdb_columns()
+         WHERE database_name = ${literal(FILE)} AND schema_name = 'main' GROUP BY table_name`,
+      );
+      for (const [name, columns] of stored.getRows())
+        await this.#fill(connection, String(name), JSON.parse(String(columns)) as string[]);
+      this.#bytes = await this.#measure(connection);
+      this.#compact = this.#bytes * 2;
+      const [log, entry] = position.getRows()[0]!;
+      return { log: String(log), entry: Number(entry) };
+    } finally {
+      await connection.run(`DETACH ${FILE}`);
+    }
+  }
+
+  /** @throws Error if rows or values of the file would be lost */
+  async #fill(connection: DuckDBConnection, name: string, columns: readonly string[]): Promise<void> {
+    const table = identifier(name);
+    if (!this.names.has(fold(name)))
+      throw new Error(`it has a table ${name}, which \`state\` no longer declares`);
+    const declared = await columnsOf(connection, [name]);
+    const gone = columns.find((column) => !declared.has(fold(column)));
+    if (gone !== undefined)
+      throw new Error(`its table ${name} has a column ${gone}, which \`state\` no longer declares`);
+    await connection.run(`INSERT INTO ${table} BY NAME FROM ${FILE}.main.${table}`);
+  }
+
   async #measure(connection: DuckDBConnection): Promise<number> {
     return Math.max(0, (await usedBy(connection)) - this.#others);
   }
@@ -148,7 +203,8 @@ export async function columnsOf(
   if (tables.length === 0) return new Set();
   const names = tables.map((name) => literal(fold(name))).join(', ');
   const reader = await connection.runAndReadAll(
-    `SELECT DISTINCT lower(column_name) FROM duckdb_columns() WHERE lower(table_name) IN (${names})`,
+    `SELECT DISTINCT lower(column_name) FROM duckdb_columns()
+     WHERE lower(table_name) IN (${names}) AND database_name <> ${literal(FILE)}`,
   );
   return new Set(reader.getRows().map(([name]) => String(name)));
 }

@@ -60,6 +60,7 @@ export function rejections() {
 export const callWith = ({ reject }: { readonly reject: Reject }): ProcessCall => ({
   reject,
   signal: AbortSignal.timeout(5_000),
+  position: undefined,
   keep: () => noReceipt,
 });
 

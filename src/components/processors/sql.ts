@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { z } from 'zod';
 import type { Context } from '../../component/context.ts';
 import type { ProcessCall, Processor } from '../../component/contracts.ts';
@@ -8,6 +9,7 @@ import type { Batch } from '../../message/batch.ts';
 import { runRejectingFiltered } from '../../sql/filtered.ts';
 import { queryLimits } from '../../sql/limits.ts';
 import { Query } from '../../sql/query.ts';
+import { StateCheckpoints } from '../../sql/state-checkpoints.ts';
 import { valueMessages } from '../../sql/value-messages.ts';
 
 const MIB = 1024 ** 2;
@@ -51,7 +53,7 @@ const schema = z.strictObject({
     .record(z.string().min(1), z.union([z.string().min(1), z.record(z.string().min(1), z.string().min(1))]))
     .default({})
     .describe(
-      'Tables that live from one batch to the next, by name: the type of each column, which may be followed by `PRIMARY KEY`, `DEFAULT 0` and the like; or the whole `CREATE TABLE`. Statements of `query` change them. They are in memory, and empty at the start. Batches then run one after the other, whatever `thread_num` is.',
+      'Tables that live from one batch to the next, by name: the type of each column, which may be followed by `PRIMARY KEY`, `DEFAULT 0` and the like; or the whole `CREATE TABLE`. Statements of `query` change them. They are in memory. In a stream with a log they are also on the disk, so that each message has changed them exactly once, also after a crash; without a log they are empty at the start. Batches then run one after the other, whatever `thread_num` is.',
     ),
   max_state_bytes: size({ min: 1024 ** 2 })
     .default(64 * MIB)
@@ -142,6 +144,8 @@ class SqlProcessor implements Processor {
   /** Messages so far, until the remarks on them have been told. */
   #seen = 0;
   #isTold = false;
+  /** Undefined without tables of state, and without a log. */
+  readonly #checkpoints: StateCheckpoints | undefined;
   #query: Promise<Query> | undefined;
   #opened: Query | undefined;
 
@@ -149,6 +153,8 @@ class SqlProcessor implements Processor {
     this.#config = config;
     this.ordered = Object.keys(config.state).length > 0;
     this.#context = context;
+    const isKept = this.ordered && context.state !== undefined;
+    this.#checkpoints = isKept ? new StateCheckpoints(() => this.#open()) : undefined;
     this.#metrics = createMetrics(context.metrics);
   }
 
@@ -164,18 +170,29 @@ class SqlProcessor implements Processor {
     throw new MillraceError('MILLRACE_CONFIG_INVALID', message, { field: 'on_filtered', fatal: true });
   }
 
-  async process(batch: Batch, { reject, signal }: ProcessCall): Promise<Batch[]> {
+  async process(batch: Batch, { reject, signal, position }: ProcessCall): Promise<Batch[]> {
     const query = await this.#open();
+    this.#checkpoints?.before(position);
     const rows =
       this.#config.on_filtered === 'drop'
         ? await query.run(batch, reject, signal)
         : await runRejectingFiltered(query, batch, reject, signal);
+    await this.#checkpoints?.after();
     this.#count(batch.length, rows);
     return this.#context.stream.takesRows ? [...rows] : rows.map(valueMessages);
   }
 
   get rest(): number {
     return this.#opened?.rest ?? 0;
+  }
+
+  get flushAt(): number | undefined {
+    return this.#checkpoints?.due;
+  }
+
+  async flush(): Promise<never[]> {
+    await this.#checkpoints?.save();
+    return [];
   }
 
   remarks(): readonly MillraceError[] {
@@ -197,7 +214,7 @@ class SqlProcessor implements Processor {
   }
 
   notReady(): string | undefined {
-    const reason = this.#opened?.notReady();
+    const reason = this.#opened?.notReady() ?? this.#checkpoints?.notReady();
     return reason === undefined ? undefined : `processor sql: ${reason}`;
   }
 
@@ -217,6 +234,7 @@ class SqlProcessor implements Processor {
   async #create(): Promise<Query> {
     const { events, stream } = this.#context;
     const config = this.#config;
+    const folder = this.#checkpoints && this.#keep(this.#checkpoints);
     // Tables are there twice while they are rewritten.
     const stateBytes = this.ordered ? 2 * config.max_state_bytes : 0;
     const { memoryLimit, maxResultBytes } = queryLimits(stream.limits);
@@ -229,6 +247,7 @@ class SqlProcessor implements Processor {
       setup: config.setup,
       tables: config.tables,
       state: { tables: config.state, maxBytes: config.max_state_bytes },
+      folder,
       // A following component may reject a row, and the dead letter shows the message.
       traced: stream.followed || config.on_filtered === 'reject',
       typed: stream.takesRows,
@@ -244,5 +263,18 @@ class SqlProcessor implements Processor {
         events.noticed({ column: name, from, to }, `column ${name} is ${to} from now on; it was ${from}`),
     });
     return this.#opened;
+  }
+
+  /** @returns the folder of the tables */
+  #keep(checkpoints: StateCheckpoints): string {
+    const { stream } = this.#context;
+    if (stream.buffered) {
+      const message =
+        'cannot stand behind a buffer in a stream with a log: windows do not bring the messages in the order of the log, and some bring them several times. Group by time in the query instead (`time_bucket`), or leave out the buffer';
+      throw new MillraceError('MILLRACE_CONFIG_INVALID', message, { field: 'state', fatal: true });
+    }
+    const folder = resolve(stream.durability!.keepFor(checkpoints));
+    checkpoints.folder = folder;
+    return folder;
   }
 }
