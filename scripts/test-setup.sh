@@ -19,6 +19,7 @@ need faketime faketime
 need postgres postgresql
 need redis-server redis-server
 need mosquitto mosquitto
+need mosquitto_sub mosquitto-clients
 need mariadbd mariadb-server
 /usr/bin/python3 -I -c 'import websockets' 2>/dev/null || missing+=(python3-websockets)
 if [ ${#missing[@]} -gt 0 ]; then

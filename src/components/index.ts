@@ -13,6 +13,7 @@ import { noneFraming } from './framing/none.ts';
 import { fileInput } from './inputs/file.ts';
 import { generateInput } from './inputs/generate.ts';
 import { memoryInput } from './inputs/memory.ts';
+import { mqttInput } from './inputs/mqtt/mqtt.ts';
 import { multipleInputsInput } from './inputs/multiple-inputs.ts';
 import { natsInput } from './inputs/nats/nats.ts';
 import { redisInput } from './inputs/redis/redis.ts';
@@ -23,6 +24,7 @@ import { fallbackOutput } from './outputs/fallback.ts';
 import { fanOutOutput } from './outputs/fan-out.ts';
 import { fileOutput } from './outputs/file/file.ts';
 import { httpOutput } from './outputs/http/http.ts';
+import { mqttOutput } from './outputs/mqtt/mqtt.ts';
 import { natsOutput } from './outputs/nats/nats.ts';
 import { postgresOutput } from './outputs/postgres/postgres.ts';
 import { redisOutput } from './outputs/redis/redis.ts';
@@ -41,6 +43,7 @@ export const components = [
   memoryInput,
   fileInput,
   multipleInputsInput,
+  mqttInput,
   natsInput,
   redisInput,
   postgresInput,
@@ -55,6 +58,7 @@ export const components = [
   dropOutput,
   websocketOutput,
   natsOutput,
+  mqttOutput,
   httpOutput,
   fanOutOutput,
   switchOutput,

@@ -11,6 +11,7 @@ export const toolNames = [
   'mariadbd',
   'microsocks',
   'mosquitto',
+  'mosquitto_sub',
   'nats-server',
   'nginx',
   'openssl',
