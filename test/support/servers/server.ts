@@ -10,7 +10,8 @@ import { until } from '../until.ts';
 
 /** How a server of some kind is started. `port` is the one that it listens on; `dir` is its own, and is kept by a restart. */
 export interface Recipe {
-  readonly tool: ToolName;
+  /** The program: one of the machine's, or the path of any other. */
+  readonly tool: ToolName | `/${string}`;
   /** Makes what the first start needs, such as files of its configuration. Node.js may be root. */
   prepare?(place: Place): Promise<void> | void;
   /** Whatever must be gone before each start, such as a lock that a killed process has left. */
@@ -38,7 +39,7 @@ export interface Place {
 export async function serverOf(recipe: Recipe): Promise<Server> {
   const server = new Server(recipe);
   afterFile(() => server.remove());
-  if (findTool(recipe.tool) !== undefined) await server.start();
+  if (pathOf(recipe.tool) !== undefined) await server.start();
   return server;
 }
 
@@ -81,7 +82,7 @@ export class Server {
   async start(): Promise<void> {
     if (this.#place === undefined) {
       const { tool } = this.#recipe;
-      const program = findTool(tool);
+      const program = pathOf(tool);
       if (program === undefined) throw new Error(`this machine lacks ${tool}`);
       const [port, port2] = [await restartablePort(), await restartablePort()];
       // Readable for the user that a server gives itself, unlike `mkdtemp`.
@@ -158,6 +159,10 @@ export class Server {
     const { pid } = this.#child!;
     for (const each of [pid!, ...childrenOf(pid!)]) signalTo(each, signal);
   }
+}
+
+function pathOf(tool: Recipe['tool']): string | undefined {
+  return tool.startsWith('/') ? tool : findTool(tool as ToolName);
 }
 
 /** Whether something accepts connections there. */
