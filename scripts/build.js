@@ -1,6 +1,6 @@
 // Plain JavaScript, like bin/millrace.js: npm runs it with any Node.js that the user has.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -23,6 +23,7 @@ try {
   });
   if (status !== 0) process.exitCode = status ?? 1;
   else {
+    await joinDuckDB(join(next, 'sql/duckdb-api.js'));
     const old = `${next}-old`;
     if (existsSync(dist)) renameSync(dist, old);
     renameSync(next, dist);
@@ -30,4 +31,20 @@ try {
   }
 } finally {
   rmSync(next, { recursive: true, force: true });
+}
+
+/** Joins the module with the package that it imports, and adds that package's licence. */
+async function joinDuckDB(file) {
+  const { rolldown } = await import('rolldown').catch(() => ({}));
+  // A Node that is too old for it: the module imports the package, and a start takes longer.
+  if (rolldown === undefined) return;
+  const bundle = await rolldown({ input: file, platform: 'node', external: '@duckdb/node-bindings' });
+  const licence = readFileSync(join(root, 'node_modules/@duckdb/node-api/LICENSE'), 'utf8');
+  await bundle.write({
+    file,
+    format: 'esm',
+    banner: `/*! @duckdb/node-api\n${licence.replaceAll('*/', '')}*/`,
+  });
+  await bundle.close();
+  rmSync(`${file}.map`);
 }

@@ -49,7 +49,7 @@ export class Database {
    * @throws MillraceError MILLRACE_SQL_INVALID (fatal) for mistakes in `setup`, and for files that cannot be read
    */
   static async open(options: DatabaseOptions): Promise<Database> {
-    const { DuckDBInstance } = await import('@duckdb/node-api');
+    const { DuckDBInstance } = await import('./duckdb-api.ts');
     const { allowExternalAccess, tables, setup } = options;
     const external = String(allowExternalAccess);
     const instance = await DuckDBInstance.create(':memory:', {

@@ -1,6 +1,7 @@
-import { BIGINT, DuckDBTableFunction, type DuckDBConnection } from '@duckdb/node-api';
+import type { DuckDBConnection } from '@duckdb/node-api';
 import duckdb from '@duckdb/node-bindings';
 import type { StructField, Values } from '../message/rows.ts';
+import { BIGINT, DuckDBTableFunction } from './duckdb-api.ts';
 import { columnName, ROW_NUMBER } from './row-table-names.ts';
 import { duckTypeOf } from './row-types.ts';
 import { writeVector } from './row-vectors.ts';

@@ -1,4 +1,4 @@
-import * as duckdb from '@duckdb/node-api';
+import * as duckdb from './duckdb-api.ts';
 import { isFixed, type ColumnType, type FixedKind, type StructField } from '../message/rows.ts';
 
 const { DuckDBTypeId: Id } = duckdb;

@@ -63,7 +63,12 @@ async function bundleOf(
   inputs: readonly (readonly [string, string])[],
 ): Promise<(readonly [string, string])[]> {
   const input = Object.fromEntries(inputs.map(([name, path]) => [name, join(root, path)]));
-  const bundle = await rolldown({ input, platform: 'node', external: /^@duckdb\//, logLevel: 'silent' });
+  const bundle = await rolldown({
+    input,
+    platform: 'node',
+    external: '@duckdb/node-bindings',
+    logLevel: 'silent',
+  });
   // One file of everything that several need; linking a hundred files would be a fifth of a start.
   const codeSplitting = { groups: [{ name: 'shared', minShareCount: 3 }] };
   const { output } = await bundle.generate({ format: 'esm', codeSplitting });
