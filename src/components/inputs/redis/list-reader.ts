@@ -131,7 +131,7 @@ export class ListReader implements RedisReader {
     const last = source.next - 1;
     const batch = new Batch(payloads, { runs: [{ start: 0, origin: source.origin, time: nowMicros() }] });
     const settled = (error: unknown): void => {
-      // What failed stays in `taken`, and what follows it: the next process begins there.
+      // An element that failed stays in `taken`, with those behind it: the next process begins there.
       if (error !== undefined) return;
       source.done.add(first, last);
       this.#remove(source);

@@ -39,7 +39,7 @@ export class Subscriber implements RedisReader {
     const stopWatching = this.#budget.onChange({ full: () => link.pause(), room: () => link.resume() });
     if (this.#budget.full) link.pause();
     const timer = setInterval(() => {
-      // Whoever reads nothing hears no answer either.
+      // A connection that is not read has no answers either.
       if (!this.#budget.full) void link.run([['ping']], link.gone).catch(() => {});
     }, PING_EVERY);
     timer.unref();
