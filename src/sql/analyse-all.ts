@@ -67,7 +67,8 @@ async function checkSyntax(connection: DuckDBConnection, query: string): Promise
   try {
     await connection.extractStatements(query);
   } catch (error) {
-    throw invalid(explain(error, { linesBefore: 0, ...unedited(query) }), error);
+    const message = explain(error, { linesBefore: 0, ...unedited(query) });
+    throw invalid(message.replace(/^Failed to extract statements: /, ''), error);
   }
 }
 

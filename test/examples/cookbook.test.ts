@@ -225,3 +225,23 @@ test('service: the commands of the unit and of the container start it, tell its 
   expect(lines(join(data, 'orders.jsonl'))).toEqual(['{"id":"a-1"}', '{"id":"a-2"}']);
   expect(alive()).toBe(1);
 });
+
+test('tables of state: repeated readings are dropped, changes of a status come out, totals add up', async () => {
+  const [text, data] = recipe('device-state.yaml');
+  const run = await startEngine(text);
+  const client = await connectClient(await run.url('devices'));
+  const reading = (id: number, device: string, status: string, kwh: number): string =>
+    JSON.stringify({ id, device, status, kwh });
+  const changes = (): Json[] => rows(join(data, 'changes.jsonl'));
+  await send(client, reading(1, 'pump', 'on', 0.25), reading(1, 'pump', 'on', 0.25));
+  await until('the first change', () => changes().length === 1);
+  await send(client, reading(2, 'pump', 'on', 0.5), reading(1, 'pump', 'off', 9), reading(3, 'fan', 'on', 1));
+  await until('the second', () => changes().length === 2);
+  await send(client, reading(4, 'pump', 'off', 0.125));
+  await until('the third', () => changes().length === 3);
+  expect(changes()).toEqual([
+    { id: 1, device: 'pump', before: null, status: 'on', total: 0.25 },
+    { id: 3, device: 'fan', before: null, status: 'on', total: 1 },
+    { id: 4, device: 'pump', before: 'on', status: 'off', total: 0.875 },
+  ]);
+});

@@ -240,7 +240,10 @@ describe('mistakes have their statement and their place', () => {
       'DELETE FROM t; SELECT a,\n nofn(a) FROM flow',
       /nofn does not exist.* \(line 2, column 2 of the query\)$/,
     ],
-    ['DELETE FROM t WHER a = 1; SELECT 1', /syntax error .*\(line 1, column 20 of the query\)$/],
+    [
+      'DELETE FROM t WHER a = 1; SELECT 1',
+      /^Parser Error: syntax error .*\(line 1, column 20 of the query\)$/,
+    ],
     ['DELETE FROM t WHERE a = $1; SELECT a FROM flow', 'the query cannot have parameters'],
   ])('%s', async (query, message) => {
     const error = await open(query, stateOf({ t: { a: 'INTEGER PRIMARY KEY', b: 'VARCHAR' } })).then(
