@@ -28,7 +28,7 @@ export async function analyseAll(
   await checkSyntax(connection, query);
   refuseOthers(query, statements, options.state);
   const analyse = (text: string, beside?: QueryAnalysis): Promise<QueryAnalysis> =>
-    analyseQuery(connection, text, tableName, { ...options, beside });
+    analyseQuery(connection, text, tableName, { ...options, beside, keepsSpelling: false });
   const written = (text: Text): string =>
     text.map((part) => (typeof part === 'string' ? part : query.slice(part.start, part.end))).join('');
   const readsBatch = (text: Text): boolean =>

@@ -61,6 +61,8 @@ export interface AnalyseOptions {
   readonly own: ReadonlySet<string>;
   /** Of another statement that reads the same table: paths that both name are the same columns. */
   readonly beside?: QueryAnalysis | undefined;
+  /** True if rows are JSON: values that they only carry on keep their spelling. */
+  readonly keepsSpelling: boolean;
 }
 
 /**
@@ -71,7 +73,7 @@ export async function analyseQuery(
   connection: DuckDBConnection,
   written: string,
   tableName: string,
-  { allowExternalAccess, own, beside }: AnalyseOptions,
+  { allowExternalAccess, own, beside, keepsSpelling }: AnalyseOptions,
 ): Promise<QueryAnalysis> {
   const serialize = (sql: string): Promise<string> => serializeQuery(connection, sql);
   const parse = async (query: Edited): Promise<{ serialized: string; tree: Serialized }> => {
@@ -113,11 +115,12 @@ export async function analyseQuery(
     ? new Set([...(await aggregatesOf(connection, allowExternalAccess)), ...own])
     : new Set<string>();
   const rowwise = isRowwise(node, tableName, aggregates);
-  const read = readSyntax(node, tableName, isByMessage(node, tableName, aggregates));
+  const isOneOf = isByMessage(node, tableName, aggregates);
+  const read = readSyntax(node, tableName, isOneOf, keepsSpelling);
   const names = new Map<Node, string>();
   for (const reference of read.paths)
     if (reference.isUnnamed) names.set(reference.node, await nameOf(connection, reference.node));
-  const paths = pathEdits(unended, read.paths, {
+  const paths = pathEdits(unended, [...read.paths, ...read.carried], {
     known: beside?.pathColumns ?? [],
     isTaken: (name) => read.names.has(name) || beside?.names.has(name) === true,
     nameOf: ({ node: each }) => names.get(each)!,
@@ -138,7 +141,9 @@ export async function analyseQuery(
     parsesText,
     itemNames: await itemNames(connection, node, paths.references),
     query: ({ reads, fields }, numbered) => {
-      const edits: Edit[] = paths.edits.flatMap(({ path, edit: each }) => (reads(path) ? [each] : []));
+      const edits: Edit[] = paths.edits.flatMap(({ path, form, edit: each }) =>
+        reads(path, form) ? [each] : [],
+      );
       for (const { table, location, isUnnamed } of columns.wholeRows) {
         const start = Buffer.from(unended).subarray(0, location).toString().length;
         const { end } = tokensOf(unended).find((token) => token.start === start)!;

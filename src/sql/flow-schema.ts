@@ -138,6 +138,8 @@ export class FlowSchema {
       if (form !== 'value') add(path, as, { kind });
       else add(path, as, column === undefined ? { kind: 'null' } : storedType(column));
     }
+    for (const { path, as } of this.#uses.carried)
+      if (this.isSpelled(path)) add(this.named(path) ?? path, as, { kind: 'json' });
     return (this.#table = { columns, flow: new FlowTable(columns) });
   }
 
@@ -173,6 +175,11 @@ export class FlowSchema {
     const path = this.named([name]) ?? [name];
     const { kinds = 0, declared } = this.column(path) ?? {};
     return declared === undefined && this.#uses.hasParts(path) && (kinds & Kind.STRING) === 0;
+  }
+
+  /** True if the table has the field as it is spelled, where the query only carries it on. */
+  isSpelled(path: Path): boolean {
+    return this.column(this.named(path) ?? path)?.declared === undefined;
   }
 
   /** Columns that the query names but the table lacks: folded names, with the query's spelling. */

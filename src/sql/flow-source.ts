@@ -77,7 +77,10 @@ export function jsonFlow(schema: FlowSchema): Flow {
       converted: schema.table.converted,
       fields: schema.tableColumns.flatMap(({ path, as }) => (path.length === 1 ? [as] : [])),
       renamed: schema.table.renamed,
-      reads: (path) => path.length === 1 || schema.isParted(path[0]),
+      reads: (path, form) => {
+        if (path.length > 1) return schema.isParted(path[0]);
+        return form === 'value' || schema.isSpelled(path);
+      },
       isGiven: (path) => schema.isGiven(schema.named(path) ?? path),
     };
     jsonFlows.set(schema, flow);
@@ -175,7 +178,7 @@ export function rowsSource({ rows }: Batch, flow: RowsFlow): Source {
       converted: table.converted,
       fields: table.names(ONLY_FIELDS),
       renamed: table.renamed,
-      reads: (path) => path.length === 1,
+      reads: (path, form) => path.length === 1 && form === 'value',
       isGiven: (path) => path.length === 1 && flow.indexOf(path[0]) !== undefined,
     },
     values: (column, places) => fieldAt(indices[column]!).values(places),

@@ -14,13 +14,15 @@ export class FlowUses {
   readonly #parted: ReadonlySet<string>;
   /** Fields whose names differ only in case from others that the query names, with their names in SQL. */
   readonly #variants: ReadonlyMap<string, string>;
+  readonly #pathColumns: readonly PathColumn[];
   /** The `pathKey` of paths whose values the query computes with. */
   readonly #computedPaths: ReadonlySet<string>;
 
   constructor(analysis: QueryAnalysis, isTyped: boolean) {
     this.analysis = analysis;
     this.isTyped = isTyped;
-    const { pathColumns } = analysis;
+    const pathColumns = analysis.pathColumns.filter(({ path, form }) => path.length > 1 || form === 'value');
+    this.#pathColumns = pathColumns;
     this.#parted = new Set(pathColumns.flatMap(({ path }) => (path.length > 1 ? [fold(path[0])] : [])));
     this.#variants = new Map(pathColumns.flatMap(({ path, as }) => (path.length > 1 ? [] : [[path[0], as]])));
     const computed = pathColumns.filter(({ form, isComputed }) => form === 'value' && isComputed);
@@ -28,7 +30,12 @@ export class FlowUses {
   }
 
   get pathColumns(): readonly PathColumn[] {
-    return this.analysis.pathColumns;
+    return this.#pathColumns;
+  }
+
+  /** Whole fields that the query carries on as they are spelled, besides the columns that they are. */
+  get carried(): readonly PathColumn[] {
+    return this.analysis.pathColumns.filter(({ path, form }) => path.length === 1 && form === 'json');
   }
 
   /**
@@ -80,9 +87,7 @@ export class FlowUses {
       return !this.hasParts(path) || path.length > 1;
     return (
       path.length > 1 &&
-      !this.analysis.pathColumns.some(
-        ({ path: each, form }) => form === 'value' && pathKey(each) === pathKey(path),
-      )
+      !this.#pathColumns.some(({ path: each, form }) => form === 'value' && pathKey(each) === pathKey(path))
     );
   }
 }

@@ -20,14 +20,14 @@ export interface ReadColumns {
   /** The fields that a row has, by their names in SQL. */
   readonly fields: readonly string[];
   /** True if the path is a column of the table. */
-  readonly reads: (path: Path) => boolean;
+  readonly reads: (path: Path, form: PathForm) => boolean;
 }
 
 /** The paths of a query as columns, and the edits that make the query read them. */
 export interface PathEdits {
   readonly columns: readonly PathColumn[];
   /** Each with the path that it makes a column. */
-  readonly edits: readonly { readonly path: Path; readonly edit: Edit }[];
+  readonly edits: readonly { readonly path: Path; readonly form: PathForm; readonly edit: Edit }[];
   /** The references that are read so; the others stay as they are. */
   readonly references: ReadonlySet<Reference>;
 }
@@ -52,7 +52,7 @@ export function pathEdits(
   const tokens = references.length === 0 ? [] : tokensOf(query);
   const bytes = Buffer.from(query);
   const columns = new Map(others.map((each) => [`${each.form} ${pathKey(each.path)}`, each]));
-  const edits: { path: Path; edit: Edit }[] = [];
+  const edits: { path: Path; form: PathForm; edit: Edit }[] = [];
   const read = new Set<Reference>();
   for (const reference of references) {
     const { path, form, location, table, isPassed, isUnnamed } = reference;
@@ -70,7 +70,7 @@ export function pathEdits(
     columns.set(key, { path, form, as, isComputed: !isPassed || known?.isComputed === true });
     const column = table === undefined ? identifier(as) : `${identifier(table)}.${identifier(as)}`;
     const name = isUnnamed ? ` AS ${identifier(nameOf(reference))}` : '';
-    edits.push({ path, edit: { ...extent, text: column + name } });
+    edits.push({ path, form, edit: { ...extent, text: column + name } });
     read.add(reference);
   }
   return { columns: [...columns.values()], edits, references: read };

@@ -211,6 +211,7 @@ export class Query {
         allowExternalAccess,
         own: database.own,
         state: state.names,
+        keepsSpelling: options.typed !== true,
       });
       // Columns of declared types make rows that differ from the messages as they came.
       if (analysis.rows === 'messages' && declared.size > 0) analysis.rows = 'by message';

@@ -1,4 +1,5 @@
 import { pathText, type Path, type PathStep } from '../message/field-path.ts';
+import { WHOLE_VALUE } from '../message/json-fields.ts';
 import { fold } from './database.ts';
 import { META, metadataColumn } from './metadata.ts';
 import type { Node } from './syntax-node.ts';
@@ -36,6 +37,8 @@ export interface QueryColumns {
   readonly structured: ReadonlyMap<string, readonly (readonly PathStep[])[]>;
   /** The places where the query names a row of the batch as a whole: `to_json(flow)`. */
   readonly wholeRows: readonly WholeRow[];
+  /** Columns whose values an item of the root's select list only carries on, at their places in the query. */
+  readonly carried: readonly Reference[];
   /** The paths into columns that the query names, and columns whose name differs from another one's only in case. */
   readonly paths: readonly Reference[];
   /** The root's select list, if each row is made of one message; undefined if rows may have other columns. */
@@ -94,12 +97,23 @@ const LISTS =
 const CARRIES =
   /^(?:list|array_agg|any_value|first|last|to_json|row_to_json|json_object|json_array|json_group_array)$/i;
 
+/** Functions that choose one of the values of their first argument, or list all of them. */
+const CHOOSES =
+  /^(?:any_value|arbitrary|first|last|arg_max|arg_min|argmax|argmin|arg_max_null|arg_min_null|max_by|min_by|list|array_agg|lag|lead|first_value|last_value|nth_value)$/i;
+
 /** Elsewhere, a lambda in the tree is JSON's arrow: `a -> 'b'`. */
 const LAMBDA_FUNCTION = /^(?:list_|array_)?(?:transform|apply|filter|reduce)$/i;
 
-/** `isByMessage`: each row is made of one message. */
-export function readSyntax(select: Node, tableName: string, isByMessage: boolean): QueryColumns {
-  return new SyntaxReader(select, fold(tableName), isByMessage).columns();
+/**
+ * `isByMessage`: each row is made of one message. `keepsSpelling`: values that are only carried on are read as JSON.
+ */
+export function readSyntax(
+  select: Node,
+  tableName: string,
+  isByMessage: boolean,
+  keepsSpelling: boolean,
+): QueryColumns {
+  return new SyntaxReader(select, fold(tableName), isByMessage, keepsSpelling).columns();
 }
 
 class SyntaxReader {
@@ -133,6 +147,9 @@ class SyntaxReader {
   /** Items of select lists that give another name to a column, or a path into one: both folded. */
   readonly #renamed: { readonly from: string; readonly to: string }[] = [];
   readonly #paths: Reference[] = [];
+  /** Values that an item of the root's select list carries on, with the folded name of the item. */
+  readonly #chosen: ReadonlyMap<unknown, string>;
+  readonly #carriedOn: Reference[] = [];
   readonly #ordersByAll = new Set<unknown>();
   readonly #wholeRows: WholeRow[] = [];
   /** Arguments of functions that make rows or lists of what they are given. */
@@ -147,7 +164,7 @@ class SyntaxReader {
   #sources = 0;
   #allComputed = false;
 
-  constructor(root: Node, tableName: string, isByMessage: boolean) {
+  constructor(root: Node, tableName: string, isByMessage: boolean, keepsSpelling: boolean) {
     this.#root = root;
     this.#tableName = tableName;
     const plain = isPlainSelect(root);
@@ -156,6 +173,7 @@ class SyntaxReader {
     const grouped = !plain && isGroupedSelect(root);
     const items = list(root['select_list']).filter((item) => !isMetadata((item as Node)['alias']));
     this.#passedOn = new Set(plain || grouped ? items : []);
+    this.#chosen = keepsSpelling ? chosenValues(root) : new Map();
     if (grouped) for (const group of [...groups, ...this.#passedOn]) this.#same.add(group);
     this.#visit(root);
     const same = this.#onlyBatch ? this.#matched : this.#computed;
@@ -184,9 +202,21 @@ class SyntaxReader {
       own: new Set(given.filter((name) => !this.#needed.has(name))),
       structured: this.#withRenamed(),
       wholeRows: this.#wholeRows,
-      paths: this.#paths,
+      carried: this.#carriedOn.filter(({ node }) => this.#isCarried(node)),
+      paths: this.#paths.map((each) =>
+        each.path.length > 1 && each.form === 'value' && this.#isCarried(each.node)
+          ? { ...each, form: 'json' }
+          : each,
+      ),
       items: this.#isByMessage && this.#wholeRows.length === 0 ? this.#items() : undefined,
     };
+  }
+
+  /** True for a value that goes from the batch to the result as it is, because nothing else uses the item that has it. */
+  #isCarried(node: Node): boolean {
+    const item = this.#chosen.get(node);
+    const isUsed = (name: string): boolean => this.#usedInside.has(name) || this.#usedOutside.has(name);
+    return item !== undefined && !isUsed(item) && this.#stars === 0 && this.#wholeRows.length === 0;
   }
 
   /** A column that a subquery passes on under another name is taken apart as that name is. */
@@ -359,6 +389,19 @@ class SyntaxReader {
     if (path.length > (qualified ? 2 : 1)) this.#dotted.add(name);
     const need = (): void => {
       const spelled = written[qualified ? 1 : 0]!;
+      const isWhole = path.length === (qualified ? 2 : 1) && !META.includes(name);
+      if (isWhole && this.#chosen.has(node) && (qualified || this.#readsOnlyBatch.at(-1) === true))
+        this.#carriedOn.push({
+          path: [spelled],
+          form: 'json',
+          names: path.length,
+          links: 0,
+          node,
+          location: Number(node['query_location']),
+          table: qualified ? written[0] : undefined,
+          isPassed: false,
+          isUnnamed: false,
+        });
       if (!this.#needed.has(name)) this.#needed.set(name, spelled);
       if (!this.#passedOn.has(node) || this.#same.has(node) || META.includes(name)) return;
       if (path.length === (qualified ? 2 : 1))
@@ -480,19 +523,38 @@ function isOtherTable(node: Node, name: string): boolean {
 
 /** True for a SELECT whose listed columns are passed on unchanged. */
 function isPlainSelect(node: Node): boolean {
-  // `ORDER BY 1` and `ORDER BY ALL` compare columns without naming them.
-  const namesItsColumns = (order: unknown): boolean =>
-    !['CONSTANT', 'STAR'].includes(String(((order as Node)['expression'] as Node)['class']));
   return (
     node['type'] === 'SELECT_NODE' &&
     list(node['group_expressions']).length === 0 &&
     node['aggregate_handling'] === 'STANDARD_HANDLING' &&
-    list(node['modifiers']).every(
-      (modifier) =>
-        (modifier as Node)['type'] !== 'DISTINCT_MODIFIER' &&
-        list((modifier as Node)['orders']).every(namesItsColumns),
-    )
+    comparesNoItems(node)
   );
+}
+
+/** False for a SELECT that compares its items without naming them: `DISTINCT`, `ORDER BY 1`, `ORDER BY ALL`. */
+function comparesNoItems(node: Node): boolean {
+  const namesItsColumns = (order: unknown): boolean =>
+    !['CONSTANT', 'STAR'].includes(String(((order as Node)['expression'] as Node)['class']));
+  return list(node['modifiers']).every(
+    (modifier) =>
+      (modifier as Node)['type'] !== 'DISTINCT_MODIFIER' &&
+      list((modifier as Node)['orders']).every(namesItsColumns),
+  );
+}
+
+/** The values that items like `any_value(price)` carry on, with the folded names of the items. */
+function chosenValues(root: Node): Map<unknown, string> {
+  const chosen = new Map<unknown, string>();
+  if (root['type'] !== 'SELECT_NODE' || !comparesNoItems(root)) return chosen;
+  for (const item of list(root['select_list']) as Node[]) {
+    const [value] = list(item['children']);
+    const isKept = item['distinct'] !== true && (item['default_expr'] ?? null) === null;
+    const alias = fold(aliasOf(item));
+    // Metadata, and a message of one value, are made of the value itself.
+    if (value === undefined || !isKept || isMetadata(alias) || alias === fold(WHOLE_VALUE[0])) continue;
+    if (CHOOSES.test(String(item['function_name']))) chosen.set(value, alias);
+  }
+  return chosen;
 }
 
 /** True for a SELECT whose columns are grouped by, or made distinct, and listed unchanged; nothing is sorted. */

@@ -351,6 +351,14 @@ const keys = one(
 );
 const aggregate = fc.oneof(
   filled(
+    one('‹i›', '‹h›', '‹f›', '‹s›', '‹d›', '‹l›', '‹d.n›', '‹d.x›', '‹d.s›'),
+    'list($ ORDER BY id)',
+    'arg_max($, id)',
+    'first($ ORDER BY id)',
+    'any_value($ ORDER BY id DESC)',
+    'arg_min($, id) FILTER (id > 1)',
+  ),
+  filled(
     safe,
     'min($)',
     'max($)',
@@ -480,7 +488,7 @@ const queries = fc.oneof(
         fc
           .tuple(
             one('lag', 'lead', 'first_value', 'last_value'),
-            one('k + 0', 'd.n % 9', 'f * 2', "s || ''", 'upper(d.s)'),
+            one('‹i›', '‹f›', '‹d.x›', 'k + 0', 'd.n % 9', 'f * 2', "s || ''", 'upper(d.s)'),
             one('', 'PARTITION BY b ', 'PARTITION BY k '),
           )
           .map(
