@@ -71,8 +71,9 @@ streams:
         queue: { max_messages: ${QUEUE} }
         retry: { initial: 20ms, max: 100ms }
     error_output: { type: collect, name: errors }
+    in_flight: { messages: 2000 }
 `);
-  const feed = new Feed(run);
+  const feed = new Feed(run, 'stream-0', 5);
   const written = (): Promise<number> => run.metric('millrace_output_messages_total');
   const more = async (): Promise<void> => {
     const before = await written();
@@ -94,7 +95,7 @@ streams:
   }
   await more();
   await feed.stop();
-  await run.idle();
+  await until('all to have all', async () => (await written()) === feed.sent);
 
   expect(await published()).toEqual(feed.messages);
   const { rows } = await query(postgres.port, 'SELECT n FROM orders ORDER BY at');
