@@ -1,4 +1,5 @@
-import { Socket } from 'node:net';
+import { isIP, Socket } from 'node:net';
+import { checkServerIdentity } from 'node:tls';
 import type { Client, ClientConfig, QueryResult } from 'pg';
 import type { Context } from '../../component/context.ts';
 import { maskUrl } from '../../component/mask.ts';
@@ -144,9 +145,13 @@ async function tlsOf(
   { tls }: PostgresConfig,
 ): Promise<ClientConfig['ssl']> {
   if (tls === undefined && (mode === null || mode === 'disable')) return false;
+  const name = tls?.server_name ?? host.replace(/^\[(.*)\]$/, '$1');
   return {
     ...(tls && (await loadTls(tls))),
-    servername: tls?.server_name ?? host,
+    ...(isIP(name) === 0 && { servername: name }),
+    // The library asks for the name of the host in any case, and Node.js would take an address for `localhost`.
+    checkServerIdentity: (_, certificate) =>
+      mode === 'verify-ca' ? undefined : checkServerIdentity(name, certificate),
     rejectUnauthorized: mode === null ? tls?.insecure_skip_verify !== true : mode !== 'require',
   };
 }

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { chownSync, mkdirSync, rmSync } from 'node:fs';
+import { chownSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Client, type QueryResult } from 'pg';
 import { serverOf, type Server } from './server.ts';
@@ -9,21 +9,18 @@ const user = process.getuid?.() === 0 ? ['--reuid=postgres', '--regid=postgres',
 
 /**
  * PostgreSQL, with the superuser `postgres` and no password. `options` are added to its command line, such as
- * `ssl=on`. `prepare` gets the folder of the data, to put files there.
+ * `ssl=on`, and `files` to the folder of its data.
  */
 export async function postgresServer({
   options = [],
-  prepare,
-}: { options?: string[]; prepare?: (data: string) => void } = {}): Promise<Server> {
+  files = {},
+}: { options?: string[]; files?: Readonly<Record<string, string>> } = {}): Promise<Server> {
   const data = (dir: string): string => join(dir, 'data');
   return await serverOf({
     tool: 'postgres',
     prepare({ program, dir }) {
       mkdirSync(data(dir), { mode: 0o700 });
-      if (user.length > 0) {
-        const [uid, gid] = ['-u', '-g'].map((flag) => Number(execFileSync('id', [flag, 'postgres'])));
-        chownSync(data(dir), uid!, gid!);
-      }
+      chownSync(data(dir), ...owner());
       const initdb = join(dirname(program), 'initdb');
       const args = [
         '-D',
@@ -38,7 +35,11 @@ export async function postgresServer({
         '--no-instructions',
       ];
       execFileSync('setpriv', [...user, initdb, ...args], { cwd: '/', stdio: 'ignore' });
-      prepare?.(data(dir));
+      for (const [name, content] of Object.entries(files)) {
+        const path = join(data(dir), name);
+        writeFileSync(path, content, { mode: 0o600 });
+        chownSync(path, ...owner());
+      }
     },
     // It believes a process of that number to be itself, also one that is only not buried yet.
     beforeStart: ({ dir }) => rmSync(join(data(dir), 'postmaster.pid'), { force: true }),
@@ -58,6 +59,13 @@ export async function postgresServer({
     // The fast shutdown: it waits for nobody.
     stopSignal: 'SIGINT',
   });
+}
+
+/** The user and the group that the server runs as. */
+function owner(): [uid: number, gid: number] {
+  if (user.length === 0) return [process.getuid!(), process.getgid!()];
+  const [uid, gid] = ['-u', '-g'].map((flag) => Number(execFileSync('id', [flag, 'postgres'])));
+  return [uid!, gid!];
 }
 
 /** Runs one statement on a connection of its own. */
