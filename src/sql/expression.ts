@@ -46,7 +46,7 @@ export class Expression {
     }
     if (query.isRowwise) return new Expression(query);
     await query.close();
-    throw invalid('not about one message: it has an aggregate, a window or a subquery');
+    throw invalid('it needs other messages; expected an expression over one message');
   }
 
   /**
