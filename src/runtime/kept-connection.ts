@@ -153,7 +153,7 @@ export class KeptConnection {
     this.#connected = false;
     this.outage.failed(error);
     const delay = this.#retry.failed(error);
-    this.#surroundings.events.connectionLost(this.#of.stage, error, delay);
+    this.#surroundings.events.connectionLost(this.#of, error, delay);
     return this.#reconnect(signal, delay);
   }
 
@@ -221,7 +221,7 @@ export class KeptConnection {
     signal.throwIfAborted();
     this.outage.failed(error);
     const delay = this.#retry.failed(error);
-    this.#surroundings.events.attemptFailed(this.#of.stage, action, error, delay);
+    this.#surroundings.events.attemptFailed(this.#of, action, error, delay);
     await pause(delay, signal);
   }
 }

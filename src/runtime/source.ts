@@ -234,8 +234,9 @@ export class SupervisedInput implements Source {
       throw new EndOfInputError();
     }
     const delay = this.#retry.failed(error);
-    if (lost && this.#ready) this.#events.connectionLost('input', error, delay);
-    else this.#events.attemptFailed('input', lost ? 'connect' : action, error, delay);
+    const part = { stage: 'input', type: this.#type } as const;
+    if (lost && this.#ready) this.#events.connectionLost(part, error, delay);
+    else this.#events.attemptFailed(part, lost ? 'connect' : action, error, delay);
     await pause(delay, either).catch(() => signal.throwIfAborted());
   }
 }

@@ -9,6 +9,18 @@ import type { RepeatedLines } from './repeated-lines.ts';
 /** The part of a stream that an event is about. */
 export type Stage = 'input' | 'codec' | 'buffer' | 'processor' | 'output' | 'error_output';
 
+/** A component that events are about. */
+interface Part {
+  readonly stage: Stage;
+  /** Its type, or its name among several: `fan_out.archive`. */
+  readonly type: string;
+}
+
+/** A stage has one component, unless that has others in it. */
+function partName(stage: Stage, type: string): string {
+  return type.includes('.') ? `${stage} ${type}` : stage;
+}
+
 /** Events of a component: each function is one log line and its metric, so the two cannot disagree. */
 export type ComponentEvents = ReturnType<typeof createComponentEvents>;
 
@@ -298,16 +310,17 @@ export function createStreamEvents(metrics: Metrics, logger: Logger, lines: Repe
       line('info', `${stage} connected`, { stage, type }, `${stage} ${type} connected`);
     },
     /** The part connects again in `delay` milliseconds. */
-    connectionLost(stage: Stage, error: unknown, delay: number): void {
+    connectionLost({ stage, type }: Part, error: unknown, delay: number): void {
       countError(stage, errorCode(error));
       metrics.reconnects.labels({ stream, stage }).inc();
       const code = errorCode(error);
       const details = { stage, code, retry_in_ms: Math.round(delay) };
-      line('warn', `${stage} lost ${code}`, details, `${stage} lost its connection: ${errorMessage(error)}`);
+      const name = partName(stage, type);
+      line('warn', `${name} lost ${code}`, details, `${name} lost its connection: ${errorMessage(error)}`);
     },
     /** `delay`: milliseconds until the next attempt. */
     attemptFailed(
-      stage: Stage,
+      { stage, type }: Part,
       action: 'connect' | 'read' | 'write' | 'process',
       error: unknown,
       delay: number,
@@ -316,8 +329,9 @@ export function createStreamEvents(metrics: Metrics, logger: Logger, lines: Repe
       if (action === 'connect') metrics.reconnects.labels({ stream, stage }).inc();
       const code = errorCode(error);
       const details = { stage, code, retry_in_ms: Math.round(delay) };
-      const message = `${stage} failed to ${action}: ${errorMessage(error)}`;
-      line('warn', `${stage} ${action} ${code}`, details, message);
+      const name = partName(stage, type);
+      const message = `${name} failed to ${action}: ${errorMessage(error)}`;
+      line('warn', `${name} ${action} ${code}`, details, message);
     },
     /** `payload` returns at most 1 KiB of the message; undefined if an `error_output` keeps the dead letter. */
     messageRejected(

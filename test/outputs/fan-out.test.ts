@@ -6,6 +6,7 @@ import type { ConfigError } from '../../src/config/problem.ts';
 import { Engine } from '../../src/runtime/engine.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
 import { engineFor, metric } from '../runtime/harness.ts';
+import { startEngine } from '../support/engine.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { standstill, until } from '../support/until.ts';
 import { lettersOf, Sink, Source } from './support.ts';
@@ -176,6 +177,17 @@ test('readiness names each output that stands, and why', async () => {
   await until('both to be connected again', () => engine.health()[0]!.ready);
   source.end();
   await ended;
+});
+
+test('a log line names the output that fails to connect', async () => {
+  const run = await startEngine(`
+streams:
+  - input: { type: memory, messages: ['1'] }
+    outputs:
+      - { type: collect }
+      - { type: websocket, name: desk, url: 'ws://127.0.0.1:1' }
+`);
+  await run.logged(/^output fan_out\.desk failed to connect: .*ECONNREFUSED/);
 });
 
 test('files are opened again in every output', async () => {
