@@ -152,12 +152,14 @@ export class FlowSchema {
     if (path.length === 1 && this.column(path) === undefined && VALUES.includes(fold(path[0]))) return false;
     // Otherwise the database reads the parts from the whole.
     const isRead = !this.#uses.hasParts(path) || this.isParted(path[0]);
-    return this.column(path)?.declared === undefined && isRead;
+    const column = this.column(path);
+    const isKept = column?.declared === undefined || storedType(column) === column.converts;
+    return isKept && isRead;
   }
 
-  /** True if the database need not have the column. */
+  /** True if the database need not have the column. Values of a declared type are checked in any case. */
   isPassedOn(path: Path): boolean {
-    return this.isGiven(path) && this.#uses.isPassedOn(path);
+    return this.column(path)?.declared === undefined && this.isGiven(path) && this.#uses.isPassedOn(path);
   }
 
   /** The type that the values of a passed field have in rows. */

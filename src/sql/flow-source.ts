@@ -1,5 +1,5 @@
 import type { Batch } from '../message/batch.ts';
-import type { Path } from '../message/field-path.ts';
+import { pathKey, type Path } from '../message/field-path.ts';
 import { jsonColumn } from '../message/json-columns.ts';
 import { declaredColumn } from '../message/json-declared.ts';
 import { fieldKinds } from '../message/json-kinds.ts';
@@ -97,22 +97,38 @@ export function jsonSource({ payloads }: Batch, { schema, slices: found, convert
       form === 'text' ? { kind: 'varchar' } : form === 'json' ? { kind: 'json' } : schema.passedType(path);
     return { name, type, values: (places) => jsonColumn(payloads, slices(path), type, places) };
   };
+  const values = (column: number, places: Places): Values => {
+    const { path, type, converts } = schema.tableColumns[column]!;
+    if (converts === undefined) return jsonColumn(payloads, slices(path), type, places);
+    // The messages whose values do not convert have been rejected.
+    const all = converted?.get(column) ?? declaredColumn(payloads, slices(path), converts, () => undefined);
+    return places === undefined ? all : selectValues(all, places);
+  };
+  /** A field of a declared type; the database makes its values if it converts them. */
+  const declared = (path: Path, as: string): PassedField => {
+    const column = schema.tableColumns.findIndex((each) => pathKey(each.path) === pathKey(path));
+    const { type } = schema.tableColumns[column]!;
+    const isConverted = schema.table.converted.has(as);
+    return {
+      name: as,
+      type,
+      values: (places) => values(column, places),
+      ...(isConverted && { converted: as }),
+    };
+  };
   return {
     flow: jsonFlow(schema),
-    values: (column, places) => {
-      const { path, type, converts } = schema.tableColumns[column]!;
-      if (converts === undefined) return jsonColumn(payloads, slices(path), type, places);
-      // The messages whose values do not convert have been rejected.
-      const all = converted?.get(column) ?? declaredColumn(payloads, slices(path), converts, () => undefined);
-      return places === undefined ? all : selectValues(all, places);
-    },
+    values,
     fields: () =>
-      [...schema.columns].flatMap(({ path, as, declared, shown }) => {
-        if (path.length > 1 || (!shown && declared === undefined)) return [];
-        const field = passed(path, 'value', path[0]);
-        return [declared === undefined ? field : { ...field, name: as, converted: as }];
+      [...schema.columns].flatMap(({ path, as, declared: wanted, shown }) => {
+        if (path.length > 1 || (!shown && wanted === undefined)) return [];
+        return [wanted === undefined ? passed(path, 'value', path[0]) : declared(path, as)];
       }),
-    field: (path, form) => passed(schema.named(path) ?? path, form, ''),
+    field: (path, form) => {
+      const named = schema.named(path) ?? path;
+      const column = schema.column(named);
+      return column?.declared === undefined ? passed(named, form, '') : declared(named, column.as);
+    },
   };
 }
 

@@ -46,7 +46,7 @@ export class FlowTable {
   readonly #columns: readonly FlowColumn[];
   /** The fields whose names differ only in case from others: their names in SQL, and as the messages have them. */
   readonly renamed: ReadonlyMap<string, string>;
-  /** Columns, by their names in SQL, that have a declared type. */
+  /** Columns, by their names in SQL, whose values the database makes: it converts them to a declared type. */
   readonly converted: ReadonlySet<string>;
   readonly #absent: readonly { readonly as: string; readonly declared: string }[];
 
@@ -59,16 +59,15 @@ export class FlowTable {
     this.#absent = absent;
     const isRenamed = ({ name, as }: FlowColumn): boolean => fold(as) !== fold(name);
     this.renamed = new Map(columns.filter(isRenamed).map(({ name, as }) => [as, name]));
-    const declared = columns.filter((column) => column.declared !== undefined);
-    this.converted = new Set([...declared, ...absent].map(({ as }) => as));
+    this.converted = new Set([...columns.filter(isConverted), ...absent].map(({ as }) => as));
     this.fields = [...columns.map(({ name, type }) => ({ name, type })), ...metadataFields];
   }
 
-  /** The column of this folded name as the messages fill it; undefined if SQL converts it, or there is none. */
+  /** The column of this folded name, of the type that SQL sees; undefined if SQL converts it, or there is none. */
   place(name: string): ColumnPlace | undefined {
     const index = this.#columns.findIndex(({ as }) => fold(as) === name);
     const column = this.#columns[index];
-    return column === undefined || column.declared !== undefined ? undefined : { index, type: column.type };
+    return column === undefined || isConverted(column) ? undefined : { index, type: column.type };
   }
 
   /** The columns that a `*` lists. */
@@ -99,6 +98,11 @@ export class FlowTable {
     if (selected.length === 0) selected.push(`NULL AS ${NO_COLUMN}`);
     return `SELECT ${selected.join(', ')} FROM ${table}()`;
   }
+}
+
+/** True if SQL converts the values, which are not of the declared type before. */
+function isConverted({ type, declared, converts }: FlowColumn): boolean {
+  return declared !== undefined && type !== converts;
 }
 
 interface Reading {

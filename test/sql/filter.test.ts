@@ -60,6 +60,26 @@ test.each([
   expect(own.asked()).toBeLessThan(duckdb.asked() - 20);
 });
 
+test.each([
+  ['SELECT *', { n: 'BIGINT', S: 'VARCHAR' }, 'n >= 25'],
+  [
+    'SELECT n, s AS name, d.n',
+    { n: 'DOUBLE', s: 'VARCHAR', ok: 'BOOLEAN' },
+    "s LIKE 'a%' OR n > 24.5 AND ok",
+  ],
+  ['SELECT n, n AS again, N AS other, s', { n: 'HUGEINT' }, "s <> 'a' OR n IN (24, 25)"],
+  ['SELECT * EXCLUDE (ok)', { n: 'DECIMAL(10, 2)', d: 'JSON', ok: 'BOOLEAN' }, 's IS NOT NULL'],
+  ['SELECT n, x', { n: 'INTEGER', x: 'VARCHAR' }, 'x IS NULL'],
+])('%s of columns declared as %j, WHERE %s: as DuckDB answers', async (select, schema, condition) => {
+  const own = await counted(`${select} FROM flow WHERE (${condition})`, { schema });
+  const duckdb = await counted(`${select} FROM flow WHERE (${condition}) AND ${ASKS_DUCKDB}`, { schema });
+  for (const messages of fc.sample(batch, 60)) {
+    const [found, expected] = [await own.run(...messages), await duckdb.run(...messages)];
+    expect([messages, found.rows, found.rejected]).toEqual([messages, expected.rows, expected.rejected]);
+  }
+  expect(own.asked()).toBeLessThan(duckdb.asked() - 20);
+});
+
 test('a filter and a projection ask DuckDB only when messages bring something new', async () => {
   const { run, asked } = await counted('SELECT s, d.n FROM flow WHERE n >= 25 AND d.n < 5');
   const good = '{"n":25,"s":"a","d":{"n":1.50},"x":1}';
@@ -89,6 +109,7 @@ test.each([
   ['sorts', 'SELECT n FROM flow WHERE n > 1 ORDER BY n', {}],
   ['counts', 'SELECT DISTINCT n FROM flow WHERE n > 1', {}],
   ['converts', 'SELECT n FROM flow WHERE n > 1', { schema: { n: 'TINYINT' } }],
+  ['has a type that only DuckDB converts', 'SELECT n, d FROM flow WHERE n > 1', { schema: { d: 'DATE' } }],
   ['uses a name that it gave', 'SELECT n AS m FROM flow WHERE m > 1', {}],
 ])('a query that %s asks DuckDB each time', async (_, query, options) => {
   const { run, asked } = await counted(query, options);
