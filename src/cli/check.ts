@@ -1,5 +1,6 @@
 import { duration } from '../component/fields.ts';
 import { loadConfig } from '../config/load.ts';
+import { formatProblem } from '../config/problem.ts';
 import { errorMessage } from '../errors.ts';
 import type { DialReport } from '../runtime/dial.ts';
 import type { Engine } from '../runtime/engine.ts';
@@ -33,6 +34,9 @@ export async function checkCommand(shell: Shell, file: string, options: CheckOpt
   const logger = shell.logger({ level: 'warn', format: config.plan.logging.format });
   const engine = await prepareEngine(config, logger, shell.env);
   try {
+    const { problems } = config.mistakes(engine.remarks());
+    for (const problem of problems) shell.err(`${formatProblem(problem)}\n`);
+    if (problems.length > 0) return 1;
     const count = config.plan.streams.length;
     await shell.out(`${file}: OK, ${plural(count, 'stream')}\n`);
     const code =

@@ -89,6 +89,8 @@ export interface StreamFacts {
   readonly durability: Durability | undefined;
   /** For `urlKey`: the values of `${…}` in the stream's URLs. */
   readonly filled: FilledUrls;
+  /** True if its messages are bytes that no codec and no other component has read. */
+  readonly undecoded: boolean;
   /** True behind a buffer: messages come together, later, and perhaps in another order or several times. */
   readonly buffered: boolean;
   /** True when a processor follows, which may reject messages of this component. */

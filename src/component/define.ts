@@ -46,6 +46,8 @@ export interface Definition<S extends z.ZodType, Instance> {
    * own, and no such field.
    */
   readonly framing?: FramingUse;
+  /** For an input: true if its messages are bytes unless it has a codec, so that they have no fields for SQL. */
+  readonly givesBytes?: boolean;
   /** The component's value in a file, in YAML; a test loads each. */
   readonly examples: readonly { readonly title: string; readonly yaml: string }[];
   create(config: z.output<S>, context: Context): Instance;
@@ -59,6 +61,7 @@ export interface AnyDefinition<Instance = unknown> {
   readonly status: 'stable' | 'beta';
   readonly description?: string;
   readonly framing?: FramingUse;
+  readonly givesBytes?: boolean;
   readonly schema: z.ZodType | ((components: ComponentSchemas) => z.ZodType);
   readonly examples: readonly { readonly title: string; readonly yaml: string }[];
   create(config: never, context: Context): Instance;

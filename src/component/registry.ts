@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { ComponentConfig } from './context.ts';
 import type {
   AnyDefinition,
   BufferDefinition,
@@ -69,6 +70,13 @@ export class Registry {
   /** Whether a processor of this type is a buffer. */
   isBuffer(type: string): boolean {
     return this.#definitions.has(`buffer ${type}`);
+  }
+
+  /** Whether messages of this input, or of the inputs that it joins, are bytes that no codec reads. */
+  givesBytes({ type, codec, inputs }: ComponentConfig): boolean {
+    if (codec !== undefined) return false;
+    if (Array.isArray(inputs)) return (inputs as ComponentConfig[]).every((each) => this.givesBytes(each));
+    return this.#definitions.get(`input ${type}`)?.givesBytes === true;
   }
 
   /** The whole schema of one component: `type`, its own fields, and those of its kind. */

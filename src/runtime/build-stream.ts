@@ -94,6 +94,7 @@ export function buildStream(plan: StreamPlan, surroundings: Surroundings): Strea
           stage: 'processor',
           component,
           followed: !last,
+          undecoded: index === 0 && registry.givesBytes(plan.input),
           buffered,
           takesRows: takes === 'rows',
           trial,

@@ -80,6 +80,8 @@ export interface Place {
   /** Distinguishes it from others of the stage: its name or type, after that of its parent. */
   readonly component: string;
   readonly name?: string | undefined;
+  /** True if its messages are bytes that nobody has read. */
+  readonly undecoded?: boolean;
   /** True if a buffer comes before it. */
   readonly buffered?: boolean;
   /** True if a processor comes after it. */
@@ -225,6 +227,7 @@ export class ComponentFactory {
         get durability() {
           return durability();
         },
+        undecoded: place.undecoded === true,
         buffered: place.buffered === true,
         followed: place.followed,
         takesRows: place.takesRows === true,

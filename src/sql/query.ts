@@ -117,6 +117,8 @@ export interface QueryOptions {
   readonly traced: boolean;
   /** True if the rows go to somebody who takes rows with types: values that are passed on then have their own. */
   readonly typed?: boolean;
+  /** True if all messages are bytes that no codec has read. */
+  readonly undecoded?: boolean;
   /** How long the query may run on a batch, in milliseconds. */
   readonly timeout: number;
   /** Limits in bytes: the database's memory, and the rows for one batch. */
@@ -141,6 +143,8 @@ export class Query {
   readonly #duckdb: DuckDBRows;
   /** Statements for tables from which a filter selects the messages without a worker. */
   readonly #filtered = new WeakMap<FlowTable, Prepared>();
+  /** Why it can never succeed, though it is valid. */
+  #misfit: MillraceError | undefined;
   /** The plan of the last batch of rows. */
   #rowsFlow: RowsFlow | undefined;
   readonly #idle: Worker[] = [];
@@ -191,6 +195,7 @@ export class Query {
 
   /** Likely mistakes in the query that the messages so far have shown. */
   remarks(): readonly MillraceError[] {
+    if (this.#misfit !== undefined) return [this.#misfit];
     if (this.#admission.messages === 0) return [];
     const own = this.#ownColumns;
     const names = this.#admission.schema.unseen.filter((name) => !own.has(fold(name)));
@@ -219,6 +224,7 @@ export class Query {
       const query = new Query(options, { database, tables, state, duckdb }, analysis, schema);
       const worker = query.#employ(connection);
       await query.#validate(worker);
+      if (options.undecoded === true) query.#misfit = await query.#misfitOfBytes(worker);
       query.#idle.push(worker);
       return query;
     } catch (error) {
@@ -586,6 +592,18 @@ export class Query {
         return error instanceof MillraceError && isOfSize(error) ? undefined : errorMessage(error);
       }
     });
+  }
+
+  /** Why the query does not fit messages of bytes, or undefined if it does. */
+  async #misfitOfBytes(worker: Worker): Promise<MillraceError | undefined> {
+    try {
+      const batch = EMPTY.withPayloads(EMPTY.payloads, 'bytes');
+      await this.#prepare(worker, payloadSource(batch, this.#admission.schema).flow, 'bytes');
+      return undefined;
+    } catch (cause) {
+      const message = errorMessage(cause);
+      return new MillraceError(sqlErrors.MILLRACE_SQL_INVALID, message, { cause, field: 'query' });
+    }
   }
 
   /** Throws if no messages can make the query valid. */

@@ -48,11 +48,23 @@ test('each reason for a rejection is a mistake with its place in the file and a 
   expect(stdout).toContain('makes 1 message of it, and 3 messages rejected');
 });
 
-test('a codec that is missing is told', async () => {
+test('a codec that is missing is told, with and without a sample, at the field that the query names', async () => {
   const sample = dir.file('good.jsonl', '{"sensor":"a","t":3}\n');
-  const { code, stderr } = await cli(['check', config(''), '--sample', sample]);
-  expect(code).toBe(1);
-  expect(stderr).toMatch(/does the input lack `codec: \{ type: json \}`/);
+  for (const more of [[], ['--sample', sample]]) {
+    const { code, stderr } = await cli(['check', config(''), ...more]);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(
+      /sensors\.yaml:8:63: \S+\.query: .*does the input lack `codec: \{ type: json \}`\? .*"t" not found/,
+    );
+  }
+  // These need no fields.
+  for (const query of ['SELECT count(*) AS n FROM flow', 'SELECT __value__, __meta_source AS s FROM flow']) {
+    const file = dir.file(
+      'bytes.yaml',
+      `- { input: { type: generate, context: a }, pipeline: { processors: [{ type: sql, query: "${query}" }] } }\n`,
+    );
+    expect(await cli(['check', file])).toMatchObject({ code: 0, stderr: '' });
+  }
 });
 
 test('a JSON array is a sample of its elements, and arrays on lines are messages', async () => {

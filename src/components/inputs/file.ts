@@ -22,6 +22,7 @@ const schema = z.strictObject({
 /** The messages of a file; the stream ends with the file. */
 export const fileInput = defineInput({
   type: 'file',
+  givesBytes: true,
   summary: 'Reads a file, one message a line unless `framing` says otherwise, and ends with the file.',
   status: 'stable',
   framing: 'stream',

@@ -9,6 +9,7 @@ import { noReceipt } from '../../message/receipt.ts';
 /** The same message again and again, for trying things out. */
 export const generateInput = defineInput({
   type: 'generate',
+  givesBytes: true,
   summary: 'Makes the same message again and again, for trying things out.',
   status: 'stable',
   schema: z.strictObject({

@@ -7,6 +7,7 @@ import { noReceipt } from '../../message/receipt.ts';
 /** Messages written in the file itself. */
 export const memoryInput = defineInput({
   type: 'memory',
+  givesBytes: true,
   summary: 'Reads the messages that the configuration lists, then ends.',
   status: 'stable',
   schema: z.strictObject({

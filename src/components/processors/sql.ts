@@ -220,7 +220,7 @@ class SqlProcessor implements Processor {
 
   async close(): Promise<void> {
     // A stream may end before it has had enough messages.
-    this.#tellRemarks();
+    if (this.#seen > 0) this.#tellRemarks();
     // A query that could not be opened has reported its error already.
     const query = await this.#query?.catch(() => undefined);
     await query?.close();
@@ -251,6 +251,7 @@ class SqlProcessor implements Processor {
       // A following component may reject a row, and the dead letter shows the message.
       traced: stream.followed || config.on_filtered === 'reject',
       typed: stream.takesRows,
+      undecoded: stream.undecoded,
       timeout: config.timeout,
       memoryLimit: config.max_memory_bytes ?? memoryLimit + stateBytes,
       maxResultBytes: config.max_result_bytes ?? maxResultBytes,

@@ -60,6 +60,7 @@ type MqttInputConfig = Filled<typeof shape>;
 /** Subscribes to topics of an MQTT broker. */
 export const mqttInput = defineInput({
   type: 'mqtt',
+  givesBytes: true,
   summary: 'Subscribes to topics of an MQTT broker, over TCP or WebSocket.',
   status: 'beta',
   description: `A message of quality of service 1 or 2 is acknowledged when it is delivered; behind a log, when the log has it. Until then the broker keeps it, and sends it again after a crash or a restart, so that it can be there twice. How many may be on their way is up to the broker; Mosquitto’s \`max_inflight_messages\` is 20 unless you raise it.

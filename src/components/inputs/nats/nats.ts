@@ -6,6 +6,7 @@ import { NatsStreamInput } from './jet-stream.ts';
 /** Reads from NATS. */
 export const natsInput = defineInput({
   type: 'nats',
+  givesBytes: true,
   summary: 'Reads from NATS: a subject, or a JetStream stream.',
   status: 'beta',
   description: `With \`mode.type: jet_stream\`, a durable consumer keeps the place in the stream. A message is acknowledged once it is done: written, dropped by a processor, or in \`error_output\`; behind a log, once the log has it. A message that was not acknowledged, because the process or the server has died, comes again: in order, but perhaps after others. Several processes with one \`durable_name\` share the messages.

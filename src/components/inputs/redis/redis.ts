@@ -18,6 +18,7 @@ const LAST_WORDS = 500;
 /** Reads from Redis. */
 export const redisInput = defineInput({
   type: 'redis',
+  givesBytes: true,
   summary: 'Reads from Redis or Valkey: streams with consumer groups, lists, or channels.',
   status: 'beta',
   description: `With \`redis_type.type: stream\`, an entry is acknowledged (\`XACK\`) when its message is delivered; behind a log, when the log has it. A process that crashes gets its unfinished entries again when it restarts, and if it does not, another consumer of the group takes them over after \`claim_after\`. Messages can then be there twice. \`__meta_ext\` has \`stream\` and \`entry_id\`, and \`__meta_event_time\` is the time in the id.

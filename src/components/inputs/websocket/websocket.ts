@@ -7,6 +7,7 @@ import { WebSocketServerInput } from './server.ts';
 /** Messages from WebSocket connections (RFC 6455): as a client of one server, or as a server of many clients. */
 export const websocketInput = defineInput({
   type: 'websocket',
+  givesBytes: true,
   summary: 'Consumes messages from WebSocket connections, as a client or as a server.',
   status: 'stable',
   framing: 'own',
