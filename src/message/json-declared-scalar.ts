@@ -36,6 +36,23 @@ const FALSE = /^(?:false|f|no|n|0)$/i;
 const ZONELESS = /^(?:time|time_ns|timestamp|timestamp_s|timestamp_ms|timestamp_ns)$/;
 const OFFSET = /\d:\d\d(?::\d\d(?:\.\d+)?)?\s*[+-](?!0?0(?::?00)*\s*$)\d/;
 
+const ADVICE: Readonly<Record<string, string>> = {
+  'an offset from UTC': 'declare a type with a zone, such as TIMESTAMPTZ',
+  'more than a date': 'declare TIMESTAMP or TIMESTAMPTZ',
+  'a date': 'declare TIMESTAMP or TIMESTAMPTZ',
+};
+const WITH_DATE = /\d-\d/;
+/** A date, and anything behind it but a time of zeros in UTC, of which nothing is lost. */
+const MORE_THAN_DATE = /\d[T\s]\s*(?!\(BC\)|00?:00(?::00(?:\.0+)?)?\s*(?:Z|[+-]00?(?::?00)*)?\s*$)\S/i;
+
+/** What a text would lose as a date or as a time without a zone, or undefined. */
+function lossOf(text: string, { kind }: ColumnType): string | undefined {
+  if (kind === 'date') return MORE_THAN_DATE.test(text) ? 'more than a date' : undefined;
+  if (!ZONELESS.test(kind)) return undefined;
+  if (OFFSET.test(text)) return 'an offset from UTC';
+  return /^time(?:_ns)?$/.test(kind) && WITH_DATE.test(text) ? 'a date' : undefined;
+}
+
 /** The type as which a value that is not nested is kept: text if only SQL converts it. */
 export function scalarStored(type: ColumnType): ColumnType {
   const isExact = writerOf(type) !== undefined || type.kind === 'varchar' || type.kind === 'json';
@@ -245,8 +262,9 @@ class BytesBuilder implements Builder {
   }
 
   #copyString(json: Uint8Array, start: number, end: number): string | undefined {
-    if (ZONELESS.test(this.#type.kind) && OFFSET.test(textOf(json, start + 1, end - 1)))
-      return `has an offset from UTC, which the declared type ${typeName(this.#type)} would lose; declare a type with a zone, such as TIMESTAMPTZ`;
+    const loss = lossOf(textOf(json, start + 1, end - 1), this.#type);
+    if (loss !== undefined)
+      return `has ${loss}, which the declared type ${typeName(this.#type)} would lose; ${ADVICE[loss]}`;
     if (!json.subarray(start, end).includes(BACKSLASH)) {
       this.#copy(json, start + 1, end - 1);
       return undefined;

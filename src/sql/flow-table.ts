@@ -128,12 +128,44 @@ function read(column: FlowColumn, value: string, nullOf: (name: string) => strin
     return { strict, lenient: `TRY(${strict})`, fault };
   }
   // TRY_CAST makes NULL of a part of a nested value.
-  const lenient = isNested(declared)
+  const cast = isNested(declared)
     ? `TRY(CAST(${value} AS ${declared}))`
     : `TRY_CAST(${value} AS ${declared})`;
+  const exact = isWritten ? undefined : losesNothing(value, cast, type, declared);
+  const lenient = exact === undefined ? cast : `CASE WHEN ${exact} THEN ${cast} END`;
   return {
     strict: `CASE WHEN ${value} IS NULL THEN NULL ELSE coalesce(${lenient}, error(${failure})) END`,
     lenient,
     fault: `CASE WHEN ${value} IS NOT NULL AND ${lenient} IS NULL THEN ${failure} END`,
   };
+}
+
+const NUMBERS = /^(?:u?(?:tiny|small|big|huge)int|u?integer|decimal|double|float|bignum)$/;
+
+/**
+ * The condition under which a cast of a value of the type rounds and cuts nothing; undefined if it never does. Values of
+ * messages of JSON have been checked before.
+ */
+function losesNothing(
+  value: string,
+  cast: string,
+  { kind }: ColumnType,
+  declared: string,
+): string | undefined {
+  const isText = kind === 'varchar';
+  if (/^(?:U?(?:TINY|SMALL|BIG|HUGE)INT|U?INTEGER|DECIMAL\(.*\))$/.test(declared)) {
+    if (isText) return `CAST(${cast} AS DOUBLE) = TRY_CAST(${value} AS DOUBLE)`;
+    return NUMBERS.test(kind) ? `${cast} = ${value}` : undefined;
+  }
+  if (!isText) return undefined;
+  const matches = (pattern: string): string => `regexp_matches(${value}, ${literal(pattern)})`;
+  if (declared === 'DATE') {
+    const isMidnight = matches(String.raw`[T\s]\s*00?:00(:00(\.0+)?)?\s*(Z|[+-]00?(:?00)*)?\s*$`);
+    return `(NOT ${matches(String.raw`[0-9][T\s]\s*[^\s(]`)} OR ${isMidnight})`;
+  }
+  if (!/^TIME(?:STAMP)?(?:_\w+)?$/.test(declared)) return undefined;
+  const hasOffset = matches(String.raw`[0-9]:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?\s*[+-][0-9]`);
+  const isUtc = matches(String.raw`[+-]00?(:?00)*\s*$`);
+  const hasDate = declared.startsWith('TIMESTAMP') ? 'false' : matches('[0-9]-[0-9]');
+  return `(NOT ${hasDate} AND (NOT ${hasOffset} OR ${isUtc}))`;
 }

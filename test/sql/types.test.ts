@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { open, valuesOf } from './support.ts';
+import { batchOf, open, runOn, valuesOf } from './support.ts';
 
 const CONFLICT = 'MILLRACE_SQL_FIELD_CONFLICT';
 
@@ -238,7 +238,12 @@ describe('declared types', () => {
       ['{"d":1.5,"l":[1,null]}'],
       ['{"d":1.55,"l":[]}', '{"d":1,"l":[300]}', '{"d":1,"l":[1.5]}'],
     ],
-    ['DATE', ['"2024-01-31"'], ['"2024-13-01"']],
+    [
+      'DATE',
+      ['"2024-01-31"', '"2024-01-31T00:00:00Z"', '"2024-01-31 00:00:00.000+00:00"', '"0044-03-15 (BC)"'],
+      ['"2024-13-01"', '"2024-01-31T10:00:00Z"', '"2024-01-31 00:00:00+02:00"', '"2024-01-31 and more"'],
+    ],
+    ['TIME', ['"10:20:30"', '"10:20:30Z"'], ['"2024-01-31 10:20:30"', '"10:20:30+02"']],
     ['UUID', ['"ab2a7fbf-6c1f-4b4c-9a0e-3a1d1d4f7b3c"'], ['"x"']],
     ["ENUM('a','b')", ['"a"'], ['"c"']],
     ['INTERVAL', ['"1 day"'], ['"x"', '1']],
@@ -266,6 +271,42 @@ describe('declared types', () => {
     expect(widened).toEqual([]);
   });
 
+  test.each<[type: string, good: readonly string[], bad: readonly string[]]>([
+    [
+      'BIGINT',
+      ["'5.0'", "'7'", '5.0', '2::HUGEINT'],
+      ["'1.6'", '1.5', '1.6::DECIMAL(9, 3)', '9::HUGEINT * 10::HUGEINT ** 30'],
+    ],
+    [
+      'DECIMAL(6,2)',
+      ["'1.250'", '1.25', '1.250::DECIMAL(9, 3)', '7'],
+      ["'1.256'", '1.256', '1.256::DECIMAL(9, 3)', '10000'],
+    ],
+    ['DOUBLE', ['0.1', "'0.1'", '1::HUGEINT'], ["'x'"]],
+    [
+      'TIMESTAMP',
+      ["'2024-01-01T00:00:00Z'", "'2024-01-01 00:00:00.5+00:00'", "DATE '2024-01-01'"],
+      ["'2024-01-01T00:00:00+02:00'"],
+    ],
+    ['TIMESTAMPTZ', ["'2024-01-01T00:00:00+02:00'"], ["'nope'"]],
+    [
+      'DATE',
+      ["'2024-01-31'", "'2024-01-31T00:00:00Z'", "'0044-03-15 (BC)'"],
+      ["'2024-01-31T10:00:00Z'", "'2024-01-31 and more'"],
+    ],
+    ['TIME', ["'10:20:30'"], ["'2024-01-31 10:20:30'", "'10:20:30+02'"]],
+  ])('%s over rows of an earlier query is as exact', async (type, good, bad) => {
+    const { query, run } = await open('SELECT a IS NULL AS missing FROM flow', { schema: { a: type } });
+    for (const value of [...good, ...bad]) {
+      const rows = await open(`SELECT ${value} AS a FROM flow`, { typed: true });
+      const { batch } = await runOn(rows.query, batchOf(['{"n":1}']));
+      const outcome = await runOn(query, batch!);
+      expect([value, outcome.rows]).toEqual([value, good.includes(value) ? ['{"missing":false}'] : []]);
+      expect(outcome.rejected).toHaveLength(good.includes(value) ? 0 : 1);
+    }
+    expect((await run('{"a":null}')).rows).toEqual(['{"missing":true}']);
+  });
+
   test('they win over what messages show, from the first one on', async () => {
     const { run } = await open('SELECT *, t + INTERVAL 1 HOUR AS later FROM flow', {
       schema: { t: 'TIMESTAMP', price: 'DECIMAL(18,4)', id: 'VARCHAR' },
@@ -274,7 +315,7 @@ describe('declared types', () => {
       '{"t":"2024-01-01T10:00:00","price":0.1000,"id":"7","x":1.50,"later":"2024-01-01T11:00:00"}',
     ]);
     const all = await open('SELECT * FROM flow', { schema: { t: 'DATE' } });
-    expect((await all.run('{"t":"2024-01-01T10:00:00Z"}', '{"x":1}')).rows).toEqual([
+    expect((await all.run('{"t":"2024-01-01T00:00:00Z"}', '{"x":1}')).rows).toEqual([
       '{"t":"2024-01-01","x":null}',
       '{"t":null,"x":1}',
     ]);
