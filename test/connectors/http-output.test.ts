@@ -1,10 +1,14 @@
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { connect, type AddressInfo, type Socket } from 'node:net';
 import { gunzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { registry } from '../../src/components/index.ts';
 import { parseConfig } from '../../src/config/load.ts';
 import { Engine } from '../../src/runtime/engine.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
+import { afterTest } from '../support/cleanup.ts';
 import { configMistakes, startEngine, type Run } from '../support/engine.ts';
 import { HttpServer, type Answer } from '../support/http-server.ts';
 import { TokenEndpoint } from '../support/token-endpoint.ts';
@@ -455,18 +459,56 @@ test.each([
   expect(mistakes).toEqual([expect.stringContaining(`streams[0].output.${mistake}`)]);
 });
 
+test('requests go through a proxy, with the credentials of its URL', async () => {
+  const server = await HttpServer.start();
+  const asked: (string | undefined)[][] = [];
+  const proxy = createServer();
+  proxy.on('connect', ({ url, headers }, socket: Socket) => {
+    asked.push([url, headers['proxy-authorization']]);
+    const target = connect(server.port, '127.0.0.1', () => {
+      socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
+      target.pipe(socket).pipe(target);
+    });
+    for (const each of [socket, target]) each.on('error', () => {});
+    afterTest(() => target.destroy());
+  });
+  proxy.listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  afterTest(() => proxy.close());
+  const { port } = proxy.address() as AddressInfo;
+  const run = await write(
+    ['1', '2'],
+    `url: http://api.example:81/in\nproxy: http://kim:s3cret@127.0.0.1:${port}`,
+  );
+  await run.ended;
+  expect(server.bodies).toEqual(['1', '2']);
+  expect(server.requests[0]!.headers.host).toBe('api.example:81');
+  const basic = `Basic ${Buffer.from('kim:s3cret').toString('base64')}`;
+  expect(asked).toEqual([
+    ['api.example:81', basic],
+    ['api.example:81', basic],
+  ]);
+});
+
 test('check --dial connects without a request', async () => {
   const server = await HttpServer.start();
-  const dial = async (url: string): Promise<(string | undefined)[]> => {
-    const plan = parseConfig(
-      `streams: [{ input: { type: memory, messages: [a] }, output: { type: http, url: '${url}' } }]`,
-      { registry },
-    );
+  const dial = (url: string): Promise<(string | undefined)[]> =>
+    dialOf(`output: { type: http, url: '${url}' }`);
+  const dialOf = async (output: string): Promise<(string | undefined)[]> => {
+    const plan = parseConfig(`streams: [{ input: { type: memory, messages: [a] }, ${output} }]`, {
+      registry,
+    });
     const engine = new Engine(plan, { registry, logger: createLogger({ level: 'silent', format: 'plain' }) });
     const reports = await engine.dial(AbortSignal.timeout(20_000));
     return reports.filter(({ stage }) => stage === 'output').map(({ error }) => error?.message);
   };
   expect(await dial(`${server.url}/{{json:x}}`)).toEqual([undefined]);
+  const other = await HttpServer.start();
+  await other.stop();
+  const both = `outputs: [{ type: http, name: a, url: '${server.url}' }, { type: http, name: b, url: '${other.url}' }]`;
+  expect(await dialOf(both)).toEqual([
+    expect.stringMatching(/^fan_out\.b: cannot connect to http:\/\/127\.0\.0\.1:\d+: connect ECONNREFUSED/),
+  ]);
   await server.stop();
   expect(await dial(server.url)).toEqual([expect.stringContaining('ECONNREFUSED')]);
   expect(server.requests).toEqual([]);
