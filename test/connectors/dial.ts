@@ -3,7 +3,7 @@ import { parseConfig } from '../../src/config/load.ts';
 import { Engine } from '../../src/runtime/engine.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
 
-/** What `check --dial` says of the inputs and outputs of a file: the error of each, or undefined. */
+/** The answers of `check --dial` for the inputs and outputs of a file: the error of each, or undefined. */
 export async function dial(yaml: string): Promise<(string | undefined)[]> {
   const plan = parseConfig(yaml, { registry });
   const engine = new Engine(plan, { registry, logger: createLogger({ level: 'silent', format: 'plain' }) });

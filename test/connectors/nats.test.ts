@@ -1,18 +1,22 @@
 import { jetstream, jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
+import { existsSync, readFileSync } from 'node:fs';
 import { expect } from 'vitest';
 import type { Fields } from '../../src/testing-api.ts';
 import { runKit } from '../contract/run.ts';
 import { afterTest } from '../support/cleanup.ts';
 import { startEngine } from '../support/engine.ts';
+import { connectClient, send } from '../support/peers.ts';
 import { natsServer } from '../support/servers/nats.ts';
 import { ServerPeer } from '../support/servers/server-peer.ts';
+import { tempDir } from '../support/temp-dir.ts';
 import { testWith } from '../support/tools.ts';
 import { until } from '../support/until.ts';
 import { Feed, FEED } from './feed.ts';
 
 const test = testWith('nats-server');
 const server = await natsServer();
+const dir = tempDir();
 let streams = 0;
 
 async function client(): Promise<NatsConnection> {
@@ -345,6 +349,28 @@ streams:
   );
   expect(Math.min(one.messages.length, two.messages.length)).toBeGreaterThan(0);
   expect(one.messages[0]?.ext['subject']).toBe(`group.${one.texts[0]}`);
+});
+
+test('the example carries readings through a stream into a file, each with its place', async () => {
+  await withManager((manager) =>
+    manager.streams.add({ name: 'READINGS', subjects: ['readings.>'], allow_atomic: true }),
+  );
+  const text = readFileSync(new URL('../../examples/connectors/nats.yaml', import.meta.url), 'utf8')
+    .replace('port: 8080', 'port: 0')
+    .replaceAll('./data/', `${dir.path}/`);
+  const run = await startEngine(text, { NATS: `nats://127.0.0.1:${server.port}` });
+  const sender = await connectClient(await run.url('collect'));
+  await send(sender, '{"device":"a","celsius":21.50}', '{"celsius":1}', '{"device":"b","celsius":-3}');
+  const lines = (name: string): string[] =>
+    existsSync(`${dir.path}/${name}`)
+      ? readFileSync(`${dir.path}/${name}`, 'utf8').split('\n').slice(0, -1)
+      : [];
+  await until('both', () => lines('readings.jsonl').length === 2 && lines('refused.jsonl').length === 1);
+  expect(lines('readings.jsonl')).toEqual([
+    '{"place":1,"device":"a","celsius":21.50}',
+    '{"place":2,"device":"b","celsius":-3}',
+  ]);
+  expect(JSON.parse(lines('refused.jsonl')[0]!)).toMatchObject({ payload: '{"celsius":1}' });
 });
 
 /** Whether a connection of Millrace's is open. */

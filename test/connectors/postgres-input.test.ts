@@ -1,7 +1,9 @@
+import { existsSync, readFileSync } from 'node:fs';
 import { expect } from 'vitest';
 import type { Fields } from '../../src/testing-api.ts';
 import { runKit } from '../contract/run.ts';
 import { startEngine } from '../support/engine.ts';
+import { connectClient, send } from '../support/peers.ts';
 import { postgresServer, query } from '../support/servers/postgres.ts';
 import { ServerPeer } from '../support/servers/server-peer.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -128,6 +130,29 @@ test.each([
   ['listen: [a], interval: 1s', 'needs `query`'],
 ])('%s is a mistake', async (fields, message) => {
   await expect(startEngine(file(fields))).rejects.toThrow(message);
+});
+
+test('the example writes orders into a table, and follows it into a file', async () => {
+  const text = readFileSync(new URL('../../examples/connectors/postgres.yaml', import.meta.url), 'utf8')
+    .replace('port: 8080', 'port: 0')
+    .replace('interval: 1s', 'interval: 20ms')
+    .replaceAll('./data/', `${dir.path}/`);
+  const run = await startEngine(text, {
+    POSTGRES: `postgres://postgres@127.0.0.1:${server.port}/postgres`,
+  });
+  const sender = await connectClient(await run.url('orders'));
+  const lines = (name: string): string[] =>
+    existsSync(`${dir.path}/${name}`)
+      ? readFileSync(`${dir.path}/${name}`, 'utf8').split('\n').slice(0, -1)
+      : [];
+  await send(sender, '{"id":1,"item":"tea","price":2.50,"version":1}', '{"id":"x"}');
+  await until('the order', () => lines('orders.jsonl').length === 1 && lines('refused.jsonl').length === 1);
+  await send(sender, '{"id":1,"item":"tea","price":3,"version":2}');
+  await until('its change', () => lines('orders.jsonl').length === 2);
+  expect(lines('orders.jsonl')).toEqual([
+    '{"id":1,"item":"tea","price":2.50,"version":1}',
+    '{"id":1,"item":"tea","price":3.00,"version":2}',
+  ]);
 });
 
 class TablePeer extends ServerPeer {
