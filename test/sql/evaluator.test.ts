@@ -8,7 +8,7 @@ import { compileFilter } from '../../src/sql/evaluator/filter.ts';
 import { FALSE, TRUE } from '../../src/sql/evaluator/truth.ts';
 import type { Node } from '../../src/sql/syntax-node.ts';
 
-const columns = ['b', 'i', 'h', 'd', 's', 'j'] as const;
+const columns = ['b', 'i', 'h', 'd', 's', 'j', 'n', 'm', 'y'] as const;
 type Name = (typeof columns)[number];
 const types: Record<Name, ColumnType> = {
   b: { kind: 'boolean' },
@@ -17,6 +17,9 @@ const types: Record<Name, ColumnType> = {
   d: { kind: 'double' },
   s: { kind: 'varchar' },
   j: { kind: 'json' },
+  n: { kind: 'integer' },
+  m: { kind: 'smallint' },
+  y: { kind: 'tinyint' },
 };
 type Value = boolean | bigint | number | string | null;
 type Row = Record<Name, Value>;
@@ -65,6 +68,11 @@ const integers = [
   2n ** 53n,
 ].flatMap((n) => [n, n + 1n]);
 const bigints = [...integers, 2n ** 63n - 1n, -(2n ** 63n)];
+const bits = (count: bigint): fc.Arbitrary<bigint> => {
+  const [least, most] = [-(2n ** (count - 1n)), 2n ** (count - 1n) - 1n];
+  const some = [...integers, least, most].filter((n) => n >= least && n <= most);
+  return fc.oneof(fc.constantFrom(...some), fc.bigInt({ min: least, max: most }));
+};
 const hugeints = [...bigints, 2n ** 64n, -(2n ** 64n) - 1n, 2n ** 127n - 1n, -(2n ** 127n) + 1n];
 const doubles = [
   0,
@@ -113,6 +121,9 @@ const valueOf: Record<Name, fc.Arbitrary<Value>> = {
     fc.string({ unit: fc.constantFrom('a', 'b', 'é', '😀', '%'), maxLength: 14 }),
   ),
   j: fc.constantFrom('1', '"a"', '[1]', '{"a":1}'),
+  n: bits(32n),
+  m: bits(16n),
+  y: bits(8n),
 };
 const row = fc.record(
   Object.fromEntries(columns.map((name) => [name, fc.option(valueOf[name], { freq: 4 })])) as Record<
@@ -148,6 +159,9 @@ const of = {
   d: [integer, decimal],
   s: [text, pattern],
   j: [text],
+  n: [integer, decimal],
+  m: [integer, decimal],
+  y: [integer, decimal],
 };
 interface Operands {
   readonly column: Name;
@@ -220,7 +234,7 @@ test('every condition that the evaluator takes has the truth that DuckDB finds, 
           (each) => `(${columns.map((name) => sqlOf(types[name], each[name])).join(', ')})`,
         );
         await connection.run(
-          'CREATE OR REPLACE TEMP TABLE flow (b BOOLEAN, i BIGINT, h HUGEINT, d DOUBLE, s VARCHAR, j JSON)',
+          'CREATE OR REPLACE TEMP TABLE flow (b BOOLEAN, i BIGINT, h HUGEINT, d DOUBLE, s VARCHAR, j JSON, n INTEGER, m SMALLINT, y TINYINT)',
         );
         await connection.run(`INSERT INTO flow VALUES ${inserted.join(', ')}`);
         const truths = await connection.runAndReadAll(
@@ -262,6 +276,7 @@ test.each([
   'i = 9007199254740991',
   'i < 25.5',
   'h <> 0',
+  'n >= 24.5 AND m < 1000 AND y IN (1, 2)',
   "s = 'x'",
   "s BETWEEN 'a' AND 'b'",
   "s NOT IN ('a', NULL, 'b')",
@@ -305,10 +320,13 @@ test('without a WHERE clause every row passes', () => {
 });
 
 test('a batch of another length, and rows from anywhere in memory, are no different', async () => {
-  const { pass } = compileFilter((await parse(["d > 1 AND i > 1 AND s <> 'a'"]))[0], columnOf)!;
+  const { pass } = compileFilter(
+    (await parse(["d > 1 AND i > 1 AND n > 1 AND m > 1 AND y > 1 AND s <> 'a'"]))[0],
+    columnOf,
+  )!;
   const of = (count: number): Values[] =>
     columns.map((name) => {
-      const value = { b: true, i: 2n, h: 2n, d: 1.5, s: 'b', j: '1' }[name];
+      const value = { b: true, i: 2n, h: 2n, d: 1.5, s: 'b', j: '1', n: 2n, m: 2n, y: 2n }[name];
       return shifted(
         valuesOf(
           types[name],
@@ -346,11 +364,14 @@ function valuesOf({ kind }: ColumnType, all: readonly Value[]): Values {
     for (const [at, part] of parts.entries()) offsets[at + 1] = offsets[at]! + part.length;
     return { storage: 'bytes', valid, offsets, data: Buffer.concat(parts) };
   }
-  const width = { boolean: 1, bigint: 8, hugeint: 16, double: 8 }[kind as 'boolean'];
+  const widths = { boolean: 1, tinyint: 1, smallint: 2, integer: 4, bigint: 8, hugeint: 16, double: 8 };
+  const width = widths[kind as 'boolean'];
   const data = new DataView(new ArrayBuffer(all.length * width));
   for (const [at, value] of all.entries()) {
     if (value === null) continue;
-    if (kind === 'boolean') data.setUint8(at, Number(value));
+    if (width === 1) data.setUint8(at, Number(value));
+    else if (width === 2) data.setInt16(at * width, Number(value), true);
+    else if (width === 4) data.setInt32(at * width, Number(value), true);
     else if (kind === 'double') data.setFloat64(at * width, Number(value), true);
     else
       for (let word = 0; word < width / 8; word++)

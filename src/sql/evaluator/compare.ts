@@ -1,4 +1,4 @@
-import type { ColumnType, Values } from '../../message/rows.ts';
+import type { ColumnType, FixedValues, Values } from '../../message/rows.ts';
 import type { Literal } from './literal.ts';
 import { TRUE, UNKNOWN } from './truth.ts';
 
@@ -43,6 +43,9 @@ export function compareWith({ kind }: ColumnType, comparison: number, literal: L
 
 const COMPARED: ReadonlySet<ColumnType['kind']> = new Set([
   'boolean',
+  'tinyint',
+  'smallint',
+  'integer',
   'bigint',
   'hugeint',
   'double',
@@ -64,6 +67,8 @@ function compareIntegers(
   const one = 10 ** scale;
   const above = ((digits % one) + one) % one;
   const floor = (digits - above) / one;
+  if (kind === 'tinyint' || kind === 'smallint' || kind === 'integer')
+    return compareSmall(comparison, floor, above > 0);
   if (kind === 'bigint') return compareBigints(comparison, floor, above > 0);
   // DuckDB makes a DECIMAL of both if one is one, and not every HUGEINT fits it.
   return kind === 'hugeint' && scale === 0 ? compareHugeints(comparison, floor) : undefined;
@@ -93,7 +98,25 @@ function compareDoubles(comparison: number, literal: number): Test {
   };
 }
 
-/** `isBelow`: the literal has a fraction, and is above `floor`. */
+/** Integers of up to 32 bits. `isBelow`: the literal has a fraction, and is above `floor`. */
+function compareSmall(comparison: number, floor: number, isBelow: boolean): Test {
+  const same = isBelow ? -1 : 0;
+  return (values, length, truths) => {
+    const { data, width } = fixed(values);
+    const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+    for (let row = 0; row < length; row++) {
+      const value =
+        width === 4
+          ? view.getInt32(row * 4, true)
+          : width === 2
+            ? view.getInt16(row * 2, true)
+            : view.getInt8(row);
+      truths[row] = truthOf(comparison, value === floor ? same : order(value, floor));
+    }
+  };
+}
+
+/** The same for 64 bits. */
 function compareBigints(comparison: number, floor: number, isBelow: boolean): Test {
   const high = Math.floor(floor / 2 ** 32);
   const low = floor - high * 2 ** 32;
@@ -148,9 +171,13 @@ function compareTexts(comparison: number, literal: Uint8Array): Test {
   };
 }
 
-function bytesOf(values: Values): Uint8Array {
+function fixed(values: Values): FixedValues {
   if (values.storage !== 'fixed') throw new TypeError('these values have no fixed number of bytes');
-  return values.data;
+  return values;
+}
+
+function bytesOf(values: Values): Uint8Array {
+  return fixed(values).data;
 }
 
 /** A BOOLEAN column as a condition. */
