@@ -196,15 +196,14 @@ describe('several batches at a time', () => {
   });
 
   test('an abort ends it also when no thread has begun with it yet', async () => {
-    const { query } = await open(slow, { timeout: 5000 });
+    // A query that the abort does not end runs for longer than the test may.
+    const { query } = await open(`${slow}, flow w`, { timeout: 600_000 });
     for (let turns = 0; turns < 12; turns++) {
       const controller = new AbortController();
       const running = Promise.allSettled([runOn(query, batchOf(many), controller.signal)]);
       for (let turn = 0; turn < turns; turn++) await new Promise(setImmediate);
       controller.abort(new Error('enough'));
-      const start = performance.now();
       expect(await running).toMatchObject([{ status: 'rejected', reason: { message: 'enough' } }]);
-      expect(performance.now() - start).toBeLessThan(2500);
     }
   });
 
