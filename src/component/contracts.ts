@@ -131,7 +131,10 @@ export interface WriteResult {
 
 /** The arguments of a write besides its batch. */
 export interface WriteCall {
-  /** Aborts when the stream must end at once. */
+  /**
+   * Aborts when the stream must end at once, and when the batch is given up because of the output's `retry` or goes to the next
+   * output of `fallback`: then the output must end this write, and take the next one.
+   */
   readonly signal: AbortSignal;
   /**
    * The receipt for messages of the batch that are still on their way elsewhere when the write resolves, such as dead
