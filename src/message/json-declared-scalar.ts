@@ -45,7 +45,7 @@ const WITH_DATE = /\d-\d/;
 /** A date, and anything behind it but a time of zeros in UTC, of which nothing is lost. */
 const MORE_THAN_DATE = /\d[T\s]\s*(?!\(BC\)|00?:00(?::00(?:\.0+)?)?\s*(?:Z|[+-]00?(?::?00)*)?\s*$)\S/i;
 
-/** What a text would lose as a date or as a time without a zone, or undefined. */
+/** Names the part that a text would lose as a date or as a time without a zone; undefined if it would lose nothing. */
 function lossOf(text: string, { kind }: ColumnType): string | undefined {
   if (kind === 'date') return MORE_THAN_DATE.test(text) ? 'more than a date' : undefined;
   if (!ZONELESS.test(kind)) return undefined;

@@ -5,6 +5,7 @@ import { chromium } from 'playwright-core';
 import { expect, test } from 'vitest';
 import { afterTest } from '../support/cleanup.ts';
 import { startEngine } from '../support/engine.ts';
+import { batchOf, open, runOn } from '../sql/support.ts';
 import { requireTool } from '../support/tools.ts';
 
 test('a page in Chromium sends text, blobs and buffers to a server input, and sees the close at shutdown', async () => {
@@ -65,6 +66,19 @@ streams:
     'text',
   ]);
   expect(messages[0]!.ext['header.origin']).toBe(origin);
+  // The times of metadata are the same moments in a page, whatever time zone the query has.
+  const { query } = await open(
+    'SELECT __meta_ingest_time AS received, __meta_event_time AS happened FROM flow',
+    { timezone: 'Asia/Kolkata' },
+  );
+  const [received, happened] = [1_767_297_600_001, 1_700_000_000_123];
+  const runs = [{ start: 0, origin: { source: 's', ext: {} }, time: received * 1000 }];
+  const batch = batchOf(['{}'], { runs }).withMeta('event_time', Float64Array.of(happened * 1000));
+  const { rows } = await runOn(query, batch);
+  expect(await page.evaluate(`Object.values(${rows[0]}).map((time) => new Date(time).getTime())`)).toEqual([
+    received,
+    happened,
+  ]);
   await run.stop();
   expect(await page.evaluate('window.ended')).toEqual({ code: 1001, reason: 'going away', wasClean: true });
 }, 60_000);
