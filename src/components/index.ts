@@ -26,6 +26,7 @@ import { fileOutput } from './outputs/file/file.ts';
 import { httpOutput } from './outputs/http/http.ts';
 import { mqttOutput } from './outputs/mqtt/mqtt.ts';
 import { natsOutput } from './outputs/nats/nats.ts';
+import { mysqlOutput } from './outputs/mysql/mysql.ts';
 import { postgresOutput } from './outputs/postgres/postgres.ts';
 import { redisOutput } from './outputs/redis/redis.ts';
 import { stdoutOutput } from './outputs/stdout.ts';
@@ -64,6 +65,7 @@ export const components = [
   switchOutput,
   fallbackOutput,
   postgresOutput,
+  mysqlOutput,
   redisOutput,
   noneFraming,
   linesFraming,

@@ -1,46 +1,28 @@
 import { isIP, Socket } from 'node:net';
 import { checkServerIdentity } from 'node:tls';
-import type { Client, ClientConfig, QueryResult } from 'pg';
+import type { Client, ClientConfig } from 'pg';
 import type { Context } from '../../component/context.ts';
 import { maskUrl } from '../../component/mask.ts';
 import { abortable } from '../../component/waker.ts';
-import { MillraceError, NotConnectedError, errorMessage } from '../../errors.ts';
+import { MillraceError } from '../../errors.ts';
 import { readSecret } from '../../net/credentials/read-secret.ts';
 import { attemptError, Deadline } from '../../net/deadline.ts';
 import { loadTls } from '../../net/tls.ts';
-import { within } from '../within.ts';
+import { SqlLink, type SqlResult } from '../tables/sql-link.ts';
 import type { PostgresConfig } from './fields.ts';
 import { isAway } from './faults.ts';
 
-/** How long the server has to take leave, in milliseconds. */
-const FAREWELL = 500;
-
 /** An open connection. Once it is lost, it stays so: the engine makes a new one. */
-export class PostgresLink {
+export class PostgresLink extends SqlLink {
   readonly client: Client;
-  /** Safe to show. */
-  readonly url: string;
   readonly #socket: Socket;
-  readonly #timeout: number;
-  readonly #gone = new AbortController();
-  #isOurs = false;
 
   private constructor(client: Client, socket: Socket, url: string, timeout: number, context: Context) {
+    super(url, timeout, context);
     this.client = client;
-    this.url = url;
     this.#socket = socket;
-    this.#timeout = timeout;
-    context.events.connectionOpened({ url });
-    client.on('error', (error) => this.cut(new NotConnectedError(`${url}: ${errorMessage(error)}`, error)));
-    client.once('end', () => {
-      this.cut(new NotConnectedError(`${url} closed the connection`));
-      context.events.connectionClosed({ code: this.#isOurs ? 1000 : 1006, reason: '', url });
-    });
-  }
-
-  /** Aborts when the connection is gone; its reason says why. */
-  get gone(): AbortSignal {
-    return this.#gone.signal;
+    client.on('error', this.failed);
+    client.once('end', this.ended);
   }
 
   /** @throws NotConnectedError; MillraceError of a certificate; the signal's reason */
@@ -71,54 +53,27 @@ export class PostgresLink {
     }
   }
 
-  /**
-   * Runs one statement.
-   * @throws NotConnectedError when the server is away or does not answer in time; the signal's reason; otherwise the
-   * server's error
-   */
-  async query(
-    text: string,
-    values: unknown[],
-    signal: AbortSignal,
-  ): Promise<QueryResult<Record<string, unknown>>> {
-    return await this.#answer(() => this.client.query<Record<string, unknown>>(text, values), signal);
+  async query(text: string, values: unknown[], signal: AbortSignal): Promise<SqlResult> {
+    const ask = async () => await this.client.query<Record<string, unknown>>(text, values);
+    const { rows, rowCount } = await this.answer(ask, signal);
+    return { rows, count: rowCount ?? 0 };
   }
 
   /** The rows of a statement, each as a list of its values. @throws as `query` */
   async list(text: string, signal: AbortSignal): Promise<unknown[][]> {
-    return (await this.#answer(() => this.client.query({ text, rowMode: 'array' }), signal)).rows;
+    return (await this.answer(() => this.client.query({ text, rowMode: 'array' }), signal)).rows;
   }
 
-  async #answer<T>(ask: () => Promise<T>, signal: AbortSignal): Promise<T> {
-    if (this.gone.aborted) throw this.gone.reason;
-    const either = AbortSignal.any([signal, this.gone]);
-    try {
-      return await within(this.url, ask(), { timeout: this.#timeout, signal: either });
-    } catch (error) {
-      // Nobody knows what became of a statement that was left alone.
-      if (signal.aborted) this.cut(new NotConnectedError('aborted'));
-      if (!(error instanceof NotConnectedError) && !isAway(error)) throw error;
-      const lost =
-        error instanceof NotConnectedError
-          ? error
-          : new NotConnectedError(`${this.url}: ${errorMessage(error)}`, error);
-      this.cut(lost);
-      throw lost;
-    }
+  protected isAway(error: unknown): boolean {
+    return isAway(error);
   }
 
-  /** Closes the connection at once, for the reason. */
-  cut(reason: Error): void {
-    this.#gone.abort(reason);
+  protected async end(): Promise<void> {
+    await this.client.end();
+  }
+
+  protected destroy(): void {
     this.#socket.destroy();
-  }
-
-  /** Takes leave of the server, unless it does not answer. */
-  async close(signal: AbortSignal): Promise<void> {
-    this.#isOurs = true;
-    if (!this.gone.aborted && !signal.aborted)
-      await within('end', this.client.end(), { timeout: FAREWELL, signal }).catch(() => {});
-    this.cut(new NotConnectedError('closed'));
   }
 }
 

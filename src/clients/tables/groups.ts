@@ -1,7 +1,7 @@
-import { MillraceError } from '../../../errors.ts';
-import { eachMember } from '../../../message/json.ts';
-import { textOf, unquote } from '../../../message/text.ts';
-import type { Refusals } from '../../../clients/refusals.ts';
+import { MillraceError } from '../../errors.ts';
+import { eachMember } from '../../message/json.ts';
+import { textOf, unquote } from '../../message/text.ts';
+import type { Refusals } from '../refusals.ts';
 import type { Table } from './table.ts';
 
 /** How many spellings of names are remembered for a table. */

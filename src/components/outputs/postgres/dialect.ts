@@ -1,47 +1,24 @@
-import { quoted } from '../../../clients/postgres/names.ts';
-
-/** A column of a table. */
-export interface Column {
-  readonly name: string;
-  /** As PostgreSQL writes it. */
-  readonly type: string;
-  /** Whether it has a value of its own where a row gives none. */
-  readonly hasDefault: boolean;
-}
-
-/** A table as it is in the database. */
-export interface Table {
-  /** As it stands in SQL. */
-  readonly name: string;
-  readonly columns: readonly Column[];
-  readonly byName: ReadonlyMap<string, number>;
-}
-
-export function tableOf(name: string, columns: readonly Column[]): Table {
-  return { name, columns, byName: new Map(columns.map((column, index) => [column.name, index])) };
-}
+import { describeFault, isChanged, isNoTable, isOfRows } from '../../../clients/postgres/faults.ts';
+import type { PostgresConfig } from '../../../clients/postgres/fields.ts';
+import { PostgresLink } from '../../../clients/postgres/link.ts';
+import { quoted, quotedTable } from '../../../clients/postgres/names.ts';
+import type { SqlLink } from '../../../clients/tables/sql-link.ts';
+import type { Column, Dialect, InsertOptions, Table } from '../../../clients/tables/table.ts';
+import { joinJsonArray } from '../../../message/json.ts';
 
 /** The question for the columns of a table; `$1` is its name in SQL. No rows: there is none. */
-export const COLUMNS = `
+const COLUMNS = `
 SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type,
   a.atthasdef OR a.attidentity <> '' AS has_default
 FROM pg_attribute a
 WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
 ORDER BY a.attnum`;
 
-/** How to insert rows. */
-export interface InsertOptions {
-  readonly onConflict: 'error' | 'ignore' | 'update';
-  readonly keys: readonly string[] | undefined;
-  /** Whether every value is given as text, also those of JSON columns. */
-  readonly isText: boolean;
-}
-
 /**
  * The statement that inserts a JSON array of objects, `$1`, into these columns of the table: one for any number of rows,
  * typed by PostgreSQL itself, so that every digit stays.
  */
-export function insertStatement(
+function insertStatement(
   table: Table,
   columns: readonly Column[],
   { onConflict, keys, isText }: InsertOptions,
@@ -81,13 +58,40 @@ function valueOf(column: Column, isText: boolean): string {
   return isText && isJson(column) ? `${name}::${column.type}` : name;
 }
 
-/** The statement that creates a table. */
-export function createStatement(
-  name: string,
-  columns: readonly Pick<Column, 'name' | 'type'>[],
-  keys: readonly string[] | undefined,
-): string {
-  const parts = columns.map((column) => `${quoted(column.name)} ${column.type}`);
-  if (keys !== undefined) parts.push(`PRIMARY KEY (${keys.map(quoted).join(', ')})`);
-  return `CREATE TABLE IF NOT EXISTS ${name} (${parts.join(', ')})`;
+async function columnsOf(name: string, link: SqlLink, signal: AbortSignal): Promise<Column[]> {
+  try {
+    const { rows } = await link.query(COLUMNS, [quotedTable(name)], signal);
+    return rows.map((row) => ({
+      name: String(row['name']),
+      type: String(row['type']),
+      hasDefault: row['has_default'] === true,
+    }));
+  } catch (error) {
+    if (isNoTable(error)) return [];
+    throw error;
+  }
 }
+
+/** How PostgreSQL takes rows. */
+export const postgresDialect: Dialect<PostgresConfig> = {
+  open: async (config, context, signal) => await PostgresLink.open(config, context, signal),
+  type: (type) => (type === 'json' ? 'jsonb' : type),
+  tableOptions: '',
+  quoted,
+  columns: columnsOf,
+  inserter(table, columns, options) {
+    const text = insertStatement(table, columns, options);
+    return (rows) => ({ text, values: [joinJsonArray(rows)] });
+  },
+  batches: {
+    open: [
+      'CREATE TABLE IF NOT EXISTS millrace_batches (id text PRIMARY KEY, written timestamptz NOT NULL DEFAULT now())',
+      "DELETE FROM millrace_batches WHERE written < now() - interval '7 days'",
+    ],
+    keep: 'INSERT INTO millrace_batches (id) VALUES ($1) ON CONFLICT DO NOTHING',
+  },
+  immediate: 'SET CONSTRAINTS ALL IMMEDIATE',
+  isOfRows,
+  isChanged,
+  describe: describeFault,
+};
