@@ -96,7 +96,13 @@ export function classOf(kind: number): string {
 
 /** The class of a column's values; as JSON they may be of several classes. */
 export function classesOf(kinds: number): string[] {
-  const classes = { nested: Kind.NESTED, string: Kind.STRING, boolean: Kind.BOOL, number: NUMBERS };
+  const classes = {
+    object: Kind.OBJECT,
+    array: Kind.ARRAY,
+    string: Kind.STRING,
+    boolean: Kind.BOOL,
+    number: NUMBERS,
+  };
   return Object.entries(classes).flatMap(([name, mask]) => ((kinds & mask) === 0 ? [] : [name]));
 }
 

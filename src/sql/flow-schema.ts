@@ -329,7 +329,9 @@ export class FlowSchema {
     const kinds = this.#kindsWith(known, candidate, prefers);
     if (typeof kinds === 'string') return kinds;
     if (kinds === known.kinds && known.shown) return this;
-    return this.#with({ ...known, kinds, shown: true });
+    // What a column of another class had inside says nothing about this one.
+    const shape = (known.kinds & ~kinds) === 0 ? known.shape : this.#emptyShape(path);
+    return this.#with({ ...known, kinds, shown: true, ...(shape && { shape }) });
   }
 
   /** The shape of a column that has had no object or array yet: the members that the query names. */
