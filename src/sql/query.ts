@@ -8,7 +8,7 @@ import { Admission } from './admission.ts';
 import { analyseAll } from './analyse-all.ts';
 import type { QueryAnalysis } from './analyse.ts';
 import { findCulprits, isOfSize, type Attempt } from './culprits.ts';
-import { Database, fold } from './database.ts';
+import { Database, type DatabaseOptions, fold } from './database.ts';
 import type * as duckdbRows from './duckdb-rows.ts';
 import { sqlGate } from './gate.ts';
 import { readDeclared } from './declared.ts';
@@ -90,9 +90,12 @@ interface Task {
   readonly source: Source;
 }
 
+/** What a query needs of its database. */
+export type QueryDatabase = Pick<Database, 'own' | 'columns' | 'connect' | 'close'>;
+
 /** The database of a query, and the tables in it. */
 interface Parts {
-  readonly database: Database;
+  readonly database: QueryDatabase;
   readonly tables: ReferenceTables;
   readonly state: StateTables;
   readonly duckdb: DuckDBRows;
@@ -134,7 +137,7 @@ export interface QueryOptions {
 /** One SQL query over batches: JSON bytes or rows with types in, either of them out. */
 export class Query {
   readonly #options: QueryOptions;
-  readonly #database: Database;
+  readonly #database: QueryDatabase;
   readonly #tables: ReferenceTables;
   readonly #state: StateTables;
   readonly #plan: Plan;
@@ -203,9 +206,12 @@ export class Query {
   }
 
   /** @throws MillraceError MILLRACE_SQL_INVALID (fatal) for a query that no data can make valid */
-  static async open(options: QueryOptions): Promise<Query> {
+  static async open(
+    options: QueryOptions,
+    openDatabase: (options: DatabaseOptions) => Promise<QueryDatabase> = (given) => Database.open(given),
+  ): Promise<Query> {
     const tables = new ReferenceTables(options.tables ?? {});
-    const database = await Database.open({ ...options, tables });
+    const database = await openDatabase({ ...options, tables });
     try {
       const duckdb = await import('./duckdb-rows.ts');
       const connection = await database.connect();

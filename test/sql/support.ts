@@ -3,6 +3,10 @@ import type { Rejection } from '../../src/errors.ts';
 import { Batch, type Format, type Run } from '../../src/message/batch.ts';
 import type { Widened } from '../../src/sql/flow-schema.ts';
 import { Query, type QueryOptions } from '../../src/sql/query.ts';
+import { sharedDatabase } from './shared-database.ts';
+
+/** A query with one of these has a database of its own. */
+const OWN = ['setup', 'tables', 'state', 'folder', 'memoryLimit', 'maxResultBytes', 'timeout'] as const;
 
 export interface Opened {
   readonly query: Query;
@@ -15,7 +19,9 @@ export interface Opened {
 /** A query that is closed when the test ends. */
 export async function open(query: string, options: Partial<QueryOptions> = {}): Promise<Opened> {
   const widened: string[] = [];
-  const opened = await Query.open({
+  // The function that makes text of `__value__` stays in a database.
+  const own = query.includes('__value__') || OWN.some((name) => options[name] !== undefined);
+  const given: QueryOptions = {
     query,
     tableName: 'flow',
     schema: {},
@@ -27,7 +33,8 @@ export async function open(query: string, options: Partial<QueryOptions> = {}): 
     maxResultBytes: 64 * 1024 ** 2,
     widened: ({ name, from, to }: Widened) => widened.push(`${name}: ${from} > ${to}`),
     ...options,
-  });
+  };
+  const opened = await (own ? Query.open(given) : Query.open(given, sharedDatabase));
   onTestFinished(() => opened.close());
   return { query: opened, widened, run: (...messages) => runOn(opened, batchOf(messages)) };
 }
