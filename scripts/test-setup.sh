@@ -21,6 +21,8 @@ need redis-server redis-server
 need mosquitto mosquitto
 need mosquitto_sub mosquitto-clients
 need mariadbd mariadb-server
+kafka=$HOME/.cache/millrace-tests/kafka
+[ -e "$kafka"/kafka_2.13-4.2.2.jar ] || need mvn maven
 /usr/bin/python3 -I -c 'import websockets' 2>/dev/null || missing+=(python3-websockets)
 if [ ${#missing[@]} -gt 0 ]; then
   sudo=()
@@ -31,4 +33,14 @@ fi
 # The one of Debian 12 is too old: batches that are stored whole or not at all came with 2.12.
 PATH=$tools:$PATH command -v nats-server >/dev/null ||
   GOBIN=$tools go install github.com/nats-io/nats-server/v2@v2.15.2
+if [ ! -e "$kafka"/kafka_2.13-4.2.2.jar ]; then
+  project=$(mktemp -d)
+  dependency() { echo "<dependency><groupId>$1</groupId><artifactId>$2</artifactId><version>$3</version></dependency>"; }
+  cat >"$project/pom.xml" <<POM
+<project><modelVersion>4.0.0</modelVersion><groupId>test</groupId><artifactId>kafka</artifactId><version>1</version>
+<dependencies>$(dependency org.apache.kafka kafka_2.13 4.2.2)$(dependency org.apache.kafka kafka-tools 4.2.2)$(dependency org.slf4j slf4j-simple 1.7.36)</dependencies></project>
+POM
+  mvn -q -B -f "$project/pom.xml" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$kafka"
+  rm -rf "$project"
+fi
 echo 'Nothing is missing.'

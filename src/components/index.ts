@@ -24,6 +24,7 @@ import { fallbackOutput } from './outputs/fallback.ts';
 import { fanOutOutput } from './outputs/fan-out.ts';
 import { fileOutput } from './outputs/file/file.ts';
 import { httpOutput } from './outputs/http/http.ts';
+import { kafkaOutput } from './outputs/kafka/kafka.ts';
 import { mqttOutput } from './outputs/mqtt/mqtt.ts';
 import { natsOutput } from './outputs/nats/nats.ts';
 import { mysqlOutput } from './outputs/mysql/mysql.ts';
@@ -59,6 +60,7 @@ export const components = [
   dropOutput,
   websocketOutput,
   natsOutput,
+  kafkaOutput,
   mqttOutput,
   httpOutput,
   fanOutOutput,

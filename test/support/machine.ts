@@ -25,10 +25,14 @@ export const toolNames = [
 
 export type ToolName = (typeof toolNames)[number];
 
+/** Where scripts/test-setup.sh puts Kafka, which Debian has not. */
+export const kafkaJars = join(homedir(), '.cache/millrace-tests/kafka');
+
 /** Other things that some tests need of the machine, by their names in messages. */
 const abilities = {
   'Python’s websockets': () => findPython() !== undefined,
   'Python’s duckdb': () => findPythonWithDuckDB() !== undefined,
+  'Kafka’s jars': () => globSync(join(kafkaJars, 'kafka_2.13-*.jar')).length > 0,
   'the right to mount a disk (root)': () =>
     runs('unshare', '--mount', 'mount', '-t', 'tmpfs', 'tmpfs', tmpdir()),
   'user namespaces (unshare)': () => runs('unshare', '--map-root-user', '--mount', 'true'),

@@ -5,13 +5,15 @@ import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterFile } from '../cleanup.ts';
-import { findTool, type ToolName } from '../machine.ts';
+import { findTool, isAble, type Ability, type ToolName } from '../machine.ts';
 import { until } from '../until.ts';
 
 /** How a server of some kind is started. `port` is the one that it listens on; `dir` is its own, and is kept by a restart. */
 export interface Recipe {
   /** The program: one of the machine's, or the path of any other. */
   readonly tool: ToolName | `/${string}`;
+  /** Whatever else the machine must have. */
+  readonly needs?: Ability;
   /** Makes what the first start needs, such as files of its configuration. Node.js may be root. */
   prepare?(place: Place): Promise<void> | void;
   /** Whatever must be gone before each start, such as a lock that a killed process has left. */
@@ -39,7 +41,8 @@ export interface Place {
 export async function serverOf(recipe: Recipe): Promise<Server> {
   const server = new Server(recipe);
   afterFile(() => server.remove());
-  if (pathOf(recipe.tool) !== undefined) await server.start();
+  const { tool, needs } = recipe;
+  if (pathOf(tool) !== undefined && (needs === undefined || isAble(needs))) await server.start();
   return server;
 }
 
