@@ -329,7 +329,7 @@ export class FlowSchema {
     const kinds = this.#kindsWith(known, candidate, prefers);
     if (typeof kinds === 'string') return kinds;
     if (kinds === known.kinds && known.shown) return this;
-    // What a column of another class had inside says nothing about this one.
+    // The shape of a column of another class says nothing about this one.
     const shape = (known.kinds & ~kinds) === 0 ? known.shape : this.#emptyShape(path);
     return this.#with({ ...known, kinds, shown: true, ...(shape && { shape }) });
   }

@@ -90,7 +90,7 @@ interface Task {
   readonly source: Source;
 }
 
-/** What a query needs of its database. */
+/** The part of a database that a query uses. A test may give it one that several queries share. */
 export type QueryDatabase = Pick<Database, 'own' | 'columns' | 'connect' | 'close'>;
 
 /** The database of a query, and the tables in it. */

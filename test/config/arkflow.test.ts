@@ -98,26 +98,26 @@ test('a query that names a temporary store does not start without it', async () 
 });
 
 test('a component that Millrace lacks is the only mistake, whatever its fields and those beside it', () => {
-  const kafka =
-    'type: kafka, brokers: ["h:9092"], topics: [t], codec: { type: schema_registry, message_type: a.B }';
-  const redis =
-    'type: redis, mode: { type: single, url: "redis://h" }, redis_type: { type: strings, key: { type: expr, expr: "concat(a, cast(b as string))" } }';
+  const pulsar =
+    'type: pulsar, brokers: ["h:9092"], topics: [t], codec: { type: schema_registry, message_type: a.B }';
+  const influxdb =
+    'type: influxdb, mode: { type: single, url: "influxdb://h" }, influxdb_type: { type: strings, key: { type: expr, expr: "concat(a, cast(b as string))" } }';
   const join = 'type: session_window, gap: 1s, join: { query: "SELECT 1", codec: { type: json } }';
   const file = `streams:
-  - input: { ${kafka} }
+  - input: { ${pulsar} }
     buffer: { ${join} }
     pipeline:
       processors:
         - { type: json_to_arrow }
         - { type: vrl, statement: ".a = 1" }
         - { type: arrow_to_json }
-    output: { ${redis} }
+    output: { ${influxdb} }
     error_output: { type: stdout }`;
   expect(configMistakes(file)).toEqual([
-    expect.stringMatching(/^streams\[0\]\.input\.type: "kafka" is not an input; /),
+    expect.stringMatching(/^streams\[0\]\.input\.type: "pulsar" is not an input; /),
     expect.stringMatching(/^streams\[0\]\.buffer\.type: "session_window" is not a buffer; /),
     expect.stringMatching(/^streams\[0\]\.pipeline\.processors\[1\]\.type: "vrl" is not a processor; /),
-    expect.stringMatching(/^streams\[0\]\.output\.type: "redis" is not an output; /),
+    expect.stringMatching(/^streams\[0\]\.output\.type: "influxdb" is not an output; /),
   ]);
   expect(
     configMistakes(

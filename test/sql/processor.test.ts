@@ -100,7 +100,7 @@ describe('the sql processor in a stream', () => {
   test('takes its options from the file', async () => {
     const { written } = await stream(
       'query: "SELECT t FROM events;", table_name: events, schema: { t: DATE }',
-      [['{"t":"2024-01-02T03:04:05Z"}']],
+      [['{"t":"2024-01-02T00:00:00Z"}']],
     );
     expect(written).toEqual(['{"t":"2024-01-02"}']);
   });
