@@ -12,4 +12,5 @@ export const apartFiles = [
   'package/*',
   'sql/limits',
   'websocket/backpressure',
+  'websocket/hostile-memory',
 ].map((name) => `test/${name}.test.ts`);

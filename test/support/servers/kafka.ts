@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Admin, Consumer, MessagesStreamModes } from '@platformatic/kafka';
 import { kafkaJars } from '../machine.ts';
+import type { GatewayPorts } from './gateway.ts';
 import { answers, serverOf, type Place, type Server } from './server.ts';
 
 const JAVA = ['-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Dorg.slf4j.simpleLogger.defaultLogLevel=warn'];
@@ -13,6 +14,12 @@ const PLAIN = 'org.apache.kafka.common.security.plain.PlainLoginModule';
 export const saslPort = ({ port }: { port: number }): number => 20_000 + ((port + 3) % 12_000);
 /** The listener with TLS. Its certificate is `cert.pem` in the server’s folder, for `localhost`. */
 export const tlsPort = ({ port }: { port: number }): number => 20_000 + ((port + 5) % 12_000);
+
+/** A listener that clients reach through a gateway. */
+export const gatewayPorts = ({ port }: { port: number }): GatewayPorts => ({
+  port: 20_000 + ((port + 7) % 12_000),
+  server: 20_000 + ((port + 9) % 12_000),
+});
 
 /** One broker of Kafka, which is its own controller. */
 export async function kafkaServer(): Promise<Server> {
@@ -110,14 +117,15 @@ function propertiesOf(place: Place): string {
   const { dir, port, port2 } = place;
   const [sasl, tls] = [saslPort(place), tlsPort(place)];
   const listeners = `PLAINTEXT://127.0.0.1:${port},SASL_PLAINTEXT://127.0.0.1:${sasl},SSL://localhost:${tls}`;
+  const gateway = gatewayPorts(place);
   return `
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:${port2}
-listeners=${listeners},CONTROLLER://127.0.0.1:${port2}
-advertised.listeners=${listeners}
+listeners=${listeners},GATEWAY://127.0.0.1:${gateway.server},CONTROLLER://127.0.0.1:${port2}
+advertised.listeners=${listeners},GATEWAY://127.0.0.1:${gateway.port}
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SSL:SSL
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,GATEWAY:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SSL:SSL
 sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
 listener.name.sasl_plaintext.plain.sasl.jaas.config=${PLAIN} required user_alice="a-secret";
 listener.name.sasl_plaintext.scram-sha-256.sasl.jaas.config=${SCRAM} required;
