@@ -287,4 +287,4 @@ class KafkaPeer implements Peer {
   }
 }
 
-runKit('output', 'kafka', { test, peer: new KafkaPeer(server) });
+runKit('output', 'kafka', { test, peer: new KafkaPeer() });
