@@ -2,7 +2,7 @@ import { expect } from 'vitest';
 import type { Fields } from '../../src/testing-api.ts';
 import { runKit } from '../contract/run.ts';
 import { startEngine, type Run } from '../support/engine.ts';
-import { redis, redisAll, redisJson, redisServer } from '../support/servers/redis.ts';
+import { redis, redisAll, redisServer } from '../support/servers/redis.ts';
 import { ServerPeer } from '../support/servers/server-peer.ts';
 import { testWith } from '../support/tools.ts';
 import { until } from '../support/until.ts';
