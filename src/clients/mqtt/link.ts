@@ -104,7 +104,11 @@ export class MqttLink {
     } catch (error) {
       // Whatever the broker still answers is about messages that nobody waits for any more.
       if (error instanceof NotConnectedError) this.cut(error);
-      else if (signal.aborted) this.cut(new NotConnectedError(`${this.url}: an answer was not waited for`));
+      else if (signal.aborted) {
+        // Nobody is at fault: it is no warning.
+        this.#isOurs = true;
+        this.cut(new NotConnectedError(`${this.url}: an answer was not waited for`));
+      }
       throw error;
     }
   }

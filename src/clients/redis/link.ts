@@ -121,7 +121,11 @@ export class RedisLink {
     } catch (error) {
       // Whatever is still on its way must not be answered to the next who asks.
       if (error instanceof NotConnectedError) this.cut(error);
-      else if (signal.aborted) this.cut(new NotConnectedError(`${this.url}: an answer was not waited for`));
+      else if (signal.aborted) {
+        // Nobody is at fault: it is no warning.
+        this.#isOurs = true;
+        this.cut(new NotConnectedError(`${this.url}: an answer was not waited for`));
+      }
       throw error;
     }
   }
